@@ -1,0 +1,63 @@
+"""enerv_zoo: neural video representations, networks that are the video.
+
+    import enerv_zoo as ez
+
+    result = ez.fit("bunny", model="enerv", size="1.5M", epochs=20)
+    result.video[0]                     # the first frame, uint8 (3, H, W), drawn by the network
+    ez.evaluate(result.video, "bunny").psnr
+
+Names load when they are first used, so importing this package is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "errors",
+    "EnervZooError": "errors",
+    "FitConfig": "config",
+    "FitError": "errors",
+    "ModelConfig": "config",
+    "NeuralVideo": "neural_video",
+    "VideoError": "errors",
+    "VideoInfo": "config",
+    "create_model": "zoo",
+    "evaluate": "evaluation",
+    "fit": "fitting",
+    "import_checkpoint": "interop",
+    "list_components": "zoo",
+    "list_models": "zoo",
+    "load": "hub",
+    "open_video": "video",
+    "render": "evaluation",
+    "write_video": "video",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
+    from enerv_zoo.errors import ConfigError, EnervZooError, FitError, VideoError
+    from enerv_zoo.evaluation import evaluate, render
+    from enerv_zoo.fitting import fit
+    from enerv_zoo.hub import load
+    from enerv_zoo.interop import import_checkpoint
+    from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.video import open_video, write_video
+    from enerv_zoo.zoo import create_model, list_components, list_models
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'enerv_zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"enerv_zoo.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,10 @@
+"""Blocks: feature map -> larger feature map.
+
+Contract. Built as `Block(in_channels, out_channels, stride, *, options)`. `forward(x)` maps (B, in_channels, H, W) to
+(B, out_channels, stride H, stride W).
+"""
+
+from enerv_zoo.blocks.enerv import ENeRVBlock
+from enerv_zoo.blocks.nerv import NeRVBlock
+
+__all__ = ["ENeRVBlock", "NeRVBlock"]

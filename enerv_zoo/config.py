@@ -1,0 +1,226 @@
+"""The three descriptions that everything is built from: of a video, of a network, of a fit.
+
+Frozen dataclasses that turn into plain dicts and back. Reading validates: unknown keys, wrong types and values out of
+range raise `ConfigError` with the place and the legal keys, before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+
+from enerv_zoo.errors import ConfigError, did_you_mean
+
+Spec = dict[str, Any]
+"""A part: its `name` and its options."""
+
+Count = Annotated[int, Field(ge=1, le=1 << 31)]
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Width = Annotated[int, Field(ge=1, le=1 << 20)]
+Factor = Annotated[int, Field(ge=1, le=64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction01 = Annotated[float, Field(ge=0, lt=1)]
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video apart from its pixels.
+
+    Attributes:
+        frames: number of frames N.
+        height, width: in pixels.
+        fps: frames a second; `None` where the source has none (a folder, a still).
+        timestamps: seconds at which each frame is shown, for a variable frame rate; `None` where it is constant.
+        name: what to call the video.
+        attribution: who made it and under which licence, where known.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    frames: Count
+    height: Side
+    width: Side
+    fps: Positive | None = None
+    timestamps: tuple[Finite, ...] | None = None
+    name: str = "video"
+    attribution: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.timestamps is not None and len(self.timestamps) != self.frames:
+            raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one a frame is needed")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a decoder: `before`, then `depth` times a block followed by `after`.
+
+    Attributes:
+        block: the block's name and options. The first one upsamples by `stride`, further ones by 1.
+        out_channels: channels after the stage.
+        stride: upsampling factor of the stage.
+        depth: number of blocks.
+        before, after: modulations by the condition, or `None`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    block: Spec
+    out_channels: Width
+    stride: Factor
+    depth: Annotated[int, Field(ge=1, le=64)] = 1
+    before: Spec | None = None
+    after: Spec | None = None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A network's full composition; see `enerv_zoo.NeuralVideo` for how the parts are joined.
+
+    Attributes:
+        family: the family that made this composition (a record; nothing depends on it).
+        grid: (h, w) of the feature map that the join draws.
+        width: its channels.
+        embeddings: embeddings by a name of this config's choosing.
+        join: the fusion part that turns embeddings into the first feature map.
+        inputs: names of the embeddings that the join takes, in its order.
+        condition: name of the embedding that modulations take, or `None`.
+        stages: the decoder.
+        head: feature maps to RGB.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    family: str
+    grid: tuple[Side, Side]
+    width: Width
+    embeddings: dict[str, Spec]
+    join: Spec
+    inputs: tuple[str, ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)]
+    head: Spec
+    condition: str | None = None
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a network is fitted to a video. The defaults are E-NeRV's published recipe (Li et al. 2022, section 4.1).
+
+    Attributes:
+        epochs: passes over all frames.
+        batch_size: frames a step.
+        lr: peak learning rate.
+        optimizer: a timm optimiser name.
+        betas: the optimiser's moment decays.
+        eps: the optimiser's epsilon.
+        weight_decay: the optimiser's weight decay.
+        loss: a loss name (`enerv_zoo.list_components("loss")`).
+        warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
+        clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
+        shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
+        seed: of the initial weights and of the order of frames.
+        eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
+        checkpoint_every: epochs between checkpoints.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1, le=10_000_000)] = 300
+    batch_size: Annotated[int, Field(ge=1, le=1 << 20)] = 1
+    lr: Positive = 5e-4
+    optimizer: str = "adam"
+    betas: tuple[Fraction01, Fraction01] = (0.5, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    loss: str = "Fusion6"
+    warmup: Fraction01 = 0.2
+    clip_grad: Positive | None = None
+    shuffle: StrictBool = True
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    eval_every: Annotated[int, Field(ge=0)] = 0
+    checkpoint_every: Count = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A file in `configs/`: which network, how fitted, on which part of a video.
+
+    Attributes:
+        description: one line for listings.
+        model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
+        fit: fields of `FitConfig`.
+        video: `frames`, `resize` and `crop` as `enerv_zoo.video.open_video` takes them.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    description: str = ""
+    model: Spec = field(default_factory=lambda: {"name": "enerv"})
+    fit: Spec = field(default_factory=dict)
+    video: Spec = field(default_factory=dict)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain data (dicts, lists, numbers, strings) that JSON and YAML can hold."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
+    """Plain data as a config.
+
+    Args:
+        kind: the config's class.
+        data: what `to_dict` gives.
+        where: where the data come from, for messages.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, a wrong type or a value out of range.
+    """
+    prefix = f"{where}: " if where else ""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{prefix}expected a mapping of {kind.__name__} options, got {type(data).__name__}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(data))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first = next((p for p in problems if p["type"] == "unexpected_keyword_argument"), problems[0])
+        place = ".".join(str(step) for step in first["loc"])
+        if first["type"] == "value_error":
+            raise ConfigError(f"{prefix}{first['ctx']['error']}") from None
+        if first["type"] == "unexpected_keyword_argument":
+            legal = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+            key = str(first["loc"][-1])
+            raise ConfigError(
+                f"{prefix}{kind.__name__} has no option {place!r}.{did_you_mean(key, legal)} "
+                f"Its options: {', '.join(legal)}"
+            ) from None
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise ConfigError(f"{prefix}{kind.__name__} option {place!r}: {message}, got {first['input']!r:.80}") from None
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Read a JSON or YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: the file is missing, is no text, does not parse or holds something else.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read ({reason})") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of options, got {type(data).__name__}")
+    return data

@@ -1,0 +1,28 @@
+"""Errors a user can cause: each says what was given, what was expected, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EnervZooError(Exception):
+    """Base of every error that input, options or files can cause."""
+
+
+class ConfigError(EnervZooError, ValueError):
+    """A configuration, an option or a name that cannot be used."""
+
+
+class VideoError(EnervZooError):
+    """A video, folder or array that cannot be read or written."""
+
+
+class FitError(EnervZooError):
+    """A fit that cannot start, continue or be read back."""
+
+
+def did_you_mean(given: str, legal: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the legal name nearest to `given`, or `""` where none is near."""
+    near = difflib.get_close_matches(given, list(legal), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,83 @@
+"""Embeddings -> the first feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.layers import TransformerBlock, mlp
+from enerv_zoo.registry import fusion
+
+Shape = tuple[int, ...]
+
+
+@fusion.register("coupled")
+class Coupled(nn.Module):
+    """NeRV's stem: one MLP draws the whole feature map from a vector (Chen et al. 2021, 3.1).
+
+    Args:
+        hidden: widths of the hidden layers.
+        activation: of every layer, the last one included.
+
+    Shapes: (B, D) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        width: int,
+        grid: tuple[int, int],
+        *,
+        hidden: Sequence[int] = (512,),
+        activation: str = "gelu",
+    ) -> None:
+        super().__init__()
+        if len(shapes) != 1 or len(shapes[0]) != 1:
+            raise ConfigError(f"it joins one vector, got inputs of shapes {list(shapes)}")
+        self.shape = (width, *grid)
+        self.mlp = mlp([shapes[0][0], *hidden, width * grid[0] * grid[1]], activation)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.mlp(vector).unflatten(-1, self.shape)
+
+
+@fusion.register("product")
+class Product(nn.Module):
+    """E-NeRV's fusion: space times time, elementwise, then a transformer block (Li et al. 2022, 3.2).
+
+    Args:
+        heads, head_dim, mlp_dim: of the transformer block.
+        activation: of the projection to C channels, which is left out where the width is C already.
+
+    Shapes: time (B, D) and space (B or 1, D, h, w) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        width: int,
+        grid: tuple[int, int],
+        *,
+        heads: int = 8,
+        head_dim: int = 64,
+        mlp_dim: int = 128,
+        activation: str = "gelu",
+    ) -> None:
+        super().__init__()
+        ranks = [len(shape) for shape in shapes]
+        if ranks != [1, 3] or shapes[0][0] != shapes[1][0] or tuple(shapes[1][1:]) != tuple(grid):
+            raise ConfigError(f"it joins a vector (D,) and a map (D, {grid[0]}, {grid[1]}), got shapes {list(shapes)}")
+        inner = shapes[0][0]
+        self.grid = grid
+        self.transformer = TransformerBlock(inner, heads, head_dim, mlp_dim)
+        self.project = nn.Identity() if inner == width else mlp([inner, width], activation)
+
+    def forward(self, time: Tensor, space: Tensor) -> Tensor:
+        tokens = space.flatten(2).transpose(1, 2) * time.unsqueeze(1)
+        return self.project(self.transformer(tokens)).transpose(1, 2).unflatten(-1, self.grid)

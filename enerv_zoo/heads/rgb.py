@@ -1,0 +1,68 @@
+"""A convolution to three channels, after the last stage or after every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from enerv_zoo import layers
+from enerv_zoo.registry import heads
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def _to_rgb(channels: int, kernel: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(channels, 3, kernel, padding=(kernel - 1) // 2, bias=bias)
+
+
+@heads.register("rgb")
+class RGBHead(nn.Module):
+    """The last feature map to a frame (Chen et al. 2021, 3.1).
+
+    Args:
+        output: `"sigmoid"`, or `"tanh"` for (tanh + 1) / 2.
+        kernel: of the convolution.
+        bias: whether the convolution has one.
+
+    Shapes: [..., (B, C, H, W)] -> [(B, 3, H, W)].
+    """
+
+    def __init__(
+        self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.output = layers.output(output)
+        self.conv = _to_rgb(channels[-1], kernel, bias)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return [self.output(self.conv(features[-1]))]
+
+    def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:
+        return loss(outputs[-1], target)
+
+
+@heads.register("multiscale")
+class MultiscaleHead(nn.Module):
+    """A frame from every stage; each is compared with the frame average-pooled to its size (Chen et al. 2021).
+
+    Args:
+        output, kernel, bias: as in the `rgb` head.
+
+    Shapes: [(B, C_i, h_i, w_i)] -> [(B, 3, h_i, w_i)].
+    """
+
+    def __init__(
+        self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.output = layers.output(output)
+        self.convs = nn.ModuleList(_to_rgb(width, kernel, bias) for width in channels)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return [self.output(conv(x)) for conv, x in zip(self.convs, features, strict=True)]
+
+    def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:
+        losses = [loss(output, F.adaptive_avg_pool2d(target, output.shape[-2:])) for output in outputs]
+        return sum(losses[1:], losses[0])

@@ -1,0 +1,159 @@
+"""Reading the authors' checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.config import VideoInfo, from_dict, read_mapping
+from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
+from enerv_zoo.interop import names
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.zoo import create_model
+
+
+@dataclass(frozen=True)
+class Codebase:
+    """How one code base's configs and tensor names translate.
+
+    Attributes:
+        options: config -> family and its options.
+        renaming: tensor names of each family.
+    """
+
+    options: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
+    renaming: Mapping[str, names.Renaming]
+
+
+CODEBASES: dict[str, Codebase] = {
+    "e-nerv": Codebase(names.enerv, {"enerv": names.ENERV_NAMES, "nerv": names.NERV_NAMES}),
+    "nerv": Codebase(names.nerv, {"nerv": names.NERV_NAMES}),
+}
+
+
+def import_checkpoint(
+    checkpoint: str | Path | Mapping[str, Tensor],
+    *,
+    codebase: str,
+    config: str | Path | Mapping[str, Any],
+    frames: int,
+    height: int,
+    width: int,
+    content: Tensor | None = None,
+) -> NeuralVideo:
+    """Turn an authors' checkpoint and config into a `NeuralVideo`.
+
+    Args:
+        checkpoint: a `.pth` / `.pt` file (only ever read with `weights_only=True`), a `.safetensors` file, or a state
+            dict.
+        codebase: `"e-nerv"` (E-NeRV and its NeRV baseline) or `"nerv"`.
+        config: the authors' options by their names, or a YAML / JSON file of them.
+        frames, height, width: of the video it was fitted to.
+        content: frames (N, 3, H, W), for networks that encode content; none of the families here does.
+
+    Raises:
+        ConfigError: unknown code base, options that are missing or mean nothing here, tensors that are missing, left
+            over or of the wrong shape.
+        EnervZooError: a file that cannot be read, or holds more than tensors.
+    """
+    if codebase not in CODEBASES:
+        known = ", ".join(CODEBASES)
+        raise ConfigError(f"unknown code base {codebase!r}.{did_you_mean(codebase, CODEBASES)} Known: {known}")
+    if content is not None:
+        raise ConfigError(f"code base {codebase!r} has no network that encodes content; leave 'content' out")
+    if isinstance(config, (str, Path)):
+        config = read_mapping(config)
+    family, options = CODEBASES[codebase].options(config)
+    info = from_dict(VideoInfo, {"frames": frames, "height": height, "width": width})
+    video = create_model(family, info=info, **options)
+    state = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
+    _check_grid(video, state.pop("xy_coord", None))
+    _load(video, _rename(video, state, CODEBASES[codebase].renaming[family]))
+    return video.eval()
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file, by name; pickles are only read with `weights_only=True`.
+
+    Raises:
+        EnervZooError: the file is missing, damaged, holds more than tensors, or no state dict.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise EnervZooError(f"{path}: no such checkpoint file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise EnervZooError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    except Exception as error:  # a damaged pickle or zip raises almost anything
+        raise EnervZooError(
+            f"{path}: not a checkpoint of tensors, or damaged; files that hold other objects are refused, as they could "
+            f"run code. Save its state dict alone ({type(error).__name__})"
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(t, Tensor) for t in loaded.values()):
+        raise EnervZooError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _check_grid(video: NeuralVideo, grid: Tensor | None) -> None:
+    """The authors keep E-NeRV's coordinates as a parameter; here they follow from the config, so they must agree."""
+    if grid is None:
+        return
+    ours = video.embeddings["space"].coordinates if "space" in video.embeddings else torch.empty(0)
+    if grid.shape != ours.shape or not torch.allclose(grid.float(), ours, rtol=0, atol=1e-6):
+        raise ConfigError("the checkpoint's 'xy_coord' is not the regular grid of its config's 'fc_hw_dim'")
+
+
+def _rename(video: NeuralVideo, state: Mapping[str, Tensor], renaming: names.Renaming) -> dict[str, Tensor]:
+    depth = video.config.stages[0].depth
+    multiscale = video.config.head["name"] == "multiscale"
+    renamed = {}
+    for name, tensor in state.items():
+        for pattern, replacement in renaming:
+            if match := re.fullmatch(pattern, name):
+                ours = match.expand(replacement)
+                break
+        else:
+            raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {video.config.family!r}")
+        kind, _, rest = ours.partition(".")
+        if kind == "blocks":  # the authors number blocks through all stages
+            number, _, rest = rest.partition(".")
+            ours = f"stages.{int(number) // depth}.blocks.{int(number) % depth}.{rest}"
+        elif kind == "heads":
+            number, _, rest = rest.partition(".")
+            ours = f"head.convs.{number}.{rest}" if multiscale else f"head.conv.{rest}"
+        renamed[ours] = tensor
+    return renamed
+
+
+def _load(video: NeuralVideo, state: Mapping[str, Tensor]) -> None:
+    expected = video.state_dict()
+    missing = sorted(expected.keys() - state.keys())
+    left_over = sorted(state.keys() - expected.keys())
+    if missing or left_over:
+        what, which = ("lacks", missing) if missing else ("has no place for", left_over)
+        raise ConfigError(
+            f"checkpoint and config do not match: it {what} {', '.join(which[:4])}"
+            + (f" and {len(which) - 4} more" if len(which) > 4 else "")
+        )
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            raise ConfigError(
+                f"checkpoint and config do not match: {name} is {tuple(tensor.shape)}, the config makes it "
+                f"{tuple(expected[name].shape)}"
+            )
+    video.load_state_dict(dict(state))

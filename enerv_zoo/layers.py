@@ -1,0 +1,183 @@
+"""Layers that several parts share: activations, normalisations, MLPs, encodings, attention, upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from enerv_zoo.errors import ConfigError, did_you_mean
+
+
+class Sine(nn.Module):
+    """sin(frequency * x)."""
+
+    def __init__(self, frequency: float = 1.0) -> None:
+        super().__init__()
+        self.frequency = frequency
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.frequency * x)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+    "leaky": lambda: nn.LeakyReLU(0.01),
+    "leaky01": lambda: nn.LeakyReLU(0.1),
+    "none": nn.Identity,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "sin": Sine,
+    "sin30": lambda: Sine(30.0),
+    "softplus": nn.Softplus,
+    "swish": nn.SiLU,
+}
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda channels: nn.Identity(),
+    "batch": nn.BatchNorm2d,
+    "instance": nn.InstanceNorm2d,
+}
+
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": lambda x: (torch.tanh(x) + 1) / 2,
+}
+
+
+def _choose(kind: str, table: dict[str, Callable[..., nn.Module]], name: str) -> Callable[..., nn.Module]:
+    if name not in table:
+        raise ConfigError(f"unknown {kind} {name!r}.{did_you_mean(str(name), table)} Known: {', '.join(table)}")
+    return table[name]
+
+
+def activation(name: str) -> nn.Module:
+    """The activation called `name` (a key of `ACTIVATIONS`)."""
+    return _choose("activation", ACTIVATIONS, name)()
+
+
+def norm(name: str, channels: int) -> nn.Module:
+    """The normalisation called `name`: none, batch (affine, running statistics) or instance (no affine)."""
+    return _choose("norm", NORMS, name)(channels)
+
+
+def output(name: str) -> Callable[[Tensor], Tensor]:
+    """The function that maps a head's numbers to [0, 1]: sigmoid, or tanh as (tanh + 1) / 2."""
+    return _choose("output", OUTPUTS, name)  # type: ignore[arg-type]
+
+
+def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
+    """MLP[d0, d1, ..., dn]: linear layers, each followed by the activation, the last one too.
+
+    Shapes: (..., d0) -> (..., dn). A single width gives the identity.
+    """
+    layers: list[nn.Module] = []
+    for before, after in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Linear(before, after), activation(activation_name)]
+    return nn.Sequential(*layers)
+
+
+class FrequencyEncoding(nn.Module):
+    """A scalar p to the 2 `levels` numbers sin(p base^l pi), cos(p base^l pi), l = 0 .. levels - 1 (Chen et al. 2021, 3.1).
+
+    The top level of base 1.25 and 80 levels is 1.4e8 rad, where neighbouring float32 numbers are more than a turn
+    apart. So the order of the roundings is part of the network, and is kept in float32 even under autocast:
+    `interleaved` computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
+
+    Shapes: (...) float32 -> (..., 2 levels) float32.
+    """
+
+    def __init__(self, base: float, levels: int) -> None:
+        super().__init__()
+        if levels < 1 or base <= 0:
+            raise ConfigError(f"a frequency encoding needs base > 0 and levels >= 1, got {base} and {levels}")
+        self.width = 2 * levels
+        powers = torch.tensor([float(base) ** level for level in range(levels)], dtype=torch.float64, device="cpu")
+        if not torch.isfinite(powers.float()).all():
+            raise ConfigError(f"base {base} to the power {levels - 1} leaves float32; use fewer levels")
+        self.register_buffer("powers", powers.float(), persistent=False)
+        self.powers: Tensor
+
+    def forward(self, p: Tensor) -> Tensor:
+        argument = (p.float().unsqueeze(-1) * self.powers.float()) * torch.pi
+        return torch.stack((argument.sin(), argument.cos()), dim=-1).flatten(-2)
+
+
+class TransformerBlock(nn.Module):
+    """x = attention(x) + x; x = ffn(x) + x, without normalisation (Li et al. 2022, 3.2).
+
+    Args:
+        width: D, numbers a token.
+        heads, head_dim: attention heads and the width of each.
+        mlp_dim: hidden width of the feed-forward part.
+
+    Shapes: (B, tokens, D) -> (B, tokens, D).
+    """
+
+    def __init__(self, width: int, heads: int, head_dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        inner = heads * head_dim
+        self.qkv = nn.Linear(width, 3 * inner, bias=False)
+        self.out = nn.Identity() if heads == 1 and head_dim == width else nn.Linear(inner, width)
+        self.ffn = nn.Sequential(nn.Linear(width, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        # written out: on a CPU the fused kernel rounds otherwise, which the stages after it amplify past 2e-6
+        attention = torch.softmax((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5, dim=-1)
+        x = self.out((attention @ v).transpose(1, 2).flatten(-2)) + x
+        return self.ffn(x) + x
+
+
+class PixelShuffleConv(nn.Module):
+    """conv k to out_channels stride^2 channels, then pixel shuffle."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int = 3, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels * stride**2, kernel, padding=(kernel - 1) // 2, bias=bias)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x), self.stride)
+
+
+class BilinearConv(nn.Module):
+    """Bilinear upsampling (corners aligned), then a conv of kernel 2 stride + 1."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 2 * stride + 1, padding=stride, bias=bias)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=self.stride, mode="bilinear", align_corners=True))
+
+
+class TransposedConv(nn.Module):
+    """Transposed conv whose kernel is its stride."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(in_channels, out_channels, stride, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
+    "conv": PixelShuffleConv,
+    "deconv": TransposedConv,
+    "bilinear": BilinearConv,
+}
+
+
+def upsampler(name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> nn.Module:
+    """The upsampling layer called `name`: conv (pixel shuffle), deconv or bilinear.
+
+    Shapes: (B, in_channels, H, W) -> (B, out_channels, stride H, stride W).
+    """
+    return _choose("upsampling", UPSAMPLERS, name)(in_channels, out_channels, stride, bias=bias)

@@ -1,0 +1,35 @@
+"""Distances between frames, in the numbers that papers report."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SSIM_WINDOW = 11
+MS_SSIM_SIDE = 160
+"""MS-SSIM halves a frame four times under a window of 11, so both sides must be longer than this."""
+
+
+def psnr(prediction: Tensor, target: Tensor) -> Tensor:
+    """PSNR of each frame in dB: -10 log10 of the mean squared error of frames in [0, 1].
+
+    Shapes: (B, 3, H, W) twice -> (B,). Equal frames give infinity.
+    """
+    return -10 * torch.log10((prediction.float() - target.float()).square().flatten(1).mean(dim=1))
+
+
+def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """MS-SSIM of each frame in [0, 1] (Wang et al. 2003), both sides longer than `MS_SSIM_SIDE`.
+
+    Shapes: (B, 3, H, W) twice -> (B,).
+    """
+    from pytorch_msssim import ms_ssim
+
+    return ms_ssim(prediction.float(), target.float(), data_range=1, size_average=False)
+
+
+def why_no_ms_ssim(height: int, width: int) -> str | None:
+    """The reason why frames of this size have no MS-SSIM, or `None` where they have."""
+    if min(height, width) > MS_SSIM_SIDE:
+        return None
+    return f"MS-SSIM needs both sides longer than {MS_SSIM_SIDE} pixels, the frames are {height}x{width}"

@@ -1,0 +1,304 @@
+"""`NeuralVideo`: the parts that a `ModelConfig` names, joined; and the video that they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.registry import blocks, embeddings, fusion, heads
+
+if TYPE_CHECKING:
+    from enerv_zoo.heads.rgb import Loss
+
+PIXELS_A_BATCH = 4 * 1280 * 720
+"""Decoding draws about this many pixels at a time unless told otherwise."""
+
+
+class _Stage(nn.Module):
+    """`before`, then every block followed by its `after`."""
+
+    def __init__(self, stage: Stage, in_channels: int, condition_width: int | None) -> None:
+        super().__init__()
+        channels = stage.out_channels
+        self.before = _modulation(stage.before, in_channels, condition_width)
+        self.blocks = nn.ModuleList(
+            blocks.build(stage.block, in_channels if i == 0 else channels, channels, stage.stride if i == 0 else 1)
+            for i in range(stage.depth)
+        )
+        self.after = nn.ModuleList(
+            modulation
+            for _ in range(stage.depth)
+            if (modulation := _modulation(stage.after, channels, condition_width)) is not None
+        )
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        if self.before is not None:
+            x = self.before(x, condition)
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if self.after:
+                x = self.after[i](x, condition)
+        return x
+
+
+def _modulation(spec: Spec | None, channels: int, condition_width: int | None) -> nn.Module | None:
+    if spec is None:
+        return None
+    if condition_width is None:
+        raise ConfigError(f"the modulation {spec.get('name')!r} needs a condition; name an embedding in 'condition'")
+    return _fusion("modulate", spec, channels, condition_width)
+
+
+def _fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
+    name = spec.get("name")
+    if isinstance(name, str):
+        found = getattr(fusion.get(name), "role", None)
+        if found != role:
+            fitting = [n for n in fusion.names() if getattr(fusion.get(n), "role", None) == role]
+            raise ConfigError(f"fusion {name!r} is for {found!r}, here one for {role!r} is needed: {', '.join(fitting)}")
+    return fusion.build(spec, *sizes)
+
+
+class NeuralVideo(nn.Module):
+    """A video whose frames a network draws.
+
+    As an `nn.Module` it maps frame indices (B,), whole or fractional, to frames (B, 3, H, W), float in [0, 1]. As a
+    video it has a length, frames by index (uint8, as decoders give them), timestamps and a frame rate.
+
+    The way of a frame: every embedding maps the index to a vector or a map; `join` makes the first feature map
+    (B, width, h, w) of those named in `inputs`; each stage modulates it by the embedding named `condition` and
+    upsamples it; the head draws RGB. Where the strides do not divide the frame's size the network draws a little more,
+    and the right and bottom margins are cropped.
+
+    Args:
+        config: the composition.
+        info: the video it is for.
+
+    Raises:
+        ConfigError: parts that do not exist, do not fit together, or draw less than the frame.
+    """
+
+    def __init__(self, config: ModelConfig, info: VideoInfo) -> None:
+        super().__init__()
+        self.config = config
+        self.info = info
+        stride = math.prod(stage.stride for stage in config.stages)
+        self.drawn_size = (config.grid[0] * stride, config.grid[1] * stride)
+        if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
+            raise ConfigError(
+                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of {stride} in all draw "
+                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
+            )
+        self.embeddings = nn.ModuleDict(
+            {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
+        )
+        self._check_wiring()
+        self.join = _fusion(
+            "join", config.join, [self.embeddings[name].shape for name in config.inputs], config.width, config.grid
+        )
+        condition_width = self._condition_width()
+        channels = [config.width, *(stage.out_channels for stage in config.stages)]
+        self.stages = nn.ModuleList(
+            _Stage(stage, before, condition_width)
+            for stage, before in zip(config.stages, channels[:-1], strict=True)
+        )
+        self.head = heads.build(config.head, channels[1:])
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _check_wiring(self) -> None:
+        used = [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
+        for name in used:
+            if name not in self.embeddings:
+                raise ConfigError(
+                    f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
+                    f"There are: {', '.join(self.embeddings)}"
+                )
+        unused = [name for name in self.embeddings if name not in used]
+        if unused:
+            raise ConfigError(f"nothing uses the embedding {unused[0]!r}; name it in 'inputs' or 'condition'")
+
+    def _condition_width(self) -> int | None:
+        if self.config.condition is None:
+            return None
+        shape = self.embeddings[self.config.condition].shape
+        if len(shape) != 1:
+            raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
+        return shape[0]
+
+    # ------------------------------------------------------------------ the network
+
+    def fixed_embeddings(self) -> dict[str, Tensor]:
+        """The outputs of the embeddings that are the same for every frame, to be reused while decoding."""
+        index = torch.zeros(1, dtype=torch.float64, device=self.device)
+        return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
+
+    def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+        """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
+
+        Args:
+            index: (B,), whole or fractional.
+            fixed: from `fixed_embeddings`, else computed here.
+        """
+        index = index.to(self.device)
+        fixed = self.fixed_embeddings() if fixed is None else fixed
+        embedded = {name: fixed[name] if part.fixed else part(index) for name, part in self.embeddings.items()}
+        condition = embedded[self.config.condition] if self.config.condition else None
+        if condition is not None and len(condition) != len(index):
+            condition = condition.expand(len(index), -1)
+        x = self.join(*(embedded[name] for name in self.config.inputs))
+        if len(x) != len(index):
+            x = x.expand(len(index), -1, -1, -1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        features = []
+        for stage in self.stages:
+            x = stage(x, condition)
+            features.append(x)
+        return self.head(features)
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional."""
+        return self._crop(self.outputs(index)[-1])
+
+    def objective(self, index: Tensor, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        """What a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
+
+        Returns:
+            The scalar objective, and the frames (B, 3, H, W) it was computed on.
+        """
+        outputs = self.outputs(index)
+        cropped = self._crop(outputs[-1])
+        if len(outputs) > 1:
+            margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
+            target = F.pad(target, margins, mode="replicate") if any(margins) else target
+        else:
+            outputs = [cropped]
+        return self.head.objective(outputs, target, loss), cropped
+
+    def _crop(self, frames: Tensor) -> Tensor:
+        return frames[..., : self.info.height, : self.info.width]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def stored_numbers(self) -> int:
+        """How many numbers a decoder needs: parameters and running statistics."""
+        return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+
+    @property
+    def fixed_numbers(self) -> int:
+        """Numbers that papers count as parameters, but that follow from the config and are not stored."""
+        return sum(getattr(part, "fixed_numbers", 0) for part in self.embeddings.values())
+
+    # ------------------------------------------------------------------ the video
+
+    def __len__(self) -> int:
+        return self.info.frames
+
+    def __getitem__(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
+        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for a slice or a sequence of integers.
+
+        Raises:
+            IndexError: an index outside the video; negative ones count from the end.
+        """
+        if isinstance(key, slice):
+            return self.get_frames_at(range(len(self))[key])
+        if isinstance(key, Sequence) or (isinstance(key, Tensor) and key.ndim):
+            return self.get_frames_at(key)
+        return self.get_frames_at([int(key)])[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.decode():
+            yield from batch
+
+    def get_frames_at(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """Frames (N, 3, H, W), uint8, at whole indices; negative ones count from the end."""
+        whole = [self._whole(index) for index in (indices.tolist() if isinstance(indices, Tensor) else indices)]
+        frames = torch.empty(len(whole), 3, self.info.height, self.info.width, dtype=torch.uint8)
+        done = 0
+        for batch in self.decode(whole):
+            frames[done : done + len(batch)] = batch
+            done += len(batch)
+        return frames
+
+    def get_frames_played_at(self, seconds: Sequence[float] | Tensor) -> Tensor:
+        """Frames (N, 3, H, W), uint8, on display at times in seconds from the start of the video.
+
+        Raises:
+            IndexError: a time before the first frame or after the end of the last.
+        """
+        starts = torch.as_tensor(self.timestamps, dtype=torch.float64)
+        end = float(starts[-1]) + 1 / (self.info.fps or DEFAULT_FPS)
+        times = torch.as_tensor(seconds, dtype=torch.float64)
+        if times.numel() and not bool(((times >= 0) & (times < end)).all()):
+            raise IndexError(f"the video plays from 0 s to {end:.3f} s, got {times.tolist()}")
+        return self.get_frames_at((torch.searchsorted(starts, times, right=True) - 1).clamp_min(0))
+
+    @property
+    def timestamps(self) -> tuple[float, ...]:
+        """Seconds at which each frame is shown; at 25 frames a second where the video has no rate."""
+        return self.info.timestamps or tuple(i / (self.info.fps or DEFAULT_FPS) for i in range(len(self)))
+
+    @torch.inference_mode()
+    def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
+        """Frames as uint8 batches (b, 3, H, W) on the CPU, in order.
+
+        Args:
+            indices: whole or fractional; all frames by default.
+            batch_size: frames a batch; by default as many as make about four 720p frames.
+        """
+        for frames in self.decode_float(indices, batch_size):
+            yield frames.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
+
+    @torch.inference_mode()
+    def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
+        """As `decode`, but float in [0, 1], on the network's device."""
+        wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        batch_size = batch_size or max(1, PIXELS_A_BATCH // math.prod(self.drawn_size))
+        with self._evaluating():
+            fixed = self.fixed_embeddings()
+            for index in wanted.split(batch_size) if len(wanted) else ():
+                yield self._crop(self.outputs(index, fixed)[-1])
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(training)
+
+    def _whole(self, index: float) -> int:
+        if int(index) != index:
+            raise IndexError(f"frame index {index} is not whole; call the video for frames between frames")
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {int(index)} is outside the video, which has {len(self)} frames")
+        return int(index) % len(self)
+
+    def save_pretrained(self, path: str | Path) -> Path:
+        """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
+        from enerv_zoo.hub.folder import save
+
+        return save(self, path)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.config.family}, {len(self)} frames of {self.info.height}x{self.info.width}, "
+            f"{self.stored_numbers:,} stored numbers"
+        )
+
+
+DEFAULT_FPS = 25.0
+"""Frames a second of a video that has no rate of its own."""

@@ -1,0 +1,153 @@
+"""Named parts, and how third parties add theirs.
+
+There is one `Registry` for each kind of part. A part is a class (or, for families and losses, a function) registered
+under a name:
+
+    @blocks.register("nerv")
+    class NeRVBlock(nn.Module):
+        def __init__(self, in_channels, out_channels, stride, *, activation="gelu"): ...
+
+**Convention.** Positional parameters are what the network tells a part (sizes); keyword-only parameters are the
+options a config may set. So the legal options of every part are read off its signature, and a wrong one is refused
+by name before anything is built.
+
+Third parties register through entry points (`enerv_zoo.blocks`, `enerv_zoo.embeddings`, ...), whose names are the
+parts' names. Entry points load on the first look-up that the built-in parts cannot answer, or on listing; one that
+fails is logged by name, kept in `Registry.broken`, and skipped.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from enerv_zoo.errors import ConfigError, did_you_mean
+
+logger = logging.getLogger(__name__)
+Part = TypeVar("Part", bound=Callable[..., Any])
+
+
+class Registry:
+    """The parts of one kind, by name.
+
+    Args:
+        kind: what messages call such a part, e.g. `"block"`.
+        package: module that registers the built-in parts when imported; also the entry-point group, e.g.
+            `"enerv_zoo.blocks"`.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self.broken: dict[str, str] = {}
+        self._parts: dict[str, Callable[..., Any]] = {}
+        self._plugins_loaded = False
+
+    def register(self, name: str) -> Callable[[Part], Part]:
+        """Decorator that registers a part under `name`; a taken name is refused."""
+
+        def decorate(part: Part) -> Part:
+            known = self._parts.setdefault(name, part)
+            if known is not part:
+                owner = f"{known.__module__}.{known.__qualname__}"
+                raise ConfigError(f"the {self.kind} name {name!r} is taken by {owner}; register under another name")
+            return part
+
+        return decorate
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Sorted names that match a shell-style wildcard, plug-ins included."""
+        self._load_builtins()
+        self._load_plugins()
+        return sorted(name for name in self._parts if fnmatchcase(name, pattern))
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The part called `name`.
+
+        Raises:
+            ConfigError: no part has that name; the message lists the names there are.
+        """
+        self._load_builtins()
+        if name not in self._parts:
+            self._load_plugins()
+        if name not in self._parts:
+            names = self.names()
+            reason = f" (its plug-in failed to load: {self.broken[name]})" if name in self.broken else ""
+            raise ConfigError(
+                f"unknown {self.kind} {name!r}{reason}.{did_you_mean(str(name), names)} Known: {', '.join(names)}"
+            )
+        return self._parts[name]
+
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
+        """The options of a part: its keyword-only parameters, by name."""
+        parameters = inspect.signature(self.get(name)).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def check_options(self, name: str, given: Mapping[str, Any]) -> None:
+        """Refuse options that the part does not have, and demand those it cannot do without.
+
+        Raises:
+            ConfigError: names the part, the wrong option and the legal ones.
+        """
+        legal = self.options(name)
+        for option in given:
+            if option not in legal:
+                raise ConfigError(
+                    f"{self.kind} {name!r} has no option {option!r}.{did_you_mean(option, legal)} "
+                    f"Its options: {', '.join(legal) or 'none'}"
+                )
+        missing = [key for key, p in legal.items() if p.default is inspect.Parameter.empty and key not in given]
+        if missing:
+            raise ConfigError(f"{self.kind} {name!r} needs the option {missing[0]!r}. Its options: {', '.join(legal)}")
+
+    def build(self, spec: Mapping[str, Any], *sizes: Any) -> Any:
+        """Build the part that a plain dict describes: `{"name": ..., <option>: ...}`.
+
+        Args:
+            spec: the part's name and options.
+            sizes: what the network tells such a part (see the contract at the top of the kind's package).
+
+        Raises:
+            ConfigError: unknown name or option, or a value that the part refuses.
+        """
+        options = dict(spec)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise ConfigError(f"a {self.kind} needs a name: got {dict(spec)!r}, expected {{'name': ..., options}}")
+        part = self.get(name)
+        self.check_options(name, options)
+        try:
+            return part(*sizes, **options)
+        except ConfigError as error:
+            raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+            raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {error}") from error
+
+    def _load_builtins(self) -> None:
+        importlib.import_module(self.package)
+
+    def _load_plugins(self) -> None:
+        if self._plugins_loaded:
+            return
+        self._plugins_loaded = True
+        for entry in entry_points(group=self.package):
+            try:
+                self.register(entry.name)(entry.load())
+            except Exception as error:  # a stranger's code may raise anything
+                self.broken[entry.name] = f"{type(error).__name__}: {error}"
+                logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
+
+
+embeddings = Registry("embedding", "enerv_zoo.embeddings")
+fusion = Registry("fusion", "enerv_zoo.fusion")
+blocks = Registry("block", "enerv_zoo.blocks")
+heads = Registry("head", "enerv_zoo.heads")
+models = Registry("model", "enerv_zoo.models")
+losses = Registry("loss", "enerv_zoo.losses")
+
+COMPONENTS = {registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses)}

@@ -1,0 +1,172 @@
+"""What there is, and how to make one: `list_models`, `list_components`, `create_model`, size budgets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from enerv_zoo.config import ModelConfig, VideoInfo, from_dict
+from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.registry import COMPONENTS, models
+
+if TYPE_CHECKING:
+    from enerv_zoo.neural_video import NeuralVideo
+
+TOLERANCE = 0.02
+"""A budget is met when the stored numbers are within this fraction of it."""
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`."""
+    return models.names(pattern)
+
+
+def list_components(kind: str, pattern: str = "*") -> list[str]:
+    """Names of the parts of a kind (embedding, fusion, block, head or loss) that match a wildcard, sorted.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind not in COMPONENTS:
+        known = ", ".join(COMPONENTS)
+        raise ConfigError(f"no kind of part is called {kind!r}.{did_you_mean(kind, COMPONENTS)} There are: {known}")
+    return COMPONENTS[kind].names(pattern)
+
+
+def parse_size(size: str | float) -> int:
+    """A budget of stored numbers: `"1.5M"`, `"350K"`, `1_500_000`.
+
+    Raises:
+        ConfigError: it is no positive number.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?)\s*", str(size), re.IGNORECASE)
+    number = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()] if match else 0
+    if not 1 <= number <= 1e11:
+        raise ConfigError(f"a size is a number of stored parameters such as '1.5M' or '350K', got {size!r}")
+    return round(number)
+
+
+def model_config(name: str, info: VideoInfo, *, size: str | float | None = None, **options: Any) -> ModelConfig:
+    """The composition that a family makes for a video.
+
+    Args:
+        name: of the family.
+        info: the video.
+        size: budget of stored numbers; the family's widths are scaled to within 2 % of it. Widths given as options
+            stay as they are.
+        options: the family's keywords.
+
+    Raises:
+        ConfigError: unknown family or option, or a budget that the family cannot meet.
+    """
+    make = models.get(name)
+    models.check_options(name, options)
+
+    def config(**widths: Any) -> ModelConfig:
+        try:
+            return from_dict(ModelConfig, _plain(make(info, **{**options, **widths})))
+        except (TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"model {name!r} cannot be made with {options!r}: {error}") from error
+
+    if size is None:
+        return config()
+    return config(**_Budget(name, info, config, options).solve(parse_size(size)))
+
+
+def _plain(config: ModelConfig) -> dict[str, Any]:
+    return dict(vars(config))
+
+
+def create_model(
+    name: str,
+    *,
+    frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    info: VideoInfo | None = None,
+    size: str | float | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> NeuralVideo:
+    """Make an unfitted network: `create_model("enerv", frames=132, height=720, width=1280, size="3M")`.
+
+    Args:
+        name: of the family; see `list_models()`.
+        frames, height, width: of the video; or `info`, which says more.
+        size: budget of stored numbers (within 2 %), or
+        options: the family's keywords (`fc_dim=196`, ...), which have the authors' names.
+        seed: of the initial weights.
+
+    Raises:
+        ConfigError: unknown family or option, a budget that cannot be met, parts that do not fit together.
+    """
+    import torch
+
+    from enerv_zoo.neural_video import NeuralVideo
+
+    if info is None:
+        sizes = {"frames": frames, "height": height, "width": width}
+        info = from_dict(VideoInfo, {key: value for key, value in sizes.items() if value is not None})
+    config = model_config(name, info, size=size, **options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NeuralVideo(config, info)
+
+
+def _stepped(width: Any, step: int) -> Any:
+    if isinstance(width, list):
+        return [*width[:-1], _stepped(width[-1], step)] if width else width
+    return max(width + step, 1)
+
+
+class _Budget:
+    """Scales a family's widths until the stored numbers meet a budget."""
+
+    def __init__(
+        self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], given: dict[str, Any]
+    ) -> None:
+        self.name, self.info, self.config = name, info, config
+        defaults = {key: p.default for key, p in models.options(name).items()}
+        widths = getattr(models.get(name), "widths", ())
+        self.widths = {key: defaults[key] for key in widths if key not in given}
+        if not self.widths:
+            raise ConfigError(f"model {name!r} has no width left to scale; drop the size or one of {', '.join(widths)}")
+
+    def solve(self, budget: int) -> dict[str, Any]:
+        """The widths whose network comes nearest to the budget."""
+        low, high = 1e-3, 1.0
+        while self.count(self.scaled(high)) < budget:
+            low, high = high, high * 2
+        for _ in range(30):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if self.count(self.scaled(middle)) < budget else (low, middle)
+        best = min((self.scaled(low), self.scaled(high)), key=lambda widths: abs(self.count(widths) - budget))
+        for key in self.widths:  # one width alone, where a step of all of them is too coarse
+            if abs(self.count(best) - budget) > TOLERANCE / 4 * budget:
+                steps = [{**best, key: _stepped(best[key], step)} for step in range(-4, 5)]
+                best = min(steps, key=lambda widths: abs(self.count(widths) - budget))
+        reached = self.count(best)
+        if abs(reached - budget) > TOLERANCE * budget:
+            raise ConfigError(
+                f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "
+                f"the nearest is {reached:,}. Choose that size, or set the widths yourself"
+            )
+        return best
+
+    def scaled(self, factor: float) -> dict[str, Any]:
+        def scale(width: Any) -> Any:
+            return [scale(w) for w in width] if isinstance(width, (tuple, list)) else max(round(width * factor), 1)
+
+        return {key: scale(width) for key, width in self.widths.items()}
+
+    def count(self, widths: dict[str, Any]) -> int:
+        """Stored numbers, counted on shapes alone."""
+        import torch
+
+        from enerv_zoo.neural_video import NeuralVideo
+
+        with torch.device("meta"):
+            return NeuralVideo(self.config(**widths), self.info).stored_numbers

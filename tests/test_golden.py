@@ -1,0 +1,63 @@
+"""Networks, losses and schedules against tensors computed with the authors' own code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from enerv_zoo.interop import import_checkpoint
+from enerv_zoo.registry import losses
+
+TOLERANCE = 2e-6
+
+NETWORKS = {
+    "nerv": "e-nerv",
+    "nerv_bilinear_instancenorm": "e-nerv",
+    "nerv_deconv_batchnorm": "e-nerv",
+    "nerv_multiscale_softplus": "e-nerv",
+    "nerv_stride_one_hardswish": "e-nerv",
+    "nerv_two_layer_stem_sin": "e-nerv",
+    "nerv_original": "nerv",
+    "enerv": "e-nerv",
+    "enerv_deep_stem_swish": "e-nerv",
+    "enerv_narrowing": "e-nerv",
+    "enerv_shrinking": "e-nerv",
+}
+
+
+@pytest.mark.parametrize(("name", "codebase"), NETWORKS.items())
+def test_network_reproduces_the_authors_outputs(golden, name, codebase):
+    values = golden(name)
+    height, width = values.outputs[-1].shape[-2:]
+    video = import_checkpoint(
+        values.state,
+        codebase=codebase,
+        config=values.config,
+        frames=int(values.metadata["frames"]),
+        height=height,
+        width=width,
+    )
+    with torch.inference_mode():
+        outputs = video.outputs(values.tensors["input/index"])
+    assert len(outputs) == len(values.outputs)
+    for ours, theirs in zip(outputs, values.outputs, strict=True):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
+
+
+def test_time_and_encoding_are_the_authors(golden):
+    values = golden("nerv_original")
+    video = import_checkpoint(values.state, codebase="nerv", config=values.config, frames=8, height=48, width=64)
+    encoded = video.embeddings["time"](values.tensors["input/index"])
+    torch.testing.assert_close(encoded, values.tensors["input/encoded"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_loss_reproduces_value_and_gradient(golden, name):
+    values = golden("losses_and_schedules").tensors
+    prediction = (values["input/prediction"] / 255).requires_grad_()
+    target = values["input/target"] / 255
+    value = losses.get(name)(*prediction.shape[-2:])(prediction, target)
+    value.backward()
+    torch.testing.assert_close(value.detach(), values[f"loss/{name}"], rtol=2e-6, atol=0)
+    torch.testing.assert_close(prediction.grad.norm(), values[f"gradient_norm/{name}"], rtol=1e-4, atol=0)
