@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
     "batch": nn.BatchNorm2d,
-    "instance": nn.InstanceNorm2d,
+    "instance": lambda channels: InstanceNorm(),
 }
 
 OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -48,7 +50,10 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _choose(kind: str, table: dict[str, Callable[..., nn.Module]], name: str) -> Callable[..., nn.Module]:
+Entry = TypeVar("Entry")
+
+
+def _choose(kind: str, table: dict[str, Entry], name: str) -> Entry:
     if name not in table:
         raise ConfigError(f"unknown {kind} {name!r}.{did_you_mean(str(name), table)} Known: {', '.join(table)}")
     return table[name]
@@ -66,7 +71,7 @@ def norm(name: str, channels: int) -> nn.Module:
 
 def output(name: str) -> Callable[[Tensor], Tensor]:
     """The function that maps a head's numbers to [0, 1]: sigmoid, or tanh as (tanh + 1) / 2."""
-    return _choose("output", OUTPUTS, name)  # type: ignore[arg-type]
+    return _choose("output", OUTPUTS, name)
 
 
 def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
@@ -75,13 +80,25 @@ def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
     Shapes: (..., d0) -> (..., dn). A single width gives the identity.
     """
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), activation(activation_name)]
     return nn.Sequential(*layers)
 
 
+def instance_norm(x: Tensor) -> Tensor:
+    """Each channel of each frame with mean 0 and variance 1 over space (eps 1e-5); a single pixel becomes 0."""
+    return torch.instance_norm(x, None, None, None, None, True, 0.0, 1e-5, True)
+
+
+class InstanceNorm(nn.Module):
+    """`instance_norm` as a module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x)
+
+
 class FrequencyEncoding(nn.Module):
-    """A scalar p to the 2 `levels` numbers sin(p base^l pi), cos(p base^l pi), l = 0 .. levels - 1 (Chen et al. 2021, 3.1).
+    """A scalar p to sin(p base^l pi), cos(p base^l pi) for l = 0 .. levels - 1 (Chen et al. 2021, 3.1).
 
     The top level of base 1.25 and 80 levels is 1.4e8 rad, where neighbouring float32 numbers are more than a turn
     apart. So the order of the roundings is part of the network, and is kept in float32 even under autocast:

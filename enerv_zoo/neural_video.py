@@ -64,7 +64,9 @@ def _fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
         found = getattr(fusion.get(name), "role", None)
         if found != role:
             fitting = [n for n in fusion.names() if getattr(fusion.get(n), "role", None) == role]
-            raise ConfigError(f"fusion {name!r} is for {found!r}, here one for {role!r} is needed: {', '.join(fitting)}")
+            raise ConfigError(
+                f"fusion {name!r} is a {found!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
+            )
     return fusion.build(spec, *sizes)
 
 
@@ -108,28 +110,29 @@ class NeuralVideo(nn.Module):
         condition_width = self._condition_width()
         channels = [config.width, *(stage.out_channels for stage in config.stages)]
         self.stages = nn.ModuleList(
-            _Stage(stage, before, condition_width)
-            for stage, before in zip(config.stages, channels[:-1], strict=True)
+            _Stage(stage, before, condition_width) for stage, before in zip(config.stages, channels[:-1], strict=True)
         )
         self.head = heads.build(config.head, channels[1:])
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name in self.embeddings:
+            if name not in self._used_embeddings():
+                raise ConfigError(f"nothing uses the embedding {name!r}; name it in 'inputs' or 'condition'")
+        self.to(memory_format=torch.channels_last)
+
+    def _used_embeddings(self) -> list[str]:
+        return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
 
     def _check_wiring(self) -> None:
-        used = [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
-        for name in used:
+        for name in self._used_embeddings():
             if name not in self.embeddings:
                 raise ConfigError(
                     f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
                     f"There are: {', '.join(self.embeddings)}"
                 )
-        unused = [name for name in self.embeddings if name not in used]
-        if unused:
-            raise ConfigError(f"nothing uses the embedding {unused[0]!r}; name it in 'inputs' or 'condition'")
 
     def _condition_width(self) -> int | None:
         if self.config.condition is None:
             return None
-        shape = self.embeddings[self.config.condition].shape
+        shape: tuple[int, ...] = self.embeddings[self.config.condition].shape  # type: ignore[assignment]
         if len(shape) != 1:
             raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
         return shape[0]
@@ -157,7 +160,6 @@ class NeuralVideo(nn.Module):
         x = self.join(*(embedded[name] for name in self.config.inputs))
         if len(x) != len(index):
             x = x.expand(len(index), -1, -1, -1)
-        x = x.contiguous(memory_format=torch.channels_last)
         features = []
         for stage in self.stages:
             x = stage(x, condition)
@@ -286,6 +288,10 @@ class NeuralVideo(nn.Module):
         if not -len(self) <= index < len(self):
             raise IndexError(f"frame {int(index)} is outside the video, which has {len(self)} frames")
         return int(index) % len(self)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The numbers that a file holds: the state dict, contiguous and on the CPU."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""

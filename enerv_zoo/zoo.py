@@ -125,9 +125,7 @@ def _stepped(width: Any, step: int) -> Any:
 class _Budget:
     """Scales a family's widths until the stored numbers meet a budget."""
 
-    def __init__(
-        self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], given: dict[str, Any]
-    ) -> None:
+    def __init__(self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], given: dict[str, Any]) -> None:
         self.name, self.info, self.config = name, info, config
         defaults = {key: p.default for key, p in models.options(name).items()}
         widths = getattr(models.get(name), "widths", ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from enerv_zoo.layers import mlp
+from enerv_zoo import layers
 from enerv_zoo.registry import fusion
 
 
@@ -22,14 +22,11 @@ class TemporalAffine(nn.Module):
 
     role = "modulate"
 
-    def __init__(
-        self, channels: int, condition_width: int, *, activation: str = "gelu", gain: float = 0.0
-    ) -> None:
+    def __init__(self, channels: int, condition_width: int, *, activation: str = "gelu", gain: float = 0.0) -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(channels, eps=1e-5)
-        self.mlp = mlp([condition_width, 2 * channels], activation)
+        self.mlp = layers.mlp([condition_width, 2 * channels], activation)
         self.gain = gain
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         gamma, beta = self.mlp(condition)[..., None, None].chunk(2, dim=1)
-        return (gamma + self.gain) * self.norm(x) + beta
+        return (gamma + self.gain) * layers.instance_norm(x) + beta

@@ -29,9 +29,7 @@ class RGBHead(nn.Module):
     Shapes: [..., (B, C, H, W)] -> [(B, 3, H, W)].
     """
 
-    def __init__(
-        self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True
-    ) -> None:
+    def __init__(self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True) -> None:
         super().__init__()
         self.output = layers.output(output)
         self.conv = _to_rgb(channels[-1], kernel, bias)
@@ -53,9 +51,7 @@ class MultiscaleHead(nn.Module):
     Shapes: [(B, C_i, h_i, w_i)] -> [(B, 3, h_i, w_i)].
     """
 
-    def __init__(
-        self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True
-    ) -> None:
+    def __init__(self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True) -> None:
         super().__init__()
         self.output = layers.output(output)
         self.convs = nn.ModuleList(_to_rgb(width, kernel, bias) for width in channels)
@@ -64,5 +60,6 @@ class MultiscaleHead(nn.Module):
         return [self.output(conv(x)) for conv, x in zip(self.convs, features, strict=True)]
 
     def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:
-        losses = [loss(output, F.adaptive_avg_pool2d(target, output.shape[-2:])) for output in outputs]
+        sizes = [(output.shape[-2], output.shape[-1]) for output in outputs]
+        losses = [loss(o, F.adaptive_avg_pool2d(target, size)) for o, size in zip(outputs, sizes, strict=True)]
         return sum(losses[1:], losses[0])

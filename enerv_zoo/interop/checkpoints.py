@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.config import VideoInfo, from_dict, read_mapping
+from enerv_zoo.embeddings import SpatialEmbedding
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
+from enerv_zoo.hub.folder import check_tensors
 from enerv_zoo.interop import names
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import create_model
@@ -74,7 +76,9 @@ def import_checkpoint(
     video = create_model(family, info=info, **options)
     state = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
     _check_grid(video, state.pop("xy_coord", None))
-    _load(video, _rename(video, state, CODEBASES[codebase].renaming[family]))
+    renamed = _rename(video, state, CODEBASES[codebase].renaming[family])
+    check_tensors(video, renamed, "checkpoint")
+    video.load_state_dict(renamed)
     return video.eval()
 
 
@@ -98,8 +102,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise EnervZooError(f"{path}: not a safetensors file, or damaged ({error})") from error
     except Exception as error:  # a damaged pickle or zip raises almost anything
         raise EnervZooError(
-            f"{path}: not a checkpoint of tensors, or damaged; files that hold other objects are refused, as they could "
-            f"run code. Save its state dict alone ({type(error).__name__})"
+            f"{path}: not a checkpoint of tensors, or damaged; files that hold other objects are refused, as they "
+            f"could run code. Save its state dict alone ({type(error).__name__})"
         ) from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
@@ -113,7 +117,8 @@ def _check_grid(video: NeuralVideo, grid: Tensor | None) -> None:
     """The authors keep E-NeRV's coordinates as a parameter; here they follow from the config, so they must agree."""
     if grid is None:
         return
-    ours = video.embeddings["space"].coordinates if "space" in video.embeddings else torch.empty(0)
+    space = dict(video.embeddings.items()).get("space")
+    ours = space.coordinates if isinstance(space, SpatialEmbedding) else torch.empty(0)
     if grid.shape != ours.shape or not torch.allclose(grid.float(), ours, rtol=0, atol=1e-6):
         raise ConfigError("the checkpoint's 'xy_coord' is not the regular grid of its config's 'fc_hw_dim'")
 
@@ -138,22 +143,3 @@ def _rename(video: NeuralVideo, state: Mapping[str, Tensor], renaming: names.Ren
             ours = f"head.convs.{number}.{rest}" if multiscale else f"head.conv.{rest}"
         renamed[ours] = tensor
     return renamed
-
-
-def _load(video: NeuralVideo, state: Mapping[str, Tensor]) -> None:
-    expected = video.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    left_over = sorted(state.keys() - expected.keys())
-    if missing or left_over:
-        what, which = ("lacks", missing) if missing else ("has no place for", left_over)
-        raise ConfigError(
-            f"checkpoint and config do not match: it {what} {', '.join(which[:4])}"
-            + (f" and {len(which) - 4} more" if len(which) > 4 else "")
-        )
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise ConfigError(
-                f"checkpoint and config do not match: {name} is {tuple(tensor.shape)}, the config makes it "
-                f"{tuple(expected[name].shape)}"
-            )
-    video.load_state_dict(dict(state))

@@ -40,7 +40,7 @@ def enerv(
     sin_res: bool = True,
     sigmoid: bool = True,
 ) -> ModelConfig:
-    """Space and time embedded apart, multiplied, and every stage modulated by time. Defaults: the paper's Bunny network.
+    """Space and time embedded apart, multiplied, every stage modulated by time. Defaults: the paper's Bunny network.
 
     Args:
         info: the video.

@@ -1,0 +1,62 @@
+"""The application: commands, and how every error leaves it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from enerv_zoo.cli import console, fitting, importing, inspecting, watching
+from enerv_zoo.errors import EnervZooError
+
+EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (a minute and a half on two cores)"
+
+app = typer.Typer(
+    name="enerv-zoo",
+    help="Fit neural networks to videos: the network is the video.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("fit", rich_help_panel="Fit")(fitting.fit)
+app.command("compare", rich_help_panel="Fit")(fitting.compare)
+app.command("import", rich_help_panel="Fit")(importing.import_)
+app.command("eval", rich_help_panel="Use a fit")(watching.evaluate)
+app.command("render", rich_help_panel="Use a fit")(watching.render)
+app.command("info", rich_help_panel="Look around")(inspecting.info)
+app.command("models", rich_help_panel="Look around")(inspecting.models)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from enerv_zoo import __version__
+
+        console.out.print(f"enerv-zoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere in the command."),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0, 1 for an error (one line), 2 for a usage error, 130 after Ctrl-C."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except EnervZooError as error:
+        if debug:
+            raise
+        console.fail(str(error))
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        console.fail("interrupted", 130)

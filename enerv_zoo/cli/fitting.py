@@ -1,0 +1,232 @@
+"""`enerv-zoo fit` and `enerv-zoo compare`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from enerv_zoo.cli import console, options
+
+NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
+
+Size = Annotated[
+    str | None,
+    typer.Option(help="Stored parameters, such as 1.5M or 350K (within 2 %).", rich_help_panel=NETWORK),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="NAME=VALUE", help="An option of the model, such as fc_dim=64.", rich_help_panel=NETWORK
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="quick (a minute and a half on two cores), balanced (good at any size) or paper (E-NeRV as published).",
+        rich_help_panel=RECIPE,
+    ),
+]
+RecipeFile = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="A YAML file, or a shipped recipe (enerv-zoo models --recipes).", rich_help_panel=RECIPE
+    ),
+]
+
+
+def _knob(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=RECIPE, show_default=False)
+
+
+Epochs = Annotated[int | None, _knob("Passes over all frames.")]
+BatchSize = Annotated[int | None, _knob("Frames a step.")]
+Rate = Annotated[float | None, _knob("Peak learning rate.")]
+Optimizer = Annotated[str | None, _knob("A timm optimiser, such as adam or adan.")]
+Betas = Annotated[tuple[float, float] | None, _knob("The optimiser's moment decays.")]
+Eps = Annotated[float | None, _knob("The optimiser's epsilon.")]
+WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
+Loss = Annotated[str | None, _knob("L1, L2, Fusion1 to Fusion12 or Fusion10_freq.")]
+Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
+ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
+ChannelsLast = Annotated[
+    bool | None, _knob("Memory layout; no rounds as the authors' loop does.", "--channels-last/--no-channels-last")
+]
+Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
+Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
+EvalEvery = Annotated[int | None, _knob("Epochs between evaluations; 0: at the end alone.")]
+CheckpointEvery = Annotated[int | None, _knob("Epochs between checkpoints.")]
+
+
+def fit(
+    video: options.Video,
+    model: Annotated[
+        str | None, typer.Option(help="A family (enerv-zoo models).", rich_help_panel=NETWORK, show_default="enerv")
+    ] = None,
+    size: Size = None,
+    set_: Set = None,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    loss: Loss = None,
+    optimizer: Optimizer = None,
+    betas: Betas = None,
+    eps: Eps = None,
+    weight_decay: WeightDecay = None,
+    warmup: Warmup = None,
+    clip_grad: ClipGrad = None,
+    shuffle: Shuffle = None,
+    channels_last: ChannelsLast = None,
+    seed: Seed = None,
+    eval_every: EvalEvery = None,
+    checkpoint_every: CheckpointEvery = None,
+    frames: options.Frames = None,
+    resize: options.Resize = None,
+    crop: options.Crop = None,
+    device: options.Device = "auto",
+    out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Fit a network to a video.
+
+    Leaves a folder with the weights, the numbers of every frame and epoch, and pictures. What is given here overrules
+    the recipe or preset; without either, the paper's E-NeRV and its recipe are fitted, which takes a GPU.
+
+    Examples:
+
+        enerv-zoo fit bunny --preset quick --out runs/bunny
+
+        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360x640 --epochs 100 --batch-size 4 --lr 5e-3
+    """
+    from enerv_zoo import fitting
+    from enerv_zoo.cli.progress import shown
+
+    knobs = {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
+        "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
+        "channels_last": channels_last, "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
+    }  # fmt: skip
+    chosen = _recipe(preset, recipe)
+    folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
+    with shown(_slug(video)) as on_status:
+        result = fitting.fit(
+            video,
+            model,
+            size=size,
+            model_options=options.parse_assignments(set_ or []),
+            recipe=chosen,
+            frames=frames,
+            resize=resize,
+            crop=crop,
+            device=device,
+            out=folder,
+            resume=resume,
+            overwrite=overwrite,
+            on_status=on_status,
+            **{key: value for key, value in knobs.items() if value is not None},
+        )
+    if json:
+        console.print_json(result.metrics)
+        return
+    metrics = result.metrics
+    title = (
+        f"{metrics['model']} on {_slug(video)}, {metrics['frames']} frames of {metrics['height']}x{metrics['width']}"
+    )
+    spent = f"{console.seconds(metrics['fit_seconds'])} for {metrics['epochs']} epochs"
+    speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
+    console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], title))
+    console.out.print(f"\nwritten to {folder}: look at preview.png and psnr.png, or play it:")
+    console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
+
+
+def compare(
+    video: options.Video,
+    models: Annotated[str, typer.Option(help="Families, separated by commas.")],
+    out: Annotated[Path, typer.Option(help="A folder for all fits.")],
+    size: Size = None,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    loss: Loss = None,
+    seed: Seed = None,
+    frames: options.Frames = None,
+    resize: options.Resize = None,
+    crop: options.Crop = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Fit several families to one video with one recipe; print one table and draw the curves.
+
+    Run it again to go on after an interruption: fits that have ended are kept.
+
+    Example:
+
+        enerv-zoo compare bunny --models nerv,enerv --preset quick --out runs/compare
+    """
+    from contextlib import ExitStack
+
+    from enerv_zoo import fitting
+    from enerv_zoo.cli.progress import shown
+
+    knobs = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed}
+    with ExitStack() as stack:
+
+        def on_model(name: str) -> Any:
+            stack.close()
+            return stack.enter_context(shown(name))
+
+        results = fitting.compare(
+            video,
+            [name.strip() for name in models.split(",") if name.strip()],
+            out=out,
+            on_model=on_model,
+            size=size,
+            recipe=_recipe(preset, recipe),
+            frames=frames,
+            resize=resize,
+            crop=crop,
+            device=device,
+            **{key: value for key, value in knobs.items() if value is not None},
+        )
+    if json:
+        console.print_json(results)
+        return
+    table = Table("model", "PSNR (dB)", "MS-SSIM", "stored parameters", "fit time", "decode frames/s", box=None)
+    for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
+        table.add_row(
+            name,
+            console.number(row["psnr"]),
+            console.number(row["ms_ssim"], 4),
+            console.number(row["stored_numbers"]),
+            console.seconds(row["fit_seconds"]),
+            console.number(row["fps"], 1),
+        )
+    console.out.print(table)
+    console.out.print(f"\nwritten to {out}: compare.json, psnr.png, and a folder for each fit")
+
+
+def _recipe(preset: str | None, recipe: str | None) -> Any:
+    from enerv_zoo.errors import did_you_mean
+    from enerv_zoo.fitting import recipes
+
+    if preset and recipe:
+        raise typer.BadParameter("a preset is a recipe; give --preset or --recipe")
+    if preset and preset not in recipes.PRESETS:
+        known = ", ".join(recipes.PRESETS)
+        hint = did_you_mean(preset, recipes.PRESETS)
+        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}")
+    chosen = preset or recipe
+    return recipes.read_recipe(chosen) if chosen else None
+
+
+def _slug(video: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", Path(video).stem) or "video"

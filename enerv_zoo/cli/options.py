@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+VIDEO = "A video file, a folder of images, or a sample name such as bunny."
+FRAMES = "Which frames, such as 0:53, 10:, ::2 or 5."
+
+Video = Annotated[str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a fit.", show_default=False)]
+Frames = Annotated[str | None, typer.Option(help=FRAMES, show_default=False)]
+Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Resize frames (antialiased).", show_default=False)]
+Crop = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Crop frames about the centre, before resizing.", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, Any]:
+    """`["fc_dim=64", "stem_dim=[512]"]` as a dict; values are read as YAML."""
+    options = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise typer.BadParameter(f"expected NAME=VALUE such as fc_dim=64, got {assignment!r}")
+        try:
+            options[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise typer.BadParameter(f"the value in {assignment!r} is no number, word or list") from None
+    return options

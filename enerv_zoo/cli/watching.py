@@ -1,0 +1,103 @@
+"""`enerv-zoo eval` and `enerv-zoo render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from enerv_zoo.cli import console, options
+
+Original = Annotated[
+    str | None,
+    typer.Argument(metavar="[VIDEO]", help="What to compare with.", show_default="the video that was fitted"),
+]
+
+
+def evaluate(
+    run: options.Run,
+    video: Original = None,
+    frames: options.Frames = None,
+    resize: options.Resize = None,
+    crop: options.Crop = None,
+    out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Write the fitted frames as PNGs into this folder.", show_default=False)
+    ] = None,
+    device: options.Device = "auto",
+    per_frame: Annotated[bool, typer.Option("--per-frame", help="Print a row for every frame.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Measure a fit: PSNR, MS-SSIM, bits per pixel, decoding speed, frame by frame.
+
+    The original is cut, cropped and resized as it was for the fit, unless told otherwise.
+
+    Examples:
+
+        enerv-zoo eval runs/bunny --per-frame
+
+        enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
+    """
+    from enerv_zoo import evaluation, hub
+    from enerv_zoo.fitting import open_original
+    from enerv_zoo.fitting.run import choose_device
+
+    network = hub.load(run, choose_device(device))
+    report = evaluation.evaluate(network, open_original(run, video, resize=resize, crop=crop), frames=frames)
+    if out is not None:
+        report.write_json(out / "report.json")
+        report.write_csv(out / "frames.csv")
+    if images is not None:
+        evaluation.render(network, images, frames=frames, overwrite=False)
+    if json:
+        console.print_json(report.to_dict())
+        return
+    if per_frame:
+        rows = Table("frame", "PSNR (dB)", "MS-SSIM", box=None)
+        for row in report.frames:
+            rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
+        console.out.print(rows)
+    worst = min(report.frames, key=lambda row: row.psnr)
+    title = f"{run}, {len(report.frames)} frames"
+    worst_row = ("worst frame", f"{worst.frame} at {console.number(worst.psnr, 2, 'dB')}")
+    console.out.print(console.table([*console.metrics_rows(report.to_dict()), worst_row], title))
+
+
+def render(
+    run: options.Run,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .mp4, .mkv, .mov, .webm or .gif file, or a folder for PNGs.")
+    ],
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Original | fitted | difference (4x brighter).")
+    ] = False,
+    video: Annotated[str | None, typer.Option(help="The original.", show_default="the video that was fitted")] = None,
+    frames: options.Frames = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second.", show_default="the video's")] = None,
+    quality: Annotated[
+        int | None, typer.Option(help="The encoder's CRF: lower is better and larger.", show_default=False)
+    ] = None,
+    device: options.Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Write a fitted video as a file that any player shows.
+
+    Examples:
+
+        enerv-zoo render runs/bunny bunny.mp4
+
+        enerv-zoo render runs/bunny compared.mp4 --side-by-side --frames 0:53
+    """
+    from enerv_zoo import evaluation, hub
+    from enerv_zoo.errors import VideoError
+    from enerv_zoo.fitting import open_original
+    from enerv_zoo.fitting.run import choose_device
+
+    if out.is_file() and not overwrite:
+        raise VideoError(f"{out}: exists; choose another name or add --overwrite")
+    network = hub.load(run, choose_device(device))
+    source = open_original(run, video) if side_by_side or video else None
+    path = evaluation.render(network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite)
+    console.out.print(f"written to {path}")

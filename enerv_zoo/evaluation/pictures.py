@@ -1,0 +1,76 @@
+"""Pictures of a fit: a preview, and PSNR over epochs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from enerv_zoo.evaluation.rendering import side_by_side
+from enerv_zoo.files import replacing
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video import Video, write_image
+
+logger = logging.getLogger(__name__)
+
+PANEL_WIDTH = 480
+GUTTER = 6
+PREVIEW_ROWS = 4
+
+
+def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path:
+    """Write a PNG of up to four frames spread over the video, each a row: original | fitted | difference (4x).
+
+    Args:
+        video: the network.
+        original: the frames it was fitted to, as many and as large.
+        path: of the PNG.
+    """
+    rows = min(PREVIEW_ROWS, len(video))
+    indices = sorted({round((i + 0.5) / rows * len(video) - 0.5) for i in range(rows)})
+    drawn = video.get_frames_at(indices)
+    panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, drawn, strict=True)]
+    return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
+
+
+def _gutters(original: Tensor, fitted: Tensor) -> Tensor:
+    row = side_by_side(original, fitted).unflatten(2, (3, -1)).permute(2, 0, 1, 3)  # three panels (3, 3, H, W)
+    if row.shape[-1] > PANEL_WIDTH:
+        size = (max(round(row.shape[-2] * PANEL_WIDTH / row.shape[-1]), 1), PANEL_WIDTH)
+        row = F.interpolate(row, size, mode="bicubic", antialias=True)
+    return torch.cat([F.pad(panel, (0, GUTTER), value=255) for panel in row], dim=2)
+
+
+def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> Path | None:
+    """Plot PSNR over epochs, a curve a fit.
+
+    Args:
+        histories: by name, the rows of `history.jsonl` (`epoch`, `psnr`).
+        path: of the picture; its suffix says which format.
+
+    Returns:
+        The path, or `None` where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
+        return None
+    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name, history in histories.items():
+        rows = [row for row in history if row.get("psnr") is not None]
+        label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
+        axes.plot([row["epoch"] for row in rows], [row["psnr"] for row in rows], label=label, linewidth=1.8)
+    axes.set(xlabel="epoch", ylabel="PSNR while fitting (dB)")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)

@@ -1,0 +1,65 @@
+"""A fitted network -> a video file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.evaluation.report import matching_frames, select_frames
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video import Video, open_video, write_video
+
+DIFFERENCE_GAIN = 4
+"""Absolute differences are shown this many times brighter."""
+
+
+def render(
+    video: NeuralVideo,
+    path: str | Path,
+    *,
+    source: Any = None,
+    frames: str | slice | None = None,
+    fps: float | None = None,
+    quality: int | None = None,
+    overwrite: bool = True,
+) -> Path:
+    """Draw a fitted video into a file, or with `source` original | fitted | difference side by side.
+
+    Args:
+        video: the network.
+        path: where to; the suffix says which format (see `enerv_zoo.write_video`), none means a folder of PNGs.
+        source: the original, as `enerv_zoo.open_video` takes it.
+        frames: which frames.
+        fps: frames a second; by default the video's own.
+        quality: of the encoder, see `enerv_zoo.write_video`.
+        overwrite: whether a target that exists is replaced.
+
+    Raises:
+        VideoError: the original does not match, the range is outside the video, or the file cannot be written.
+    """
+    original = None if source is None else open_video(source)
+    indices = select_frames(frames, len(video)) if original is None else matching_frames(video, original, frames)
+    times = video.info.timestamps if fps is None else None
+    timestamps = tuple(times[i] - times[indices[0]] for i in indices) if times else None
+    if fps is None and video.info.fps is not None and len(indices) > 1:
+        fps = video.info.fps / (indices[1] - indices[0])
+    drawn = _drawn(video, indices, original)
+    return write_video(path, drawn, fps=fps, timestamps=timestamps, quality=quality, overwrite=overwrite)
+
+
+def _drawn(video: NeuralVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
+    done = 0
+    for batch in video.decode(indices):
+        for frame in batch:
+            yield frame if original is None else side_by_side(original.frames[indices[done]], frame)
+            done += 1
+
+
+def side_by_side(original: Tensor, fitted: Tensor) -> Tensor:
+    """Original | fitted | difference: two uint8 frames (3, H, W) -> one of (3, H, 3 W)."""
+    difference = (original.short() - fitted.short()).abs().mul(DIFFERENCE_GAIN).clamp(max=255).to(torch.uint8)
+    return torch.cat((original, fitted, difference), dim=2)

@@ -1,0 +1,201 @@
+"""How good, how large and how fast a fitted network is."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.errors import VideoError
+from enerv_zoo.files import finite, write_json, write_text
+from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video import Video, open_video, parse_frames
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame's numbers.
+
+    Attributes:
+        frame: its index in the fitted video.
+        psnr: dB; infinite where the frame is exact.
+        ms_ssim: 0 to 1, or `None` for frames too small for it.
+    """
+
+    frame: int
+    psnr: float
+    ms_ssim: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `evaluate` measured.
+
+    Attributes:
+        psnr: mean of the frames' PSNR, dB.
+        ms_ssim: mean of the frames' MS-SSIM, or `None` with the reason in `ms_ssim_missing`.
+        bpp: bits per pixel: 8 times the bytes of the stored network over all pixels of the video.
+        fps: frames decoded a second, on `device`, after the first batch.
+        stored_numbers: parameters and statistics that a decoder needs.
+        stored_bytes: the same as a file.
+        device: where the frames were decoded.
+        frames: a row a frame.
+    """
+
+    psnr: float
+    ms_ssim: float | None
+    ms_ssim_missing: str | None
+    bpp: float
+    fps: float
+    stored_numbers: int
+    stored_bytes: int
+    device: str
+    frames: tuple[FrameScore, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data; infinite numbers become `None`."""
+        return finite(dataclasses.asdict(self))
+
+    def write_json(self, path: str | Path) -> None:
+        """Write all of it as JSON."""
+        write_json(path, self.to_dict())
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write a row a frame as CSV; a missing MS-SSIM is an empty cell."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, [field.name for field in dataclasses.fields(FrameScore)], lineterminator="\n")
+        table.writeheader()
+        table.writerows(dataclasses.asdict(row) for row in self.frames)
+        write_text(path, text.getvalue())
+
+
+def evaluate(
+    video: NeuralVideo, source: Any, *, frames: str | slice | None = None, batch_size: int | None = None
+) -> Report:
+    """Compare a fitted network with the video it was fitted to, or with any other of its size.
+
+    PSNR and MS-SSIM are those of the network's own numbers, before they are rounded to 8 bits, as in the papers.
+
+    Args:
+        video: the network.
+        source: what `enerv_zoo.open_video` takes. It must have the frames' size; without `frames`, as many frames.
+        frames: which frames of both, such as `"0:53"` or `"::2"`.
+        batch_size: frames decoded at a time.
+
+    Raises:
+        VideoError: the two do not match, or the range is outside either.
+    """
+    original = open_video(source)
+    indices = matching_frames(video, original, frames)
+    missing = why_no_ms_ssim(video.info.height, video.info.width)
+    scores: list[Tensor] = []
+    similarities: list[Tensor] = []
+    timer = _Timer(video.device)
+    done = 0
+    for drawn in timer.timed(video.decode_float(indices, batch_size)):
+        batch = original.frames[indices[done : done + len(drawn)]].to(drawn.device) / 255
+        scores.append(psnr(drawn, batch))
+        if missing is None:
+            similarities.append(ms_ssim(drawn, batch))
+        done += len(drawn)
+    rows = _rows(indices, torch.cat(scores).tolist(), torch.cat(similarities).tolist() if similarities else None)
+    stored = stored_bytes(video)
+    return Report(
+        psnr=fmean(row.psnr for row in rows),
+        ms_ssim=fmean(row.ms_ssim for row in rows if row.ms_ssim is not None) if missing is None else None,
+        ms_ssim_missing=missing,
+        bpp=bits_per_pixel(stored, video.info),
+        fps=timer.rate(),
+        stored_numbers=video.stored_numbers,
+        stored_bytes=stored,
+        device=str(video.device),
+        frames=rows,
+    )
+
+
+def matching_frames(video: NeuralVideo, original: Video, frames: str | slice | None) -> list[int]:
+    """The indices at which a fitted video and an original are compared.
+
+    Raises:
+        VideoError: their sizes differ, their lengths differ and no range was given, or the range leaves either.
+    """
+    ours, theirs = video.info, original.info
+    if (ours.height, ours.width) != (theirs.height, theirs.width):
+        raise VideoError(
+            f"the fit draws {ours.height}x{ours.width}, {theirs.name!r} is {theirs.height}x{theirs.width}; "
+            f'open it with resize="{ours.height}x{ours.width}" (--resize)'
+        )
+    if frames is None and ours.frames != theirs.frames:
+        raise VideoError(
+            f"the fit has {ours.frames} frames, {theirs.name!r} has {theirs.frames}; say which to compare, "
+            f'such as frames="0:{min(ours.frames, theirs.frames)}" (--frames)'
+        )
+    return select_frames(frames, min(ours.frames, theirs.frames))
+
+
+def select_frames(frames: str | slice | None, count: int) -> list[int]:
+    """The indices that a range such as `"0:53"` means in a video of `count` frames.
+
+    Raises:
+        VideoError: the range is empty or leaves the video.
+    """
+    wanted = slice(None) if frames is None else parse_frames(frames) if isinstance(frames, str) else frames
+    indices = list(range(count))[wanted]
+    if not indices or (wanted.stop is not None and wanted.stop > count):
+        raise VideoError(f"the frames {frames!r} are not all in the video, which has {count} (0 to {count - 1})")
+    return indices
+
+
+def _rows(indices: Sequence[int], scores: list[float], similarities: list[float] | None) -> tuple[FrameScore, ...]:
+    filled = similarities if similarities is not None else [None] * len(indices)
+    return tuple(FrameScore(*row) for row in zip(indices, scores, filled, strict=True))
+
+
+def stored_bytes(video: NeuralVideo) -> int:
+    """Bytes of the network's weights as the file that `save_pretrained` writes."""
+    return len(to_bytes(video.weights()))
+
+
+def bits_per_pixel(stored: int, info: VideoInfo) -> float:
+    """8 times the stored bytes over all pixels of the video."""
+    return 8 * stored / (info.frames * info.height * info.width)
+
+
+class _Timer:
+    """Times what an iterator does, and not what is done with its items."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.laps: list[tuple[int, float]] = []
+
+    def timed(self, batches: Any) -> Any:
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            batch = next(iterator, None)
+            if batch is None:
+                return
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self.laps.append((len(batch), time.perf_counter() - start))
+            yield batch
+
+    def rate(self) -> float:
+        """Frames a second, without the first batch (which warms up) where there are more."""
+        laps = self.laps[1:] or self.laps
+        return sum(frames for frames, _ in laps) / max(sum(seconds for _, seconds in laps), 1e-9)

@@ -1,0 +1,50 @@
+"""Recipes: YAML files that say which network is fitted, how, on which part of a video."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.config import Recipe, from_dict, read_mapping
+from enerv_zoo.errors import ConfigError, did_you_mean
+
+PRESETS = ("quick", "balanced", "paper")
+"""The shipped recipes that serve a purpose rather than reproduce a table."""
+
+
+@functools.cache
+def _shipped() -> dict[str, Path]:
+    package = Path(__file__).resolve().parent.parent
+    folder = next((f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None)
+    if folder is None:
+        raise ConfigError(f"the recipes are missing from the installation ({package / 'configs'}); install it again")
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def list_recipes() -> dict[str, str]:
+    """The shipped recipes: name -> one line that describes it."""
+    return {name: read_recipe(name).description for name in _shipped()}
+
+
+def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
+    """A recipe by the name of a shipped one, as a YAML / JSON file, or as plain data.
+
+    Raises:
+        ConfigError: no such name or file, or options that mean nothing.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, dict):
+        return from_dict(Recipe, recipe, "recipe")
+    path = Path(recipe)
+    if path.is_file():
+        return from_dict(Recipe, read_mapping(path), str(path))
+    shipped = _shipped()
+    name = str(recipe).removesuffix(".yaml")
+    if name not in shipped:
+        raise ConfigError(
+            f"no recipe {str(recipe)!r}: neither a file nor a shipped one.{did_you_mean(name, shipped)} "
+            f"Shipped: {', '.join(shipped)}"
+        )
+    return from_dict(Recipe, read_mapping(shipped[name]), str(shipped[name]))

@@ -1,0 +1,84 @@
+"""NumPy arrays and torch tensors as videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.source import Moment
+
+_EXPECTED = "expected (N, 3, H, W), (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W)"
+
+
+def with_channels_last(frames: torch.Tensor, channels_first: bool) -> torch.Tensor:
+    """A view of frames as (N, H, W, C) with C of 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Args:
+        frames: four axes, or three: (3, H, W), (H, W, 3) and (H, W, 4) are one still, anything else is grey (N, H, W).
+        channels_first: how to read a shape that fits both orders equally well.
+
+    Raises:
+        VideoError: no axis can be the channels, or an axis is empty.
+    """
+    shape = tuple(frames.shape)
+    if 0 in shape:
+        raise VideoError(f"an array of shape {shape} holds no pixels; {_EXPECTED}")
+    if len(shape) == 3:
+        if shape[-1] not in (3, 4) and shape[0] != 3:
+            return frames.unsqueeze(-1)
+        frames = frames.unsqueeze(0)
+    if frames.ndim == 4:
+        for channels in ((3,), (1, 4)):
+            first, last = frames.shape[1] in channels, frames.shape[3] in channels
+            if first or last:
+                return frames.permute(0, 2, 3, 1) if first and (channels_first or not last) else frames
+    raise VideoError(f"an array of shape {shape} is no video; {_EXPECTED}")
+
+
+class ArraySource:
+    """Frames that are in memory already; they are copied, never shared."""
+
+    name = "video"
+    rate: float | None = None
+    tick: float = 0.0
+
+    def __init__(self, frames: np.ndarray | torch.Tensor) -> None:
+        if isinstance(frames, np.ndarray):
+            if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
+                raise _wrong_type(frames.dtype)
+            # torch takes neither negative strides, nor read-only memory without a warning, nor every float type.
+            array = frames if frames.dtype == np.uint8 else frames.astype(np.result_type(frames.dtype, np.float32))
+            array = array.astype(np.float64) if array.dtype.itemsize > 8 else array
+            tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+            self._frames = with_channels_last(tensor, channels_first=False)
+        else:
+            if frames.dtype != torch.uint8 and not frames.is_floating_point():
+                raise _wrong_type(frames.dtype)
+            self._frames = with_channels_last(frames.detach(), channels_first=True)
+        self.count: int | None = len(self._frames)
+
+    def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
+        """Yield the selected frames; see `Source.frames`."""
+        selection.check(len(self._frames), "the array")
+        for index in selection.indices(len(self._frames)):
+            frame = self._frames[index, :, :, :3].cpu()
+            frame = frame if frame.dtype == torch.uint8 else _to_bytes(frame, index)
+            yield frame.expand(-1, -1, 3).contiguous().numpy(), None
+
+
+def _to_bytes(frame: torch.Tensor, index: int) -> torch.Tensor:
+    low, high = frame.min().item(), frame.max().item()
+    if not (low >= 0 and high <= 1):  # False for NaN, too
+        raise VideoError(
+            f"frame {index} of the array holds values in {low:.4g} to {high:.4g}; floats must lie in [0, 1] "
+            "and be no NaN; divide by 255, or give uint8"
+        )
+    return frame.float().mul(255).round().to(torch.uint8)
+
+
+def _wrong_type(dtype: object) -> VideoError:
+    return VideoError(f"an array of {dtype} is no video; expected uint8, or floats in [0, 1]")

@@ -1,0 +1,194 @@
+"""Frames to bytes: movies, GIFs and PNGs. What calls these has chosen the path and replaces the target."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.codec import CodecContext
+from av.error import FFmpegError
+from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from enerv_zoo.errors import VideoError
+
+_log = logging.getLogger(__name__)
+
+_BT709 = 1
+_LIMITED = 1
+"""Values of the colour tags (H.273): matrix, primaries and transfer of BT.709; range 16 to 235."""
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A movie format: container, encoder, range and default of the encoder's constant rate factor."""
+
+    container: str
+    encoder: str
+    quality: int
+    worst: int
+    tick: Fraction
+    """Unit of timestamps, in seconds, for a variable frame rate."""
+    encoder_options: dict[str, str]
+    container_options: dict[str, str]
+
+
+_VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
+MOVIES = {
+    ".mp4": Movie("mp4", "libx264", 14, 51, Fraction(1, 90_000), {}, {"movflags": "+faststart"}),
+    ".mov": Movie("mov", "libx264", 14, 51, Fraction(1, 90_000), {}, {"movflags": "+faststart"}),
+    ".mkv": Movie("matroska", "libx264", 14, 51, Fraction(1, 1000), {}, {}),
+    ".webm": Movie("webm", "libvpx-vp9", 18, 63, Fraction(1, 1000), _VP9, {}),
+}
+GIF_TICK = Fraction(1, 100)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When frames are shown: at a constant rate, or at given seconds."""
+
+    rate: Fraction
+    seconds: tuple[float, ...] | None = None
+
+    def pts(self, index: int, tick: Fraction) -> int:
+        """The moment of frame `index`, in ticks from the first."""
+        if self.seconds is None:
+            return round(index / self.rate / tick)
+        if index >= len(self.seconds):
+            raise VideoError(f"{len(self.seconds)} timestamps for more frames than that; give one for each frame")
+        return round((self.seconds[index] - self.seconds[0]) / float(tick))
+
+    def check_end(self, frames: int) -> None:
+        """Refuse timestamps that are left over after `frames` frames."""
+        if self.seconds is not None and len(self.seconds) != frames:
+            raise VideoError(f"{len(self.seconds)} timestamps for {frames} frames; give one for each frame")
+
+
+def encode_movie(path: Path, movie: Movie, images: Iterable[np.ndarray], clock: Clock, quality: float | None) -> None:
+    """Write images (H, W, 3) uint8 as yuv420p, BT.709, limited range, tagged so."""
+    tick = 1 / clock.rate if clock.seconds is None else movie.tick
+    crf = movie.quality if quality is None else quality
+
+    def add_stream(container: Any, height: int, width: int) -> VideoStream:
+        options = {"crf": f"{crf:g}", **movie.encoder_options}
+        stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.bit_rate = 0  # VP9 holds to the constant rate factor only without one
+        codec = stream.codec_context
+        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+        codec.color_range = _LIMITED
+        stream.time_base = codec.time_base = tick
+        if (stream.height, stream.width) != (height, width):
+            _log.warning(
+                "%dx%d (height x width) is written as %dx%d: sizes must be even, so the last row or column repeats",
+                *(height, width, stream.height, stream.width),
+            )
+        return stream
+
+    def to_frame(image: np.ndarray) -> VideoFrame:
+        height, width = image.shape[:2]
+        if height % 2 or width % 2:
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
+        return VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA"
+        )
+
+    with _opened(path, movie.container, movie.container_options) as container:
+        stream: VideoStream | None = None
+        for image, pts in _timed(images, clock, tick):
+            stream = stream or add_stream(container, *image.shape[:2])
+            frame = to_frame(image)
+            frame.pts, frame.time_base = pts, tick
+            container.mux(stream.encode(frame))
+        assert stream is not None, "callers refuse to write nothing"
+        container.mux(stream.encode(None))
+
+
+def encode_gif(path: Path, images: Iterable[np.ndarray], clock: Clock) -> None:
+    """Write images (H, W, 3) uint8 as a GIF that loops for ever, with one palette chosen for all frames.
+
+    All frames are held in memory: the palette is known only after the last.
+    """
+    with _opened(path, "gif", {"loop": "0"}) as container:
+        graph: Graph | None = None
+        for image, pts in _timed(images, clock, GIF_TICK):
+            if graph is None:
+                graph = _palette_graph(*image.shape[:2])
+                stream = container.add_stream("gif", rate=clock.rate)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "pal8"
+                stream.time_base = stream.codec_context.time_base = GIF_TICK
+            frame = VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = pts, GIF_TICK
+            graph.vpush(frame)
+        assert graph is not None, "callers refuse to write nothing"
+        graph.vpush(None)
+        for frame in _pulled(graph):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """An image (H, W, 3) uint8 as a PNG file."""
+    codec = CodecContext.create("png", "w")
+    codec.height, codec.width = image.shape[:2]
+    codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, 25)
+    frame = VideoFrame.from_ndarray(image, format="rgb24")
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
+
+
+@contextmanager
+def _opened(path: Path, container: str, options: dict[str, str]) -> Iterator[Any]:
+    try:
+        with av.open(f"file:{path}", "w", format=container, options=options) as opened:
+            yield opened
+    except FFmpegError as error:
+        raise VideoError(f"{path.name}: cannot be written ({error.strerror or error})") from error
+
+
+def _timed(images: Iterable[np.ndarray], clock: Clock, tick: Fraction) -> Iterator[tuple[np.ndarray, int]]:
+    last: int | None = None
+    count = 0
+    for count, image in enumerate(images, start=1):
+        pts = clock.pts(count - 1, tick)
+        if last is not None and pts <= last:
+            raise VideoError(
+                f"frame {count - 1} is not shown after frame {count - 2}: moments must increase by at least "
+                f"{float(tick):g} s in this format; check the timestamps, or lower the rate"
+            )
+        last = pts
+        yield image, pts
+    clock.check_end(count)
+
+
+def _palette_graph(height: int, width: int) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=GIF_TICK)
+    add: Callable[..., Any] = graph.add
+    split, palette, use = add("split"), add("palettegen", "reserve_transparent=0"), add("paletteuse")
+    sink = add("buffersink")
+    for start, end, out, into in (
+        (source, split, 0, 0), (split, use, 0, 0), (split, palette, 1, 0), (palette, use, 0, 1), (use, sink, 0, 0)
+    ):  # fmt: skip
+        start.link_to(end, out, into)
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Iterator[VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return

@@ -1,0 +1,195 @@
+"""Video files and stills, decoded by PyAV one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.source import Moment
+from enerv_zoo.video.transforms import resize
+
+_MATRICES = (1, 4, 5, 7, 9)
+"""Tagged colour matrices that the converter knows (BT.709, FCC, BT.470BG, SMPTE 240M, BT.2020)."""
+_DEFAULT_MATRIX = 5
+_NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
+"""Demuxers that draw text files."""
+
+
+class VideoFile:
+    """A file that PyAV reads. It is opened anew by each call of `frames`, and closed at its end.
+
+    Frames come upright (the display matrix or EXIF orientation is applied) and with square pixels (the width is scaled,
+    the height kept).
+
+    Raises:
+        VideoError: the file is no video, or is damaged so that not a frame can be read.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path = path
+        self.name = name or path.stem
+        with _open(path) as container:
+            stream = _video_stream(container, path)
+            still = self._still = _is_still(container)
+            rate = None if still else stream.average_rate or stream.guessed_rate
+            self.rate: float | None = float(rate) if rate else None
+            self.tick = float(stream.time_base) if stream.time_base else 0.0
+            self.count: int | None = stream.frames or None
+            aspect = stream.sample_aspect_ratio
+            self._aspect = float(aspect) if aspect and not still else 1.0
+
+    def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
+        """Yield the selected frames; see `Source.frames`."""
+        read = 0
+        size: tuple[int, int] | None = None
+        with _open(self.path) as container:
+            for frame in self._decode(container):
+                size = size or (frame.height, frame.width)
+                if size != (frame.height, frame.width):
+                    raise VideoError(
+                        f"{self.path}: the size changes at frame {read} from {size[0]}x{size[1]} to "
+                        f"{frame.height}x{frame.width} (height x width); frames='0:{read}' takes the part before"
+                    )
+                if selection.wants(read):
+                    # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
+                    yield self._picture(frame), None if frame.pts is None else frame.pts * self.tick
+                read += 1
+                if selection.ends_at(read):
+                    return
+        selection.check(read, str(self.path))
+
+    def _decode(self, container: InputContainer) -> Iterator[VideoFrame]:
+        """Yield frames up to the end, or up to the first that damage affects and raise there."""
+        stream = _video_stream(container, self.path)
+        stream.thread_type = "AUTO"
+        packets = read = 0
+        decoded_until: int | None = None
+        try:
+            for packet in container.demux(stream):
+                last = not packet.size
+                if last and packet.dts is not None:
+                    continue  # an empty packet stands for a repeated frame; to the decoder it would mean the end
+                cut = packet.is_corrupt or (last and _ends_early(container, stream, packets))
+                for frame in stream.codec_context.decode(None) if cut else packet.decode():
+                    # Past a cut the decoder hands out what it held back. Whatever is shown after the last whole packet
+                    # was decoded may follow a frame that is missing, and would be counted wrong.
+                    late = cut and (frame.pts is None or decoded_until is None or frame.pts > decoded_until)
+                    if frame.is_corrupt or late:
+                        raise self._damaged(read, stream)
+                    yield frame
+                    read += 1
+                if cut:
+                    raise self._damaged(read, stream)
+                packets += 1
+                decoded_until = packet.dts
+        except FFmpegError as error:
+            raise self._damaged(read, stream) from error
+
+    def _damaged(self, readable: int, stream: VideoStream) -> VideoError:
+        if self._still:
+            return _unreadable(self.path, None)
+        claimed = f" of {stream.frames}" if stream.frames else ""
+        advice = f"frames='0:{readable}' takes them" if readable else "get the file again"
+        return VideoError(
+            f"{self.path}: the file is damaged or truncated: {readable}{claimed} frames are readable; {advice}"
+        )
+
+    def _picture(self, frame: VideoFrame) -> np.ndarray:
+        tagged = frame.colorspace in _MATRICES
+        try:
+            # What a file says of its colours is passed on, as older versions of PyAV do not look at it by themselves;
+            # they also ignore a matrix that equals the target's.
+            rgb = frame.reformat(
+                format="rgb24",
+                src_colorspace=int(frame.colorspace) if tagged else None,
+                dst_colorspace=_DEFAULT_MATRIX if tagged else None,
+                src_color_range=int(frame.color_range) if frame.color_range in (1, 2) else None,
+            )
+            picture = rgb.to_ndarray()
+        except (FFmpegError, ValueError) as error:
+            raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
+        if self._aspect != 1.0:
+            width = max(1, round(frame.width * self._aspect))
+            picture = resize(torch.from_numpy(picture), (frame.height, width)).numpy()
+        return np.ascontiguousarray(_upright(picture, frame))
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        # The prefix keeps a colon in a name from reading as a protocol, the option a percent sign as a pattern.
+        container = av.open(f"file:{path}", options={"pattern_type": "none"})
+    except (FFmpegError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if container.format.name in _NOT_VIDEO:
+        container.close()
+        raise _unreadable(path, None)
+    return container
+
+
+def _unreadable(path: Path, error: Exception | None) -> VideoError:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as reason:
+        return VideoError(f"{path}: cannot be read ({reason.strerror})")
+    if not head:
+        return VideoError(f"{path}: the file is empty; give a video or an image")
+    if head[4:8] in (b"ftyp", b"mdat", b"wide"):
+        return VideoError(
+            f"{path}: unreadable, as it is truncated before its index (moov): 0 frames are readable; get it again"
+        )
+    why = f" ({error.strerror})" if isinstance(error, OSError | FFmpegError) and error.strerror else ""
+    return VideoError(
+        f"{path}: not a video or an image, or a damaged one{why}; give an mp4, mkv, webm, avi, gif or png file"
+    )
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.__class__.attached_pic:  # the cover of a song is no video
+            return stream
+    raise VideoError(f"{path}: the file has no video stream; give a video or an image")
+
+
+def _is_still(container: InputContainer) -> bool:
+    name = container.format.name
+    return name.endswith("_pipe") or name.startswith("image2")
+
+
+def _ends_early(container: InputContainer, stream: VideoStream, packets: int) -> bool:
+    """Whether the file has fewer packets than its index lists.
+
+    That is exact in the mp4 family alone, whose index lists every packet that its edit list leaves. Counts in headers
+    are not compared: an edit list, and a frame dropped in an AVI file, make them too large in whole files.
+    """
+    entries = getattr(stream, "index_entries", None) if "mp4" in container.format.name else None
+    return entries is not None and packets < len(entries)
+
+
+def _upright(picture: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """Turn and mirror a picture (H, W, 3) as the frame's display matrix says, in quarter turns."""
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV stumbles over kinds of side data that it has no name for, such as a photo's EXIF block
+        return np.rot90(picture, round(frame.rotation / 90))
+    if data is None:
+        return picture
+    # A point (x, y) is shown at (a x + c y, b x + d y), in 16.16 fixed point, y pointing down.
+    a, b, _, c, d = np.frombuffer(data, dtype=np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        picture = picture.transpose(1, 0, 2)
+        flip_x, flip_y = c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
+    return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]

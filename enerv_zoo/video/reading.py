@@ -1,0 +1,140 @@
+"""Opening videos: a source, a selection and a transform become a `Video`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.errors import VideoError, did_you_mean
+from enerv_zoo.video.arrays import ArraySource
+from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.folders import ImageFolder
+from enerv_zoo.video.samples import SAMPLES, samples
+from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.source import Moment, Source, Video
+from enerv_zoo.video.timing import timing
+from enerv_zoo.video.transforms import Size, Transform, as_size
+
+Readable = str | Path | Video | np.ndarray | torch.Tensor
+
+
+def open_video(
+    source: Readable,
+    *,
+    frames: str | slice | None = None,
+    resize: str | Size | None = None,
+    crop: str | Size | None = None,
+) -> Video:
+    """Read a video into memory.
+
+    Args:
+        source: a path to a video or an image, a folder of images (in natural order of their names), the name of a
+            sample (`samples()`; a path that exists wins), a `Video`, or an array or a tensor: uint8, or floats in
+            [0, 1], of shape (N, 3, H, W) or (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W). Where a
+            shape fits both orders, a tensor is taken channels-first and an array channels-last. Alpha is dropped.
+        frames: which frames, as `"0:53"`, `"10:"`, `"::2"`, `"5"` or a slice without negative parts. Only these are
+            kept, and reading stops after the last of them.
+        resize: (height, width) or `"HEIGHTxWIDTH"` of the result; bicubic, antialiased.
+        crop: (height, width) or `"HEIGHTxWIDTH"` of a centred crop, taken before resizing.
+
+    Returns:
+        The frames, (N, 3, H, W) uint8, upright and with square pixels. With every k-th frame selected, `info.fps` is
+        the source's divided by k. `info.timestamps` is given for a variable frame rate, in seconds from the first kept
+        frame. Frames of a `Video` that are not changed are shared with it; all others are copies.
+
+    Raises:
+        VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
+    """
+    selection = Selection.of(frames)
+    transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
+    if isinstance(source, Video):
+        return _select(source, selection, transform)
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return _read(ArraySource(source), selection, transform)
+    if not isinstance(source, str | Path):
+        raise VideoError(
+            f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
+        )
+    return _open_path(source, selection, transform)
+
+
+def _open_path(source: str | Path, selection: Selection, transform: Transform) -> Video:
+    try:
+        path = Path(source).expanduser()
+        folder, file = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:
+        raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
+    if folder and str(source):  # an empty text is no name for the current folder
+        return _read(ImageFolder(path), selection, transform)
+    if file and not folder:
+        return _read(VideoFile(path), selection, transform)
+    sample = SAMPLES.get(str(source))
+    if sample is None:
+        names = samples()
+        raise VideoError(
+            f"{str(source)!r}: no such file or folder, and no sample of that name (samples: {', '.join(names)})."
+            f"{did_you_mean(str(source), names)}"
+        )
+    return _read(VideoFile(sample.path, name=str(source)), selection, transform, sample.attribution)
+
+
+def _read(source: Source, selection: Selection, transform: Transform, attribution: str | None = None) -> Video:
+    kept = _Kept(None if source.count is None else len(selection.indices(source.count)))
+    moments: list[Moment] = []
+    for frame, moment in source.frames(selection):
+        kept.add(transform(frame))
+        moments.append(moment)
+    pixels = kept.frames()
+    fps, timestamps = timing(moments, source.rate, selection.step, source.tick)
+    count, _, height, width = pixels.shape
+    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, source.name, attribution))
+
+
+def _select(video: Video, selection: Selection, transform: Transform) -> Video:
+    old = video.info
+    selection.check(len(video), old.name)
+    indices = selection.indices(len(video))
+    pixels = video.frames[indices.start : indices.stop : indices.step]
+    if transform.crop or transform.resize:
+        kept = _Kept(len(pixels))
+        for frame in pixels:
+            kept.add(transform(frame.cpu().permute(1, 2, 0).numpy()))
+        pixels = kept.frames()
+    moments = [old.timestamps[i] if old.timestamps else None for i in indices]
+    fps, timestamps = timing(moments, old.fps, selection.step, 0.0)
+    count, _, height, width = pixels.shape
+    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution))
+
+
+class _Kept:
+    """Frames as they come in: straight into their final place where the number of frames is known."""
+
+    def __init__(self, expected: int | None) -> None:
+        self._expected = expected or 0
+        self._buffer: torch.Tensor | None = None
+        self._count = 0
+        self._more: list[torch.Tensor] = []
+
+    def add(self, frame: torch.Tensor) -> None:
+        if self._buffer is None:
+            self._buffer = torch.empty((self._expected, *frame.shape), dtype=torch.uint8)
+        if self._count < len(self._buffer):
+            self._buffer[self._count] = frame
+            self._count += 1
+        else:
+            self._more.append(frame.contiguous())
+
+    def frames(self) -> torch.Tensor:
+        """All frames, (N, 3, H, W), channels-last in memory."""
+        assert self._buffer is not None, "sources refuse to yield nothing"
+        result = self._buffer[: self._count]
+        if self._more:
+            result = torch.empty((self._count + len(self._more), *self._buffer.shape[1:]), dtype=torch.uint8)
+            result[: self._count] = self._buffer[: self._count]
+            self._more.reverse()
+            for index in range(self._count, len(result)):
+                result[index] = self._more.pop()  # frees each frame once it is copied
+        return result.permute(0, 3, 1, 2)

@@ -1,0 +1,89 @@
+"""From a source's frame to the frame that is kept: cropped, then resized."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from enerv_zoo.errors import VideoError
+
+Size = tuple[int, int]
+LARGEST_SIDE = 65_536
+
+_PATTERN = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
+_EXPECTED = "expected HEIGHTxWIDTH in pixels, such as '720x1280', or (height, width)"
+
+
+def parse_size(text: str) -> Size:
+    """`"720x1280"` as (height, width), in pixels.
+
+    Raises:
+        VideoError: the text is something else, or a side is 0 or above 65,536.
+    """
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise VideoError(f"{text!r} is no size; {_EXPECTED}")
+    return as_size((int(match[1]), int(match[2])))
+
+
+def as_size(size: str | Size) -> Size:
+    """A size from what a caller gives: text, or two whole numbers.
+
+    Raises:
+        VideoError: it is neither, or a side is 0 or above 65,536.
+    """
+    if isinstance(size, str):
+        return parse_size(size)
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise VideoError(f"{size!r} is no size; {_EXPECTED}")
+    if not all(1 <= side <= LARGEST_SIDE for side in size):
+        raise VideoError(f"{size[0]}x{size[1]} is no size: each side must lie in 1 to {LARGEST_SIDE}; {_EXPECTED}")
+    return size[0], size[1]
+
+
+def crop_centre(frame: torch.Tensor, size: Size) -> torch.Tensor:
+    """The middle of a frame (H, W, 3) at `size`; the smaller half of an odd margin is cut from the top and the left.
+
+    Raises:
+        VideoError: `size` exceeds the frame.
+    """
+    height, width = frame.shape[:2]
+    if size[0] > height or size[1] > width:
+        raise VideoError(
+            f"crop {size[0]}x{size[1]} exceeds the frame, which is {height}x{width} (height x width); "
+            "choose a smaller crop, or use resize"
+        )
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return frame[top : top + size[0], left : left + size[1]]
+
+
+def resize(frame: torch.Tensor, size: Size) -> torch.Tensor:
+    """Resample a uint8 frame (H, W, 3) to `size`: bicubic, antialiased."""
+    if tuple(frame.shape[:2]) == size:
+        return frame
+    # A permuted view of (H, W, 3) memory is channels-last, which the uint8 kernel takes without a copy.
+    batch = frame.permute(2, 0, 1).unsqueeze(0)
+    return F.interpolate(batch, size=size, mode="bicubic", antialias=True)[0].permute(1, 2, 0)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Crop the centre (where asked), then resize what is left (where asked)."""
+
+    crop: Size | None = None
+    resize: Size | None = None
+
+    def __call__(self, frame: np.ndarray) -> torch.Tensor:
+        """A frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
+
+        Raises:
+            VideoError: the crop exceeds the frame.
+        """
+        result = torch.from_numpy(frame)
+        if self.crop is not None:
+            result = crop_centre(result, self.crop)
+        return resize(result, self.resize) if self.resize is not None else result

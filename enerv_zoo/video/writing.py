@@ -1,0 +1,240 @@
+"""Writing videos and images: which format, which target, and all of a file or nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.video.encoders import MOVIES, Clock, encode_gif, encode_movie, encode_png
+from enerv_zoo.video.source import Video
+
+Frame = np.ndarray | torch.Tensor
+DEFAULT_FPS = 25.0
+
+_FRAME_FILE = re.compile(r"[0-9]+\.png")
+
+
+def write_video(
+    path: str | Path,
+    frames: Video | torch.Tensor | Iterable[Frame],
+    *,
+    fps: float | None = None,
+    timestamps: Sequence[float] | None = None,
+    quality: float | None = None,
+    overwrite: bool | None = None,
+) -> Path:
+    """Write frames to a file or a folder, one at a time (a GIF holds them all, for its palette).
+
+    A target appears whole or not at all: what is written has another name until it is complete.
+
+    Args:
+        path: `.mp4`, `.mov` or `.mkv` (H.264), `.webm` (VP9), `.gif`, or a folder for lossless `00000.png`, ...: an
+            existing folder, a path without a suffix, or one that ends in a slash. Missing folders above it are made.
+        frames: a `Video`, a tensor (N, 3, H, W), or an iterable of tensors or arrays (3, H, W); uint8, all of one size.
+            Odd sides are made even for movies by repeating the last row or column.
+        fps: frames a second; the `Video`'s own by default, else 25.
+        timestamps: seconds at which frames are shown, for a variable rate; the `Video`'s own by default, unless `fps`
+            is given. A folder holds no timing.
+        quality: the constant rate factor of a movie, lower is better: 0 to 51 for H.264 (default 14), 0 to 63 for VP9
+            (default 18). GIF and PNG have none.
+        overwrite: by default a file is replaced and a folder that is not empty is refused. `False` refuses whatever
+            exists, `True` also replaces a folder, if it holds nothing but numbered PNG files.
+
+    Returns:
+        The path.
+
+    Raises:
+        VideoError: an unknown suffix, no frames, frames of another form, an option out of range, or a target that
+            cannot be replaced or written. What the iterable raises is passed on. The target is then as it was.
+    """
+    folder = _means_folder(path)
+    target = Path(path)
+    suffix = "" if folder else target.suffix.lower()
+    _check_quality(suffix, quality)
+    if isinstance(frames, Video):
+        if timestamps is None and fps is None:
+            timestamps = frames.info.timestamps
+        fps = frames.info.fps if fps is None else fps
+        frames = frames.frames
+    clock = _clock(fps, timestamps)
+    _check_target(target, folder, overwrite)
+    images = _images(frames)
+    with _replacing(target) as temporary:
+        if folder:
+            _write_folder(temporary, images)
+        elif suffix == ".gif":
+            encode_gif(temporary, images, clock)
+        else:
+            encode_movie(temporary, MOVIES[suffix], images, clock, quality)
+    return target
+
+
+def write_image(path: str | Path, frame: Frame) -> Path:
+    """Write one frame, (3, H, W) uint8, as a PNG file; it appears whole or not at all, and replaces an existing one.
+
+    Returns:
+        The path.
+
+    Raises:
+        VideoError: a suffix other than `.png`, a frame of another form, or a target that cannot be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise VideoError(f"{target}: an image is written as PNG; give a name that ends in .png")
+    if target.is_dir():
+        raise VideoError(f"{target}: is a folder; give the name of a file")
+    data = encode_png(_image(frame, 0))
+    with _replacing(target) as temporary, _explained(target):
+        temporary.write_bytes(data)
+    return target
+
+
+def _means_folder(path: str | Path) -> bool:
+    """Whether a path names a folder of images; refuses suffixes that nothing is written for."""
+    target = Path(path)
+    if str(path).endswith(("/", "\\")) or target.is_dir() or not target.suffix:
+        return True
+    if target.suffix.lower() not in (*MOVIES, ".gif"):
+        legal = ", ".join((*MOVIES, ".gif"))
+        raise VideoError(
+            f"{target}: nothing is written for the suffix {target.suffix!r}; expected one of {legal}, or a folder for "
+            "PNG files (no suffix, or a slash at the end)"
+        )
+    return False
+
+
+def _check_quality(suffix: str, quality: float | None) -> None:
+    worst = MOVIES[suffix].worst if suffix in MOVIES else 63
+    if quality is not None and not 0 <= quality <= worst:
+        raise VideoError(f"quality {quality!r} is out of range; expected 0 (best) to {worst}, or None")
+
+
+def _clock(fps: float | None, timestamps: Sequence[float] | None) -> Clock:
+    seconds = None if timestamps is None else tuple(float(moment) for moment in timestamps)
+    if seconds is not None and not all(a < b for a, b in itertools.pairwise((-math.inf, *seconds, math.inf))):
+        raise VideoError("timestamps must be finite seconds, each larger than the one before")
+    if fps is None and seconds is not None and len(seconds) > 1:
+        fps = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    fps = DEFAULT_FPS if fps is None else fps
+    if not (math.isfinite(fps) and 1e-3 <= fps <= 1e5):
+        raise VideoError(f"fps {fps!r} is out of range; expected frames a second in 0.001 to 100000")
+    # Rates such as 30000/1001 are exact in files, and are recovered here from their nearest float.
+    return Clock(Fraction(fps).limit_denominator(1001), seconds)
+
+
+def _check_target(target: Path, folder: bool, overwrite: bool | None) -> None:
+    if not target.exists():
+        return
+    if not folder:
+        if overwrite is False:
+            raise VideoError(f"{target}: exists; choose another name, or allow overwriting")
+        return
+    if not target.is_dir():
+        raise VideoError(f"{target}: is a file where a folder of PNG files would be written; choose another name")
+    names = [entry.name for entry in target.iterdir()]
+    if names and not overwrite:
+        raise VideoError(f"{target}: the folder is not empty; choose another one, or allow overwriting")
+    foreign = next((name for name in names if not _FRAME_FILE.fullmatch(name)), None)
+    if foreign is not None:
+        raise VideoError(
+            f"{target}: the folder holds {foreign!r}, which is no numbered PNG, and is not replaced; choose another one"
+        )
+
+
+def _images(frames: torch.Tensor | Iterable[Frame]) -> Iterator[np.ndarray]:
+    """Frames as (H, W, 3) arrays of one size. The first is read at once, so that an empty video leaves no trace."""
+    try:
+        iterator = iter(frames)
+    except TypeError:
+        raise VideoError(f"a {type(frames).__name__} holds no frames; expected a Video or frames (3, H, W)") from None
+    first = next(iterator, None)
+    if first is None:
+        raise VideoError("there are no frames to write; give at least one")
+    image = _image(first, 0)
+
+    def rest() -> Iterator[np.ndarray]:
+        yield image
+        for index, frame in enumerate(iterator, start=1):
+            other = _image(frame, index)
+            if other.shape != image.shape:
+                raise VideoError(
+                    f"frame {index} is {other.shape[0]}x{other.shape[1]} (height x width), the first one "
+                    f"{image.shape[0]}x{image.shape[1]}; give frames of one size"
+                )
+            yield other
+
+    return rest()
+
+
+def _image(frame: object, index: int) -> np.ndarray:
+    expected = "expected uint8 of shape (3, H, W)"
+    if not isinstance(frame, np.ndarray | torch.Tensor):
+        raise VideoError(f"frame {index} is a {type(frame).__name__}; {expected}, as a tensor or an array")
+    array = frame.detach().cpu() if isinstance(frame, torch.Tensor) else frame
+    if str(array.dtype).removeprefix("torch.") != "uint8" or array.ndim != 3 or array.shape[0] != 3 or 0 in array.shape:
+        raise VideoError(f"frame {index} is {array.dtype} of shape {tuple(array.shape)}; {expected}")
+    return np.ascontiguousarray(np.asarray(array).transpose(1, 2, 0))
+
+
+def _write_folder(folder: Path, images: Iterator[np.ndarray]) -> None:
+    with _explained(folder):
+        folder.mkdir()
+    for index, image in enumerate(images):
+        data = encode_png(image)
+        with _explained(folder):
+            (folder / f"{index:05d}.png").write_bytes(data)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to; it takes the target's place at the end, or is gone if anything fails."""
+    target = target.resolve()  # write through a link, and know the name of "."
+    token = secrets.token_hex(4)
+    temporary = target.with_name(f".{target.name}.{token}.tmp")
+    with _explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        with _explained(target):
+            if target.is_dir():
+                _swap_folder(temporary, target, target.with_name(f".{target.name}.{token}.old"))
+            else:
+                temporary.replace(target)
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+def _swap_folder(new: Path, target: Path, old: Path) -> None:
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

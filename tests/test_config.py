@@ -1,0 +1,65 @@
+"""Configs to plain data and back, and what is refused on the way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from enerv_zoo.config import FitConfig, ModelConfig, Recipe, Stage, VideoInfo, from_dict, read_mapping, to_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.zoo import model_config
+
+INFO = VideoInfo(frames=3, height=36, width=64, fps=30000 / 1001, timestamps=(0.0, 0.1, 0.5), name="x")
+
+
+@pytest.mark.parametrize("config", [INFO, FitConfig(betas=(0.9, 0.99)), model_config("enerv", INFO), Recipe()])
+def test_round_trip_through_json(config):
+    again = from_dict(type(config), json.loads(json.dumps(to_dict(config))))
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "message"),
+    [
+        (FitConfig, {"epohs": 3}, r"FitConfig has no option 'epohs'. Did you mean 'epochs'\? Its options: epochs, "),
+        (FitConfig, {"epochs": 0}, "FitConfig option 'epochs': .*greater than or equal to 1, got 0"),
+        (FitConfig, {"lr": float("nan")}, "FitConfig option 'lr'"),
+        (FitConfig, {"lr": "fast"}, "FitConfig option 'lr': .*number.*'fast'"),
+        (FitConfig, {"betas": [0.5, 1.0]}, "FitConfig option 'betas.1'"),
+        (FitConfig, [1], "expected a mapping of FitConfig options, got list"),
+        (VideoInfo, {"frames": 1, "height": 2}, "VideoInfo option 'width': field required"),
+        (VideoInfo, {"frames": 1, "height": 2, "width": 10**9}, "VideoInfo option 'width': .*less than"),
+        (VideoInfo, {"frames": 2, "height": 2, "width": 2, "timestamps": [0.0]}, "1 timestamps for 2 frames"),
+        (Stage, {"block": {"name": "nerv"}, "out_channels": 4, "stride": 1000}, "Stage option 'stride'"),
+    ],
+)
+def test_bad_data_is_refused_with_one_line(kind, data, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        from_dict(kind, data)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_key_deep_inside_is_named_with_its_place():
+    data = to_dict(model_config("nerv", INFO))
+    data["stages"][1]["strid"] = 2
+    with pytest.raises(ConfigError, match=r"config.json: .*'stages.1.strid'"):
+        from_dict(ModelConfig, data, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"- 1\n- 2\n", "expected a mapping of options, got list"),
+        (b"a: [1", "neither JSON nor YAML"),
+        (b"\xff\xfe\x00", "UTF-8"),
+        (b"!!python/object/apply:os.system ['true']", "neither JSON nor YAML"),
+    ],
+)
+def test_files_that_hold_no_mapping(tmp_path, content, message):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_mapping(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_mapping(tmp_path / "missing.yaml")

@@ -1,0 +1,147 @@
+"""A network that behaves like a video."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import enerv_zoo as ez
+from enerv_zoo.config import Stage
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.neural_video import NeuralVideo
+
+
+@pytest.fixture(scope="module")
+def video():
+    torch.manual_seed(0)
+    return ez.create_model("enerv", frames=6, height=35, width=62, size="60K").eval()
+
+
+def test_is_a_video(video):
+    assert len(video) == 6
+    assert video[0].shape == (3, 35, 62)
+    assert video[0].dtype == torch.uint8
+    assert torch.equal(video[-1], video[5])
+    assert torch.equal(video[1:5:2], torch.stack([video[1], video[3]]))
+    assert torch.equal(video[[3, -1]], torch.stack([video[3], video[5]]))
+    assert torch.equal(video[torch.tensor([2, 2])], torch.stack([video[2], video[2]]))
+    assert video[4:2].shape == (0, 3, 35, 62)
+    assert torch.equal(torch.stack(list(video)), video[:])
+
+
+@pytest.mark.parametrize("key", [6, -7, [0, 6], [0.5]])
+def test_frames_outside_are_refused(video, key):
+    with pytest.raises(IndexError, match="frame"):
+        video[key]
+
+
+def test_uint8_frames_are_the_rounded_output(video):
+    with torch.inference_mode():
+        expected = (video(torch.arange(6)) * 255).round().to(torch.uint8)
+    assert (video[:].int() - expected.int()).abs().max() <= 1  # a batch of another size may round the other way
+
+
+def test_batch_and_single_frames_agree(video):
+    whole = torch.cat(list(video.decode_float(batch_size=6)))
+    single = torch.cat(list(video.decode_float(batch_size=1)))
+    torch.testing.assert_close(whole, single, rtol=0, atol=1e-5)
+
+
+def test_fractional_indices_and_gradients(video):
+    index = torch.tensor([1.0, 1.5, 2.0])
+    frames = video(index)
+    assert not torch.allclose(frames[0], frames[1], atol=0)
+    frames.mean().backward()
+    assert all(p.grad is not None for p in video.parameters())
+    video.zero_grad()
+
+
+def test_timestamps(video):
+    timed = NeuralVideo(video.config, dataclasses.replace(video.info, fps=10.0))
+    timed.load_state_dict(video.state_dict())
+    assert torch.equal(timed.get_frames_played_at([0.0, 0.05, 0.1, 0.59]), timed[[0, 0, 1, 5]])
+    with pytest.raises(IndexError, match=r"plays from 0 s to 0.600 s"):
+        timed.get_frames_played_at([0.6])
+    varying = NeuralVideo(video.config, dataclasses.replace(video.info, timestamps=(0, 1, 1.5, 4, 5, 6), fps=1.0))
+    assert torch.equal(varying.get_frames_played_at([1.49, 3.9, 6.5]), varying[[1, 2, 5]])
+
+
+def test_is_a_dataset(video):
+    batches = list(DataLoader(video, batch_size=4))
+    assert [len(batch) for batch in batches] == [4, 2]
+    assert torch.equal(torch.cat(batches)[3], video[3])
+
+
+def test_decoding_leaves_the_mode_and_makes_no_gradients(video):
+    video.train()
+    frame = video[0]
+    assert video.training
+    assert not frame.requires_grad
+    video.eval()
+
+
+def test_one_frame_is_a_still():
+    for name in ("nerv", "enerv"):
+        still = ez.create_model(name, frames=1, height=18, width=32, size="60K")
+        assert still[0].shape == (3, 18, 32)
+        encoded = still.embeddings["time"].encoding(torch.zeros(1))
+        assert torch.isfinite(encoded).all()
+
+
+def test_encoding_stays_float32_under_autocast(video):
+    index = torch.tensor([3.0])
+    plain = video.embeddings["time"].encoding(torch.tensor([0.37]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(video.embeddings["time"].encoding(torch.tensor([0.37])), plain)
+        assert torch.isfinite(video(index)).all()
+
+
+def test_space_is_computed_once_whatever_the_batch(video, monkeypatch):
+    calls = []
+    space = video.embeddings["space"]
+    forward = type(space).forward
+    monkeypatch.setattr(type(space), "forward", lambda self, index: calls.append(len(index)) or forward(self, index))
+    list(video.decode(batch_size=2))
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": ("tme", "space")}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
+        ({"condition": None}, "needs a condition"),
+        ({"condition": "space"}, "the condition 'space' must be a vector"),
+        ({"inputs": ("time",)}, "nothing uses the embedding 'space'"),
+        ({"inputs": ("space", "time")}, "fusion 'product': it joins a vector"),
+        ({"join": {"name": "temporal_affine"}}, "is a 'modulate' part, here a 'join' one is needed: coupled, product"),
+        ({"grid": (1, 1)}, "less than the frame"),
+        ({"head": {"name": "rgb", "colour": 3}}, "head 'rgb' has no option 'colour'"),
+        ({"stages": (Stage({"name": "nerf"}, 4, 100),)}, "unknown block 'nerf'. Did you mean 'nerv'"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_with_the_reason(video, change, message):
+    with pytest.raises(ConfigError, match=message):
+        NeuralVideo(dataclasses.replace(video.config, **change), video.info)
+
+
+def test_several_blocks_a_stage():
+    video = ez.create_model("nerv", frames=2, height=18, width=32, num_blocks=3, fc_dim=4, stem_dim=[8], lower_width=4)
+    assert [len(stage.blocks) for stage in video.stages] == [3] * len(video.stages)
+    assert video(torch.tensor([0])).shape == (1, 3, 18, 32)
+
+
+def test_multiscale_objective_is_the_sum_over_stages():
+    video = ez.create_model("nerv", frames=2, height=35, width=64, sin_res=False, fc_dim=4, stem_dim=[8], lower_width=4)
+    target = torch.rand(2, 3, 35, 64)
+    total, drawn = video.objective(torch.arange(2), target, torch.nn.functional.mse_loss)
+    outputs = video.outputs(torch.arange(2))
+    padded = torch.nn.functional.pad(target, (0, 0, 0, 1), mode="replicate")
+    expected = 0
+    for out in outputs:
+        scale = 36 // out.shape[-2]
+        expected += ((torch.nn.functional.avg_pool2d(padded, scale) - out) ** 2).mean()
+    torch.testing.assert_close(total, expected)
+    assert drawn.shape == target.shape

@@ -1,0 +1,104 @@
+"""Names, options and the errors that teach them."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import enerv_zoo.registry as registry_module
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.registry import Registry, blocks, embeddings, fusion, heads, losses, models
+
+
+class Widget:
+    def __init__(self, size: int, *, colour: str = "red", depth: int) -> None:
+        if depth < 0:
+            raise ValueError("depth is negative")
+        self.args = (size, colour, depth)
+
+
+@pytest.fixture
+def widgets():
+    registry = Registry("widget", "enerv_zoo.losses")
+    registry.register("round")(Widget)
+    return registry
+
+
+def test_build_passes_sizes_and_options(widgets):
+    assert widgets.build({"name": "round", "depth": 2, "colour": "blue"}, 7).args == (7, "blue", 2)
+
+
+def test_unknown_name_suggests_the_nearest_and_lists_all(widgets):
+    with pytest.raises(ConfigError, match=r"unknown widget 'rond'. Did you mean 'round'\? Known: round"):
+        widgets.build({"name": "rond"}, 7)
+
+
+def test_wrong_option_names_part_option_and_the_legal_ones(widgets):
+    with pytest.raises(
+        ConfigError, match=r"widget 'round' has no option 'color'. Did you mean 'colour'\? Its options: colour, depth"
+    ):
+        widgets.build({"name": "round", "depth": 1, "color": "blue"}, 7)
+
+
+def test_sizes_are_not_options(widgets):
+    with pytest.raises(ConfigError, match="no option 'size'"):
+        widgets.build({"name": "round", "depth": 1, "size": 3}, 7)
+
+
+def test_missing_option_and_missing_name(widgets):
+    with pytest.raises(ConfigError, match="needs the option 'depth'"):
+        widgets.build({"name": "round"}, 7)
+    with pytest.raises(ConfigError, match="a widget needs a name"):
+        widgets.build({"depth": 1}, 7)
+
+
+def test_refused_value_names_the_part(widgets):
+    with pytest.raises(ConfigError, match=r"widget 'round' cannot be built with .*depth is negative"):
+        widgets.build({"name": "round", "depth": -1}, 7)
+
+
+def test_taken_name_is_refused_and_the_same_part_is_not(widgets):
+    widgets.register("round")(Widget)
+    with pytest.raises(ConfigError, match=r"'round' is taken by .*Widget"):
+        widgets.register("round")(dict)
+
+
+@pytest.mark.parametrize(
+    ("registry", "expected"),
+    [
+        (embeddings, {"frequency", "spatial"}),
+        (fusion, {"coupled", "product", "temporal_affine"}),
+        (blocks, {"nerv", "enerv"}),
+        (heads, {"rgb", "multiscale"}),
+        (models, {"nerv", "enerv"}),
+        (losses, {"L1", "L2", "Fusion1", "Fusion12", "Fusion10_freq"}),
+    ],
+)
+def test_builtin_parts_are_there_and_documented(registry, expected):
+    assert expected <= set(registry.names())
+    for name in registry.names():
+        if registry is not losses:
+            assert registry.get(name).__doc__, f"{registry.kind} {name} has no docstring"
+
+
+def test_wildcards():
+    assert losses.names("Fusion1?") == ["Fusion10", "Fusion11", "Fusion12"]
+    assert models.names("nothing*") == []
+
+
+def test_entry_points_add_parts_and_broken_ones_are_reported_and_skipped(monkeypatch, caplog):
+    group = "enerv_zoo.losses"
+    entries = [
+        EntryPoint("good", "builtins:dict", group),
+        EntryPoint("bad", "no_such_module_anywhere:Thing", group),
+    ]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: entries)
+    registry = Registry("widget", group)
+    with caplog.at_level(logging.WARNING):
+        assert registry.names() == ["good"]
+    assert registry.get("good") is dict
+    assert "skipped the plug-in widget 'bad'" in caplog.text
+    with pytest.raises(ConfigError, match=r"unknown widget 'bad' \(its plug-in failed to load: ModuleNotFoundError"):
+        registry.get("bad")

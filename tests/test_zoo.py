@@ -1,0 +1,112 @@
+"""Families at every size, budgets, listings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_size
+
+SIZES = [(720, 1280), (1280, 720), (768, 1366), (480, 854), (131, 175), (17, 33), (272, 640), (4, 5), (1, 1)]
+
+
+def counted(name: str, height: int, width: int, **options) -> NeuralVideo:
+    info = ez.VideoInfo(frames=132, height=height, width=width)
+    with torch.device("meta"):
+        return NeuralVideo(model_config(name, info, **options), info)
+
+
+def test_the_papers_network_has_the_papers_parameters():
+    video = counted("enerv", 720, 1280)
+    assert video.stored_numbers + video.fixed_numbers == 12_490_602
+    assert video.fixed_numbers == 288
+
+
+def test_nerv_large_as_in_the_enerv_papers_comparison():
+    video = counted("nerv", 720, 1280, fc_dim=112, pos_l=80, act="gelu", sigmoid=True)
+    assert round(video.stored_numbers / 1e6, 2) == 12.57
+
+
+@pytest.mark.parametrize("name", ["nerv", "enerv"])
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_any_frame_size_is_drawn(name, height, width):
+    widths = {"fc_dim": 8, "stem_dim": [8], "lower_width": 4}
+    widths |= {"block_dim": 8, "mlp_dim": 8} if name == "enerv" else {}
+    video = create_model(name, frames=3, height=height, width=width, **widths)
+    if height * width < 200_000:
+        frames = video(torch.tensor([0, 2]))
+        assert frames.shape == (2, 3, height, width)
+        assert 0 <= frames.min() <= frames.max() <= 1
+    surplus = video.drawn_size[0] * video.drawn_size[1] / (height * width)
+    assert surplus < 1.1
+    assert len(video.config.stages) <= 5
+
+
+@pytest.mark.parametrize("name", ["nerv", "enerv"])
+@pytest.mark.parametrize("size", ["100K", "0.35M", "0.75M", "1.5M", "3M", "12M"])
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (144, 256), (131, 175)])
+def test_budget_is_met(name, size, height, width):
+    stored = counted(name, height, width, size=size).stored_numbers
+    assert abs(stored - parse_size(size)) <= TOLERANCE * parse_size(size)
+
+
+def test_budget_keeps_the_widths_that_were_given():
+    config = model_config("enerv", ez.VideoInfo(132, 144, 256), size="0.5M", fc_dim=40)
+    assert config.width == 40
+
+
+def test_budget_that_cannot_be_met_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"cannot have 1,000 stored numbers; the nearest is [\d,]+"):
+        counted("enerv", 144, 256, size=1000)
+
+
+@pytest.mark.parametrize(
+    ("size", "number"), [("1.5M", 1_500_000), ("350k", 350_000), (2e6, 2_000_000), ("800", 800), (".5m", 500_000)]
+)
+def test_sizes_are_read(size, number):
+    assert parse_size(size) == number
+
+
+@pytest.mark.parametrize("size", ["", "big", "-1M", "0", "1.5X", "nan", "1e99"])
+def test_bad_sizes_are_refused(size):
+    with pytest.raises(ConfigError, match="a size is a number of stored parameters"):
+        parse_size(size)
+
+
+def test_listing():
+    assert list_models("enerv*") == ["enerv"]
+    assert "nerv" in list_components("block")
+    with pytest.raises(ConfigError, match=r"no kind of part is called 'blok'. Did you mean 'block'\?"):
+        list_components("blok")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "ennerv"}, r"unknown model 'ennerv'. Did you mean 'enerv'\?"),
+        ({"fcdim": 3}, r"model 'nerv' has no option 'fcdim'. Did you mean 'fc_dim'\?"),
+        ({"act": "geluu"}, r"block 'nerv': unknown activation 'geluu'. Did you mean 'gelu'\?|unknown activation"),
+        ({"conv_type": "none"}, "unknown upsampling 'none'"),
+        ({"time": "later"}, "time is 'inclusive'"),
+        ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 36x64; it needs at least 9x16"),
+        ({"fc_hw": [9, 16]}, "a grid of .* was given without strides"),
+        ({"stride_list": [0, 2]}, "strides must be whole numbers of at least 1|division"),
+        ({"stem_dim": 5}, "model 'nerv' cannot be made"),
+        ({"fc_dim": "wide"}, "fc_dim|width|wide"),
+    ],
+)
+def test_bad_options_are_refused_by_name(options, message):
+    with pytest.raises(ConfigError, match=message):
+        create_model(options.pop("name", "nerv"), frames=2, height=36, width=64, **options)
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone():
+    state = torch.get_rng_state()
+    first, again = (create_model("enerv", frames=2, height=18, width=32, size="60K", seed=5) for _ in range(2))
+    other = create_model("enerv", frames=2, height=18, width=32, size="60K", seed=6)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+    assert torch.equal(state, torch.get_rng_state())
