@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,6 +210,35 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
         raise ConfigError(f"{prefix}{kind.__name__} option {place!r}: {message}, got {first['input']!r:.80}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none."""
+
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_NUMBERS[0], re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    _NUMBERS[1],
+    re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN))$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain data from YAML (or JSON) text.
+
+    Raises:
+        ConfigError: the text is neither.
+    """
+    try:
+        return yaml.load(text, _Loader)  # a safe loader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
+
+
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """Read a JSON or YAML file that holds a mapping.
 
@@ -217,12 +247,12 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
         raise ConfigError(f"{path}: cannot be read ({reason})") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path}: neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of options, got {type(data).__name__}")
     return data

@@ -142,11 +142,15 @@ class _Budget:
             middle = (low * high) ** 0.5
             low, high = (middle, high) if self.count(self.scaled(middle)) < budget else (low, middle)
         best = min((self.scaled(low), self.scaled(high)), key=lambda widths: abs(self.count(widths) - budget))
-        for key in self.widths:  # one width alone, where a step of all of them is too coarse
-            if abs(self.count(best) - budget) > TOLERANCE / 4 * budget:
-                steps = [{**best, key: _stepped(best[key], step)} for step in range(-4, 5)]
-                best = min(steps, key=lambda widths: abs(self.count(widths) - budget))
         reached = self.count(best)
+        for key in self.widths:  # one width alone, where a step of all of them is too coarse
+            for step in (-1, 1):
+                while abs(reached - budget) > TOLERANCE / 4 * budget:
+                    stepped = {**best, key: _stepped(best[key], step)}
+                    count = self.count(stepped)
+                    if abs(count - budget) >= abs(reached - budget):
+                        break
+                    best, reached = stepped, count
         if abs(reached - budget) > TOLERANCE * budget:
             raise ConfigError(
                 f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "

@@ -6,7 +6,17 @@ import json
 
 import pytest
 
-from enerv_zoo.config import FitConfig, ModelConfig, Recipe, Stage, VideoInfo, from_dict, read_mapping, to_dict
+from enerv_zoo.config import (
+    FitConfig,
+    ModelConfig,
+    Recipe,
+    Stage,
+    VideoInfo,
+    from_dict,
+    parse_yaml,
+    read_mapping,
+    to_dict,
+)
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.zoo import model_config
 
@@ -45,6 +55,22 @@ def test_unknown_key_deep_inside_is_named_with_its_place():
     data["stages"][1]["strid"] = 2
     with pytest.raises(ConfigError, match=r"config.json: .*'stages.1.strid'"):
         from_dict(ModelConfig, data, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-8", 1e-8),
+        ("0:53", "0:53"),
+        ("[512, 64]", [512, 64]),
+        (".5", 0.5),
+        ("-3", -3),
+        ("5.0e-4", 5e-4),
+        ("yes", True),
+    ],
+)
+def test_yaml_numbers_are_those_of_json(text, value):
+    assert parse_yaml(text) == value
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_space_is_computed_once_whatever_the_batch(video, monkeypatch):
         ({"inputs": ("tme", "space")}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
         ({"condition": None}, "needs a condition"),
         ({"condition": "space"}, "the condition 'space' must be a vector"),
-        ({"inputs": ("time",)}, "nothing uses the embedding 'space'"),
+        ({"inputs": ("time",), "join": {"name": "coupled"}}, "nothing uses the embedding 'space'"),
         ({"inputs": ("space", "time")}, "fusion 'product': it joins a vector"),
         ({"join": {"name": "temporal_affine"}}, "is a 'modulate' part, here a 'join' one is needed: coupled, product"),
         ({"grid": (1, 1)}, "less than the frame"),

@@ -221,9 +221,8 @@ def _recipe(preset: str | None, recipe: str | None) -> Any:
     if preset and recipe:
         raise typer.BadParameter("a preset is a recipe; give --preset or --recipe")
     if preset and preset not in recipes.PRESETS:
-        known = ", ".join(recipes.PRESETS)
         hint = did_you_mean(preset, recipes.PRESETS)
-        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}")
+        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {', '.join(recipes.PRESETS)}")
     chosen = preset or recipe
     return recipes.read_recipe(chosen) if chosen else None
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
+
+from enerv_zoo.config import parse_yaml
+from enerv_zoo.errors import ConfigError
 
 VIDEO = "A video file, a folder of images, or a sample name such as bunny."
 FRAMES = "Which frames, such as 0:53, 10:, ::2 or 5."
@@ -30,7 +32,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise typer.BadParameter(f"expected NAME=VALUE such as fc_dim=64, got {assignment!r}")
         try:
-            options[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            options[key.strip()] = parse_yaml(value)
+        except ConfigError:
             raise typer.BadParameter(f"the value in {assignment!r} is no number, word or list") from None
     return options

@@ -11,7 +11,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.run import METRICS, RECORD, fit, read_history
+from enerv_zoo.fitting.run import METRICS, RECORD, check_record, fit, plan_fit, read_history
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.zoo import list_models
 
@@ -54,8 +54,10 @@ def compare(
     metrics, histories = {}, {}
     for name in models:
         folder = Path(out) / name
-        started = (folder / RECORD).is_file()
-        if not (started and (folder / WEIGHTS).is_file()):
+        if (folder / WEIGHTS).is_file():
+            check_record(folder, plan_fit(source, name, **options))
+        else:
+            started = (folder / RECORD).is_file()
             fit(source, name, out=folder, resume=started, on_status=on_model(name), **options)
         metrics[name] = read_mapping(folder / METRICS)
         histories[name] = read_history(folder)

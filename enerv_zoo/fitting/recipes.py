@@ -9,8 +9,8 @@ from typing import Any
 from enerv_zoo.config import Recipe, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 
-PRESETS = ("quick", "balanced", "paper")
-"""The shipped recipes that serve a purpose rather than reproduce a table."""
+PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
+"""The recipe that serves each purpose."""
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     path = Path(recipe)
     if path.is_file():
         return from_dict(Recipe, read_mapping(path), str(path))
-    shipped = _shipped()
+    shipped = _shipped() | {preset: _shipped()[name] for preset, name in PRESETS.items()}
     name = str(recipe).removesuffix(".yaml")
     if name not in shipped:
         raise ConfigError(

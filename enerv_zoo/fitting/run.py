@@ -55,7 +55,7 @@ class FitResult:
 
 
 @dataclass
-class _Plan:
+class FitPlan:
     """A fit, fully decided: what `fit.json` records and `--resume` compares."""
 
     source: str | None
@@ -116,8 +116,18 @@ def fit(
         ConfigError: unknown names or options, or ones that do not fit together.
         FitError: `out` holds a fit already, there is nothing to resume, or no CUDA where it was asked for.
     """
-    given = {"frames": frames, "resize": resize, "crop": crop}
-    plan = _plan(source, model, size, model_options, recipe, given, device, options)
+    plan = plan_fit(
+        source,
+        model,
+        size=size,
+        model_options=model_options,
+        recipe=recipe,
+        frames=frames,
+        resize=resize,
+        crop=crop,
+        device=device,
+        **options,
+    )
     folder = None if out is None else Path(out)
     if folder is not None:
         _check_folder(folder, plan, resume, overwrite)
@@ -131,17 +141,24 @@ def fit(
     return _finish(fitter, plan, original, folder, seconds)
 
 
-def _plan(
+def plan_fit(
     source: Any,
-    model: str | None,
-    size: str | float | None,
-    model_options: dict[str, Any] | None,
-    recipe: str | Path | dict[str, Any] | Recipe | None,
-    given: dict[str, Any],
-    device: str,
-    options: dict[str, Any],
-) -> _Plan:
-    """Merge what was given with the recipe, and check all of it before anything is read or written."""
+    model: str | None = None,
+    *,
+    size: str | float | None = None,
+    model_options: dict[str, Any] | None = None,
+    recipe: str | Path | dict[str, Any] | Recipe | None = None,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    device: str = "auto",
+    **options: Any,
+) -> FitPlan:
+    """Merge what was given with the recipe and the defaults, and check it, before anything is read or written.
+
+    The arguments and errors are those of `fit`.
+    """
+    given = {"frames": frames, "resize": resize, "crop": crop}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice: dict[str, Any] = dict(base.model)
     if model is not None and model != choice.get("name"):
@@ -157,7 +174,7 @@ def _plan(
             f"Its options: {', '.join(given)}"
         )
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
-    return _Plan(_source_name(source), choice, chosen, video, choose_device(device))
+    return FitPlan(_source_name(source), choice, chosen, video, choose_device(device))
 
 
 def choose_device(device: str) -> str:
@@ -175,33 +192,38 @@ def choose_device(device: str) -> str:
     return device
 
 
-def _check_folder(folder: Path, plan: _Plan, resume: bool, overwrite: bool) -> None:
+def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
     if folder.exists() and not folder.is_dir():
         raise FitError(f"{folder}: is a file; --out takes a folder")
     there = [name for name in OURS if (folder / name).exists()]
     if resume:
-        _check_record(folder, plan)
+        if not (folder / RECORD).is_file():
+            raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
+        if (folder / WEIGHTS).exists() and not (folder / CHECKPOINT).exists():
+            raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
+        check_record(folder, plan)
     elif there and not overwrite:
         raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
 
 
-def _check_record(folder: Path, plan: _Plan) -> None:
-    if not (folder / RECORD).is_file():
-        raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
-    if (folder / WEIGHTS).exists() and not (folder / CHECKPOINT).exists():
-        raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
+def check_record(folder: Path, plan: FitPlan) -> None:
+    """Refuse to take a folder's fit for one that was decided otherwise.
+
+    Raises:
+        FitError: says what differs.
+    """
     before, now = read_mapping(folder / RECORD), json.loads(json.dumps(plan.record()))
     for key in ("source", "video", "model", "fit"):
         if before.get(key) != now[key]:
             raise FitError(
-                f"{folder}: cannot resume with another {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
-                "Repeat the command as it was, or replace the fit with --overwrite"
+                f"{folder}: holds a fit with another {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
+                "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
             )
 
 
-def _start_folder(folder: Path, fitter: Fitter, plan: _Plan, resume: bool) -> None:
+def _start_folder(folder: Path, fitter: Fitter, plan: FitPlan, resume: bool) -> None:
     try:
         if resume and (folder / CHECKPOINT).exists():
             fitter.load_state_dict(load_checkpoint(folder))
@@ -228,7 +250,7 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _run(fitter: Fitter, plan: _Plan, original: Video, folder: Path | None, on_status: OnStatus | None) -> float:
+def _run(fitter: Fitter, plan: FitPlan, original: Video, folder: Path | None, on_status: OnStatus | None) -> float:
     """Fit to the end, keeping history and checkpoints. Returns the seconds it took, earlier parts included."""
     if folder is not None:
         _write_history(folder, plan.history)
@@ -251,7 +273,7 @@ def _write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
     write_text(folder / HISTORY, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _finish(fitter: Fitter, plan: _Plan, original: Video, folder: Path | None, seconds: float) -> FitResult:
+def _finish(fitter: Fitter, plan: FitPlan, original: Video, folder: Path | None, seconds: float) -> FitResult:
     video = fitter.video.eval()
     report = evaluate(video, original)
     frames_fitted = plan.fit.epochs * len(original)

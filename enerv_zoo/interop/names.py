@@ -27,9 +27,19 @@ def _integers(text: Any) -> list[int]:
     return [int(number) for number in str(text).split("_")]
 
 
+def _three(text: Any) -> tuple[int, int, int]:
+    h, w, channels = _integers(text)
+    return h, w, channels
+
+
+def _two(text: Any) -> tuple[int, int]:
+    width, depth = _integers(text)
+    return width, depth
+
+
 def _decoder(config: Mapping[str, Any], sine: str) -> Options:
     """The options that the NeRV and E-NeRV code bases share."""
-    h, w, channels = _need(config, "fc_hw_dim", _integers)
+    h, w, channels = _need(config, "fc_hw_dim", _three)
     norm = config.get("norm", "none")
     if norm not in NORMS:
         raise ConfigError(f"the config's 'norm' is {norm!r}; known: {', '.join(NORMS)}")
@@ -53,7 +63,7 @@ def _decoder(config: Mapping[str, Any], sine: str) -> Options:
 
 def _nerv_stem(config: Mapping[str, Any]) -> Options:
     """`d_n`: n hidden layers of width d."""
-    width, depth = _need(config, "stem_dim_num", _integers)
+    width, depth = _need(config, "stem_dim_num", _two)
     return {"stem_dim": [width] * depth}
 
 

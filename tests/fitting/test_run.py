@@ -1,0 +1,223 @@
+"""Whole fits: folders, recipes, resuming, refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.config import FitConfig, Recipe, from_dict
+from enerv_zoo.errors import ConfigError, FitError, VideoError
+from enerv_zoo.fitting import compare, list_recipes, open_original, read_recipe, run
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.recipes import PRESETS
+from enerv_zoo.zoo import parse_size
+
+TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return ez.open_video("bunny", frames="0:6", resize="36x64")
+
+
+def fit(source, **options):
+    return ez.fit(source, **{"model_options": TINY, "epochs": 3, "batch_size": 2, "lr": 5e-3, **options})
+
+
+@pytest.fixture(scope="module")
+def fitted(clip, tmp_path_factory):
+    return fit(clip, out=tmp_path_factory.mktemp("runs") / "fit", eval_every=2)
+
+
+def test_a_fit_leaves_its_folder(fitted):
+    names = {path.name for path in fitted.folder.iterdir()}
+    assert names == set(run.OURS) - {"checkpoint.pt"}
+    metrics = json.loads((fitted.folder / "metrics.json").read_text())
+    assert metrics == fitted.metrics
+    assert metrics["psnr"] == pytest.approx(ez.evaluate(ez.load(fitted.folder), ez_clip()).psnr, abs=1e-3)
+    rows = [json.loads(line) for line in (fitted.folder / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[2]["loss"] < rows[0]["loss"]
+    assert "eval_psnr" in rows[1]
+    assert rows[2]["eval_psnr"] == pytest.approx(metrics["psnr"], abs=1e-4)
+
+
+def ez_clip():
+    return ez.open_video("bunny", frames="0:6", resize="36x64")
+
+
+def test_a_fit_learns(clip):
+    result = fit(clip, epochs=30, batch_size=3, lr=1e-2)
+    assert result.metrics["psnr"] > 17  # its mean colour alone is under 14 dB
+    assert result.folder is None
+
+
+def test_same_seed_same_fit(clip):
+    first, again, other = (fit(clip, epochs=1, seed=seed).video.state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_every_epoch_draws_every_frame_once_in_another_order(clip):
+    video = ez.create_model("enerv", info=clip.info, **TINY)
+    fitter = Fitter(video, clip.frames, FitConfig(epochs=2, batch_size=4))
+    orders = [fitter.order(epoch).tolist() for epoch in range(2)]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(6))
+    assert orders[0] != orders[1]
+    assert fitter.steps == 2
+
+
+def test_statuses_count_up(clip, monkeypatch):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
+    statuses = []
+    fit(clip, epochs=2, on_status=statuses.append)
+    assert [(s.epoch, s.step) for s in statuses] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert statuses[0].seconds_left > statuses[-1].seconds_left == 0
+
+
+class Cut(Exception):
+    """Stands for a process that ends in the middle of an epoch."""
+
+
+def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
+    whole = fit(clip, epochs=4, out=tmp_path / "whole", checkpoint_every=1)
+
+    def cut(status):
+        if (status.epoch, status.step) == (3, 2):
+            raise Cut
+
+    with pytest.raises(Cut):
+        fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=1, on_status=cut)
+    with pytest.raises(FitError, match="already holds a fit; add --resume"):
+        fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=1)
+    with pytest.raises(FitError, match="holds a fit with another fit: it was"):
+        fit(clip, epochs=5, out=tmp_path / "cut", checkpoint_every=1, resume=True)
+    resumed = fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=1, resume=True)
+    ours, theirs = resumed.video.state_dict(), whole.video.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+    with pytest.raises(FitError, match="this fit has ended"):
+        fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=1, resume=True)
+
+
+def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(clip):
+    def fitter():
+        video = ez.create_model("enerv", info=clip.info, seed=1, **TINY)
+        return Fitter(video, clip.frames, FitConfig(epochs=1, batch_size=2, lr=5e-3))
+
+    whole, first, second = fitter(), fitter(), fitter()
+    row = whole.fit_epoch()
+    first._fit_batch(first.order(0)[:2])
+    second.load_state_dict(first.state_dict())
+    assert second.fit_epoch()["loss"] == row["loss"]
+    assert all(torch.equal(a, b) for a, b in zip(whole.video.parameters(), second.video.parameters(), strict=True))
+
+
+def test_overwrite_replaces(clip, fitted, tmp_path):
+    fit(clip, epochs=1, out=tmp_path / "fit")
+    assert fit(clip, epochs=2, out=tmp_path / "fit", overwrite=True).metrics["epochs"] == 2
+    with pytest.raises(FitError, match="give one of the two"):
+        fit(clip, out=tmp_path / "fit", overwrite=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"source": "no-such-file.mp4"}, VideoError, "no-such-file.mp4"),
+        ({"frames": "0:9"}, VideoError, "6"),
+        ({"model": "ennerv", "model_options": {}}, ConfigError, "Did you mean 'enerv'"),
+        ({"model_options": {"fcdim": 2}}, ConfigError, "Did you mean 'fc_dim'"),
+        ({"epohs": 3}, ConfigError, "Did you mean 'epochs'"),
+        ({"loss": "Fusion66"}, ConfigError, "unknown loss 'Fusion66'. Did you mean 'Fusion6'"),
+        ({"loss": "Fusion10"}, ConfigError, "MS-SSIM needs both sides longer than 160"),
+        ({"optimizer": "adamm"}, ConfigError, "unknown optimizer 'adamm'"),
+        ({"recipe": "quik"}, ConfigError, "no recipe 'quik'.*Did you mean 'quick'"),
+        ({"recipe": {"modle": {}}}, ConfigError, "Did you mean 'model'"),
+        ({"recipe": {"video": {"size": 3}}}, ConfigError, "the video has no option 'size'"),
+        ({"device": "tpu"}, FitError, "device must be auto, cpu or cuda"),
+        ({"resume": True}, FitError, "holds no fit to resume"),
+    ],
+)
+def test_bad_input_is_refused_and_leaves_nothing(clip, tmp_path, options, error, message):
+    source = options.pop("source", clip)
+    with pytest.raises(error, match=message):
+        fit(source, out=tmp_path / "fit", **options)
+    assert not (tmp_path / "fit").exists()
+
+
+def test_no_cuda_where_it_was_asked_for(clip, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(FitError, match="no CUDA device"):
+        fit(clip, device="cuda")
+
+
+def test_out_that_is_a_file(clip, tmp_path):
+    (tmp_path / "fit").write_text("mine")
+    with pytest.raises(FitError, match="is a file"):
+        fit(clip, out=tmp_path / "fit")
+    assert (tmp_path / "fit").read_text() == "mine"
+
+
+def test_damaged_checkpoint_is_named(clip, tmp_path):
+    fit(clip, epochs=1, out=tmp_path / "fit")
+    (tmp_path / "fit" / "model.safetensors").unlink()
+    (tmp_path / "fit" / "checkpoint.pt").write_bytes(b"PK junk")
+    with pytest.raises(FitError, match=r"checkpoint\.pt: damaged"):
+        fit(clip, epochs=1, out=tmp_path / "fit", resume=True)
+
+
+def test_recipe_is_overruled_by_what_is_given():
+    recipe = Recipe(model={"name": "nerv", "size": "1M"}, fit={"epochs": 7, "lr": 1e-3}, video={"resize": "36x64"})
+    plan = run.plan_fit("bunny", size="2M", model_options={"act": "relu"}, recipe=recipe, frames="0:2", epochs=9)
+    assert plan.model == {"name": "nerv", "size": "2M", "act": "relu"}
+    assert (plan.fit.epochs, plan.fit.lr) == (9, 1e-3)
+    assert plan.video == {"frames": "0:2", "resize": "36x64"}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_describe_networks_that_exist(name):
+    recipe = read_recipe(name)
+    assert recipe.description
+    from_dict(FitConfig, recipe.fit)
+    resize = recipe.video.get("resize", "720x1280").split("x")
+    choice = dict(recipe.model)
+    with torch.device("meta"):
+        video = ez.NeuralVideo(
+            ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, int(resize[0]), int(resize[1])), **choice),
+            ez.VideoInfo(132, int(resize[0]), int(resize[1])),
+        )
+    if "size" in choice:
+        assert video.stored_numbers == pytest.approx(parse_size(choice["size"]), rel=0.02)
+
+
+def test_presets_are_recipes():
+    for preset, name in PRESETS.items():
+        assert read_recipe(preset) == read_recipe(name)
+
+
+def test_original_of_a_fit_is_cut_as_it_was(tmp_path):
+    fit("bunny", frames="2:4", resize="36x64", crop="640x1280", epochs=1, out=tmp_path / "fit")
+    ours = open_original(tmp_path / "fit")
+    assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="640x1280", resize="36x64").frames)
+    other = open_original(tmp_path / "fit", ez.open_video("bunny", frames="7:10"))
+    assert other.frames.shape == (3, 3, 36, 64)
+
+
+def test_compare_fits_all_and_keeps_what_has_ended(clip, tmp_path):
+    started = []
+    options = {"epochs": 1, "batch_size": 3, "size": "60K"}
+    first = compare(clip, ["nerv", "enerv"], out=tmp_path, on_model=started.append, **options)
+    assert set(first) == {"nerv", "enerv"}
+    again = compare(clip, ["nerv", "enerv"], out=tmp_path, on_model=started.append, **options)
+    assert again == first == json.loads((tmp_path / "compare.json").read_text())
+    assert started == ["nerv", "enerv"]
+    assert (tmp_path / "psnr.png").exists()
+    with pytest.raises(FitError, match="epochs"):
+        compare(clip, ["nerv"], out=tmp_path, **{**options, "epochs": 2})
+    with pytest.raises(ConfigError, match="unknown model 'nerf'"):
+        compare(clip, ["nerf"], out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,106 @@
+"""Checkpoints from files, and those that cannot be used. (That imports are right is in test_golden.)"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from enerv_zoo.errors import EnervZooError
+from enerv_zoo.interop import import_checkpoint
+
+SIZE = {"frames": 8, "height": 48, "width": 64}
+
+
+@pytest.fixture
+def values(golden):
+    return golden("enerv")
+
+
+@pytest.mark.parametrize("kind", ["plain", "wrapped", "parallel", "safetensors"])
+def test_every_kind_of_file(tmp_path, values, kind):
+    path = tmp_path / ("model.safetensors" if kind == "safetensors" else "model.pth")
+    if kind == "safetensors":
+        save_file(values.state, path)
+    elif kind == "plain":
+        torch.save(values.state, path)
+    elif kind == "wrapped":
+        torch.save({"epoch": 3, "state_dict": values.state}, path)
+    else:
+        torch.save({"model": {f"module.{name}": t for name, t in values.state.items()}}, path)
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(values.config))
+    video = import_checkpoint(path, codebase="e-nerv", config=config, **SIZE)
+    with torch.inference_mode():
+        drawn = video(values.tensors["input/index"])
+    torch.testing.assert_close(drawn, values.outputs[0], rtol=0, atol=2e-6)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickles_run_no_code(tmp_path, values):
+    torch.save({"state_dict": values.state, "args": Evil(tmp_path / "owned")}, tmp_path / "model.pth")
+    with pytest.raises(EnervZooError, match="files that hold other objects are refused"):
+        import_checkpoint(tmp_path / "model.pth", codebase="e-nerv", config=values.config, **SIZE)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_one_block_of_several_a_stage_keeps_its_place():
+    config = {
+        "model_name": "NeRV", "pos_b": 1.25, "pos_l": 4, "stem_dim_num": "5_1", "fc_hw_dim": "3_4_6", "act": "relu",
+        "stride_list": [2, 2], "num_blocks": 2, "lower_width": 3,
+    }  # fmt: skip
+    state = {"stem.0.weight": (5, 8), "stem.0.bias": (5,), "stem.2.weight": (72, 5), "stem.2.bias": (72,)}
+    for i, (before, after) in enumerate([(6, 24), (6, 6), (6, 12), (3, 3)]):
+        state |= {f"layers.{i}.conv.conv.weight": (after, before, 3, 3), f"layers.{i}.conv.conv.bias": (after,)}
+    state |= {"head_layers.1.weight": (3, 3, 1, 1), "head_layers.1.bias": (3,)}
+    tensors = {name: torch.randn(shape) for name, shape in state.items()}
+    video = import_checkpoint(tensors, codebase="e-nerv", config=config, frames=2, height=12, width=16)
+    assert torch.equal(video.stages[1].blocks[1].upsample.conv.weight, tensors["layers.3.conv.conv.weight"])
+
+
+def change(values, **options):
+    return {key: value for key, value in {**values.config, **options}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pos_b": None}, "the config lacks 'pos_b'"),
+        ({"model_name": "GAN"}, "'model_name' is 'GAN'; known: E_NeRV, NeRV"),
+        ({"fc_hw_dim": "3_4"}, "'fc_hw_dim'|not enough"),
+        ({"fc_hw_dim": "wide"}, "the config's 'fc_hw_dim' cannot be used: 'wide'"),
+        ({"norm": "group"}, "the config's 'norm' is 'group'"),
+        ({"block_dim": 20}, "config and weights do not match"),
+        ({"fc_hw_dim": "4_4_8"}, "'xy_coord' is not the regular grid"),
+        ({"sin_res": False}, "the weights lack head"),
+    ],
+)
+def test_configs_that_do_not_fit(values, options, message):
+    with pytest.raises(EnervZooError, match=message):
+        import_checkpoint(values.state, codebase="e-nerv", config=change(values, **options), **SIZE)
+
+
+def test_other_refusals(tmp_path, values):
+    config = json.loads(values.metadata["config"])
+    with pytest.raises(EnervZooError, match=r"unknown code base 'enerv'. Did you mean 'e-nerv'\?"):
+        import_checkpoint(values.state, codebase="enerv", config=config, **SIZE)
+    with pytest.raises(EnervZooError, match="no such checkpoint file"):
+        import_checkpoint(tmp_path / "none.pth", codebase="e-nerv", config=config, **SIZE)
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    with pytest.raises(EnervZooError, match="not a checkpoint of tensors, or damaged"):
+        import_checkpoint(tmp_path / "junk.pth", codebase="e-nerv", config=config, **SIZE)
+    with pytest.raises(EnervZooError, match="has no place in 'enerv'"):
+        import_checkpoint({**values.state, "extra.weight": torch.zeros(1)}, codebase="e-nerv", config=config, **SIZE)
+    with pytest.raises(EnervZooError, match="encodes content"):
+        import_checkpoint(values.state, codebase="e-nerv", config=config, content=torch.zeros(1), **SIZE)

@@ -1,0 +1,74 @@
+"""The package as a whole: public names, import time, the direction of imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import enerv_zoo
+
+ROOT = Path(enerv_zoo.__file__).parent
+
+ORDER = [
+    {"errors", "files"},
+    {"config", "metrics", "registry"},
+    {"layers", "losses", "video"},
+    {"embeddings", "fusion", "blocks", "heads", "models"},
+    {"neural_video"},
+    {"zoo", "hub", "evaluation"},
+    {"fitting", "interop"},
+    {"cli"},
+]
+"""Left to right: a package imports what stands before it, and within its own group nothing but itself.
+
+`zoo`, `hub` and `evaluation` build on the network and not on each other. Parts import `config`, `errors`, `layers` and
+`registry`, never each other.
+"""
+
+
+def imports_of(path: Path) -> set[str]:
+    """The packages of this project that a file imports at run time, wherever in the file."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "enerv_zoo":
+            parts = node.module.split(".")[1:]
+            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_left(path):
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if own in ("__init__", "__main__"):
+        return
+    rank = {name: i for i, group in enumerate(ORDER) for name in group}
+    for name in imports_of(path) - {own}:
+        lazily_saves = own == "neural_video" and name == "hub"
+        assert rank[name] < rank[own] or lazily_saves, f"{path.name} ({own}) imports {name}, which is not to its left"
+
+
+def test_public_names_exist_and_are_documented():
+    for name in enerv_zoo.__all__:
+        value = getattr(enerv_zoo, name)
+        assert name == "__version__" or value.__doc__, name
+    assert set(enerv_zoo.__all__) <= set(dir(enerv_zoo))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        enerv_zoo.nonsense  # noqa: B018
+
+
+def test_import_loads_no_torch():
+    code = "import sys, enerv_zoo; sys.exit('torch' in sys.modules or 'pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_listing_models_loads_no_torch():
+    code = "import sys, enerv_zoo as ez; ez.list_models(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
