@@ -127,7 +127,6 @@ class FitConfig:
         loss: a loss name (`enerv_zoo.list_components("loss")`).
         warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
-        channels_last: memory layout; nearly twice as fast on a CPU. `False` rounds as the authors' loop does.
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
         seed: of the initial weights and of the order of frames.
         eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
@@ -146,7 +145,6 @@ class FitConfig:
     loss: str = "Fusion6"
     warmup: Fraction01 = 0.2
     clip_grad: Positive | None = None
-    channels_last: StrictBool = True
     shuffle: StrictBool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     eval_every: Annotated[int, Field(ge=0)] = 0

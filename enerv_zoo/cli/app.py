@@ -16,7 +16,7 @@ app = typer.Typer(
     name="enerv-zoo",
     help="Fit neural networks to videos: the network is the video.",
     epilog=EPILOG,
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,10 +40,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere in the command."),
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -51,11 +54,16 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
+        sys.exit(app(arguments, prog_name="enerv-zoo", standalone_mode=False))
     except EnervZooError as error:
         if debug:
             raise
         console.fail(str(error))
+    except Exception as error:
+        if debug or not hasattr(error, "format_message"):
+            raise
+        asked = getattr(getattr(error, "ctx", None), "command_path", "enerv-zoo")
+        console.fail(f"{error.format_message()} (see {asked} --help)", 2)
     except KeyboardInterrupt:
         if debug:
             raise

@@ -52,9 +52,6 @@ WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
 Loss = Annotated[str | None, _knob("L1, L2, Fusion1 to Fusion12 or Fusion10_freq.")]
 Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
 ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
-ChannelsLast = Annotated[
-    bool | None, _knob("Memory layout; no rounds as the authors' loop does.", "--channels-last/--no-channels-last")
-]
 Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
 Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
 EvalEvery = Annotated[int | None, _knob("Epochs between evaluations; 0: at the end alone.")]
@@ -81,7 +78,6 @@ def fit(
     warmup: Warmup = None,
     clip_grad: ClipGrad = None,
     shuffle: Shuffle = None,
-    channels_last: ChannelsLast = None,
     seed: Seed = None,
     eval_every: EvalEvery = None,
     checkpoint_every: CheckpointEvery = None,
@@ -111,7 +107,7 @@ def fit(
     knobs = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
         "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
-        "channels_last": channels_last, "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
+        "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
     }  # fmt: skip
     chosen = _recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"

@@ -67,8 +67,7 @@ class Fitter:
 
     def __init__(self, video: NeuralVideo, frames: Tensor, config: FitConfig, device: str = "cpu") -> None:
         self.config = config
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.video = video.to(device).to(memory_format=layout).train()
+        self.video = video.to(device).train()
         self.device = torch.device(device)
         self.frames = frames.to(device) if self.device.type == "cuda" else frames
         self.loss = losses.get(config.loss)(video.info.height, video.info.width)

@@ -14,19 +14,16 @@ class TemporalAffine(nn.Module):
 
     Args:
         activation: after the linear layer that draws (gamma, beta).
-        gain: added to gamma; 0 as published. With 0 and GELU, gamma starts within a few hundredths of 0 and so nearly
-            erases the signal of each stage; 1 starts from the plain normalised feature map.
 
     Shapes: (B, C, H, W), (B, D) -> (B, C, H, W).
     """
 
     role = "modulate"
 
-    def __init__(self, channels: int, condition_width: int, *, activation: str = "gelu", gain: float = 0.0) -> None:
+    def __init__(self, channels: int, condition_width: int, *, activation: str = "gelu") -> None:
         super().__init__()
         self.mlp = layers.mlp([condition_width, 2 * channels], activation)
-        self.gain = gain
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         gamma, beta = self.mlp(condition)[..., None, None].chunk(2, dim=1)
-        return (gamma + self.gain) * layers.instance_norm(x) + beta
+        return gamma * layers.instance_norm(x) + beta

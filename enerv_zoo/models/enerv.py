@@ -31,7 +31,6 @@ def enerv(
     pos_b_tm: float = 1.25,
     pos_l_tm: int = 80,
     tm_dim: int = 128,
-    tm_gain: float = 0.0,
     time: str = "inclusive",
     act: str = "gelu",
     norm: str = "none",
@@ -58,7 +57,6 @@ def enerv(
         xypos_b, xypos_l: the same for space.
         pos_b_tm, pos_l_tm: the same for the temporal modulation.
         tm_dim: width of the modulation's MLP.
-        tm_gain: added to the modulation's gamma; 0 as published.
         time: `"inclusive"` (i / (N - 1)) or `"exclusive"` (i / N).
         act: activation.
         norm: `"none"`, `"batch"` or `"instance"`.
@@ -69,7 +67,7 @@ def enerv(
     """
     grid, strides = plan(info.height, info.width, stride_list, fc_hw)
     block: Spec = {"upsampling": conv_type, "norm": norm, "activation": act, "bias": bias}
-    modulation: Spec = {"name": "temporal_affine", "activation": act, "gain": tm_gain}
+    modulation: Spec = {"name": "temporal_affine", "activation": act}
     widths = decoder_widths(fc_dim, strides, expansion, reduction, lower_width)
     moment: Spec = {"name": "frequency", "time": time, "activation": act}
     return ModelConfig(

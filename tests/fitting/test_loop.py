@@ -15,7 +15,7 @@ def test_fit_follows_the_authors_loop_step_by_step(golden):
     values = golden("fit_enerv")
     frames = values.tensors["input/frames"]
     video = import_checkpoint(values.state, codebase="e-nerv", config=values.config, frames=8, height=144, width=176)
-    fitter = Fitter(video, frames, FitConfig(epochs=3, shuffle=False, channels_last=False))
+    fitter = Fitter(video, frames, FitConfig(epochs=3, shuffle=False))
     losses, rates = [], []
     for index in [*torch.arange(8)] * 3:
         before = fitter._sums[0].item()

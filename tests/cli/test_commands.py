@@ -1,0 +1,189 @@
+"""Commands as a person meets them: what they print, where, and the code they end with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import pytest
+import torch
+import yaml
+
+from enerv_zoo import fit
+from enerv_zoo.cli import main
+from enerv_zoo.video import open_video
+
+TINY = ("--frames", "0:3", "--resize", "36x64", "--size", "90K", "--epochs", "2", "--batch-size", "3")
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; gives its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "bunny"
+    fit("bunny", frames="0:3", resize="36x64", size="90K", epochs=2, batch_size=3, out=folder)
+    return folder
+
+
+def test_alone_it_says_what_to_do_first(cli):
+    _, out, err = cli()
+    assert "enerv-zoo fit bunny --preset quick" in " ".join((out + err).split())
+
+
+@pytest.mark.parametrize("command", ["fit", "compare", "import", "eval", "render", "info", "models"])
+def test_every_help_has_an_example(cli, command):
+    code, out, _ = cli(command, "--help")
+    assert code == 0
+    assert f"enerv-zoo {command}" in out.replace("\n", " ")
+    assert "Example" in out
+
+
+def test_version(cli):
+    assert cli("--version")[1].startswith("enerv-zoo ")
+
+
+def test_fit_prints_its_numbers_and_what_next(cli):
+    code, out, _ = cli("fit", "bunny", *TINY)
+    assert code == 0
+    for word in ("PSNR", "dB", "MS-SSIM", "n/a (MS-SSIM needs", "stored parameters", "frames/s", "enerv-zoo render"):
+        assert word in " ".join(out.split())
+    assert open_video("runs/bunny-enerv/preview.png").frames.shape[2] == 3 * (36 + 6)
+
+
+def test_fit_json_is_json(cli):
+    code, out, _ = cli("fit", "bunny", *TINY, "--set", "block_dim=16", "--set", "stem_dim=[24]", "--json", "--out", "x")
+    assert code == 0
+    assert json.loads(out)["epochs"] == 2
+    record = json.loads(open("x/fit.json").read())  # noqa: PTH123, SIM115
+    assert record["model"] == {"name": "enerv", "block_dim": 16, "stem_dim": [24], "size": "90K"}
+
+
+def test_every_field_of_a_recipe_is_a_flag(cli):
+    import dataclasses
+
+    from enerv_zoo.config import FitConfig
+
+    _, out, _ = cli("fit", "--help")
+    for field in dataclasses.fields(FitConfig):
+        assert "--" + field.name.replace("_", "-") in out, field.name
+
+
+def test_eval_prints_and_writes_a_row_a_frame(cli, fitted, tmp_path):
+    code, out, _ = cli("eval", fitted, "--frames", "0:2", "--per-frame", "--out", "report", "--images", "images")
+    assert code == 0
+    assert "worst frame" in out
+    rows = list(csv.DictReader((tmp_path / "report" / "frames.csv").open()))
+    assert [row["frame"] for row in rows] == ["0", "1"]
+    assert f"{float(rows[1]['psnr']):.2f}" in out
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["frames"][0]["frame"] == 0
+    assert len(open_video(tmp_path / "images")) == 2
+
+
+def test_eval_against_a_second_video(cli, fitted):
+    assert cli("render", fitted, "drawn.mkv", "--quality", "0")[0] == 0
+    code, out, _ = cli("eval", fitted, "drawn.mkv", "--json")
+    assert code == 0
+    assert json.loads(out)["psnr"] > 35  # it is compared with itself, through an encoder
+
+
+def test_render_refuses_to_replace(cli, fitted, tmp_path):
+    assert cli("render", fitted, "clip.mp4", "--frames", "1:3")[0] == 0
+    assert len(open_video(tmp_path / "clip.mp4")) == 2
+    code, _, err = cli("render", fitted, "clip.mp4")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "exists" in err
+    assert cli("render", fitted, "clip.mp4", "--overwrite")[0] == 0
+    assert len(open_video(tmp_path / "clip.mp4")) == 3
+
+
+def test_info_shows_the_composition(cli, fitted):
+    _, out, _ = cli("info", fitted)
+    for word in ("bunny: 3 frames of 36x64", "product", "temporal", "enerv x", "CC BY 3.0"):
+        assert word in out or word == "temporal"
+
+
+def test_models(cli):
+    assert set(json.loads(cli("models", "--json")[1])) == {"nerv", "enerv"}
+    assert set(json.loads(cli("models", "enerv*", "--json")[1])) == {"enerv"}
+    assert "temporal_affine" in cli("models", "--parts")[1]
+    assert "enerv-bunny" in cli("models", "--recipes")[1]
+    assert cli("models", "gan*")[0] == 1
+
+
+def test_import(cli, golden, tmp_path):
+    values = golden("enerv")
+    torch.save(values.state, tmp_path / "model.pth")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values.config))
+    command = ("import", "model.pth", "--codebase", "e-nerv", "--config", "config.yaml", "--frames", "8",
+               "--height", "48", "--width", "64", "--out", "fit")  # fmt: skip
+    code, out, _ = cli(*command)
+    assert code == 0
+    assert "written to fit: enerv" in out
+    code, _, err = cli(*command)
+    assert code == 1
+    assert "already holds a fit" in err
+    assert cli("render", "fit", "clip.gif")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("fit", "missing.mp4"), 1, "missing.mp4"),
+        (("fit", "empty"), 1, "empty"),
+        (("fit", "bunny", "--frames", "0:999"), 1, "132"),
+        (("fit", "bunny", "--frames", "a:b"), 1, "a:b"),
+        (("fit", "bunny", "--model", "enrv"), 1, "Did you mean 'enerv'?"),
+        (("fit", "bunny", "--set", "fcdim=3"), 1, "Did you mean 'fc_dim'?"),
+        (("fit", "bunny", "--set", "fc_dim"), 2, "expected NAME=VALUE"),
+        (("fit", "bunny", "--preset", "quik"), 2, "Did you mean 'quick'?"),
+        (("fit", "bunny", "--preset", "quick", "--recipe", "x"), 2, "a preset is a recipe"),
+        (("fit", "bunny", "--recipe", "x.yaml"), 1, "no recipe 'x.yaml'"),
+        (("fit", "bunny", "--epochs", "0"), 1, "greater than or equal to 1"),
+        (("fit", "bunny", "--epochs", "many"), 2, "Invalid value for '--epochs'"),
+        (("fit", "bunny", "--nonsense"), 2, "nonsense"),
+        (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
+        (("fit", "bunny", "--resize", "9"), 1, "9"),
+        (("eval", "nowhere"), 1, "no fit is there"),
+        (("render", "nowhere", "x.mp4"), 1, "no fit is there"),
+        (("compare", "bunny", "--models", "", "--out", "x"), 1, "name each model"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code, message):
+    (tmp_path / "empty").mkdir()
+    ended, _, err = cli(*arguments)
+    assert ended == code
+    assert message in err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):
+    code, _, err = cli("fit", "bunny", *TINY, "--out", fitted)
+    assert code == 1
+    assert "--resume" in err
+    assert "--overwrite" in err
+
+
+def test_debug_shows_the_traceback(cli):
+    with pytest.raises(Exception, match="no fit is there"):
+        cli("info", "nowhere", "--debug")

@@ -1,0 +1,116 @@
+"""The package and a third party's, built and installed into empty environments outside the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import enerv_zoo
+
+CHECKOUT = Path(enerv_zoo.__file__).parent.parent
+PLUGIN = Path(__file__).parent / "plugin_package"
+
+USE_PLUGIN = """
+import dataclasses, json, torch, enerv_zoo as ez
+from enerv_zoo.zoo import model_config
+info = ez.VideoInfo(frames=2, height=18, width=32)
+config = model_config("nerv", info, fc_dim=4, stem_dim=[8], lower_width=4)
+stages = tuple(dataclasses.replace(s, block={"name": "ripple", "frequency": 2.0}) for s in config.stages)
+video = ez.NeuralVideo(dataclasses.replace(config, stages=stages), info)
+video.save_pretrained("fit")
+again = ez.load("fit")
+try:
+    ez.NeuralVideo(dataclasses.replace(config, stages=tuple(
+        dataclasses.replace(s, block={"name": "ripple", "frequencies": 2.0}) for s in config.stages)), info)
+except ez.ConfigError as error:
+    message = str(error)
+print(json.dumps({
+    "blocks": ez.list_components("block"),
+    "kind": type(again.stages[0].blocks[0]).__name__,
+    "same": bool(torch.equal(again[0], video[0])),
+    "shape": list(again[0].shape),
+    "message": message,
+}))
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """An environment that sees this one's dependencies, but not this checkout; and where its packages go."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return folder, packages
+
+
+@pytest.fixture(scope="module")
+def installed(environment, tmp_path_factory):
+    """The same environment with the wheel of this checkout and the third party's package in it."""
+    folder, packages = environment
+    wheels = tmp_path_factory.mktemp("wheels")
+    for source in (CHECKOUT, PLUGIN):
+        copy = tmp_path_factory.mktemp("source") / "copy"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*", "runs", "site", "golden", "__pycache__"))
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels, cwd=copy)
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(packages)  # what installing a pure wheel does, but for its scripts
+    return folder / "bin" / "python", packages
+
+
+def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
+    python, _ = installed
+    seen = json.loads(run(python, "-c", USE_PLUGIN, cwd=tmp_path).splitlines()[-1])
+    assert "ripple" in seen["blocks"]
+    assert "broken" not in seen["blocks"]
+    assert (seen["kind"], seen["same"], seen["shape"]) == ("RippleBlock", True, [3, 18, 32])
+    assert "block 'ripple' has no option 'frequencies'. Did you mean 'frequency'?" in seen["message"]
+
+
+def test_the_wheel_holds_recipes_clip_and_licences(installed):
+    _, packages = installed
+    assert (packages / "enerv_zoo" / "configs" / "quick.yaml").is_file()
+    assert (packages / "enerv_zoo" / "video" / "samples" / "bigbuckbunny.mp4").is_file()
+    assert (packages / "enerv_zoo" / "video" / "samples" / "LICENSE.txt").is_file()
+    assert (packages / "enerv_zoo" / "py.typed").is_file()
+
+
+def test_every_command_runs_from_the_wheel(installed, tmp_path):
+    python, packages = installed
+    where = run(python, "-c", "import enerv_zoo; print(enerv_zoo.__file__)", cwd=tmp_path)
+    assert where.startswith(str(packages))
+
+    def command(*arguments: str) -> str:
+        return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path)
+
+    tiny = ("--frames", "0:2", "--resize", "36x64", "--size", "60K", "--epochs", "1")
+    assert "quick" in command("models", "--recipes")
+    metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+    assert metrics["frames"] == 2
+    assert json.loads(command("eval", "fit", "--json"))["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
+    command("render", "fit", "clip.mp4", "--side-by-side")
+    assert (tmp_path / "clip.mp4").stat().st_size > 0
+    assert json.loads(command("info", "fit", "--json"))["stored_numbers"] == metrics["stored_numbers"]
+    assert set(json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))) == {
+        "nerv",
+        "enerv",
+    }
