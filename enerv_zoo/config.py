@@ -30,6 +30,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 
+DEFAULT_FPS = 25.0
+"""Frames a second of a video that has no rate of its own."""
+
 Config = TypeVar("Config")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +14,39 @@ from typing import Any
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    """A name beside `path` to write a file or a folder to, with the same suffix.
+
+    It takes the target's place when the block ends well, and is gone when it does not; the target is then as it was.
+    """
+    target = Path(path).resolve()  # write through a link, and know the name of "."
+    token = secrets.token_hex(4)
+    temporary = target.with_name(f".{token}.{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        temporary.replace(path)
+        if target.is_dir():
+            _swap_folder(temporary, target, target.with_name(f".{token}.old.{target.name}"))
+        else:
+            temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _swap_folder(new: Path, target: Path, old: Path) -> None:
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

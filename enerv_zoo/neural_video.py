@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import DEFAULT_FPS, ModelConfig, Spec, Stage, VideoInfo
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.registry import blocks, embeddings, fusion, heads
 
@@ -304,7 +304,3 @@ class NeuralVideo(nn.Module):
             f"{self.config.family}, {len(self)} frames of {self.info.height}x{self.info.width}, "
             f"{self.stored_numbers:,} stored numbers"
         )
-
-
-DEFAULT_FPS = 25.0
-"""Frames a second of a video that has no rate of its own."""

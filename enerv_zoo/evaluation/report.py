@@ -22,7 +22,8 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.video import Video, open_video, parse_frames
+from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.selection import Selection
 
 logger = logging.getLogger(__name__)
 
@@ -154,11 +155,9 @@ def select_frames(frames: str | slice | None, count: int) -> list[int]:
     Raises:
         VideoError: the range is empty or leaves the video.
     """
-    wanted = slice(None) if frames is None else parse_frames(frames) if isinstance(frames, str) else frames
-    indices = list(range(count))[wanted]
-    if not indices or (wanted.stop is not None and wanted.stop > count):
-        raise VideoError(f"the frames {frames!r} are not all in the video, which has {count} (0 to {count - 1})")
-    return indices
+    selection = Selection.of(frames)
+    selection.check(count, "the video")
+    return list(selection.indices(count))
 
 
 def _rows(indices: Sequence[int], scores: list[float], similarities: list[float] | None) -> tuple[FrameScore, ...]:

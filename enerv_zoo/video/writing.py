@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import VideoError
+from enerv_zoo.files import replacing
 from enerv_zoo.video.encoders import MOVIES, Clock, encode_gif, encode_movie, encode_png
 from enerv_zoo.video.source import Video
 
 Frame = np.ndarray | torch.Tensor
-DEFAULT_FPS = 25.0
 
 _FRAME_FILE = re.compile(r"[0-9]+\.png")
 
@@ -70,7 +69,7 @@ def write_video(
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
-    with _replacing(target) as temporary:
+    with _explained(target), replacing(target) as temporary:
         if folder:
             _write_folder(temporary, images)
         elif suffix == ".gif":
@@ -95,7 +94,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
     if target.is_dir():
         raise VideoError(f"{target}: is a folder; give the name of a file")
     data = encode_png(_image(frame, 0))
-    with _replacing(target) as temporary, _explained(target):
+    with _explained(target), replacing(target) as temporary:
         temporary.write_bytes(data)
     return target
 
@@ -197,44 +196,8 @@ def _write_folder(folder: Path, images: Iterator[np.ndarray]) -> None:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to; it takes the target's place at the end, or is gone if anything fails."""
-    target = target.resolve()  # write through a link, and know the name of "."
-    token = secrets.token_hex(4)
-    temporary = target.with_name(f".{target.name}.{token}.tmp")
-    with _explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        with _explained(target):
-            if target.is_dir():
-                _swap_folder(temporary, target, target.with_name(f".{target.name}.{token}.old"))
-            else:
-                temporary.replace(target)
-    finally:
-        _remove(temporary)
-
-
-@contextmanager
 def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise VideoError(f"{target}: cannot be written ({error.strerror or error})") from error
-
-
-def _swap_folder(new: Path, target: Path, old: Path) -> None:
-    target.rename(old)
-    try:
-        new.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from enerv_zoo.files import replacing, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    with replacing(tmp_path / "new" / "a.txt") as temporary:
+        assert temporary.suffix == ".txt"
+        temporary.write_text("x")
+        assert names(tmp_path / "new") == [temporary.name]
+    assert names(tmp_path / "new") == ["a.txt"]
+
+
+@pytest.mark.parametrize("interruption", [RuntimeError, KeyboardInterrupt])
+def test_what_goes_wrong_leaves_the_old_one(tmp_path, interruption):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(interruption), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise interruption
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_folders_and_links(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").touch()
+    (tmp_path / "link").symlink_to("real")
+    with replacing(tmp_path / "link") as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert names(tmp_path) == ["link", "real"]
+    assert names(tmp_path / "real") == ["new"]
+
+
+def test_json_has_no_infinite_numbers(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [math.inf, 1.5], "b": {"c": math.nan}})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, 1.5], "b": {"c": None}}
