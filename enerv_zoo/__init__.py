@@ -31,6 +31,7 @@ _HOMES = {
     "import_checkpoint": "interop",
     "list_components": "zoo",
     "list_models": "zoo",
+    "list_recipes": "recipes",
     "load": "hub",
     "open_video": "video",
     "render": "evaluation",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from enerv_zoo.hub import load
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.recipes import list_recipes
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models
 

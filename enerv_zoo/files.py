@@ -11,25 +11,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.errors import EnervZooError
+
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> Iterator[Path]:
     """A name beside `path` to write a file or a folder to, with the same suffix.
 
     It takes the target's place when the block ends well, and is gone when it does not; the target is then as it was.
+
+    Args:
+        path: the target; missing folders above it are made.
+        error: what to raise where the target cannot be put in place. What the block raises passes as it is.
     """
     target = Path(path).resolve()  # write through a link, and know the name of "."
     token = secrets.token_hex(4)
     temporary = target.with_name(f".{token}.{target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with _explained(path, error):
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        if target.is_dir():
-            _swap_folder(temporary, target, target.with_name(f".{token}.old.{target.name}"))
-        else:
-            temporary.replace(target)
+        with _explained(path, error):
+            if target.is_dir():
+                _swap_folder(temporary, target, target.with_name(f".{token}.old.{target.name}"))
+            else:
+                temporary.replace(target)
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def _explained(path: str | Path, error: type[EnervZooError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as reason:
+        raise error(f"{path}: cannot be written ({reason.strerror or reason}); choose another place") from reason
 
 
 def _swap_folder(new: Path, target: Path, old: Path) -> None:

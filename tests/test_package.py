@@ -14,9 +14,9 @@ import enerv_zoo
 ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
-    {"errors", "files"},
-    {"config", "metrics", "registry"},
-    {"layers", "losses", "video"},
+    {"errors"},
+    {"config", "files", "metrics", "registry"},
+    {"layers", "losses", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "models"},
     {"neural_video"},
     {"zoo", "hub", "evaluation"},

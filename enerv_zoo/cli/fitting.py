@@ -211,8 +211,8 @@ def compare(
 
 
 def _recipe(preset: str | None, recipe: str | None) -> Any:
+    from enerv_zoo import recipes
     from enerv_zoo.errors import did_you_mean
-    from enerv_zoo.fitting import recipes
 
     if preset and recipe:
         raise typer.BadParameter("a preset is a recipe; give --preset or --recipe")

@@ -66,7 +66,7 @@ def models(
     """
     from fnmatch import fnmatchcase
 
-    from enerv_zoo.fitting.recipes import list_recipes
+    from enerv_zoo.recipes import list_recipes
 
     if recipes:
         headings = ("recipe", "")

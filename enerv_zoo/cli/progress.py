@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn
 
 from enerv_zoo.cli import console
-from enerv_zoo.fitting import Status
-from enerv_zoo.fitting.loop import OnStatus
+from enerv_zoo.fitting.loop import OnStatus, Status
 
 LINE_INTERVAL = 10.0
 """Seconds between two lines where the output is no terminal."""

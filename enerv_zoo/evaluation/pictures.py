@@ -58,6 +58,7 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
         return None
@@ -68,6 +69,7 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
         label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
         axes.plot([row["epoch"] for row in rows], [row["psnr"] for row in rows], label=label, linewidth=1.8)
     axes.set(xlabel="epoch", ylabel="PSNR while fitting (dB)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")

@@ -2,7 +2,6 @@
 
 from enerv_zoo.fitting.compare import compare
 from enerv_zoo.fitting.loop import Fitter, Status
-from enerv_zoo.fitting.recipes import list_recipes, read_recipe
 from enerv_zoo.fitting.run import FitResult, fit, open_original
 
-__all__ = ["FitResult", "Fitter", "Status", "compare", "fit", "list_recipes", "open_original", "read_recipe"]
+__all__ = ["FitResult", "Fitter", "Status", "compare", "fit", "open_original"]

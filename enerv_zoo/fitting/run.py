@@ -17,9 +17,9 @@ from enerv_zoo.evaluation import Report, evaluate, plot_psnr, write_preview
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from enerv_zoo.fitting.loop import Fitter, OnStatus
-from enerv_zoo.fitting.recipes import read_recipe
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.zoo import create_model
 

@@ -69,7 +69,7 @@ def write_video(
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
-    with _explained(target), replacing(target) as temporary:
+    with replacing(target, VideoError) as temporary:
         if folder:
             _write_folder(temporary, images)
         elif suffix == ".gif":
@@ -94,7 +94,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
     if target.is_dir():
         raise VideoError(f"{target}: is a folder; give the name of a file")
     data = encode_png(_image(frame, 0))
-    with _explained(target), replacing(target) as temporary:
+    with replacing(target, VideoError) as temporary, _explained(target):
         temporary.write_bytes(data)
     return target
 

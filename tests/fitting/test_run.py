@@ -10,9 +10,9 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import compare, list_recipes, open_original, read_recipe, run
+from enerv_zoo.fitting import compare, open_original, run
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.fitting.recipes import PRESETS
+from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.zoo import parse_size
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}

@@ -15,7 +15,7 @@ PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 
 @functools.cache
 def _shipped() -> dict[str, Path]:
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parent
     folder = next((f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None)
     if folder is None:
         raise ConfigError(f"the recipes are missing from the installation ({package / 'configs'}); install it again")
