@@ -133,7 +133,10 @@ class FitConfig:
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
         seed: of the initial weights and of the order of frames.
         eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
-        checkpoint_every: epochs between checkpoints.
+        checkpoint_every: seconds between checkpoints; 0 writes one after every step.
+        time_budget: seconds for the whole of `fit`, evaluation included. The schedule is stretched to the measured
+            speed, and `epochs` is not used.
+        deterministic: use only algorithms that give the same numbers on every run.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -151,7 +154,9 @@ class FitConfig:
     shuffle: StrictBool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     eval_every: Annotated[int, Field(ge=0)] = 0
-    checkpoint_every: Count = 10
+    checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    time_budget: Positive | None = None
+    deterministic: StrictBool = False
 
 
 @dataclass(frozen=True)

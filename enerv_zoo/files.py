@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ def _explained(path: str | Path, error: type[EnervZooError]) -> Iterator[None]:
         yield
     except OSError as reason:
         raise error(f"{path}: cannot be written ({reason.strerror or reason}); choose another place") from reason
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Delete what `replacing` left beside files of these names when its process was killed."""
+    for name in names:
+        for leftover in folder.glob(f".{'[0-9a-f]' * 8}.{name}"):
+            _remove(leftover)
 
 
 def _swap_folder(new: Path, target: Path, old: Path) -> None:

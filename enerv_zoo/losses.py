@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.metrics import SSIM_WINDOW, why_no_ms_ssim
+from enerv_zoo.metrics import why_no_ms_ssim
 from enerv_zoo.registry import losses
+from enerv_zoo.ssim import WINDOW as SSIM_WINDOW
+from enerv_zoo.ssim import ms_ssim, ssim
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -32,16 +34,12 @@ def l2(prediction: Tensor, target: Tensor) -> Tensor:
 
 def one_minus_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     """1 - SSIM with a Gaussian window of 11, data range 1."""
-    from pytorch_msssim import ssim
-
-    return 1 - ssim(prediction, target, data_range=1)
+    return 1 - ssim(prediction, target).mean()
 
 
 def one_minus_ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     """1 - MS-SSIM, data range 1."""
-    from pytorch_msssim import ms_ssim
-
-    return 1 - ms_ssim(prediction, target, data_range=1)
+    return 1 - ms_ssim(prediction, target).mean()
 
 
 def frequency_l1(prediction: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SSIM_WINDOW = 11
+from enerv_zoo.ssim import ms_ssim
+
+__all__ = ["MS_SSIM_SIDE", "ms_ssim", "psnr", "why_no_ms_ssim"]
+
 MS_SSIM_SIDE = 160
 """MS-SSIM halves a frame four times under a window of 11, so both sides must be longer than this."""
 
@@ -16,16 +19,6 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
     Shapes: (B, 3, H, W) twice -> (B,). Equal frames give infinity.
     """
     return -10 * torch.log10((prediction.float() - target.float()).square().flatten(1).mean(dim=1))
-
-
-def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """MS-SSIM of each frame in [0, 1] (Wang et al. 2003), both sides longer than `MS_SSIM_SIDE`.
-
-    Shapes: (B, 3, H, W) twice -> (B,).
-    """
-    from pytorch_msssim import ms_ssim
-
-    return ms_ssim(prediction.float(), target.float(), data_range=1, size_average=False)
 
 
 def why_no_ms_ssim(height: int, width: int) -> str | None:

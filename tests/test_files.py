@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from enerv_zoo.files import replacing, write_json, write_text
+from enerv_zoo.files import remove_leftovers, replacing, write_json, write_text
 
 
 def names(folder):
@@ -30,6 +30,13 @@ def test_what_goes_wrong_leaves_the_old_one(tmp_path, interruption):
         raise interruption
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    for name in (".0123abcd.a.txt", ".0123abcd.b.txt", ".mine.a.txt", "a.txt", ".a.txt"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, ["a.txt"])
+    assert names(tmp_path) == [".0123abcd.b.txt", ".a.txt", ".mine.a.txt", "a.txt"]
 
 
 def test_folders_and_links(tmp_path):

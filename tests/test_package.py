@@ -15,9 +15,9 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"config", "files", "metrics", "registry"},
-    {"layers", "losses", "recipes", "video"},
-    {"embeddings", "fusion", "blocks", "heads", "models"},
+    {"config", "files", "registry", "ssim"},
+    {"layers", "metrics", "recipes", "video"},
+    {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"neural_video"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},

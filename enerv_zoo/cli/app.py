@@ -45,6 +45,7 @@ def _options(
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
+    logging.getLogger("enerv_zoo").setLevel(logging.INFO)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

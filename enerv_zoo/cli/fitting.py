@@ -55,7 +55,11 @@ ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
 Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
 Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
 EvalEvery = Annotated[int | None, _knob("Epochs between evaluations; 0: at the end alone.")]
-CheckpointEvery = Annotated[int | None, _knob("Epochs between checkpoints.")]
+TimeBudget = Annotated[
+    str | None, _knob("Fit as well as possible in this time, all included, such as 120s or 10m; instead of --epochs.")
+]
+Deterministic = Annotated[bool | None, _knob("The same numbers on every run.", "--deterministic/--no-deterministic")]
+CheckpointEvery = Annotated[float | None, _knob("Seconds between checkpoints.")]
 
 
 def fit(
@@ -81,6 +85,8 @@ def fit(
     seed: Seed = None,
     eval_every: EvalEvery = None,
     checkpoint_every: CheckpointEvery = None,
+    time_budget: TimeBudget = None,
+    deterministic: Deterministic = None,
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
@@ -108,6 +114,7 @@ def fit(
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
         "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
         "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
+        "time_budget": options.parse_seconds(time_budget), "deterministic": deterministic,
     }  # fmt: skip
     chosen = _recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from enerv_zoo.cli import console
+from enerv_zoo.fitting import FitInterrupted
 from enerv_zoo.fitting.loop import OnStatus, Status
 
 LINE_INTERVAL = 10.0
@@ -16,8 +17,9 @@ LINE_INTERVAL = 10.0
 
 
 def _line(status: Status) -> str:
+    of = f"/{status.epochs}" if status.epochs else ""
     return (
-        f"epoch {status.epoch}/{status.epochs}  loss {status.loss:.4f}  PSNR {status.psnr:.2f} dB  "
+        f"epoch {status.epoch}{of}  loss {status.loss:.4f}  PSNR {status.psnr:.2f} dB  "
         f"{status.frames_per_second:.1f} frames/s  {console.seconds(status.seconds_left)} left"
     )
 
@@ -25,16 +27,21 @@ def _line(status: Status) -> str:
 @contextmanager
 def shown(name: str) -> Iterator[OnStatus]:
     """Show the statuses of one fit while the block runs."""
-    if not console.err.is_terminal:
-        yield _Lines(name)
-        return
+    try:
+        with _bar(name) if console.err.is_terminal else nullcontext(_Lines(name)) as show:
+            yield show
+    except FitInterrupted as stop:
+        console.fail(f"{name}: {stop}", 128 + stop.signal)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[OnStatus]:
     columns = (TextColumn("[bold]{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console.err, transient=True) as progress:
         task = progress.add_task("starting", total=None, name=name)
 
         def show(status: Status) -> None:
-            done = status.epoch - 1 + status.step / status.steps
-            progress.update(task, total=status.epochs, completed=done, description=_line(status))
+            progress.update(task, total=1.0, completed=status.progress, description=_line(status))
 
         yield show
 

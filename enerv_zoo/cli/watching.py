@@ -42,7 +42,7 @@ def evaluate(
     """
     from enerv_zoo import evaluation, hub
     from enerv_zoo.fitting import open_original
-    from enerv_zoo.fitting.run import choose_device
+    from enerv_zoo.fitting.plan import choose_device
 
     network = hub.load(run, choose_device(device))
     report = evaluation.evaluate(network, open_original(run, video, resize=resize, crop=crop), frames=frames)
@@ -93,7 +93,7 @@ def render(
     from enerv_zoo import evaluation, hub
     from enerv_zoo.errors import VideoError
     from enerv_zoo.fitting import open_original
-    from enerv_zoo.fitting.run import choose_device
+    from enerv_zoo.fitting.plan import choose_device
 
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")

@@ -11,7 +11,8 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.run import METRICS, RECORD, check_record, fit, plan_fit, read_history
+from enerv_zoo.fitting.plan import RECORD, check_record, plan_fit
+from enerv_zoo.fitting.run import METRICS, fit, read_history
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.zoo import list_models
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -12,16 +13,19 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import losses
 
-STATUS_INTERVAL = 0.5
-"""Seconds between two statuses within an epoch; each one waits for the device."""
+logger = logging.getLogger(__name__)
 
-WARMUP_FLOOR = 0.1
-"""Fraction of the peak rate at which the warm-up starts."""
+STATUS_INTERVAL = 0.5
+"""Seconds between two looks at the numbers within an epoch; each one waits for the device."""
+
+EVALUATION_SECONDS = 3.0
+"""What a time budget keeps for pictures and files at the end, beside the time to draw every frame."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +33,30 @@ class Status:
     """How far a fit is. Loss and PSNR are means over the epoch so far, of frames as they were drawn while fitting.
 
     Attributes:
-        epoch: 1-based; epochs: of how many.
+        epoch: 1-based; epochs: of how many, `None` under a time budget.
         step: steps done in this epoch; steps: of how many.
         loss: of the objective.
         psnr: dB.
         lr: learning rate of the last step.
+        progress: fraction of the fit that is done.
         frames_per_second: fitted since the start of this run.
         seconds_left: until the last step.
     """
 
     epoch: int
-    epochs: int
+    epochs: int | None
     step: int
     steps: int
     loss: float
     psnr: float
     lr: float
+    progress: float
     frames_per_second: float
     seconds_left: float
 
 
 OnStatus = Callable[[Status], None]
+OnStep = Callable[[], None]
 
 
 class Fitter:
@@ -60,12 +67,23 @@ class Fitter:
         frames: (N, 3, H, W), uint8.
         config: the recipe.
         device: `"cpu"` or `"cuda"`.
+        spent: seconds of the time budget that are gone already.
+
+    Attributes:
+        epoch: epochs that are over.
+        step: steps that are over in the current one.
+        rate_scale: factor on the learning rate; lowered after a collapse.
+        attempt: how often the fit was rolled back; another attempt draws frames in another order.
+        seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
+        micro_batch: frames that pass the network at once; the rest of a batch is accumulated.
 
     Raises:
         ConfigError: an unknown loss or optimiser, or a loss that frames of this size do not allow.
     """
 
-    def __init__(self, video: NeuralVideo, frames: Tensor, config: FitConfig, device: str = "cpu") -> None:
+    def __init__(
+        self, video: NeuralVideo, frames: Tensor, config: FitConfig, device: str = "cpu", spent: float = 0.0
+    ) -> None:
         self.config = config
         self.video = video.to(device).train()
         self.device = torch.device(device)
@@ -74,134 +92,194 @@ class Fitter:
         self.steps = math.ceil(len(frames) / config.batch_size)
         self.optimizer = make_optimizer(video, config)
         self.scheduler = make_scheduler(self.optimizer, config, config.epochs * self.steps)
-        self.epoch = 0
-        self.step = 0
-        self._sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        self._frames_done = 0
+        self.epoch = self.step = self.attempt = 0
+        self.rate_scale = 1.0
+        self.micro_batch = config.batch_size
+        self._spent = spent
+        self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
+        self._frames_done = self.frames_fitted = 0
+        self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+
+    # ------------------------------------------------------------------ how far
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the fit that is done: of its steps, or of its time where it has a budget."""
+        if self.config.time_budget is None:
+            return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
+        if not self.frames_fitted:
+            return 0.0
+        drawing = len(self.frames) * self.seconds / self.frames_fitted / 2  # a forward pass is a third of a step
+        available = self.config.time_budget - self._spent - EVALUATION_SECONDS - drawing
+        return min(self.seconds / available, 1.0) if available > 0 else 1.0
 
     @property
     def done(self) -> bool:
-        """Whether every epoch is over."""
-        return self.epoch >= self.config.epochs
+        """Whether the last step is over."""
+        return self.progress >= 1
+
+    @property
+    def steps_done(self) -> int:
+        """Steps since the start of the fit."""
+        return self.epoch * self.steps + self.step
 
     def order(self, epoch: int) -> Tensor:
-        """Indices of all frames in the order of an epoch: a function of seed and epoch alone."""
+        """Indices of all frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
             return torch.arange(len(self.frames))
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        return torch.randperm(len(self.frames), generator=generator)
+        seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + epoch
+        return torch.randperm(len(self.frames), generator=torch.Generator().manual_seed(seed))
 
-    def fit_epoch(self, on_status: OnStatus | None = None) -> dict[str, Any]:
-        """Run what is left of the current epoch.
+    # ------------------------------------------------------------------ steps
+
+    def fit_epoch(self, on_status: OnStatus | None = None, on_step: OnStep | None = None) -> dict[str, Any]:
+        """Run what is left of the current epoch; it ends early where time is up, or the loss is no number any more.
+
+        Args:
+            on_status: called about twice a second.
+            on_step: called after every step.
 
         Returns:
-            The epoch's row of history: epoch (1-based), loss, psnr, lr, seconds, frames_per_second.
+            The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the drawn frames over that of
+            the video's), lr, seconds, frames_per_second.
         """
-        start = last = time.perf_counter()
-        batches = self.order(self.epoch).split(self.config.batch_size)
-        fitted_before = self._frames_done
-        for index in batches[self.step :]:
+        looked = time.perf_counter()
+        for index in self.order(self.epoch).split(self.config.batch_size)[self.step :]:
+            start = time.perf_counter()
             self._fit_batch(index)
             now = time.perf_counter()
-            if on_status is not None and now - last >= STATUS_INTERVAL:
-                last = now
-                on_status(self._status((self._frames_done - fitted_before) / (now - start)))
-        status = self._status(0.0)  # waits for the device
-        seconds = time.perf_counter() - start
-        rate = (self._frames_done - fitted_before) / max(seconds, 1e-9)
-        self.epoch += 1
-        self.step = 0
-        self._frames_done = 0
-        self._sums.zero_()
-        row = {"epoch": self.epoch, "loss": status.loss, "psnr": status.psnr, "lr": status.lr}
-        return {**row, "seconds": round(seconds, 4), "frames_per_second": round(rate, 3)}
+            self.seconds += now - start
+            self._epoch_seconds += now - start
+            if now - looked >= STATUS_INTERVAL:
+                looked = now
+                status = self._status()
+                if not math.isfinite(status.loss):
+                    break
+                if on_status is not None:
+                    on_status(status)
+            if on_step is not None:
+                on_step()
+            if self.config.time_budget is not None and self.done:
+                break
+        return self._end_epoch()
 
     def _fit_batch(self, index: Tensor) -> None:
-        self.scheduler.step_update(self.epoch * self.steps + self.step)
-        target = self.frames[index.to(self.frames.device)].to(self.device).float() / 255
-        objective, drawn = self.video.objective(index, target, self.loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        objective.backward()
+        self.scheduler.step_update(self.progress * self.config.epochs * self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] *= self.rate_scale
+        while True:
+            try:
+                sums = self._accumulate(index)
+                break
+            except RuntimeError as error:
+                self._halve_micro_batch(error, len(index))
         if self.config.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
         self.optimizer.step()
-        with torch.no_grad():
-            self._sums += torch.stack((objective.detach() * len(index), psnr(drawn.detach(), target).sum()))
+        self._sums += sums
         self._frames_done += len(index)
+        self.frames_fitted += len(index)
         self.step += 1
 
-    def _status(self, rate: float) -> Status:
-        loss, quality = (self._sums / max(self._frames_done, 1)).tolist()
-        left = (self.config.epochs - self.epoch) * len(self.frames) - self._frames_done
+    def _accumulate(self, index: Tensor) -> Tensor:
+        """Gradients of a batch, in parts of `micro_batch` frames. Returns its sums of loss, PSNR and variances."""
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = torch.zeros_like(self._sums)
+        for part in index.split(self.micro_batch):
+            target = self.frames[part.to(self.frames.device)].to(self.device).float() / 255
+            objective, drawn = self.video.objective(part, target, self.loss)
+            (objective * (len(part) / len(index)) if len(part) < len(index) else objective).backward()
+            with torch.no_grad():
+                contrast = [frames.flatten(1).var(dim=1, correction=0).sum() for frames in (drawn.detach(), target)]
+                sums += torch.stack((objective * len(part), psnr(drawn.detach(), target).sum(), *contrast))
+        return sums
+
+    def _halve_micro_batch(self, error: RuntimeError, batch: int) -> None:
+        """After running out of memory: half as many frames at once. The recipe stays, the gradients are accumulated."""
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+        size = min(self.micro_batch, batch)
+        if not out_of_memory:
+            raise error
+        if size == 1:
+            raise FitError(
+                "out of memory with a single frame at a time; fit a smaller --size, or smaller frames with --resize"
+            ) from error
+        self.micro_batch = size // 2
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        logger.warning("out of memory: %d frames at a time from here on, accumulated to the batch", self.micro_batch)
+
+    def _end_epoch(self) -> dict[str, Any]:
+        status = self._status()  # waits for the device
+        variance, target_variance = (self._sums[2:] / max(self._frames_done, 1)).tolist()
+        rate = self._frames_done / max(self._epoch_seconds, 1e-9)
+        row = {
+            "epoch": status.epoch,
+            "loss": status.loss,
+            "psnr": status.psnr,
+            "contrast": variance / target_variance if target_variance > 1e-4 else None,
+            "lr": status.lr,
+            "seconds": round(self._epoch_seconds, 4),
+            "frames_per_second": round(rate, 3),
+        }
+        self.epoch += 1
+        self.step = self._frames_done = 0
+        self._epoch_seconds = 0.0
+        self._sums.zero_()
+        return row
+
+    def _status(self) -> Status:
+        loss, quality = (self._sums[:2] / max(self._frames_done, 1)).tolist()
+        progress = self.progress
         return Status(
             epoch=self.epoch + 1,
-            epochs=self.config.epochs,
+            epochs=self.config.epochs if self.config.time_budget is None else None,
             step=self.step,
             steps=self.steps,
             loss=loss,
             psnr=quality,
             lr=self.optimizer.param_groups[0]["lr"],
-            frames_per_second=rate,
-            seconds_left=left / rate if rate else 0.0,
+            progress=progress,
+            frames_per_second=self.frames_fitted / max(self.seconds, 1e-9),
+            seconds_left=self.seconds * (1 - progress) / progress if progress else 0.0,
         )
 
+    # ------------------------------------------------------------------ states
+
+    def healthy(self) -> bool:
+        """Whether every weight and every sum is a finite number."""
+        return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), self._sums))
+
+    def restart(self, seed: int) -> None:
+        """Begin again from other initial weights; rate, attempts and spent time stay."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fresh = NeuralVideo(self.video.config, self.video.info)
+        self.video.load_state_dict(fresh.state_dict())
+        self.optimizer.state.clear()
+        self.epoch = self.step = self._frames_done = 0
+        self._epoch_seconds = 0.0
+        self._sums.zero_()
+
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly here."""
+        """All that `load_state_dict` needs to go on exactly here; tensors are the fitter's own."""
         return {
             "model": self.video.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": self._sums.cpu(),
-            "frames_done": self._frames_done,
+            "sums": self._sums,
+            **{name: getattr(self, name) for name in _COUNTERS},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same recipe."""
         self.video.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step, self._frames_done = state["epoch"], state["step"], state["frames_done"]
         self._sums.copy_(state["sums"])
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
 
 
-def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimizer:
-    """The timm optimiser that a recipe names, over all parameters alike.
-
-    Raises:
-        ConfigError: timm has no such optimiser, or it refuses the recipe's numbers.
-    """
-    from timm.optim import create_optimizer_v2, list_optimizers
-
-    known = [str(name) for name in list_optimizers()]
-    if config.optimizer not in known:
-        raise ConfigError(f"unknown optimizer {config.optimizer!r}; timm has {', '.join(known)}")
-    try:
-        return create_optimizer_v2(
-            list(video.parameters()),
-            opt=config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            betas=config.betas,
-            eps=config.eps,
-        )
-    except (TypeError, ValueError, ImportError, AssertionError) as error:
-        raise ConfigError(f"optimizer {config.optimizer!r} refuses this recipe: {error}") from error
-
-
-def make_scheduler(optimizer: torch.optim.Optimizer, config: FitConfig, steps: int) -> Any:
-    """Linear warm-up from a tenth of the rate, then a half cosine to zero, set before each step k = 0 .. steps - 1.
-
-    With K_w = warmup * steps: 0.1 + 0.9 k / K_w below K_w, then (1 + cos(pi (k - K_w) / (steps - K_w))) / 2. This is
-    E-NeRV's schedule (warmup 0.2) and HNeRV's `cosine_0.1_1_0.1` (warmup 0.1).
-    """
-    from timm.scheduler import CosineLRScheduler
-
-    warmup = config.warmup * steps
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=steps - warmup,  # type: ignore[arg-type]  # fractions of a step are fine
-        warmup_t=warmup,  # type: ignore[arg-type]
-        warmup_lr_init=WARMUP_FLOOR * config.lr,
-        warmup_prefix=True,
-        t_in_epochs=False,
-    )
+_COUNTERS = (
+    "epoch", "step", "attempt", "rate_scale", "seconds", "_epoch_seconds", "_frames_done", "frames_fitted",
+)  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.loop import Fitter, make_scheduler
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.optimisation import make_scheduler
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.metrics import psnr
 

@@ -1,0 +1,103 @@
+"""Against fits that collapse: notice, roll back, lower the rate, and give up with a reason.
+
+All NeRV-style fits are known to collapse now and then: the loss stops being a number, PSNR suddenly drops, or the
+network never leaves a constant image. A `Guard` looks at every epoch's row of history.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from typing import Any
+
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.loop import Fitter
+
+logger = logging.getLogger(__name__)
+
+LOSS_JUMP = 1.5
+PSNR_DROP = 3.0
+"""A collapse: the loss is above the best so far by this factor, and PSNR below its best by these dB."""
+
+CONSTANT = 0.01
+CONSTANT_STEPS = 300
+CONSTANT_PROGRESS = 0.05
+"""Stuck: frames vary by less than this fraction of the video's variance, after these steps and this much of the fit."""
+
+TRIES = 4
+SLOWER = 0.5
+
+
+class Guard:
+    """Watches a fit and brings it back to its last good state.
+
+    Attributes:
+        recoveries: what happened, in order: epoch, reason, what was done.
+    """
+
+    def __init__(self, fitter: Fitter) -> None:
+        self.fitter = fitter
+        self.recoveries: list[dict[str, Any]] = []
+        self.best_loss = math.inf
+        self.best_psnr = -math.inf
+        self._keep()
+
+    def _keep(self) -> None:
+        self._good = copy.deepcopy(self.fitter.state_dict())
+
+    def watch(self, row: dict[str, Any]) -> bool:
+        """Look at an epoch that has just ended.
+
+        Returns:
+            Whether it was good. If not, the fitter has been brought back and is ready to go on.
+
+        Raises:
+            FitError: it collapsed too often.
+        """
+        if self._is_stuck(row):
+            self._recover(row, "the frames stayed a constant image", restart=True)
+        elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
+            self._recover(row, "the loss or a weight stopped being a number")
+        elif row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP:
+            self._recover(row, f"PSNR fell from {self.best_psnr:.2f} to {row['psnr']:.2f} dB")
+        else:
+            self.best_loss = min(self.best_loss, row["loss"])
+            self.best_psnr = max(self.best_psnr, row["psnr"])
+            self._keep()
+            return True
+        return False
+
+    def _is_stuck(self, row: dict[str, Any]) -> bool:
+        late = self.fitter.steps_done >= CONSTANT_STEPS and self.fitter.progress >= CONSTANT_PROGRESS
+        return late and row["contrast"] is not None and row["contrast"] < CONSTANT
+
+    def _recover(self, row: dict[str, Any], reason: str, restart: bool = False) -> None:
+        fitter = self.fitter
+        tried = fitter.attempt + 1
+        if tried > TRIES:
+            raise FitError(
+                f"the fit collapsed {tried} times, last at epoch {row['epoch']}: {reason}. "
+                "Try a lower --lr, a larger --batch-size or another --seed"
+            )
+        scale, seconds = fitter.rate_scale * SLOWER, fitter.seconds
+        fitter.load_state_dict(copy.deepcopy(self._good))
+        fitter.attempt, fitter.rate_scale, fitter.seconds = tried, scale, seconds
+        if restart:
+            fitter.restart(fitter.config.seed + 7919 * tried)
+            self.best_loss, self.best_psnr = math.inf, -math.inf
+        self._keep()
+        done = "began again from other weights" if restart else f"went back to epoch {fitter.epoch}"
+        done += f" at {scale:g} times the rate"
+        self.recoveries.append({"epoch": row["epoch"], "reason": reason, "action": done})
+        logger.warning("epoch %d: %s; %s", row["epoch"], reason, done)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the fitter's state."""
+        return {"recoveries": self.recoveries, "best_loss": self.best_loss, "best_psnr": self.best_psnr}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; the fitter's state has been loaded already."""
+        self.recoveries = list(state["recoveries"])
+        self.best_loss, self.best_psnr = state["best_loss"], state["best_psnr"]
+        self._keep()

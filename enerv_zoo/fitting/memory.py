@@ -1,0 +1,75 @@
+"""What a fit will need in memory, counted before its first step on shapes alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.config import FitConfig
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.registry import losses
+
+FLOAT = 4
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes that a fit needs on its device.
+
+    Attributes:
+        weights: weights, their gradients, and the optimiser's two moments.
+        kept: what one forward pass of a batch keeps for its backward pass, the loss included.
+        frames: the video's frames, as uint8.
+    """
+
+    weights: int
+    kept: int
+    frames: int
+
+    @property
+    def total(self) -> int:
+        """An upper estimate of the peak: on the way back, gradients come to at most as much as was kept."""
+        return self.weights + 2 * self.kept + self.frames
+
+    def __str__(self) -> str:
+        megabytes = [f"{size / 1e6:,.0f}" for size in (self.total, self.weights, 2 * self.kept, self.frames)]
+        return "up to about {} MB: weights {}, activations {}, frames {}".format(*megabytes)
+
+
+def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
+    """Count what fitting `video` with `config` needs.
+
+    The network and its loss run once on PyTorch's meta device, which computes shapes and no numbers.
+    """
+    info = video.info
+    with torch.device("meta"):
+        twin = NeuralVideo(video.config, info).to("meta").train()
+    return MemoryNeed(
+        weights=4 * FLOAT * sum(p.numel() for p in video.parameters()),
+        kept=kept_bytes(twin, config, min(config.batch_size, info.frames)),
+        frames=info.frames * 3 * info.height * info.width,
+    )
+
+
+def kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
+    """Bytes that a forward pass of `batch` frames and its loss keep for the backward pass, weights left out."""
+    info, device = video.info, video.device
+    own = {_storage(tensor) for tensor in (*video.parameters(), *video.buffers())}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if _storage(tensor) not in own:
+            kept[_storage(tensor)] = tensor
+        return tensor
+
+    loss = losses.get(config.loss)(info.height, info.width)
+    target = torch.zeros(batch, 3, info.height, info.width, device=device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        video.objective(torch.zeros(batch, dtype=torch.float64, device=device), target, loss)
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

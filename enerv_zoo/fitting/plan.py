@@ -1,0 +1,146 @@
+"""A fit, fully decided before anything is read or written: what `fit.json` records and `--resume` compares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enerv_zoo import __version__
+from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
+from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.recipes import read_recipe
+from enerv_zoo.video import Video, open_video
+
+RECORD = "fit.json"
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What is fitted to what, and how.
+
+    Attributes:
+        source: name or absolute path of the video; `None` for arrays.
+        model: the family's `name`, its `size` and keywords.
+        fit: the recipe.
+        video: `frames`, `resize` and `crop`.
+        device: `"cpu"` or `"cuda"`.
+    """
+
+    source: str | None
+    model: dict[str, Any]
+    fit: FitConfig
+    video: dict[str, Any]
+    device: str
+
+    def record(self) -> dict[str, Any]:
+        """What `fit.json` holds."""
+        return {
+            "source": self.source,
+            "video": self.video,
+            "model": self.model,
+            "fit": to_dict(self.fit),
+            "library": f"enerv-zoo {__version__}",
+        }
+
+
+def plan_fit(
+    source: Any,
+    model: str | None = None,
+    *,
+    size: str | float | None = None,
+    model_options: dict[str, Any] | None = None,
+    recipe: str | Path | dict[str, Any] | Recipe | None = None,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    device: str = "auto",
+    **options: Any,
+) -> FitPlan:
+    """Merge what was given with the recipe and the defaults, and check it, before anything is read or written.
+
+    The arguments and errors are those of `fit`.
+    """
+    given = {"frames": frames, "resize": resize, "crop": crop}
+    base = read_recipe(recipe) if recipe is not None else Recipe()
+    choice: dict[str, Any] = dict(base.model)
+    if model is not None and model != choice.get("name"):
+        choice = {"name": model, **({"size": choice["size"]} if "size" in choice else {})}
+    choice |= model_options or {}
+    if size is not None:
+        choice["size"] = size
+    chosen = from_dict(FitConfig, {**base.fit, **options}, "fit")
+    unknown = sorted(base.video.keys() - given.keys())
+    if unknown:
+        raise ConfigError(
+            f"recipe: the video has no option {unknown[0]!r}.{did_you_mean(unknown[0], given)} "
+            f"Its options: {', '.join(given)}"
+        )
+    video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
+    return FitPlan(source_name(source), choice, chosen, video, choose_device(device))
+
+
+def choose_device(device: str) -> str:
+    """`"auto"` is CUDA where there is one, else the CPU.
+
+    Raises:
+        FitError: CUDA was asked for and there is none, or the name means nothing.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise FitError(f"device must be auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise FitError("no CUDA device is available to PyTorch here; use --device auto or --device cpu")
+    return device
+
+
+def check_record(folder: Path, plan: FitPlan) -> None:
+    """Refuse to take a folder's fit for one that was decided otherwise.
+
+    Raises:
+        FitError: says what differs.
+    """
+    before, now = read_mapping(folder / RECORD), json.loads(json.dumps(plan.record()))
+    for key in ("source", "video", "model", "fit"):
+        if before.get(key) != now[key]:
+            raise FitError(
+                f"{folder}: holds a fit with another {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
+                "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            )
+
+
+def open_original(
+    run: str | Path, source: Any = None, *, frames: str | None = None, resize: Any = None, crop: Any = None
+) -> Video:
+    """Open the video that a fit in a folder was made from, cut and resized as it was then; or another one likewise.
+
+    Args:
+        run: the fit's folder.
+        source: what to open; by default what `fit.json` records. The recorded frame range applies to that source alone.
+        frames, resize, crop: overrule what `fit.json` records.
+
+    Raises:
+        FitError: no source was given and none is recorded.
+    """
+    path = Path(run) / RECORD
+    record = read_mapping(path) if path.is_file() else {}
+    recorded = record.get("source")
+    selection = dict(record.get("video") or {})
+    if source is None and recorded is None:
+        raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
+    if source is not None and source_name(source) != recorded:
+        selection.pop("frames", None)
+    given = {"frames": frames, "resize": resize, "crop": crop}
+    selection |= {key: value for key, value in given.items() if value is not None}
+    return open_video(source if recorded is None or source is not None else recorded, **selection)
+
+
+def source_name(source: Any) -> str | None:
+    """What `fit.json` calls a source: a sample's name, an absolute path, or nothing for arrays."""
+    if not isinstance(source, (str, Path)):
+        return None
+    return str(Path(source).resolve()) if Path(source).exists() else str(source)

@@ -1,0 +1,260 @@
+"""Fits that are killed, stopped, poisoned, starved of memory or disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.config import FitConfig
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting import checkpoint, guard
+from enerv_zoo.fitting.guard import Guard
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.video import write_video
+
+TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
+FIT = {"model_options": TINY, "epochs": 4, "batch_size": 2, "lr": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return ez.open_video("bunny", frames="0:6", resize="36x64")
+
+
+def fitter(clip, **recipe):
+    video = ez.create_model("enerv", info=clip.info, **TINY)
+    return Fitter(video, clip.frames, FitConfig(**{"epochs": 4, "batch_size": 2, "lr": 5e-3, **recipe}))
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_killed_a_dozen_times_and_resumed_it_ends_with_the_same_weights(clip, tmp_path):
+    write_video(tmp_path / "clip", clip)
+    script = Path(__file__).with_name("kill_and_resume.py")
+    seed = str(time.time_ns() % 1_000_000)
+    done = subprocess.run([sys.executable, script, seed], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (seed, done.stdout, done.stderr)
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["whole"] == 0
+    assert (seen["kills"], seen["last"]) == ([-9] * 12, 0), seed
+    assert seen["same"], seed
+    assert seen["left"] == []
+    assert seen["ended"] == {"int": 130, "term": 143}
+    assert seen["resumable"] == {"int": True, "term": True}
+    assert done.stderr.count("repeat the command with --resume to go on from there") == 2
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(clip, tmp_path, caplog):
+    first, second = fitter(clip), fitter(clip)
+    first.fit_epoch()
+    checkpoint.save_checkpoint(tmp_path, first.state_dict())
+    first.fit_epoch()
+    checkpoint.save_checkpoint(tmp_path, first.state_dict())
+    newest = tmp_path / "checkpoint.pt"
+    for damage in (lambda data: data[: len(data) // 2], lambda data: data[:5000] + b"\0" + data[5001:], lambda _: b""):
+        whole = newest.read_bytes()
+        newest.write_bytes(damage(whole))
+        with caplog.at_level(logging.WARNING):
+            second.load_state_dict(checkpoint.load_checkpoint(tmp_path))
+        assert second.epoch == 1
+        assert "going on from the checkpoint before it" in caplog.text
+        newest.write_bytes(whole)
+    second.fit_epoch()
+    assert same(first.video, second.video)
+    newest.write_bytes(b"x")
+    (tmp_path / "checkpoint.previous.pt").write_bytes(b"y" * 100)
+    with pytest.raises(FitError, match=r"checkpoint\.pt and checkpoint\.previous\.pt damaged"):
+        checkpoint.load_checkpoint(tmp_path)
+
+
+def test_full_disk_ends_no_fit_and_loses_nothing(clip, tmp_path, monkeypatch, caplog):
+    write_bytes = Path.write_bytes
+    full = []
+
+    def write(path, data):
+        if path.name.endswith("checkpoint.pt") and len(full) in (3, 4, 5):
+            full.append(path)
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        full.append(path) if path.name.endswith("checkpoint.pt") else None
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    whole = ez.fit(clip, **FIT)
+    with caplog.at_level(logging.WARNING):
+        starved = ez.fit(clip, **FIT, out=tmp_path / "fit", checkpoint_every=0)
+    assert caplog.text.count("No space left on device") == 3
+    assert same(whole.video, starved.video)
+    assert not list((tmp_path / "fit").glob(".*"))
+
+
+def test_failed_write_keeps_the_checkpoint_that_was_there(clip, tmp_path, monkeypatch):
+    one = fitter(clip)
+    checkpoint.save_checkpoint(tmp_path, one.state_dict())
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def write(path, data):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(FitError, match="Read-only file system"):
+        checkpoint.save_checkpoint(tmp_path, one.state_dict())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def poisoned(monkeypatch, epoch: int, damage, times: int = 1):
+    """Damage a fitter's weights at the start of an epoch, as often as `times`."""
+    fit_epoch = Fitter.fit_epoch
+    done = []
+
+    def wrapped(self, *arguments):
+        if self.epoch == epoch and len(done) < times:
+            done.append(epoch)
+            with torch.no_grad():
+                for parameter in self.video.parameters():
+                    damage(parameter)
+        return fit_epoch(self, *arguments)
+
+    monkeypatch.setattr(Fitter, "fit_epoch", wrapped)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda p: p.fill_(float("nan")), "stopped being a number"),
+        (lambda p: p.fill_(float("inf")), "stopped being a number"),
+        (lambda p: p.neg_(), "PSNR fell from"),
+    ],
+)
+def test_collapse_is_rolled_back_and_recorded(clip, tmp_path, monkeypatch, damage, reason):
+    monkeypatch.setattr(guard, "PSNR_DROP", 1.0)
+    monkeypatch.setattr(guard, "LOSS_JUMP", 1.05)
+    poisoned(monkeypatch, 14, damage)
+    result = ez.fit(clip, **{**FIT, "epochs": 20}, out=tmp_path / "fit")
+    (recovery,) = result.metrics["recoveries"]
+    assert reason in recovery["reason"]
+    assert recovery["epoch"] == 15
+    assert "went back to epoch 14 at 0.5 times the rate" in recovery["action"]
+    assert [row["epoch"] for row in result.history] == list(range(1, 21))
+    assert result.history[14]["lr"] < result.history[13]["lr"] / 1.9
+    assert result.metrics["psnr"] > max(row["psnr"] for row in result.history[:13]) - 1
+    assert json.loads((tmp_path / "fit" / "metrics.json").read_text())["recoveries"] == result.metrics["recoveries"]
+
+
+def test_gives_up_after_a_bounded_number_of_tries(clip, monkeypatch):
+    poisoned(monkeypatch, 2, lambda p: p.fill_(float("nan")), times=99)
+    with pytest.raises(FitError, match=r"the fit collapsed 5 times, last at epoch 3: .*Try a lower --lr"):
+        ez.fit(clip, **FIT)
+
+
+def test_a_fit_that_stays_constant_begins_again_from_other_weights(clip, monkeypatch):
+    monkeypatch.setattr(guard, "CONSTANT_STEPS", 6)
+    poisoned(monkeypatch, 0, lambda p: p.zero_())
+    poor = fitter(clip, epochs=6)
+    watch = Guard(poor)
+    weights = poor.video.state_dict()["head.conv.weight"].clone()
+    while not poor.done and not watch.recoveries:
+        watch.watch(poor.fit_epoch())
+    assert "stayed a constant image" in watch.recoveries[0]["reason"]
+    assert (poor.epoch, poor.attempt, poor.rate_scale) == (0, 1, 0.5)
+    assert not torch.equal(poor.video.state_dict()["head.conv.weight"], weights)
+
+
+def test_a_constant_video_is_no_collapse(monkeypatch):
+    monkeypatch.setattr(guard, "CONSTANT_STEPS", 1)
+    grey = torch.full((4, 3, 36, 64), 90, dtype=torch.uint8)
+    assert ez.fit(grey, **FIT).metrics["recoveries"] == []
+
+
+def test_out_of_memory_halves_what_passes_at_once_and_keeps_the_recipe(clip, monkeypatch, caplog):
+    objective = ez.NeuralVideo.objective
+
+    def starved(self, index, target, loss):
+        if len(index) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return objective(self, index, target, loss)
+
+    whole, parts = fitter(clip, batch_size=4, loss="L2"), fitter(clip, batch_size=4, loss="L2")
+    expected = whole.fit_epoch()
+    monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
+    with caplog.at_level(logging.WARNING):
+        row = parts.fit_epoch()
+    assert parts.micro_batch == 1
+    assert caplog.text.count("out of memory") == 2
+    assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    for a, b in zip(whole.video.parameters(), parts.video.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=2e-4)
+
+
+def test_out_of_memory_with_one_frame_says_what_to_do(clip, monkeypatch):
+    def starved(self, index, target, loss):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
+    with pytest.raises(FitError, match="smaller --size"):
+        fitter(clip).fit_epoch()
+
+
+def test_other_errors_pass(clip, monkeypatch):
+    def broken(self, index, target, loss):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(ez.NeuralVideo, "objective", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        fitter(clip).fit_epoch()
+
+
+class SlowClock:
+    """A clock by which every step takes a second."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_time_budget_is_kept_and_the_schedule_stretched_over_it(clip, monkeypatch):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
+    budgeted = fitter(clip, epochs=1, time_budget=50.0)
+    rates = []
+    while not budgeted.done:
+        rates.append(budgeted.fit_epoch()["lr"])
+    assert budgeted.steps_done >= 44  # 50 s less 3 s for pictures and 1.5 s to draw 6 frames, a second a step
+    assert budgeted.seconds <= 46
+    assert max(rates) > 0.9 * 5e-3
+    assert rates[-1] < 0.05 * 5e-3
+
+
+def test_time_that_is_spent_before_the_first_step_counts(clip, monkeypatch):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
+    video = ez.create_model("enerv", info=clip.info, **TINY)
+    late = Fitter(video, clip.frames, FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
+    while not late.done:
+        late.fit_epoch()
+    assert late.seconds < 7
+
+
+def test_a_budget_that_is_too_small_still_gives_a_network(clip):
+    assert len(ez.fit(clip, **FIT, time_budget=0.01).history) == 1
+
+
+def test_deterministic_is_set_and_unset(clip, monkeypatch):
+    seen = []
+    ez.fit(
+        clip, **FIT, deterministic=True, on_status=lambda _: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
