@@ -19,8 +19,10 @@ from enerv_zoo.registry import blocks, embeddings, fusion, heads
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
 
-PIXELS_A_BATCH = 4 * 1280 * 720
-"""Decoding draws about this many pixels at a time unless told otherwise."""
+PIXELS_A_BATCH = {"cpu": 150_000}
+PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
+"""Decoding draws about this many pixels at a time unless told otherwise: what a CPU's caches and allocator like best
+(benchmarks/decode_speed.py), and four 720p frames on other devices."""
 
 
 class _Stage(nn.Module):
@@ -258,7 +260,7 @@ class NeuralVideo(nn.Module):
 
         Args:
             indices: whole or fractional; all frames by default.
-            batch_size: frames a batch; by default as many as make about four 720p frames.
+            batch_size: frames a batch; by default as many as suit the device.
         """
         for frames in self.decode_float(indices, batch_size):
             yield frames.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
@@ -267,7 +269,8 @@ class NeuralVideo(nn.Module):
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """As `decode`, but float in [0, 1], on the network's device."""
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
-        batch_size = batch_size or max(1, PIXELS_A_BATCH // math.prod(self.drawn_size))
+        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
+        batch_size = batch_size or max(1, pixels // math.prod(self.drawn_size))
         with self._evaluating():
             fixed = self.fixed_embeddings()
             for index in wanted.split(batch_size) if len(wanted) else ():

@@ -1,0 +1,60 @@
+"""Write the tables of `docs/performance.md` from the files in `results/`.
+
+A table stands between `<!-- table: BENCHMARK -->` and `<!-- end -->`, with a row for every result of that benchmark.
+
+    python benchmarks/report.py            # rewrite the page
+    python benchmarks/report.py --check    # exit 1 if the page is not what the files say
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def row(record: dict[str, Any]) -> str:
+    case, machine, speeds = record["case"], record["machine"], record["frames_per_second"]
+    ratio, memory = record["speed_up"], record.get("peak_megabytes")
+    return "| " + " | ".join(
+        [
+            f"{case['model']} {case['size']}" if memory else "",
+            case["resolution"].replace("x", " x "),
+            str(case["batch"] or "default"),
+            f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
+            f"{speeds['plain']:.1f}",
+            f"{speeds['enerv_zoo']:.1f}",
+            f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})",
+            f"{memory['plain']:.0f} / {memory['enerv_zoo']:.0f}" if memory else "",
+        ]
+    ) + " |"  # fmt: skip
+
+
+def table(benchmark: str) -> str:
+    records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
+    if not records:
+        return "No results yet.\n"
+    head = "| network | frame | batch | machine | plain, frames/s | enerv_zoo, frames/s | speed-up | peak MiB |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *map(row, records), ""])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    old = PAGE.read_text()
+    new = TABLE.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[3]}", old)
+    if parser.parse_args().check:
+        return int(new != old)
+    PAGE.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
