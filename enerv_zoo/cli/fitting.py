@@ -145,7 +145,8 @@ def fit(
     spent = f"{console.seconds(metrics['fit_seconds'])} for {metrics['epochs']} epochs"
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
     console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], title))
-    console.out.print(f"\nwritten to {folder}: look at preview.png and psnr.png, or play it:")
+    pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
+    console.out.print(f"\nwritten to {folder}: look at {pictures}, or play it:")
     console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
 
 
