@@ -120,6 +120,13 @@ class NeuralVideo(nn.Module):
                 raise ConfigError(f"nothing uses the embedding {name!r}; name it in 'inputs' or 'condition'")
         self.to(memory_format=torch.channels_last)
 
+    @classmethod
+    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int) -> NeuralVideo:
+        """A network whose initial weights follow from `seed`; the global generator is left alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config, info)
+
     def _used_embeddings(self) -> list[str]:
         return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
 

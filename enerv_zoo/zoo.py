@@ -103,17 +103,12 @@ def create_model(
     Raises:
         ConfigError: unknown family or option, a budget that cannot be met, parts that do not fit together.
     """
-    import torch
-
     from enerv_zoo.neural_video import NeuralVideo
 
     if info is None:
         sizes = {"frames": frames, "height": height, "width": width}
         info = from_dict(VideoInfo, {key: value for key, value in sizes.items() if value is not None})
-    config = model_config(name, info, size=size, **options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return NeuralVideo(config, info)
+    return NeuralVideo.seeded(model_config(name, info, size=size, **options), info, seed)
 
 
 def _stepped(width: Any, step: int) -> Any:

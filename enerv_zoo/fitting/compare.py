@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo import registry
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import RECORD, check_record, plan_fit
-from enerv_zoo.fitting.run import METRICS, fit, read_history
-from enerv_zoo.hub.folder import WEIGHTS
-from enerv_zoo.zoo import list_models
+from enerv_zoo.fitting.run import METRICS, fit, has_ended, read_history
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"
@@ -50,12 +49,11 @@ def compare(
     if not models or len(set(models)) != len(models):
         raise ConfigError(f"name each model to compare once, got {', '.join(models) or 'none'}")
     for name in models:
-        if name not in list_models(name):
-            raise ConfigError(f"unknown model {name!r}. Known: {', '.join(list_models())}")
+        registry.models.get(name)  # refuses unknown ones before anything is fitted
     metrics, histories = {}, {}
     for name in models:
         folder = Path(out) / name
-        if (folder / WEIGHTS).is_file():
+        if has_ended(folder):
             check_record(folder, plan_fit(source, name, **options))
         else:
             started = (folder / RECORD).is_file()

@@ -253,10 +253,7 @@ class Fitter:
 
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights; rate, attempts and spent time stay."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            fresh = NeuralVideo(self.video.config, self.video.info)
-        self.video.load_state_dict(fresh.state_dict())
+        self.video.load_state_dict(NeuralVideo.seeded(self.video.config, self.video.info, seed).state_dict())
         self.optimizer.state.clear()
         self.epoch = self.step = self._frames_done = 0
         self._epoch_seconds = 0.0

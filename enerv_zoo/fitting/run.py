@@ -90,7 +90,7 @@ def fit(
         out: folder for the fit; nothing is written without one.
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
         overwrite: replace the fit in `out`.
-        on_status: called with a `Status` about twice a second and after every epoch.
+        on_status: called with a `Status` about twice a second.
         options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...).
 
     Raises:
@@ -138,11 +138,16 @@ def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) ->
     if resume:
         if not (folder / RECORD).is_file():
             raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
-        if (folder / WEIGHTS).exists() and not has_checkpoint(folder):
+        if has_ended(folder):
             raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
         check_record(folder, plan)
     elif there and not overwrite:
         raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether a folder's fit is complete: its checkpoints go last, after weights, numbers and pictures are written."""
+    return (folder / WEIGHTS).exists() and not has_checkpoint(folder)
 
 
 def _start_folder(folder: Path, plan: FitPlan, keep: bool) -> None:

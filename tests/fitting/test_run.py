@@ -207,6 +207,23 @@ def test_original_of_a_fit_is_cut_as_it_was(tmp_path):
     assert other.frames.shape == (3, 3, 36, 64)
 
 
+def test_compare_goes_on_with_a_fit_that_ended_before_its_numbers_were_written(clip, tmp_path, monkeypatch):
+    options = {"epochs": 1, "batch_size": 3, "size": "60K"}
+    write_json = run.write_json
+
+    def cut(path, data):
+        if path.name == "metrics.json":
+            raise Cut
+        write_json(path, data)
+
+    monkeypatch.setattr(run, "write_json", cut)
+    with pytest.raises(Cut):
+        compare(clip, ["nerv"], out=tmp_path, **options)
+    assert (tmp_path / "nerv" / "model.safetensors").exists()
+    monkeypatch.setattr(run, "write_json", write_json)
+    assert compare(clip, ["nerv"], out=tmp_path, **options)["nerv"]["epochs"] == 1
+
+
 def test_compare_fits_all_and_keeps_what_has_ended(clip, tmp_path):
     started = []
     options = {"epochs": 1, "batch_size": 3, "size": "60K"}
