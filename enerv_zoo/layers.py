@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from enerv_zoo.errors import ConfigError, did_you_mean
@@ -85,18 +86,60 @@ def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def instance_norm(x: Tensor) -> Tensor:
-    """Each channel of each frame with mean 0 and variance 1 over space (eps 1e-5); a single pixel becomes 0.
+def instance_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None) -> Tensor:
+    """Each channel of each frame with mean 0 and variance 1 over space (eps 1e-5), then gamma x + beta.
 
     Written out on purpose. On a CPU, PyTorch's own (seen up to 2.15) sends back wrong gradients, and says nothing, for
     a single frame whose gradient is channels_last: batch norm's backward then reads that memory as if it were
     contiguous. Every layer below learns noise, and the fit stays a grey image. This one also keeps the memory layout,
-    which makes a step 6 to 12 % faster.
+    and its statistics are float32 whatever x is.
 
-    Shapes: (B, C, H, W) -> the same.
+    Shapes: (B, C, H, W), and (B, C) twice -> (B, C, H, W). A single pixel becomes beta.
     """
-    variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance + 1e-5)
+    if gamma is None or beta is None:
+        gamma, beta = x.new_ones(x.shape[:2]), x.new_zeros(x.shape[:2])
+    return _InstanceNorm.apply(x, gamma, beta)  # type: ignore[no-untyped-call]
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """`instance_norm` with its gradient written out: a third of the passes over memory that tracing it takes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        centred, mean = _centred(x)
+        squares = centred.square()
+        scale = torch.rsqrt(_space_mean(squares) + 1e-5)
+        ctx.save_for_backward(x, gamma, mean, scale)
+        ctx.beta_dtype = beta.dtype
+        wide_gamma, wide_beta = (each.float()[:, None, None] for each in (gamma, beta))
+        return torch.addcmul(wide_beta, centred, wide_gamma * scale, out=squares).to(x.dtype).permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """With n = (x - mean) scale and <.> the mean over space: gamma scale (g - <g> - n <g n>)."""
+        x, gamma, mean, scale = ctx.saved_tensors
+        centred, _ = _centred(x, mean)
+        g = grad.permute(0, 2, 3, 1).float()
+        product = g * centred
+        mean_g, mean_gn = _space_mean(g), _space_mean(product) * scale
+        factor = gamma.float()[:, None, None] * scale
+        dx = torch.addcmul(-factor * mean_g, centred, -factor * scale * mean_gn, out=product).addcmul_(g, factor)
+        pixels = x.shape[2] * x.shape[3]
+        dgamma, dbeta = (mean_gn * pixels)[:, 0, 0], (mean_g * pixels)[:, 0, 0]
+        return dx.to(x.dtype).permute(0, 3, 1, 2), dgamma.to(gamma.dtype), dbeta.to(ctx.beta_dtype)
+
+
+def _centred(x: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(B, C, H, W) -> it less its mean over space, as (B, H, W, C) float32, and that mean."""
+    wide = x.permute(0, 2, 3, 1).contiguous().float()
+    mean = _space_mean(wide) if mean is None else mean
+    return wide - mean, mean
+
+
+def _space_mean(x: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, 1, 1, C): rows first, which are long and contiguous, so it is quick, and rounds less."""
+    return x.mean(dim=1, keepdim=True).mean(dim=2, keepdim=True)
 
 
 class InstanceNorm(nn.Module):
@@ -168,7 +211,23 @@ class PixelShuffleConv(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.conv(x), self.stride)
+        return shuffled_conv(x, self.conv.weight, self.conv.bias, self.stride) if self.stride > 1 else self.conv(x)
+
+
+def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """`pixel_shuffle(conv2d(x, weight, bias), stride)` with "same" padding, in channels_last memory.
+
+    The shuffle moves single numbers that lie stride^2 apart. Here the filters are brought into another order first (few
+    numbers), so that the convolution leaves the C channels of a pixel side by side and the shuffle moves whole runs of
+    stride C numbers: several times quicker in bfloat16, and it stays channels_last.
+
+    Shapes: (B, I, H, W), (C stride^2, I, k, k), (C stride^2,) -> (B, C, stride H, stride W).
+    """
+    filters = weight.permute(0, 2, 3, 1).unflatten(0, (-1, stride**2)).transpose(0, 1).flatten(0, 1)
+    offsets = None if bias is None else bias.unflatten(0, (-1, stride**2)).transpose(0, 1).flatten()
+    drawn = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=weight.shape[-1] // 2).permute(0, 2, 3, 1)
+    rows = drawn.unflatten(-1, (stride, -1)).transpose(2, 3)  # (B, H, stride, W, stride C)
+    return rows.flatten(1, 2).unflatten(-1, (stride, -1)).flatten(2, 3).permute(0, 3, 1, 2)
 
 
 class BilinearConv(nn.Module):

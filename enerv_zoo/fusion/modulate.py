@@ -25,5 +25,4 @@ class TemporalAffine(nn.Module):
         self.mlp = layers.mlp([condition_width, 2 * channels], activation)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gamma, beta = self.mlp(condition)[..., None, None].chunk(2, dim=1)
-        return gamma * layers.instance_norm(x) + beta
+        return layers.instance_norm(x, *self.mlp(condition).chunk(2, dim=1))

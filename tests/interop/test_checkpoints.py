@@ -8,6 +8,7 @@ import os
 import pytest
 import torch
 import yaml
+from conftest import assert_draws
 from safetensors.torch import save_file
 
 from enerv_zoo.errors import EnervZooError
@@ -35,9 +36,7 @@ def test_every_kind_of_file(tmp_path, values, kind):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(values.config))
     video = import_checkpoint(path, codebase="e-nerv", config=config, **SIZE)
-    with torch.inference_mode():
-        drawn = video(values.tensors["input/index"])
-    torch.testing.assert_close(drawn, values.outputs[0], rtol=0, atol=2e-6)
+    assert_draws(video, values)
 
 
 class Evil:
