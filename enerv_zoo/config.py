@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
@@ -121,7 +121,7 @@ class FitConfig:
 
     Attributes:
         epochs: passes over all frames.
-        batch_size: frames a step.
+        batch_size: frames a step; `None` measures which one the device works at well, and scales `lr` with its root.
         lr: peak learning rate.
         optimizer: a timm optimiser name.
         betas: the optimiser's moment decays.
@@ -136,13 +136,15 @@ class FitConfig:
         checkpoint_every: seconds between checkpoints; 0 writes one after every step.
         time_budget: seconds for the whole of `fit`, evaluation included. The schedule is stretched to the measured
             speed, and `epochs` is not used.
+        precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
+            made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     epochs: Annotated[int, Field(ge=1, le=10_000_000)] = 300
-    batch_size: Annotated[int, Field(ge=1, le=1 << 20)] = 1
+    batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
     lr: Positive = 5e-4
     optimizer: str = "adam"
     betas: tuple[Fraction01, Fraction01] = (0.5, 0.999)
@@ -156,6 +158,7 @@ class FitConfig:
     eval_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     time_budget: Positive | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: StrictBool = False
 
 

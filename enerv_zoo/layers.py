@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.precision import at_least_float32
 
 
 class Sine(nn.Module):
@@ -23,6 +24,16 @@ class Sine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(self.frequency * x)
+
+
+class _Sigmoid(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(at_least_float32(x))
+
+
+class _Tanh(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (torch.tanh(at_least_float32(x)) + 1) / 2
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -45,11 +56,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "instance": lambda channels: InstanceNorm(),
 }
 
-OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": lambda x: (torch.tanh(x) + 1) / 2,
-}
-
+OUTPUTS: dict[str, Callable[[], nn.Module]] = {"sigmoid": _Sigmoid, "tanh": _Tanh}
 
 Entry = TypeVar("Entry")
 
@@ -70,9 +77,9 @@ def norm(name: str, channels: int) -> nn.Module:
     return _choose("norm", NORMS, name)(channels)
 
 
-def output(name: str) -> Callable[[Tensor], Tensor]:
-    """The function that maps a head's numbers to [0, 1]: sigmoid, or tanh as (tanh + 1) / 2."""
-    return _choose("output", OUTPUTS, name)
+def output(name: str) -> nn.Module:
+    """What maps a head's numbers to [0, 1], in float32: `"sigmoid"`, or `"tanh"` for (tanh + 1) / 2."""
+    return _choose("output", OUTPUTS, name)()
 
 
 def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
@@ -92,13 +99,13 @@ def instance_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = 
     Written out on purpose. On a CPU, PyTorch's own (seen up to 2.15) sends back wrong gradients, and says nothing, for
     a single frame whose gradient is channels_last: batch norm's backward then reads that memory as if it were
     contiguous. Every layer below learns noise, and the fit stays a grey image. This one also keeps the memory layout,
-    and its statistics are float32 whatever x is.
+    and its statistics are float32 where x is bfloat16.
 
     Shapes: (B, C, H, W), and (B, C) twice -> (B, C, H, W). A single pixel becomes beta.
     """
     if gamma is None or beta is None:
         gamma, beta = x.new_ones(x.shape[:2]), x.new_zeros(x.shape[:2])
-    return _InstanceNorm.apply(x, gamma, beta)  # type: ignore[no-untyped-call]
+    return _InstanceNorm.apply(x, gamma, beta)
 
 
 class _InstanceNorm(torch.autograd.Function):
@@ -109,10 +116,10 @@ class _InstanceNorm(torch.autograd.Function):
         centred, mean = _centred(x)
         squares = centred.square()
         scale = torch.rsqrt(_space_mean(squares) + 1e-5)
+        ctx.dtypes = gamma.dtype, beta.dtype
+        gamma, beta = (at_least_float32(each)[:, None, None] for each in (gamma, beta))
         ctx.save_for_backward(x, gamma, mean, scale)
-        ctx.beta_dtype = beta.dtype
-        wide_gamma, wide_beta = (each.float()[:, None, None] for each in (gamma, beta))
-        return torch.addcmul(wide_beta, centred, wide_gamma * scale, out=squares).to(x.dtype).permute(0, 3, 1, 2)
+        return torch.addcmul(beta, centred, gamma * scale, out=squares).to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
@@ -120,19 +127,19 @@ class _InstanceNorm(torch.autograd.Function):
         """With n = (x - mean) scale and <.> the mean over space: gamma scale (g - <g> - n <g n>)."""
         x, gamma, mean, scale = ctx.saved_tensors
         centred, _ = _centred(x, mean)
-        g = grad.permute(0, 2, 3, 1).float()
+        g = at_least_float32(grad.permute(0, 2, 3, 1))
         product = g * centred
         mean_g, mean_gn = _space_mean(g), _space_mean(product) * scale
-        factor = gamma.float()[:, None, None] * scale
+        factor = gamma * scale
         dx = torch.addcmul(-factor * mean_g, centred, -factor * scale * mean_gn, out=product).addcmul_(g, factor)
         pixels = x.shape[2] * x.shape[3]
         dgamma, dbeta = (mean_gn * pixels)[:, 0, 0], (mean_g * pixels)[:, 0, 0]
-        return dx.to(x.dtype).permute(0, 3, 1, 2), dgamma.to(gamma.dtype), dbeta.to(ctx.beta_dtype)
+        return dx.to(x.dtype).permute(0, 3, 1, 2), dgamma.to(ctx.dtypes[0]), dbeta.to(ctx.dtypes[1])
 
 
 def _centred(x: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(B, C, H, W) -> it less its mean over space, as (B, H, W, C) float32, and that mean."""
-    wide = x.permute(0, 2, 3, 1).contiguous().float()
+    """(B, C, H, W) -> it less its mean over space, as (B, H, W, C), and that mean."""
+    wide = at_least_float32(x.permute(0, 2, 3, 1).contiguous())
     mean = _space_mean(wide) if mean is None else mean
     return wide - mean, mean
 

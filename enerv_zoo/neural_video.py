@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enerv_zoo.compiling import Compiled
 from enerv_zoo.config import DEFAULT_FPS, ModelConfig, Spec, Stage, VideoInfo
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.machine import prepare_cpu
+from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import blocks, embeddings, fusion, heads
 
 if TYPE_CHECKING:
@@ -42,11 +45,12 @@ class _Stage(nn.Module):
             if (modulation := _modulation(stage.after, channels, condition_width)) is not None
         )
 
-    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None, precision: Precision) -> Tensor:
         if self.before is not None:
             x = self.before(x, condition)
         for i, block in enumerate(self.blocks):
-            x = block(x)
+            with computing(x.device, precision):
+                x = block(x)
             if self.after:
                 x = self.after[i](x, condition)
         return x
@@ -87,6 +91,9 @@ class NeuralVideo(nn.Module):
         config: the composition.
         info: the video it is for.
 
+    Attributes:
+        precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `compile`).
+
     Raises:
         ConfigError: parts that do not exist, do not fit together, or draw less than the frame.
     """
@@ -95,6 +102,9 @@ class NeuralVideo(nn.Module):
         super().__init__()
         self.config = config
         self.info = info
+        self.precision: Precision = "float32"
+        self._compiled: Compiled | None = None
+        self._fixed: tuple[object, dict[str, Tensor]] | None = None
         stride = math.prod(stage.stride for stage in config.stages)
         self.drawn_size = (config.grid[0] * stride, config.grid[1] * stride)
         if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
@@ -149,9 +159,16 @@ class NeuralVideo(nn.Module):
     # ------------------------------------------------------------------ the network
 
     def fixed_embeddings(self) -> dict[str, Tensor]:
-        """The outputs of the embeddings that are the same for every frame, to be reused while decoding."""
+        """The outputs of the embeddings that are the same for every frame."""
         index = torch.zeros(1, dtype=torch.float64, device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
+
+    def _remembered_embeddings(self) -> dict[str, Tensor]:
+        """`fixed_embeddings`, computed anew only where a weight has changed or moved since."""
+        state = tuple((p.data_ptr(), p._version) for p in self.embeddings.parameters())
+        if self._fixed is None or self._fixed[0] != state:
+            self._fixed = state, self.fixed_embeddings()
+        return self._fixed[1]
 
     def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
         """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
@@ -160,8 +177,10 @@ class NeuralVideo(nn.Module):
             index: (B,), whole or fractional.
             fixed: from `fixed_embeddings`, else computed here.
         """
-        index = index.to(self.device)
-        fixed = self.fixed_embeddings() if fixed is None else fixed
+        draw = self._compiled or self._draw
+        return draw(index.to(self.device), self.fixed_embeddings() if fixed is None else fixed)
+
+    def _draw(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
         embedded = {name: fixed[name] if part.fixed else part(index) for name, part in self.embeddings.items()}
         condition = embedded[self.config.condition] if self.config.condition else None
         if condition is not None and len(condition) != len(index):
@@ -171,9 +190,10 @@ class NeuralVideo(nn.Module):
             x = x.expand(len(index), -1, -1, -1)
         features = []
         for stage in self.stages:
-            x = stage(x, condition)
+            x = stage(x, condition, self.precision)
             features.append(x)
-        return self.head(features)
+        with computing(x.device, self.precision):
+            return [at_least_float32(drawn) for drawn in self.head(features)]
 
     def forward(self, index: Tensor) -> Tensor:
         """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional."""
@@ -275,20 +295,50 @@ class NeuralVideo(nn.Module):
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """As `decode`, but float in [0, 1], on the network's device."""
+        if self.device.type == "cpu":
+            prepare_cpu()
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
         batch_size = batch_size or max(1, pixels // math.prod(self.drawn_size))
-        with self._evaluating():
-            fixed = self.fixed_embeddings()
-            for index in wanted.split(batch_size) if len(wanted) else ():
-                yield self._crop(self.outputs(index, fixed)[-1])
+        for index in wanted.split(batch_size) if len(wanted) else ():
+            missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
+            padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
+            with self._evaluating():
+                frames = self.outputs(padded, self._remembered_embeddings())[-1]
+            yield self._crop(frames[: len(index)])
+
+    def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
+        """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
+
+        Fitting and `enerv_zoo.evaluate` measure in float32 unless told otherwise; this is for watching and repeated
+        use. It can be called again to choose otherwise, and costs nothing by itself.
+
+        Args:
+            precision: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is made for it.
+            inductor: whether `torch.compile` compiles the network at the first frame, which takes about a minute; by
+                default on CUDA alone, as CPUs gain nothing from it. Where it fails, one line says so, and the network
+                runs as it is.
+
+        Returns:
+            This video.
+        """
+        self.precision = choose_precision(precision, self.device.type)
+        wanted = self.device.type == "cuda" if inductor is None else inductor
+        self._compiled = Compiled(self._draw) if wanted else None
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
+        return {**self.__dict__, "_compiled": None, "_fixed": None}
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         training = self.training
         self.eval()
+        exact = plain_float32(benchmark=False) if self.device.type == "cuda" else nullcontext()
         try:
-            yield
+            with exact:
+                yield
         finally:
             self.train(training)
 

@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from enerv_zoo.precision import at_least_float32
+
 WINDOW = 11
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
@@ -37,7 +39,7 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
     Shapes: (B, C, H, W) twice -> (B,).
     """
-    return _ssim_and_contrast(_full(prediction), _full(target))[0].mean(dim=1)
+    return _ssim_and_contrast(at_least_float32(prediction), at_least_float32(target))[0].mean(dim=1)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
     Shapes: (B, C, H, W) twice, both sides longer than 160 -> (B,).
     """
-    x, y = _full(prediction), _full(target)
+    x, y = at_least_float32(prediction), at_least_float32(target)
     product = x.new_ones(x.shape[:2])
     for exponent in SCALES[:-1]:
         product = product * _ssim_and_contrast(x, y)[1].relu() ** exponent
@@ -56,10 +58,6 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
         x, y = F.avg_pool2d(x, 2, padding=odd), F.avg_pool2d(y, 2, padding=odd)
     smallest = _ssim_and_contrast(x.double(), y.double())[0].to(x.dtype)  # few windows: their rounding stays visible
     return (product * smallest.relu() ** SCALES[-1]).mean(dim=1)
-
-
-def _full(frames: Tensor) -> Tensor:
-    return frames if frames.dtype == torch.float64 else frames.float()
 
 
 def _ssim_and_contrast(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

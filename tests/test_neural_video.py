@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import pytest
 import torch
@@ -99,13 +101,66 @@ def test_encoding_stays_float32_under_autocast(video):
         assert torch.isfinite(video(index)).all()
 
 
-def test_space_is_computed_once_whatever_the_batch(video, monkeypatch):
+def test_space_is_computed_once_until_a_weight_changes(video, monkeypatch):
+    video = copy.deepcopy(video)
     calls = []
     space = video.embeddings["space"]
     forward = type(space).forward
     monkeypatch.setattr(type(space), "forward", lambda self, index: calls.append(len(index)) or forward(self, index))
-    list(video.decode(batch_size=2))
+    before = torch.cat(list(video.decode(batch_size=2)))
+    list(video.decode(batch_size=3))
     assert calls == [1]
+    with torch.no_grad():
+        for weight in video.embeddings["space"].parameters():
+            weight.mul_(3)
+    after = torch.cat(list(video.decode()))
+    assert calls == [1, 1]
+    assert not torch.equal(before, after)
+    video.to(torch.device("cpu")).load_state_dict(video.state_dict())
+    assert torch.equal(torch.cat(list(video.decode())), after)
+
+
+def test_bfloat16_frames_are_close_and_float32_ones_come_back(video):
+    exact = torch.stack(list(video))
+    video = copy.deepcopy(video).compile("bfloat16")
+    coarse = torch.stack(list(video))
+    assert video(torch.tensor([0])).dtype == torch.float32
+    difference = (exact.int() - coarse.int()).abs().float()
+    assert difference.max() > 0
+    assert difference.mean() < 2
+    assert torch.equal(torch.stack(list(video.compile("float32"))), exact)
+
+
+def test_a_network_that_cannot_be_compiled_draws_as_it_is(video, monkeypatch, caplog):
+    def refuse(*arguments, **options):
+        raise RuntimeError("no C++ compiler\nand much more")
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: refuse)
+    exact = torch.stack(list(video))
+    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    assert torch.equal(torch.stack(list(compiled)), exact)
+    assert caplog.messages == ["going on without torch.compile: RuntimeError: no C++ compiler"]
+
+
+def test_compiled_frames_are_the_same_whatever_the_batch(video, monkeypatch):
+    seen = []
+
+    def compiler(function, **options):
+        return lambda index, fixed: seen.append(len(index)) or function(index, fixed)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    frames = torch.cat(list(compiled.decode(batch_size=4)))
+    assert set(seen) == {4}, "a compiled network is compiled anew for every other batch"
+    assert torch.equal(frames, torch.cat(list(video.decode(batch_size=4))))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda video: pickle.loads(pickle.dumps(video))])
+def test_copies_draw_the_same(video, copied):
+    video.compile("float32", inductor=True)
+    twin = copied(video)
+    video.compile("float32")
+    assert torch.equal(torch.stack(list(twin)), torch.stack(list(video)))
 
 
 @pytest.mark.parametrize(

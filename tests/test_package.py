@@ -15,7 +15,8 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"config", "files", "registry", "ssim"},
+    {"compiling", "config", "files", "machine", "precision", "registry"},
+    {"ssim"},
     {"layers", "metrics", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"neural_video"},

@@ -43,7 +43,9 @@ def _knob(text: str, *names: str) -> Any:
 
 
 Epochs = Annotated[int | None, _knob("Passes over all frames.")]
-BatchSize = Annotated[int | None, _knob("Frames a step.")]
+BatchSize = Annotated[
+    int | None, _knob("Frames a step; under a time budget, what suits the device unless this says otherwise.")
+]
 Rate = Annotated[float | None, _knob("Peak learning rate.")]
 Optimizer = Annotated[str | None, _knob("A timm optimiser, such as adam or adan.")]
 Betas = Annotated[tuple[float, float] | None, _knob("The optimiser's moment decays.")]
@@ -59,6 +61,17 @@ TimeBudget = Annotated[
     str | None, _knob("Fit as well as possible in this time, all included, such as 120s or 10m; instead of --epochs.")
 ]
 Deterministic = Annotated[bool | None, _knob("The same numbers on every run.", "--deterministic/--no-deterministic")]
+Precision = Annotated[
+    str | None,
+    _knob("Of convolutions: float32, bfloat16, or auto: bfloat16 on devices made for it.", "--precision"),
+]
+FramesIn = Annotated[
+    str,
+    typer.Option(
+        help="Where frames are while fitting: device, host, disk, or auto: the first of these with room for them.",
+        rich_help_panel=RUN,
+    ),
+]
 CheckpointEvery = Annotated[float | None, _knob("Seconds between checkpoints.")]
 
 
@@ -86,11 +99,13 @@ def fit(
     eval_every: EvalEvery = None,
     checkpoint_every: CheckpointEvery = None,
     time_budget: TimeBudget = None,
+    precision: Precision = None,
     deterministic: Deterministic = None,
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
     device: options.Device = "auto",
+    frames_in: FramesIn = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
@@ -110,11 +125,12 @@ def fit(
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
-    knobs = {
+    knobs: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
         "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
         "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
-        "time_budget": options.parse_seconds(time_budget), "deterministic": deterministic,
+        "time_budget": options.parse_seconds(time_budget), "precision": precision,
+        "deterministic": deterministic,
     }  # fmt: skip
     chosen = _recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
@@ -129,6 +145,7 @@ def fit(
             resize=resize,
             crop=crop,
             device=device,
+            frames_in=frames_in,
             out=folder,
             resume=resume,
             overwrite=overwrite,

@@ -129,6 +129,15 @@ def evaluate(
     )
 
 
+def mean_psnr(video: NeuralVideo, original: Video) -> float:
+    """The mean of the frames' PSNR in dB, and nothing else: what a fit looks at on its way."""
+    scores, done = [], 0
+    for drawn in video.decode_float():
+        scores.append(psnr(drawn, original.frames[done : done + len(drawn)].to(drawn.device) / 255))
+        done += len(drawn)
+    return float(torch.cat(scores).mean())
+
+
 def matching_frames(video: NeuralVideo, original: Video, frames: str | slice | None) -> list[int]:
     """The indices at which a fitted video and an original are compared.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
+from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import losses
@@ -26,6 +29,11 @@ STATUS_INTERVAL = 0.5
 
 EVALUATION_SECONDS = 3.0
 """What a time budget keeps for pictures and files at the end, beside the time to draw every frame."""
+
+
+COMPILING_COSTS = 60.0
+COMPILING_SAVES = 0.25
+"""What `torch.compile` is taken to cost, in seconds, and which part of the rest of a fit on CUDA to save."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,9 @@ class Fitter:
     """Fits a network to frames.
 
     Args:
-        video: the network; fitted in place, on `device`.
-        frames: (N, 3, H, W), uint8.
-        config: the recipe.
-        device: `"cpu"` or `"cuda"`.
+        video: the network; fitted in place.
+        feed: the frames; its device is where the network goes.
+        config: the recipe, with a batch size.
         spent: seconds of the time budget that are gone already.
 
     Attributes:
@@ -81,21 +88,23 @@ class Fitter:
         ConfigError: an unknown loss or optimiser, or a loss that frames of this size do not allow.
     """
 
-    def __init__(
-        self, video: NeuralVideo, frames: Tensor, config: FitConfig, device: str = "cpu", spent: float = 0.0
-    ) -> None:
+    def __init__(self, video: NeuralVideo, feed: Feed, config: FitConfig, spent: float = 0.0) -> None:
         self.config = config
-        self.video = video.to(device).train()
-        self.device = torch.device(device)
-        self.frames = frames.to(device) if self.device.type == "cuda" else frames
+        self.feed = feed
+        self.device = feed.device
+        self.video = video.to(self.device).train().compile(config.precision, inductor=False)
+        if self.device.type == "cpu":
+            prepare_cpu()
         self.loss = losses.get(config.loss)(video.info.height, video.info.width)
-        self.steps = math.ceil(len(frames) / config.batch_size)
+        self.batch_size = config.batch_size or 1
+        self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
         self.scheduler = make_scheduler(self.optimizer, config, config.epochs * self.steps)
         self.epoch = self.step = self.attempt = 0
         self.rate_scale = 1.0
-        self.micro_batch = config.batch_size
+        self.micro_batch = self.batch_size
         self._spent = spent
+        self._considered_compiling = False
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
@@ -109,7 +118,8 @@ class Fitter:
             return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
         if not self.frames_fitted:
             return 0.0
-        drawing = len(self.frames) * self.seconds / self.frames_fitted / 2  # a forward pass is a third of a step
+        share = 0.5 if self.video.precision == "float32" else 1.0  # of a step: drawing at the end, in float32
+        drawing = share * len(self.feed) * self.seconds / self.frames_fitted
         available = self.config.time_budget - self._spent - EVALUATION_SECONDS - drawing
         return min(self.seconds / available, 1.0) if available > 0 else 1.0
 
@@ -126,9 +136,9 @@ class Fitter:
     def order(self, epoch: int) -> Tensor:
         """Indices of all frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
-            return torch.arange(len(self.frames))
+            return torch.arange(len(self.feed))
         seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + epoch
-        return torch.randperm(len(self.frames), generator=torch.Generator().manual_seed(seed))
+        return torch.randperm(len(self.feed), generator=torch.Generator().manual_seed(seed))
 
     # ------------------------------------------------------------------ steps
 
@@ -144,9 +154,10 @@ class Fitter:
             the video's), lr, seconds, frames_per_second.
         """
         looked = time.perf_counter()
-        for index in self.order(self.epoch).split(self.config.batch_size)[self.step :]:
-            start = time.perf_counter()
-            self._fit_batch(index)
+        left = self.order(self.epoch).split(self.batch_size)[self.step :]
+        start = time.perf_counter()
+        for index, frames in self.feed.batches(left):
+            self.fit_batch(index, frames)
             now = time.perf_counter()
             self.seconds += now - start
             self._epoch_seconds += now - start
@@ -161,15 +172,28 @@ class Fitter:
                 on_step()
             if self.config.time_budget is not None and self.done:
                 break
-        return self._end_epoch()
+            start = time.perf_counter()
+        row = self._end_epoch()
+        self._consider_compiling()
+        return row
 
-    def _fit_batch(self, index: Tensor) -> None:
+    def _consider_compiling(self) -> None:
+        """On CUDA, once an epoch has shown how long the fit will take: compile, if that saves more than it costs."""
+        if self.device.type != "cuda" or self._considered_compiling:
+            return
+        self._considered_compiling = True
+        if COMPILING_SAVES * self._status().seconds_left > COMPILING_COSTS:
+            logger.info("compiling the network, as the fit will take long enough to be worth it")
+            self.video.compile(self.config.precision)
+
+    def fit_batch(self, index: Tensor, frames: Tensor) -> None:
+        """One step on frames (B, 3, H, W), uint8, of indices (B,)."""
         self.scheduler.step_update(self.progress * self.config.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
         while True:
             try:
-                sums = self._accumulate(index)
+                sums = self._accumulate(index, frames)
                 break
             except RuntimeError as error:
                 self._halve_micro_batch(error, len(index))
@@ -181,16 +205,16 @@ class Fitter:
         self.frames_fitted += len(index)
         self.step += 1
 
-    def _accumulate(self, index: Tensor) -> Tensor:
+    def _accumulate(self, index: Tensor, frames: Tensor) -> Tensor:
         """Gradients of a batch, in parts of `micro_batch` frames. Returns its sums of loss, PSNR and variances."""
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros_like(self._sums)
-        for part in index.split(self.micro_batch):
-            target = self.frames[part.to(self.frames.device)].to(self.device).float() / 255
+        for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
+            target = pixels.float() / 255
             objective, drawn = self.video.objective(part, target, self.loss)
             (objective * (len(part) / len(index)) if len(part) < len(index) else objective).backward()
             with torch.no_grad():
-                contrast = [frames.flatten(1).var(dim=1, correction=0).sum() for frames in (drawn.detach(), target)]
+                contrast = [each.flatten(1).var(dim=1, correction=0).sum() for each in (drawn.detach(), target)]
                 sums += torch.stack((objective * len(part), psnr(drawn.detach(), target).sum(), *contrast))
         return sums
 
@@ -246,6 +270,16 @@ class Fitter:
         )
 
     # ------------------------------------------------------------------ states
+
+    @contextmanager
+    def in_float32(self) -> Iterator[NeuralVideo]:
+        """The network, computing in float32 while the block runs."""
+        precision = self.video.precision
+        self.video.precision = "float32"
+        try:
+            yield self.video
+        finally:
+            self.video.precision = precision
 
     def healthy(self) -> bool:
         """Whether every weight and every sum is a finite number."""

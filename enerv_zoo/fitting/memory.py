@@ -41,14 +41,15 @@ class MemoryNeed:
 def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     """Count what fitting `video` with `config` needs.
 
-    The network and its loss run once on PyTorch's meta device, which computes shapes and no numbers.
+    The network and its loss run once on PyTorch's meta device, which computes shapes and no numbers, and float32 ones
+    whatever the recipe's precision: with bfloat16 a fit takes less. A batch that is still to be chosen counts as 1.
     """
     info = video.info
     with torch.device("meta"):
         twin = NeuralVideo(video.config, info).to("meta").train()
     return MemoryNeed(
         weights=4 * FLOAT * sum(p.numel() for p in video.parameters()),
-        kept=kept_bytes(twin, config, min(config.batch_size, info.frames)),
+        kept=kept_bytes(twin, config, min(config.batch_size or 1, info.frames)),
         frames=info.frames * 3 * info.height * info.width,
     )
 

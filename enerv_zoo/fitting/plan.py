@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ def plan_fit(
     choice |= model_options or {}
     if size is not None:
         choice["size"] = size
-    chosen = from_dict(FitConfig, {**base.fit, **options}, "fit")
+    merged = {**base.fit, **options}
+    if merged.get("time_budget") is not None:
+        merged.setdefault("batch_size", None)
+    chosen = from_dict(FitConfig, merged, "fit")
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
         raise ConfigError(
@@ -98,19 +101,27 @@ def choose_device(device: str) -> str:
     return device
 
 
-def check_record(folder: Path, plan: FitPlan) -> None:
+def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     """Refuse to take a folder's fit for one that was decided otherwise.
+
+    Returns:
+        The plan, with the batch that was chosen then where it leaves that open.
 
     Raises:
         FitError: says what differs.
     """
-    before, now = read_mapping(folder / RECORD), json.loads(json.dumps(plan.record()))
+    before = read_mapping(folder / RECORD)
+    if plan.fit.batch_size is None:
+        kept = {key: before["fit"][key] for key in ("batch_size", "lr") if key in before.get("fit", {})}
+        plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **kept}))
+    now = json.loads(json.dumps(plan.record()))
     for key in ("source", "video", "model", "fit"):
         if before.get(key) != now[key]:
             raise FitError(
                 f"{folder}: holds a fit with another {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
                 "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
             )
+    return plan
 
 
 def open_original(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from enerv_zoo.config import Recipe
 from enerv_zoo.errors import FitError
-from enerv_zoo.evaluation import Report, evaluate, plot_psnr, write_preview
+from enerv_zoo.evaluation import Report, evaluate, mean_psnr, plot_psnr, write_preview
 from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.fitting.batch import choose_batch
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.feed import Feed, host_place
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.journal import HISTORY, Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
@@ -25,6 +24,7 @@ from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import RECORD, FitPlan, check_record, plan_fit
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import plain_float32
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.zoo import create_model
 
@@ -68,6 +68,7 @@ def fit(
     resize: Any = None,
     crop: Any = None,
     device: str = "auto",
+    frames_in: str = "auto",
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -87,6 +88,9 @@ def fit(
         recipe: name of a shipped recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
         frames, resize, crop: which part of the source, as `enerv_zoo.open_video` takes them.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
+        frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
+            memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
+            most, else on disk.
         out: folder for the fit; nothing is written without one.
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
         overwrite: replace the fit in `out`.
@@ -113,23 +117,27 @@ def fit(
     )
     folder = None if out is None else Path(out)
     if folder is not None:
-        _check_folder(folder, plan, resume, overwrite)
-    original = open_video(source, **plan.video)
+        plan = _check_folder(folder, plan, resume, overwrite)
+    original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
     video = create_model(choice.pop("name"), info=original.info, seed=plan.fit.seed, **choice)
-    logger.info("fitting needs %s", memory_need(video, plan.fit))
-    fitter = Fitter(video, original.frames, plan.fit, plan.device, spent=time.monotonic() - began)
+    need = memory_need(video, plan.fit)
+    feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
+    logger.info("frames: %s; fitting needs %s", feed.description, need)
+    if plan.fit.batch_size is None:
+        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit))
+    fitter = Fitter(video, feed, plan.fit, spent=time.monotonic() - began)
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:
         _start_folder(folder, plan, keep=resume)
     if resume:
         journal.resume()
-    with _deterministic(plan.fit.deterministic), journal.signals():
+    with plain_float32(benchmark=True, deterministic=plan.fit.deterministic), journal.signals():
         _run(journal, original, on_status)
         return _finish(journal, plan, original)
 
 
-def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> None:
+def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> FitPlan:
     if resume and overwrite:
         raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
     if folder.exists() and not folder.is_dir():
@@ -140,9 +148,10 @@ def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) ->
             raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
         if has_ended(folder):
             raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
-        check_record(folder, plan)
-    elif there and not overwrite:
+        return check_record(folder, plan)
+    if there and not overwrite:
         raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
+    return plan
 
 
 def has_ended(folder: Path) -> bool:
@@ -176,19 +185,6 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-@contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    if wanted:
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]
-
-
 def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
     """Fit to the end, keeping history and checkpoints, rolling back what collapses."""
     fitter, every = journal.fitter, journal.fitter.config.eval_every
@@ -197,14 +193,16 @@ def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
         if not journal.guard.watch(row):
             continue
         if every and (fitter.epoch % every == 0 or fitter.done):
-            row["eval_psnr"] = evaluate(fitter.video, original).psnr
+            with fitter.in_float32() as video:
+                row["eval_psnr"] = mean_psnr(video, original)
         journal.add(row)
     journal.save()
 
 
 def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     fitter, folder, history = journal.fitter, journal.folder, journal.history
-    video = fitter.video.eval()
+    precision = fitter.video.precision
+    video = fitter.video.eval().compile("float32", inductor=False)
     report = evaluate(video, original)
     metrics = {
         **{key: value for key, value in report.to_dict().items() if key != "frames"},
@@ -213,6 +211,8 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
         "height": original.info.height,
         "width": original.info.width,
         "epochs": len(history),
+        "batch_size": fitter.batch_size,
+        "precision": precision,
         "fit_seconds": round(fitter.seconds, 3),
         "fit_frames_per_second": round(fitter.frames_fitted / max(fitter.seconds, 1e-9), 3),
         "recoveries": journal.guard.recoveries,

@@ -15,6 +15,7 @@ from enerv_zoo.video.folders import ImageFolder
 from enerv_zoo.video.samples import SAMPLES, samples
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source, Video
+from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
 from enerv_zoo.video.transforms import Size, Transform, as_size
 
@@ -27,8 +28,9 @@ def open_video(
     frames: str | slice | None = None,
     resize: str | Size | None = None,
     crop: str | Size | None = None,
+    place: str = "auto",
 ) -> Video:
-    """Read a video into memory.
+    """Read a video.
 
     Args:
         source: a path to a video or an image, a folder of images (in natural order of their names), the name of a
@@ -39,6 +41,9 @@ def open_video(
             kept, and reading stops after the last of them.
         resize: (height, width) or `"HEIGHTxWIDTH"` of the result; bicubic, antialiased.
         crop: (height, width) or `"HEIGHTxWIDTH"` of a centred crop, taken before resizing.
+        place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
+            cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
+            most half of what is available.
 
     Returns:
         The frames, (N, 3, H, W) uint8, upright and with square pixels. With every k-th frame selected, `info.fps` is
@@ -51,26 +56,26 @@ def open_video(
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
     if isinstance(source, Video):
-        return _select(source, selection, transform)
+        return _select(source, selection, transform, place)
     if isinstance(source, np.ndarray | torch.Tensor):
-        return _read(ArraySource(source), selection, transform)
+        return _read(ArraySource(source), selection, transform, place)
     if not isinstance(source, str | Path):
         raise VideoError(
             f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
         )
-    return _open_path(source, selection, transform)
+    return _open_path(source, selection, transform, place)
 
 
-def _open_path(source: str | Path, selection: Selection, transform: Transform) -> Video:
+def _open_path(source: str | Path, selection: Selection, transform: Transform, place: str) -> Video:
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if folder and str(source):  # an empty text is no name for the current folder
-        return _read(ImageFolder(path), selection, transform)
+        return _read(ImageFolder(path), selection, transform, place)
     if file and not folder:
-        return _read(VideoFile(path), selection, transform)
+        return _read(VideoFile(path), selection, transform, place)
     sample = SAMPLES.get(str(source))
     if sample is None:
         names = samples()
@@ -78,11 +83,13 @@ def _open_path(source: str | Path, selection: Selection, transform: Transform) -
             f"{str(source)!r}: no such file or folder, and no sample of that name (samples: {', '.join(names)})."
             f"{did_you_mean(str(source), names)}"
         )
-    return _read(VideoFile(sample.path, name=str(source)), selection, transform, sample.attribution)
+    return _read(VideoFile(sample.path, name=str(source)), selection, transform, place, sample.attribution)
 
 
-def _read(source: Source, selection: Selection, transform: Transform, attribution: str | None = None) -> Video:
-    kept = _Kept(None if source.count is None else len(selection.indices(source.count)))
+def _read(
+    source: Source, selection: Selection, transform: Transform, place: str, attribution: str | None = None
+) -> Video:
+    kept = FrameStore(None if source.count is None else len(selection.indices(source.count)), place)
     moments: list[Moment] = []
     for frame, moment in source.frames(selection):
         kept.add(transform(frame))
@@ -90,51 +97,20 @@ def _read(source: Source, selection: Selection, transform: Transform, attributio
     pixels = kept.frames()
     fps, timestamps = timing(moments, source.rate, selection.step, source.tick)
     count, _, height, width = pixels.shape
-    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, source.name, attribution))
+    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, source.name, attribution), kept.on_disk)
 
 
-def _select(video: Video, selection: Selection, transform: Transform) -> Video:
+def _select(video: Video, selection: Selection, transform: Transform, place: str) -> Video:
     old = video.info
     selection.check(len(video), old.name)
     indices = selection.indices(len(video))
-    pixels = video.frames[indices.start : indices.stop : indices.step]
+    pixels, on_disk = video.frames[indices.start : indices.stop : indices.step], video.on_disk
     if transform.crop or transform.resize:
-        kept = _Kept(len(pixels))
+        kept = FrameStore(len(pixels), place)
         for frame in pixels:
             kept.add(transform(frame.cpu().permute(1, 2, 0).numpy()))
-        pixels = kept.frames()
+        pixels, on_disk = kept.frames(), kept.on_disk
     moments = [old.timestamps[i] if old.timestamps else None for i in indices]
     fps, timestamps = timing(moments, old.fps, selection.step, 0.0)
     count, _, height, width = pixels.shape
-    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution))
-
-
-class _Kept:
-    """Frames as they come in: straight into their final place where the number of frames is known."""
-
-    def __init__(self, expected: int | None) -> None:
-        self._expected = expected or 0
-        self._buffer: torch.Tensor | None = None
-        self._count = 0
-        self._more: list[torch.Tensor] = []
-
-    def add(self, frame: torch.Tensor) -> None:
-        if self._buffer is None:
-            self._buffer = torch.empty((self._expected, *frame.shape), dtype=torch.uint8)
-        if self._count < len(self._buffer):
-            self._buffer[self._count] = frame
-            self._count += 1
-        else:
-            self._more.append(frame.contiguous())
-
-    def frames(self) -> torch.Tensor:
-        """All frames, (N, 3, H, W), channels-last in memory."""
-        assert self._buffer is not None, "sources refuse to yield nothing"
-        result = self._buffer[: self._count]
-        if self._more:
-            result = torch.empty((self._count + len(self._more), *self._buffer.shape[1:]), dtype=torch.uint8)
-            result[: self._count] = self._buffer[: self._count]
-            self._more.reverse()
-            for index in range(self._count, len(result)):
-                result[index] = self._more.pop()  # frees each frame once it is copied
-        return result.permute(0, 3, 1, 2)
+    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution), on_disk)

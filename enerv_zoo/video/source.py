@@ -24,10 +24,12 @@ class Video:
     Attributes:
         frames: uint8, (N, 3, H, W), RGB, stored channels-last (memory is N, H, W, 3).
         info: size, timing, name and attribution of these frames.
+        on_disk: whether the frames are a file that is mapped into memory.
     """
 
     frames: torch.Tensor
     info: VideoInfo
+    on_disk: bool = False
 
     def __post_init__(self) -> None:
         expected = (self.info.frames, 3, self.info.height, self.info.width)

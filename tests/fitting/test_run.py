@@ -11,6 +11,7 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import compare, open_original, run
+from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.zoo import parse_size
@@ -63,7 +64,7 @@ def test_same_seed_same_fit(clip):
 
 def test_every_epoch_draws_every_frame_once_in_another_order(clip):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    fitter = Fitter(video, clip.frames, FitConfig(epochs=2, batch_size=4))
+    fitter = Fitter(video, Feed(clip.frames), FitConfig(epochs=2, batch_size=4))
     orders = [fitter.order(epoch).tolist() for epoch in range(2)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(6))
     assert orders[0] != orders[1]
@@ -107,11 +108,12 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
 def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(clip):
     def fitter():
         video = ez.create_model("enerv", info=clip.info, seed=1, **TINY)
-        return Fitter(video, clip.frames, FitConfig(epochs=1, batch_size=2, lr=5e-3))
+        return Fitter(video, Feed(clip.frames), FitConfig(epochs=1, batch_size=2, lr=5e-3))
 
     whole, first, second = fitter(), fitter(), fitter()
     row = whole.fit_epoch()
-    first._fit_batch(first.order(0)[:2])
+    index = first.order(0)[:2]
+    first.fit_batch(index, clip.frames[index])
     second.load_state_dict(first.state_dict())
     assert second.fit_epoch()["loss"] == row["loss"]
     assert all(torch.equal(a, b) for a, b in zip(whole.video.parameters(), second.video.parameters(), strict=True))

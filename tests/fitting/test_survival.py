@@ -17,6 +17,7 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting import checkpoint, guard
+from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.video import write_video
@@ -32,7 +33,7 @@ def clip():
 
 def fitter(clip, **recipe):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    return Fitter(video, clip.frames, FitConfig(**{"epochs": 4, "batch_size": 2, "lr": 5e-3, **recipe}))
+    return Fitter(video, Feed(clip.frames), FitConfig(**{"epochs": 4, "batch_size": 2, "lr": 5e-3, **recipe}))
 
 
 def same(a, b):
@@ -186,7 +187,8 @@ def test_out_of_memory_halves_what_passes_at_once_and_keeps_the_recipe(clip, mon
             raise torch.OutOfMemoryError("CUDA out of memory")
         return objective(self, index, target, loss)
 
-    whole, parts = fitter(clip, batch_size=4, loss="L2"), fitter(clip, batch_size=4, loss="L2")
+    recipe = {"batch_size": 4, "loss": "L2", "precision": "float32"}
+    whole, parts = fitter(clip, **recipe), fitter(clip, **recipe)
     expected = whole.fit_epoch()
     monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
     with caplog.at_level(logging.WARNING):
@@ -241,7 +243,7 @@ def test_time_budget_is_kept_and_the_schedule_stretched_over_it(clip, monkeypatc
 def test_time_that_is_spent_before_the_first_step_counts(clip, monkeypatch):
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    late = Fitter(video, clip.frames, FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
+    late = Fitter(video, Feed(clip.frames), FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
     while not late.done:
         late.fit_epoch()
     assert late.seconds < 7

@@ -1,0 +1,40 @@
+"""`torch.compile` where it works, and the plain function where it does not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+class Compiled:
+    """A function that `torch.compile` compiles at its first call.
+
+    Where that fails (no C++ compiler, an operation it does not know, a driver it does not like), one line is logged and
+    the function runs as it is from then on.
+
+    Attributes:
+        function: as it is.
+        works: `False` once compiling failed.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.works = True
+        self._compiled = torch.compile(function, dynamic=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.works:
+            try:
+                return self._compiled(*arguments)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # what compilers raise has no common class
+                self.works = False
+                reason = (str(error).strip() or "no reason given").splitlines()[0]
+                logger.warning("going on without torch.compile: %s: %.200s", type(error).__name__, reason)
+        return self.function(*arguments)

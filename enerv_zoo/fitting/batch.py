@@ -1,0 +1,62 @@
+"""How many frames a step, where the recipe leaves it to the device."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+
+import torch
+
+from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.neural_video import NeuralVideo
+
+logger = logging.getLogger(__name__)
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+WORTH = 1.25
+"""A batch twice as large has to fit this many times as many frames a second: each step then learns less a frame."""
+
+MEASURED_SECONDS = 0.3
+FRACTION = 0.03
+"""Each batch is measured for so long, or for this part of a time budget if that is less."""
+
+
+def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> FitConfig:
+    """The recipe with the batch size that suits the device, and the rate scaled by its root.
+
+    Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are.
+    """
+    seconds = min(MEASURED_SECONDS, FRACTION * (config.time_budget or float("inf")))
+    best, speed = 1, 0.0
+    weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
+    for batch in (size for size in BATCHES if size <= len(feed)):
+        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds)
+        if reached < WORTH * speed:
+            break
+        best, speed = batch, reached
+    video.load_state_dict(weights)
+    logger.info("%d frames a step, which fits %.1f frames/s", best, speed)
+    return dataclasses.replace(config, batch_size=best, lr=config.lr * best**0.5)
+
+
+def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float) -> float:
+    fitter = Fitter(video, feed, config)
+    if fitter.micro_batch < fitter.batch_size:
+        return 0.0
+    index = torch.arange(fitter.batch_size)
+    _, frames = next(feed.batches([index]))
+    fitter.fit_batch(index, frames)  # the first one sets things up
+    steps, start = 0, _now(feed.device)
+    while (spent := _now(feed.device) - start) < seconds or not steps:
+        fitter.fit_batch(index, frames)
+        steps += 1
+    return steps * fitter.batch_size / spent
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,98 @@
+"""Where a fit's frames are, and how they reach the device."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.errors import FitError
+
+logger = logging.getLogger(__name__)
+
+PLACES = ("auto", "device", "host", "disk")
+SHARE = 0.8
+"""`"auto"` puts frames on a GPU when they and the fit take at most this part of its free memory."""
+
+AHEAD = 2
+"""Batches that are on their way while a step computes."""
+
+
+def host_place(place: str) -> str:
+    """Where `enerv_zoo.open_video` is to keep frames that a fit wants in `place`.
+
+    Raises:
+        FitError: there is no such place.
+    """
+    if place not in PLACES:
+        raise FitError(f"a fit keeps its frames in one of {', '.join(PLACES)}, got {place!r}")
+    return "auto" if place == "device" else place
+
+
+class Feed:
+    """Frames (N, 3, H, W), uint8, that come to the device a batch at a time.
+
+    From the device itself, or from memory to a CPU, they are gathered at once. From disk, or from the host to a GPU, a
+    thread gathers batches ahead; they go through pinned memory and a stream of their own, and no step waits.
+
+    Args:
+        frames: as `enerv_zoo.open_video` gives them, in memory or mapped from disk.
+        device: `"cpu"` or `"cuda"`.
+        place: `"device"`; `"host"` and `"disk"` leave frames where they are; `"auto"` puts them on the device if they
+            fit.
+        need: bytes that the fit takes on the device beside the frames.
+        on_disk: whether the frames are mapped from disk.
+    """
+
+    def __init__(
+        self, frames: Tensor, device: str = "cpu", *, place: str = "auto", need: int = 0, on_disk: bool = False
+    ) -> None:
+        self.device = torch.device(device)
+        self.frames = frames
+        size = frames.numel()
+        if self.device.type == "cuda":
+            free = torch.cuda.mem_get_info(self.device)[0]
+            if place == "device" or (place == "auto" and size + need <= SHARE * free):
+                self.frames = frames.to(self.device)
+        at_hand = self.frames.device.type == self.device.type
+        self._gathers_ahead = not at_hand or on_disk
+        where = "on the GPU" if self.frames.is_cuda else "on disk" if on_disk else "in memory"
+        self.description = f"{size / 1e6:,.0f} MB {where}" + ("" if at_hand else ", sent to the GPU while it computes")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each index (B,) with its frames (B, 3, H, W), uint8, on the device."""
+        if not self._gathers_ahead:
+            for index in indices:
+                yield index, self.frames[index.to(self.frames.device)]
+            return
+        stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        coming: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        with ThreadPoolExecutor(1, "frames") as pool:
+            for index in indices:
+                coming.append((index, pool.submit(self._load, index, stream)))
+                if len(coming) > AHEAD:
+                    yield self._arrived(*coming.popleft(), stream)
+            while coming:
+                yield self._arrived(*coming.popleft(), stream)
+
+    def _load(self, index: Tensor, stream: torch.cuda.Stream | None) -> Tensor:
+        batch = self.frames[index]
+        if stream is None:
+            return batch
+        with torch.cuda.stream(stream):
+            return batch.pin_memory().to(self.device, non_blocking=True)
+
+    def _arrived(self, index: Tensor, batch: Future[Tensor], stream: torch.cuda.Stream | None) -> tuple[Tensor, Tensor]:
+        frames = batch.result()
+        if stream is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(stream)
+            frames.record_stream(current)
+        return index, frames

@@ -1,0 +1,75 @@
+"""How exactly a network computes: float32, or bfloat16 where the device is made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.errors import ConfigError
+
+Precision = Literal["float32", "bfloat16"]
+"""What the convolutions of a network compute in. Encodings, embeddings, normalisation statistics, outputs, losses and
+the optimiser's state are float32 in either."""
+
+
+def choose_precision(precision: str, device: str) -> Precision:
+    """The precision that `"auto"` means on a device: bfloat16 where convolutions are several times as fast in it.
+
+    That is on CUDA devices that have it, and on CPUs with matrix units (AMX). On CPUs that merely know bfloat16
+    instructions float32 is faster.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision == "auto":
+        return "bfloat16" if _is_fast(torch.device(device).type) else "float32"
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision must be auto, {' or '.join(get_args(Precision))}, got {precision!r}")
+    return precision  # type: ignore[return-value]
+
+
+@cache
+def _is_fast(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: Mapping[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # newer than the oldest PyTorch that is supported
+    return device == "cpu" and bool(capabilities.get("amx_bf16"))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The same numbers as float32, or as they are where that would lose some."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """A context in which convolutions on a device compute in a precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+@contextmanager
+def plain_float32(*, benchmark: bool, deterministic: bool = False) -> Iterator[None]:
+    """A context in which float32 means float32 on CUDA too, for convolutions and their gradients.
+
+    PyTorch lets cuDNN round them to TF32, which has 10 bits, by default. The settings of before come back at the end.
+
+    Args:
+        benchmark: let cuDNN try its algorithms once for every shape, and take the fastest.
+        deterministic: use only algorithms that give the same numbers on every run, in all of PyTorch.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = torch.backends.cudnn
+    settings = {"enabled": cudnn.enabled, "benchmark": benchmark and not deterministic, "deterministic": deterministic}
+    with cudnn.flags(**settings, allow_tf32=False):
+        if deterministic:
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,0 +1,80 @@
+"""What a process may use, read from control groups as the kernel writes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from enerv_zoo import machine
+
+GROUP = "pod/container"
+
+
+@pytest.fixture
+def control_group(tmp_path, monkeypatch):
+    """Write the files of this process's control group and of those around it."""
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    read = machine._text
+    monkeypatch.setattr(machine, "_text", lambda path: f"0::/{GROUP}\n" if path.parts[1] == "proc" else read(path))
+
+    def write(group, **files):
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / group / name.replace("_", ".", 1)).write_text(text)
+
+    return write
+
+
+def test_cores_are_those_of_the_container(control_group):
+    bound = machine.available_cores()
+    control_group(GROUP, cpu_max="max 100000\n")
+    assert machine.available_cores() == bound
+    control_group("pod", cpu_max="50000 100000\n")
+    assert machine.available_cores() == 1
+    control_group("pod", cpu_max=f"{1000 * 100_000} 100000\n")
+    assert machine.available_cores() == bound
+
+
+def test_memory_is_what_the_container_leaves(control_group):
+    free = machine.available_memory()
+    assert free > 1 << 26
+    control_group("pod", memory_max="max\n", memory_current="5000\n")
+    control_group(
+        GROUP, memory_max="1000000\n", memory_current="900000\n", memory_stat="anon 1\ninactive_file 300000\n"
+    )
+    assert machine.available_memory() == 400_000
+    control_group("pod", memory_max="1000\n", memory_current="5000\n")
+    assert machine.available_memory() == 0
+
+
+def test_damaged_control_files_limit_nothing(control_group):
+    bound = machine.available_cores()
+    control_group(GROUP, cpu_max="", memory_max="what\n", memory_current="\n")
+    assert machine.available_cores() == bound
+    assert machine.available_memory() > 1 << 26
+
+
+FAULTS = """
+import resource, torch
+from enerv_zoo.machine import prepare_cpu
+prepare_cpu()
+for _ in range(20):  # glibc needs a few to find an order
+    torch.ones(16, 1 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(16, 1 << 20)
+print(torch.get_num_threads(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tunes glibc")
+@pytest.mark.parametrize(("environment", "kept"), [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)])
+def test_freed_memory_stays_unless_the_environment_says_otherwise(environment, kept):
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_")) and k != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", FAULTS], env={**plain, **environment}, capture_output=True, check=True)
+    threads, faults = map(int, done.stdout.split())
+    assert threads <= machine.available_cores()
+    assert (faults < 1000) == kept, "64 MiB five times over are 81,920 pages of 4 KiB"
