@@ -9,6 +9,8 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,12 +18,18 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor, nn
 
 import enerv_zoo as ez
+from enerv_zoo import layers
+from enerv_zoo.fusion.modulate import TemporalAffine
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import choose_precision
 
 RESULTS = Path(__file__).parent / "results"
 Case = dict[str, Any]
+Contestant = Callable[[Case], Callable[[], Any]]
+"""Makes, in its own process, a function that fits or draws a case's frames once."""
 
 
 def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
@@ -34,6 +42,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
     parser.add_argument("--frames", type=int, default=16, help="of the video, drawn once a round")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, after one to warm up")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", default="auto", help="of enerv_zoo: auto, float32 or bfloat16")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="1 where others use the machine")
     for name, (default, text) in extra.items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=text)
@@ -50,14 +59,47 @@ def height_width(case: Case) -> tuple[int, int]:
 def network(case: Case) -> NeuralVideo:
     """The case's network; the same weights whenever it is called."""
     height, width = height_width(case)
-    torch.set_num_threads(case["threads"])
-    torch.manual_seed(0)
     video = ez.create_model(case["model"], frames=case["frames"], height=height, width=width, size=case["size"])
     return video.to(case["device"])
 
 
-def plain_layout(video: NeuralVideo) -> NeuralVideo:
-    """The same network with weights and feature maps in PyTorch's default layout."""
+class PlainUpsampling(nn.Module):
+    """Convolution and pixel shuffle as PyTorch has them."""
+
+    def __init__(self, part: layers.PixelShuffleConv) -> None:
+        super().__init__()
+        self.conv, self.shuffle = part.conv, nn.PixelShuffle(part.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shuffle(self.conv(x))
+
+
+class PlainAffine(nn.Module):
+    """Instance norm, then gamma x + beta, operation by operation."""
+
+    def __init__(self, part: TemporalAffine) -> None:
+        super().__init__()
+        self.mlp = part.mlp
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gamma, beta = self.mlp(condition)[..., None, None].chunk(2, dim=1)
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        return gamma * ((x - mean) * torch.rsqrt(variance + 1e-5)) + beta
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    layers.PixelShuffleConv: PlainUpsampling,
+    TemporalAffine: PlainAffine,
+}
+
+
+def plain_network(case: Case) -> NeuralVideo:
+    """The case's network as it is written down in papers: PyTorch's own operations, in its default layout."""
+    video = network(case)
+    for parent in list(video.modules()):
+        for name, part in list(parent.named_children()):
+            if type(part) in PLAIN:
+                setattr(parent, name, PLAIN[type(part)](part))  # type: ignore[call-arg]
     video.to(memory_format=torch.contiguous_format)
     video.join.register_forward_hook(lambda _module, _inputs, x: x.contiguous())
     return video
@@ -73,41 +115,60 @@ def timed(action: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - start
 
 
-def take_turns(contestants: dict[str, Callable[[], Any]], case: Case) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round. They alternate, so that whatever else the machine does hits both."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for round_ in range(case["rounds"] + 1):
-        for name, action in contestants.items():
-            lap = timed(action, case["device"])
-            if round_:
-                seconds[name].append(lap)
-    return seconds
+def take_turns(contestants: dict[str, Contestant], case: Case) -> dict[str, Any]:
+    """Each contestant in a process of its own, a turn each in every round: whatever else the machine does hits both.
+
+    Returns:
+        What `summary` makes of the seconds, and the peak memory of each process.
+    """
+    processes = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(ProcessPoolExecutor(1, processes)) for name in contestants}
+        for name, make in contestants.items():
+            workers[name].submit(_prepare, make, case).result()
+        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        for round_ in range(case["rounds"] + 1):
+            for name, worker in workers.items():
+                time.sleep(0.3)  # until the other one's threads have stopped to wait for work
+                lap = worker.submit(_turn, case["device"]).result()
+                if round_:
+                    seconds[name].append(lap)
+        memory = {name: worker.submit(_peak_megabytes, case["device"]).result() for name, worker in workers.items()}
+    return {**summary(seconds, case), "peak_megabytes": memory}
 
 
-def summary(seconds: dict[str, list[float]], per_round: int, case: Case) -> dict[str, Any]:
+_own: list[Callable[[], Any]] = []
+"""In a contestant's process: what a turn of it does."""
+
+
+def _prepare(make: Contestant, case: Case) -> None:
+    torch.set_num_threads(case["threads"])
+    os.environ["OMP_NUM_THREADS"] = str(case["threads"])
+    _own[:] = [make(case)]
+
+
+def _turn(device: str) -> float:
+    return timed(_own[0], device)
+
+
+def _peak_megabytes(device: str) -> float:
+    """Resident memory at its most on a CPU, allocated memory on a GPU."""
+    if device.startswith("cuda"):
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    status = Path("/proc/self/status").read_text()  # not ru_maxrss, which starts at the parent's
+    return round(int(status.split("VmHWM:")[1].split()[0]) / 2**10, 1)
+
+
+def summary(seconds: dict[str, list[float]], case: Case) -> dict[str, Any]:
     """Frames a second of the two (`plain` and `enerv_zoo`), and the speed-up: median, least and most of the rounds."""
     ratios = [plain / ours for plain, ours in zip(seconds["plain"], seconds["enerv_zoo"], strict=True)]
     return {
-        "frames_per_second": {name: round(per_round / median(laps), 3) for name, laps in seconds.items()},
+        "frames_per_second": {name: round(case["frames"] / median(laps), 3) for name, laps in seconds.items()},
         "speed_up": {
             "median": round(median(ratios), 3), "least": round(min(ratios), 3), "most": round(max(ratios), 3),
         },
         "seconds_a_round": {name: [round(lap, 5) for lap in laps] for name, laps in seconds.items()},
     }  # fmt: skip
-
-
-def peak_megabytes(action: Callable[[Case], Any], case: Case) -> float:
-    """Peak memory of a fresh process that does nothing else: resident on a CPU, allocated on a GPU."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (action, case))
-
-
-def _peak(action: Callable[[Case], Any], case: Case) -> float:
-    action(case)
-    if case["device"].startswith("cuda"):
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    status = Path("/proc/self/status").read_text()  # not ru_maxrss, which starts at the parent's
-    return round(int(status.split("VmHWM:")[1].split()[0]) / 2**10, 1)
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -128,6 +189,7 @@ def machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "precision": choose_precision("auto", device),
         "load_average": round(os.getloadavg()[0], 2),
     }
 
@@ -144,6 +206,6 @@ def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:
     speeds, ratio = result["frames_per_second"], result["speed_up"]
     table.add_row("frames/s", *(f"{speeds[side]:.2f}" for side in ("plain", "enerv_zoo")),
                   f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})")  # fmt: skip
-    if memory := result.get("peak_megabytes"):
-        table.add_row("peak MiB", *(f"{memory[side]:.0f}" for side in ("plain", "enerv_zoo")), "")
+    memory = result["peak_megabytes"]
+    table.add_row("peak MiB", *(f"{memory[side]:.0f}" for side in ("plain", "enerv_zoo")), "")
     Console().print(table)

@@ -1,4 +1,4 @@
-"""Speed of decoding: `NeuralVideo.decode` in batches against a plain loop that draws one frame after the other.
+"""Speed of decoding: `NeuralVideo.compile` and `decode` against a plain loop that draws one frame after the other.
 
 The plain loop calls the whole network for every frame, in PyTorch's default layout, and makes bytes of the floats on
 the host. `--batch 0` leaves the batch size to `decode`.
@@ -9,16 +9,15 @@ the host. `--batch 0` leaves the batch size to `decode`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy
 import torch
-from common import Case, network, parse_case, peak_megabytes, plain_layout, publish, summary, take_turns
+from common import Case, network, parse_case, plain_network, publish, take_turns
 
 
 def enerv_zoo_decoder(case: Case) -> Callable[[], None]:
     """A function that decodes all frames with this package."""
-    video = network(case).eval()
+    video = network(case).eval().compile(case["precision"])
 
     def decode() -> None:
         for batch in video.decode(batch_size=case["batch"] or None):
@@ -29,7 +28,7 @@ def enerv_zoo_decoder(case: Case) -> Callable[[], None]:
 
 def plain_decoder(case: Case) -> Callable[[], None]:
     """A function that decodes all frames one by one."""
-    model = plain_layout(network(case)).eval()
+    model = plain_network(case).eval()
 
     @torch.no_grad()
     def decode() -> None:
@@ -43,15 +42,9 @@ def plain_decoder(case: Case) -> Callable[[], None]:
 CONTESTANTS = {"plain": plain_decoder, "enerv_zoo": enerv_zoo_decoder}
 
 
-def decode_once(name: str, case: Case) -> None:
-    CONTESTANTS[name](case)()
-
-
 def main() -> None:
     case = parse_case(__doc__)
-    seconds = take_turns({name: make(case) for name, make in CONTESTANTS.items()}, case)
-    memory = {name: peak_megabytes(partial(decode_once, name), case) for name in CONTESTANTS}
-    publish("decode_speed", case, {**summary(seconds, case["frames"], case), "peak_megabytes": memory})
+    publish("decode_speed", case, take_turns(CONTESTANTS, case))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,19 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy
 import pytorch_msssim
 import torch
-from common import Case, height_width, network, parse_case, peak_megabytes, plain_layout, publish, summary, take_turns
+from common import Case, height_width, network, parse_case, plain_network, publish, take_turns
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.metrics import why_no_ms_ssim
 from enerv_zoo.video import open_video
@@ -38,8 +38,8 @@ def frames_of(case: Case) -> Tensor:
 
 def enerv_zoo_epochs(case: Case) -> Callable[[], object]:
     """A function that fits one epoch with this package."""
-    config = FitConfig(epochs=EPOCHS, batch_size=case["batch"])
-    return Fitter(network(case), frames_of(case), config, case["device"]).fit_epoch
+    config = FitConfig(epochs=EPOCHS, batch_size=case["batch"], precision=case["precision"])
+    return Fitter(network(case), Feed(frames_of(case), case["device"]), config).fit_epoch
 
 
 class PNGFolder(Dataset):
@@ -65,7 +65,7 @@ class PlainLoop:
 
     def __init__(self, case: Case) -> None:
         self.device = case["device"]
-        self.model = plain_layout(network(case)).train()
+        self.model = plain_network(case).train()
         self.loader = DataLoader(
             PNGFolder(frames_of(case)), case["batch"], shuffle=True, num_workers=case["workers"],
             persistent_workers=case["workers"] > 0,
@@ -108,17 +108,9 @@ def plain_epochs(case: Case) -> Callable[[], object]:
 CONTESTANTS = {"plain": plain_epochs, "enerv_zoo": enerv_zoo_epochs}
 
 
-def fit_two_epochs(name: str, case: Case) -> None:
-    epoch = CONTESTANTS[name](case)
-    epoch()
-    epoch()
-
-
 def main() -> None:
     case = parse_case(__doc__, workers=(0, "processes that decode PNGs for the plain loop"))
-    seconds = take_turns({name: make(case) for name, make in CONTESTANTS.items()}, case)
-    memory = {name: peak_megabytes(partial(fit_two_epochs, name), case) for name in CONTESTANTS}
-    publish("fit_speed", case, {**summary(seconds, case["frames"], case), "peak_megabytes": memory})
+    publish("fit_speed", case, take_turns(CONTESTANTS, case))
 
 
 if __name__ == "__main__":

@@ -6,37 +6,44 @@ python benchmarks/ssim_speed.py --resolution 360x640 --measure ms_ssim
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytorch_msssim
 import torch
-from common import Case, height_width, parse_case, publish, summary, take_turns
+from common import Case, height_width, parse_case, publish, take_turns
 from torch import Tensor
 
 from enerv_zoo import ssim
 
-REPEATS = 5
+Measure = Callable[[Tensor, Tensor], Tensor]
 
 
-def contestant(measure: Callable[[Tensor, Tensor], Tensor], case: Case) -> Callable[[], None]:
-    """A function that computes value and gradient `REPEATS` times; predictions come as networks here draw them."""
+def contestant(measure: Measure, case: Case) -> Callable[[], None]:
+    """A function that computes value and gradient for all frames; predictions come as networks here draw them."""
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(case["batch"], 3, *height_width(case), generator=generator).to(case["device"])
     drawn = (0.9 * target).contiguous(memory_format=torch.channels_last).requires_grad_()
 
     def run() -> None:
-        for _ in range(REPEATS):
+        for _ in range(case["frames"] // case["batch"]):
             torch.autograd.grad(measure(drawn, target).mean(), drawn)
 
     return run
 
 
+def plain(case: Case) -> Callable[[], None]:
+    """pytorch_msssim's."""
+    return contestant(partial(getattr(pytorch_msssim, case["measure"]), data_range=1), case)
+
+
+def ours(case: Case) -> Callable[[], None]:
+    """enerv_zoo's."""
+    return contestant(getattr(ssim, case["measure"]), case)
+
+
 def main() -> None:
     case = parse_case(__doc__, measure=("ssim", "ssim or ms_ssim"))
-    name = case["measure"]
-    reference = getattr(pytorch_msssim, name)
-    sides = {"plain": lambda x, y: reference(x, y, data_range=1), "enerv_zoo": getattr(ssim, name)}
-    seconds = take_turns({side: contestant(measure, case) for side, measure in sides.items()}, case)
-    publish(f"{name}_speed", case, summary(seconds, REPEATS * case["batch"], case))
+    publish(f"{case['measure']}_speed", case, take_turns({"plain": plain, "enerv_zoo": ours}, case))
 
 
 if __name__ == "__main__":
