@@ -1,0 +1,180 @@
+"""What a folder must pass before anything is allocated for it: it may be a stranger's, so nothing in it is trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.neural_video import NeuralVideo
+
+Result = TypeVar("Result")
+
+MAX_FRAMES = 1 << 24
+MAX_PARTS = 16
+MAX_OPTION = 1 << 20
+MAX_OPTION_LENGTH = 64
+MAX_NUMBERS = 1 << 32
+MAX_TENSOR_BYTES = 8 << 30
+"""What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
+MAX_HEADER_BYTES = 16 << 20
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
+"""The types of numbers that weights may have, by their names in a safetensors file."""
+
+
+def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
+    """The network that a config asks for, without its numbers (on PyTorch's meta device).
+
+    Raises:
+        ConfigError: its parts do not fit together, or it or a frame of it would fill the memory.
+    """
+    _check_bounds(model, video, where)
+
+    def build() -> NeuralVideo:
+        with torch.device("meta"):
+            return NeuralVideo(model, video).to("meta").eval()
+
+    network = _built(build, where)
+    numbers = sum(tensor.numel() for tensor in network.state_dict().values())
+    if numbers > MAX_NUMBERS:
+        raise ConfigError(f"{where}: asks for {numbers:,} stored numbers; more than {MAX_NUMBERS:,} are not loaded")
+    frame = _built(lambda: _draw(network), where)
+    if frame is not None and frame.shape != (1, 3, video.height, video.width):
+        raise ConfigError(
+            f"{where}: draws {tuple(frame.shape[1:])}, expected a frame (3, {video.height}, {video.width})"
+        )
+    return network
+
+
+def _built(make: Callable[[], Result], where: str) -> Result:
+    try:
+        return make()
+    except EnervZooError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:  # options that nobody thought of, in parts that may be anyone's
+        raise ConfigError(f"{where}: no network can be built from it ({str(error)[:200]})") from error
+
+
+def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
+    """Refuse what would make even the building of an empty network long."""
+    if video.frames > MAX_FRAMES:
+        raise ConfigError(f"{where}: has {video.frames:,} frames; more than {MAX_FRAMES:,} are not loaded")
+    if max(len(model.embeddings), len(model.inputs)) > MAX_PARTS:
+        raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings or inputs are not loaded")
+    stages = [part for stage in model.stages for part in (stage.block, stage.before, stage.after)]
+    for spec in [*model.embeddings.values(), model.join, model.head, *stages]:
+        for option, value in (spec or {}).items():
+            if not _is_small(value):
+                raise ConfigError(
+                    f"{where}: the option {option!r:.40} is {value!r:.40}; expected a name, a number up to "
+                    f"{MAX_OPTION:,} or a list of up to {MAX_OPTION_LENGTH} of them"
+                )
+
+
+def _is_small(value: Any, depth: int = 3) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return depth > 0 and len(value) <= MAX_OPTION_LENGTH and all(_is_small(item, depth - 1) for item in value)
+    if isinstance(value, (int, float)):
+        return abs(value) <= MAX_OPTION
+    return value is None or (isinstance(value, str) and len(value) <= MAX_OPTION_LENGTH)
+
+
+class _Bounded(TorchDispatchMode):
+    """Refuses operations whose results are too large to hold."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        largest = max((t.numel() * t.itemsize for t in tree_leaves(results) if isinstance(t, Tensor)), default=0)
+        if largest > MAX_TENSOR_BYTES:
+            raise ConfigError(
+                f"drawing a frame takes {largest / 2**30:,.0f} GB in one piece; more than {MAX_TENSOR_BYTES >> 30} GB "
+                "is not loaded"
+            )
+        return results
+
+
+@torch.no_grad()
+def _draw(network: NeuralVideo) -> Tensor | None:
+    """A frame's shape, by way of the shapes of everything before it; `None` where a part looks at its numbers."""
+    try:
+        with _Bounded():
+            return network(torch.zeros(1, device="meta"))
+    except NotImplementedError:
+        return None
+    except RuntimeError as error:
+        if "meta tensor" in str(error):
+            return None
+        raise
+
+
+def read_header(file: Path) -> dict[str, Tensor]:
+    """The tensors that a safetensors file says it holds, without their numbers (on the meta device).
+
+    Raises:
+        ConfigError: the file is damaged or no safetensors file.
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > MAX_HEADER_BYTES:
+                raise ValueError(f"its header says it has {length} bytes")
+            header = json.loads(stream.read(length))
+        header.pop("__metadata__", None)
+        return {
+            name: torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]], device="meta")
+            for name, entry in header.items()
+        }
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"{file}: damaged or no safetensors file ({str(error)[:100]})") from error
+
+
+def check_tensors(network: NeuralVideo, state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse tensors whose names, shapes or types are not the network's.
+
+    Raises:
+        ConfigError: names the first tensors that are missing, left over or of the wrong shape or type.
+    """
+    expected = network.state_dict()
+    for what, which in (
+        ("lack", expected.keys() - state.keys()),
+        ("have too much:", state.keys() - expected.keys()),
+    ):
+        if which:
+            some = ", ".join(sorted(which)[:4]) + (f" and {len(which) - 4} more" if len(which) > 4 else "")
+            raise ConfigError(f"{where}: config and weights do not match, the weights {what} {some:.300}")
+    for name, tensor in state.items():
+        ours = expected[name]
+        if tensor.shape != ours.shape or tensor.is_floating_point() != ours.is_floating_point():
+            raise ConfigError(
+                f"{where}: config and weights do not match, {name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"expected {ours.dtype} {tuple(ours.shape)}"
+            )
+
+
+def check_numbers(state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are not finite: they draw nothing.
+
+    Raises:
+        ConfigError: names the first such tensor.
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ConfigError(f"{where}: {name} holds infinite numbers or NaN; the fit collapsed or the file is bad")

@@ -1,0 +1,203 @@
+"""Repositories -> files: only those that a fit has, checked against what the Hub lists, from one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enerv_zoo.errors import HubError
+from enerv_zoo.files import replacing
+from enerv_zoo.hub.checking import MAX_HEADER_BYTES, outline
+from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, patiently
+from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
+from enerv_zoo.hub.folder import WEIGHTS, check_folder
+from enerv_zoo.hub.record import RECORD, check_record
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+logger = logging.getLogger(__name__)
+
+CARD = "README.md"
+PREVIEW = "preview.png"
+CLIP = "preview.mp4"
+LARGEST = {CONFIG: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20, CLIP: 256 << 20}
+"""Bytes above which a file is not what its name says. The bound of the weights follows from the config."""
+PUBLISHED = (CONFIG, WEIGHTS, RECORD, CARD, PREVIEW, CLIP)
+"""Every file that a repository of ours holds; no other is ever asked for."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a repository, as far as it was downloaded.
+
+    Attributes:
+        folder: where the files are, in the cache.
+        sizes: bytes of every file that the Hub lists; empty where it was not asked.
+    """
+
+    folder: Path
+    sizes: dict[str, int | None]
+
+
+def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
+    """Download a fit into the cache, or find it there. `config.json` must be there; other files may be missing.
+
+    Where the Hub cannot be reached, what was downloaded before is used.
+
+    Raises:
+        HubError: the repository or the revision cannot be had, is no fit of ours, or is not what the Hub lists.
+        ConfigError: its config asks for what is not loaded.
+    """
+    if access.local_files_only:
+        return _cached(repo_id, access, names)
+    try:
+        listing = _Listing(repo_id, access)
+    except Unreachable as unreachable:
+        try:
+            found = _cached(repo_id, access, names)
+        except HubError:
+            raise unreachable from None
+        logger.warning("%s; what was downloaded before is used", unreachable)
+        return found
+    folder = listing.download(CONFIG).parent
+    _check_size(listing, folder)
+    for name in names:
+        if name != CONFIG and name in listing.files:
+            listing.download(name)
+    check_record(folder)
+    return Snapshot(folder, {name: file.size for name, file in listing.files.items()})
+
+
+def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
+    def find(name: str) -> Path:
+        with explained(repo_id, access.revision):
+            path = hub_api(access.token).hf_hub_download(
+                repo_id, name, revision=access.revision, cache_dir=access.cache_dir, local_files_only=True
+            )
+            return Path(path)
+
+    folder = find(CONFIG).parent
+    if WEIGHTS in names:
+        find(WEIGHTS)
+    check_record(folder)
+    return Snapshot(folder, {})
+
+
+def _check_size(listing: _Listing, folder: Path) -> None:
+    """Refuse weights that cannot be those of the config before a byte of them comes."""
+    description = read_description(folder)
+    network = outline(description.model, description.video, f"{listing.repo_id}/{CONFIG}")
+    most = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
+    weights = listing.files.get(WEIGHTS)
+    if weights is not None and (weights.size or 0) > most:
+        raise HubError(f"{listing.repo_id}: {WEIGHTS} has {weights.size:,} bytes, its network at most {most:,}")
+
+
+class _Listing:
+    """What the Hub says a revision holds, and the way to get it."""
+
+    def __init__(self, repo_id: str, access: Access) -> None:
+        self.repo_id, self.access, self.api = repo_id, access, hub_api(access.token)
+        with explained(repo_id, access.revision):
+            info = patiently(
+                self.api.model_info, repo_id, revision=access.revision, files_metadata=True, timeout=TIMEOUT
+            )
+            self.commit = info.sha
+            self.files = {file.rfilename: file for file in info.siblings or () if file.rfilename in PUBLISHED}
+        if CONFIG not in self.files:
+            raise HubError(f"{repo_id}: holds no fit of enerv-zoo (no {CONFIG})")
+
+    def download(self, name: str) -> Path:
+        """A file's place in the cache; its bytes are those that the Hub lists.
+
+        Raises:
+            HubError: it is too large, or damaged on its way or on the Hub.
+        """
+        file = self.files[name]
+        if name in LARGEST and (file.size or 0) > LARGEST[name]:
+            raise HubError(f"{self.repo_id}: {name} has {file.size:,} bytes; expected at most {LARGEST[name]:,}")
+        for again in (False, True):
+            path = self._get(name, force=again)
+            if _is_as_listed(path, file):
+                return path
+        for damaged in {path.resolve(), path}:  # or the cache would serve it for ever
+            damaged.unlink(missing_ok=True)
+        raise HubError(f"{self.repo_id}: {name} is not the file that the Hub lists (size or hash); it was not kept")
+
+    def _get(self, name: str, force: bool) -> Path:
+        # config.json is asked for by the revision's name, which the cache then remembers for later without a network;
+        # everything else by the commit, so that all files are of one push.
+        revision = self.access.revision if name == CONFIG else self.commit
+        with explained(self.repo_id, self.access.revision):
+            path = self.api.hf_hub_download(
+                self.repo_id, name, revision=revision, cache_dir=self.access.cache_dir, force_download=force
+            )
+        if Path(path).parent.name != self.commit:
+            raise HubError(f"{self.repo_id}: was pushed to while it was read; try again")
+        return Path(path)
+
+
+def _is_as_listed(path: Path, file: RepoSibling) -> bool:
+    if file.size is not None and path.stat().st_size != file.size:
+        return False
+    if file.lfs is not None:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == file.lfs.sha256
+    if file.blob_id is None:
+        return True
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest() == file.blob_id  # as git names it
+
+
+def pull(
+    repo_id: str,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> Path:
+    """Copy a fit from the Hub into a plain folder, which appears whole or not at all.
+
+    Args:
+        repo_id: such as `"user/bunny-enerv"`.
+        folder: where to; it must be empty or not exist.
+        overwrite: replace a folder that holds nothing but a fit that was pulled.
+        revision, cache_dir, local_files_only, token: as `enerv_zoo.load` takes them.
+
+    Returns:
+        The folder.
+
+    Raises:
+        HubError: the repository cannot be had, or the folder is not free.
+        ConfigError: what it holds is damaged or not loaded.
+    """
+    target = Path(folder)
+    _check_free(target, overwrite)
+    snapshot = fetch(repo_id, Access(revision, cache_dir, local_files_only, token), PUBLISHED).folder
+    check_folder(snapshot)
+    with replacing(target, HubError) as temporary:
+        temporary.mkdir()
+        for name in PUBLISHED:
+            if (snapshot / name).is_file():
+                shutil.copyfile(snapshot / name, temporary / name)
+    return target
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+    if target.exists() and not target.is_dir():
+        raise HubError(f"{target}: is a file; give a folder")
+    if there and not overwrite:
+        raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
+    others = [name for name in there if name not in PUBLISHED]
+    if others:
+        raise HubError(f"{target}: holds {others[0]!r:.60}, which no pull wrote; choose another folder")
