@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,6 +24,7 @@ MAX_FRAMES = 1 << 24
 MAX_PARTS = 16
 MAX_OPTION = 1 << 20
 MAX_OPTION_LENGTH = 64
+MAX_GRID = 1 << 20
 MAX_NUMBERS = 1 << 32
 MAX_TENSOR_BYTES = 8 << 30
 """What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
@@ -39,30 +42,43 @@ DTYPES = {
 
 
 def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
-    """The network that a config asks for, without its numbers (on PyTorch's meta device).
+    """The network that a config asks for, without its stored numbers (they are on PyTorch's meta device).
 
     Raises:
-        ConfigError: its parts do not fit together, or it or a frame of it would fill the memory.
+        ConfigError: its parts do not fit together, or it would fill the memory.
     """
     _check_bounds(model, video, where)
 
     def build() -> NeuralVideo:
-        with torch.device("meta"):
-            return NeuralVideo(model, video).to("meta").eval()
+        with _Empty():
+            return NeuralVideo(model, video).eval()
 
-    network = _built(build, where)
-    numbers = sum(tensor.numel() for tensor in network.state_dict().values())
+    network = _tried(build, where)
+    sizes = {name: tensor.numel() for name, tensor in network.state_dict().items()}
+    empty = next((name for name, size in sizes.items() if size == 0), None)
+    if empty is not None:
+        raise ConfigError(f"{where}: asks for a part without numbers ({empty}); nothing is drawn by it")
+    numbers = sum(sizes.values())
     if numbers > MAX_NUMBERS:
         raise ConfigError(f"{where}: asks for {numbers:,} stored numbers; more than {MAX_NUMBERS:,} are not loaded")
-    frame = _built(lambda: _draw(network), where)
-    if frame is not None and frame.shape != (1, 3, video.height, video.width):
-        raise ConfigError(
-            f"{where}: draws {tuple(frame.shape[1:])}, expected a frame (3, {video.height}, {video.width})"
-        )
     return network
 
 
-def _built(make: Callable[[], Result], where: str) -> Result:
+def rehearse(network: NeuralVideo, where: str) -> None:
+    """Draw a frame by shapes alone, on the meta device, where an outlined network then is.
+
+    PyTorch takes seconds to load what this needs, so it is for repositories, not for folders.
+
+    Raises:
+        ConfigError: the frame has another size than the video's, or drawing it would fill the memory.
+    """
+    frame = _tried(lambda: _draw(network.to("meta")), where)
+    info = network.info
+    if frame is not None and frame.shape != (1, 3, info.height, info.width):
+        raise ConfigError(f"{where}: draws {tuple(frame.shape[1:])}, expected a frame (3, {info.height}, {info.width})")
+
+
+def _tried(make: Callable[[], Result], where: str) -> Result:
     try:
         return make()
     except EnervZooError as error:
@@ -77,6 +93,10 @@ def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
         raise ConfigError(f"{where}: has {video.frames:,} frames; more than {MAX_FRAMES:,} are not loaded")
     if max(len(model.embeddings), len(model.inputs)) > MAX_PARTS:
         raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings or inputs are not loaded")
+    if math.prod(model.grid) > MAX_GRID:
+        raise ConfigError(
+            f"{where}: has a grid of {model.grid[0]}x{model.grid[1]}; larger ones than 2^20 are not loaded"
+        )
     stages = [part for stage in model.stages for part in (stage.block, stage.before, stage.after)]
     for spec in [*model.embeddings.values(), model.join, model.head, *stages]:
         for option, value in (spec or {}).items():
@@ -95,6 +115,20 @@ def _is_small(value: Any, depth: int = 3) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) <= MAX_OPTION
     return value is None or (isinstance(value, str) and len(value) <= MAX_OPTION_LENGTH)
+
+
+class _Empty(TorchFunctionMode):
+    """Makes the tensors that become parameters on the meta device.
+
+    Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device is
+    what takes seconds to load.
+    """
+
+    makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {"device": "meta"} if func in self.makers else {}
+        return func(*args, **{**(kwargs or {}), **given})
 
 
 class _Bounded(TorchDispatchMode):

@@ -59,7 +59,7 @@ def hub_api(token: str | bool | None) -> HfApi:
 
 
 def patiently(call: Callable[..., Answer], *args: Any, **options: Any) -> Answer:
-    """Call the Hub, and again where it is busy: the client itself does so for downloads alone."""
+    """Call the Hub, and again where it is busy: the client itself does so for some of its calls alone."""
     from huggingface_hub.errors import HfHubHTTPError
 
     for wait in WAITS:

@@ -80,7 +80,7 @@ def read_description(path: str | Path) -> Description:
         raise ConfigError(f"{path}: no fit is there (no {CONFIG}); expected a folder that 'enerv-zoo fit' wrote")
     data = read_json(file)
     version = data.get("format")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT:
+    if type(version) is not int or not 1 <= version <= FORMAT:
         raise ConfigError(f"{file}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade")
     fit = data.get("fit")
     return Description(

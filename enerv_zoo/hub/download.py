@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import replacing
-from enerv_zoo.hub.checking import MAX_HEADER_BYTES, outline
+from enerv_zoo.hub.checking import DTYPES, MAX_HEADER_BYTES, outline, rehearse
 from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, patiently
 from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.hub.folder import WEIGHTS, check_folder
@@ -28,6 +28,7 @@ PREVIEW = "preview.png"
 CLIP = "preview.mp4"
 LARGEST = {CONFIG: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20, CLIP: 256 << 20}
 """Bytes above which a file is not what its name says. The bound of the weights follows from the config."""
+LARGEST_NUMBER = max(dtype.itemsize for dtype in DTYPES.values())
 PUBLISHED = (CONFIG, WEIGHTS, RECORD, CARD, PREVIEW, CLIP)
 """Every file that a repository of ours holds; no other is ever asked for."""
 
@@ -66,7 +67,11 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         logger.warning("%s; what was downloaded before is used", unreachable)
         return found
     folder = listing.download(CONFIG).parent
-    _check_size(listing, folder)
+    if WEIGHTS in names:
+        most = _check_network(folder, repo_id)
+        size = listing.size(WEIGHTS)
+        if size > most:
+            raise HubError(f"{repo_id}: {WEIGHTS} has {size:,} bytes, its network at most {most:,}")
     for name in names:
         if name != CONFIG and name in listing.files:
             listing.download(name)
@@ -84,19 +89,20 @@ def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
 
     folder = find(CONFIG).parent
     if WEIGHTS in names:
+        _check_network(folder, repo_id)
         find(WEIGHTS)
     check_record(folder)
     return Snapshot(folder, {})
 
 
-def _check_size(listing: _Listing, folder: Path) -> None:
-    """Refuse weights that cannot be those of the config before a byte of them comes."""
+def _check_network(folder: Path, repo_id: str) -> int:
+    """Refuse a config whose network could not be loaded or draw; gives the bytes that its weights take at most."""
     description = read_description(folder)
-    network = outline(description.model, description.video, f"{listing.repo_id}/{CONFIG}")
-    most = sum(tensor.numel() * 8 for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
-    weights = listing.files.get(WEIGHTS)
-    if weights is not None and (weights.size or 0) > most:
-        raise HubError(f"{listing.repo_id}: {WEIGHTS} has {weights.size:,} bytes, its network at most {most:,}")
+    where = f"{repo_id}: {CONFIG}"
+    network = outline(description.model, description.video, where)
+    most = sum(tensor.numel() * LARGEST_NUMBER for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
+    rehearse(network, where)
+    return most
 
 
 class _Listing:
@@ -113,6 +119,11 @@ class _Listing:
         if CONFIG not in self.files:
             raise HubError(f"{repo_id}: holds no fit of enerv-zoo (no {CONFIG})")
 
+    def size(self, name: str) -> int:
+        """Bytes of a file, as far as the Hub says."""
+        file = self.files.get(name)
+        return (file.size or 0) if file else 0
+
     def download(self, name: str) -> Path:
         """A file's place in the cache; its bytes are those that the Hub lists.
 
@@ -120,8 +131,8 @@ class _Listing:
             HubError: it is too large, or damaged on its way or on the Hub.
         """
         file = self.files[name]
-        if name in LARGEST and (file.size or 0) > LARGEST[name]:
-            raise HubError(f"{self.repo_id}: {name} has {file.size:,} bytes; expected at most {LARGEST[name]:,}")
+        if name in LARGEST and self.size(name) > LARGEST[name]:
+            raise HubError(f"{self.repo_id}: {name} has {self.size(name):,} bytes; expected at most {LARGEST[name]:,}")
         for again in (False, True):
             path = self._get(name, force=again)
             if _is_as_listed(path, file):
@@ -135,8 +146,13 @@ class _Listing:
         # everything else by the commit, so that all files are of one push.
         revision = self.access.revision if name == CONFIG else self.commit
         with explained(self.repo_id, self.access.revision):
-            path = self.api.hf_hub_download(
-                self.repo_id, name, revision=revision, cache_dir=self.access.cache_dir, force_download=force
+            path = patiently(
+                self.api.hf_hub_download,
+                self.repo_id,
+                name,
+                revision=revision,
+                cache_dir=self.access.cache_dir,
+                force_download=force,
             )
         if Path(path).parent.name != self.commit:
             raise HubError(f"{self.repo_id}: was pushed to while it was read; try again")

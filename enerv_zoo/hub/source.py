@@ -69,7 +69,7 @@ class Summary:
 
     Attributes:
         description: what its config says.
-        network: the network, without its numbers (on PyTorch's meta device).
+        network: the network, without its stored numbers.
         weights_bytes: of the weights' file; `None` where it is not there or its size is not known.
     """
 

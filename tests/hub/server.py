@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 LARGE = (".safetensors", ".mp4", ".png")
 DAY = "2026-01-02T03:04:05.000Z"
 
@@ -412,12 +414,11 @@ class _Api(_Handler):
 
 
 def _listed(repo: Repository) -> dict:
-    """A repository as the search shows it: its card's head is read, as far as these tests need it."""
-    import yaml
-
+    """A repository as the search shows it, by its card's head."""
     commit = repo.at()
     card = commit.files.get("README.md") if commit else None
-    data = yaml.safe_load(card.data.decode().split("---\n")[1]) if card else {}
+    head = re.match(r"---\n(.*?)\n---\n", card.data.decode(), re.DOTALL) if card else None
+    data = yaml.safe_load(head[1]) if head else {}
     tags = [data["library_name"]] if "library_name" in data else []
     return {
         "id": repo.id,
