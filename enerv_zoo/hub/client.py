@@ -26,6 +26,8 @@ WAITS = (1.0, 2.0, 4.0)
 """Seconds before each further try, unless the Hub says how long."""
 LONGEST_WAIT = 60.0
 BUSY = (429, 500, 502, 503, 504)
+HUNG_UP = ("ReadError", "RemoteProtocolError")
+"""By name: versions of the client bring different transports."""
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +53,13 @@ class Unreachable(HubError):
     """The Hub does not answer, now; what was downloaded before may do."""
 
 
+def is_offline() -> bool:
+    """Whether `HF_HUB_OFFLINE` is set."""
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_OFFLINE
+
+
 def hub_api(token: str | bool | None) -> HfApi:
     """The client, at the endpoint that `HF_ENDPOINT` names."""
     from huggingface_hub import HfApi
@@ -59,8 +68,8 @@ def hub_api(token: str | bool | None) -> HfApi:
 
 
 def patiently(call: Callable[..., Answer], *args: Any, **options: Any) -> Answer:
-    """Call the Hub, and again where it is busy: the client itself does so for some of its calls alone."""
-    from huggingface_hub.errors import HfHubHTTPError
+    """Call the Hub, and again where it is busy or hangs up: the client itself does so for some of its calls alone."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     for wait in WAITS:
         try:
@@ -70,6 +79,10 @@ def patiently(call: Callable[..., Answer], *args: Any, **options: Any) -> Answer
                 raise
             told = error.response.headers.get("Retry-After", "")
             time.sleep(min(float(told) if told.isdecimal() else wait, LONGEST_WAIT))
+        except HTTPError as error:
+            if type(error).__name__ not in HUNG_UP:
+                raise
+            time.sleep(wait)
     return call(*args, **options)
 
 
@@ -105,9 +118,11 @@ def _explanation(error: BaseException, repo_id: str, revision: str | None) -> Hu
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{repo_id}: has no revision {revision or 'main'!r}; give a branch, a tag or a full commit")
-    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return Unreachable(f"{repo_id}: HF_HUB_OFFLINE is set, so {hub} is not asked; unset it")
+    if isinstance(error, errors.LocalEntryNotFoundError):
         return Unreachable(
-            f"{repo_id}: revision {revision or 'main'!r} was not downloaded before, and the Hub is not asked; "
+            f"{repo_id}: revision {revision or 'main'!r} was not downloaded before, and {hub} is not asked; "
             "leave out local_files_only and HF_HUB_OFFLINE"
         )
     if isinstance(error, errors.HfHubHTTPError):

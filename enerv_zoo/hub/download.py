@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
-from enerv_zoo.files import replacing
 from enerv_zoo.hub.checking import DTYPES, MAX_HEADER_BYTES, outline, rehearse
-from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, patiently
+from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
 from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
-from enerv_zoo.hub.folder import WEIGHTS, check_folder
+from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.record import RECORD, check_record
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         HubError: the repository or the revision cannot be had, is no fit of ours, or is not what the Hub lists.
         ConfigError: its config asks for what is not loaded.
     """
-    if access.local_files_only:
+    if access.local_files_only or is_offline():
         return _cached(repo_id, access, names)
     try:
         listing = _Listing(repo_id, access)
@@ -68,10 +66,7 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         return found
     folder = listing.download(CONFIG).parent
     if WEIGHTS in names:
-        most = _check_network(folder, repo_id)
-        size = listing.size(WEIGHTS)
-        if size > most:
-            raise HubError(f"{repo_id}: {WEIGHTS} has {size:,} bytes, its network at most {most:,}")
+        _check_size(listing, _check_network(folder, repo_id))
     for name in names:
         if name != CONFIG and name in listing.files:
             listing.download(name)
@@ -105,6 +100,14 @@ def _check_network(folder: Path, repo_id: str) -> int:
     return most
 
 
+def _check_size(listing: _Listing, most: int) -> None:
+    if WEIGHTS not in listing.files:
+        raise HubError(f"{listing.repo_id}: holds no {WEIGHTS}; nothing was pushed there but a config")
+    if listing.size(WEIGHTS) > most:
+        size = listing.size(WEIGHTS)
+        raise HubError(f"{listing.repo_id}: {WEIGHTS} has {size:,} bytes, its network at most {most:,}")
+
+
 class _Listing:
     """What the Hub says a revision holds, and the way to get it."""
 
@@ -121,8 +124,7 @@ class _Listing:
 
     def size(self, name: str) -> int:
         """Bytes of a file, as far as the Hub says."""
-        file = self.files.get(name)
-        return (file.size or 0) if file else 0
+        return self.files[name].size or 0
 
     def download(self, name: str) -> Path:
         """A file's place in the cache; its bytes are those that the Hub lists.
@@ -169,51 +171,3 @@ def _is_as_listed(path: Path, file: RepoSibling) -> bool:
         return True
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest() == file.blob_id  # as git names it
-
-
-def pull(
-    repo_id: str,
-    folder: str | Path,
-    *,
-    overwrite: bool = False,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Path:
-    """Copy a fit from the Hub into a plain folder, which appears whole or not at all.
-
-    Args:
-        repo_id: such as `"user/bunny-enerv"`.
-        folder: where to; it must be empty or not exist.
-        overwrite: replace a folder that holds nothing but a fit that was pulled.
-        revision, cache_dir, local_files_only, token: as `enerv_zoo.load` takes them.
-
-    Returns:
-        The folder.
-
-    Raises:
-        HubError: the repository cannot be had, or the folder is not free.
-        ConfigError: what it holds is damaged or not loaded.
-    """
-    target = Path(folder)
-    _check_free(target, overwrite)
-    snapshot = fetch(repo_id, Access(revision, cache_dir, local_files_only, token), PUBLISHED).folder
-    check_folder(snapshot)
-    with replacing(target, HubError) as temporary:
-        temporary.mkdir()
-        for name in PUBLISHED:
-            if (snapshot / name).is_file():
-                shutil.copyfile(snapshot / name, temporary / name)
-    return target
-
-
-def _check_free(target: Path, overwrite: bool) -> None:
-    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
-    if target.exists() and not target.is_dir():
-        raise HubError(f"{target}: is a file; give a folder")
-    if there and not overwrite:
-        raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
-    others = [name for name in there if name not in PUBLISHED]
-    if others:
-        raise HubError(f"{target}: holds {others[0]!r:.60}, which no pull wrote; choose another folder")

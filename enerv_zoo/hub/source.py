@@ -18,7 +18,8 @@ from enerv_zoo.hub.record import RECORD
 from enerv_zoo.neural_video import NeuralVideo
 
 INDEX = Path(__file__).with_name("index.yaml")
-_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def load(
@@ -57,7 +58,7 @@ def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFI
     Raises:
         EnervZooError: as `load` does.
     """
-    repo = _repository(id_or_path, access)
+    repo = _unless_folder(id_or_path, access)
     if repo is None:
         return Path(id_or_path)
     return fetch(*repo, names).folder
@@ -85,7 +86,7 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
         EnervZooError: as `load` does.
     """
     access = access or Access()
-    repo = _repository(id_or_path, access)
+    repo = _unless_folder(id_or_path, access)
     if repo is None:
         folder, weights = Path(id_or_path), Path(id_or_path) / WEIGHTS
         size = weights.stat().st_size if weights.is_file() else None
@@ -97,25 +98,34 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
     return Summary(description, network, size)
 
 
-def _repository(id_or_path: str | Path, access: Access) -> tuple[str, Access] | None:
-    """The repository that a string means and how to reach it, or `None` for a folder."""
+def _unless_folder(id_or_path: str | Path, access: Access) -> tuple[str, Access] | None:
+    """The repository that a string means, unless it means a folder: one that is here, or can be nothing else."""
     if isinstance(id_or_path, Path) or Path(id_or_path).exists():
         return None
-    known = read_index()
-    if id_or_path in known:
-        repo_id, _, revision = known[id_or_path].partition("@")
+    return repository(id_or_path, access)
+
+
+def repository(name: str, access: Access) -> tuple[str, Access] | None:
+    """The repository that a string means and how to reach it, or `None` where it can mean none.
+
+    Raises:
+        ConfigError: it could be a name of the index, and is none.
+    """
+    known = read_index(INDEX)
+    if name in known:
+        repo_id, _, revision = known[name].partition("@")
         return repo_id, replace(access, revision=access.revision or revision or None)
-    if _REPO_ID.fullmatch(id_or_path):
-        return id_or_path, access
-    if re.fullmatch(r"[\w.-]+", id_or_path) and known:
+    if _REPO_ID.fullmatch(name):
+        return name, access
+    if known and _NAME.fullmatch(name):
         raise ConfigError(
-            f"{id_or_path}: no fit is there, and no published one has this name.{did_you_mean(id_or_path, known)} "
+            f"{name}: no fit is there, and no published one has this name.{did_you_mean(name, known)} "
             f"There are: {', '.join(sorted(known))}"
         )
     return None
 
 
-def read_index(file: Path = INDEX) -> dict[str, str]:
+def read_index(file: Path) -> dict[str, str]:
     """The published fits that this version knows by a short name: name -> `user/name` or `user/name@revision`.
 
     Raises:

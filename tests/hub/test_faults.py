@@ -64,6 +64,11 @@ def test_a_busy_hub_is_asked_again(bunny, status, match):
     assert bunny.faults[0].times == 0
 
 
+def test_a_hub_that_hangs_up_is_asked_again(bunny):
+    bunny.faults = [Fault("GET /api/models/", cut=0, times=2)]
+    assert len(ez.load("bob/bunny")) == 3
+
+
 def test_a_hub_that_stays_out_of_order(bunny, caplog):
     fault = Fault("GET /api/models/", 503, times=99)
     bunny.faults = [fault]
@@ -193,6 +198,7 @@ def test_a_push_between_two_reads_is_noticed(bunny, fit_files, monkeypatch):
     ("files", "message"),
     [
         ({"README.md": b"hello"}, "holds no fit of enerv-zoo"),
+        ({"model.safetensors": None}, "holds no model.safetensors"),
         ({"config.json": b'{"model_type": "bert"}'}, "format None is not one"),
         ({"config.json": b" " * (17 << 20)}, "config.json has 17,825,792 bytes"),
         ({"model.safetensors": b" " * (18 << 20)}, "model.safetensors has 18,874,368 bytes, its network at most"),
@@ -203,7 +209,8 @@ def test_a_push_between_two_reads_is_noticed(bunny, fit_files, monkeypatch):
     ],
 )
 def test_hostile_repositories_are_refused_before_much_is_downloaded(client, fit_files, files, message, tmp_path):
-    client.add("bob/evil", {**(fit_files if "README.md" not in files else {}), **files})
+    held = {**(fit_files if "README.md" not in files else {}), **files}
+    client.add("bob/evil", {name: data for name, data in held.items() if data is not None})
     with pytest.raises((HubError, ConfigError), match=message):
         ez.pull("bob/evil", tmp_path / "pulled")
     assert not client.asked(WEIGHTS) or "fit.json" in files

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError, HubError
@@ -117,8 +118,23 @@ def test_local_files_only(client, run_folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "pulled").iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_offline(client, run_folder, monkeypatch, caplog):
+    ez.push(run_folder, "alice/bunny")
+    ez.load("alice/bunny")
+    client.log.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert torch.equal(ez.load("alice/bunny")[:], ez.load(run_folder)[:])
+    with pytest.raises(HubError, match="was not downloaded before"):
+        ez.load("alice/other")
+    for ask in (lambda: ez.push(run_folder, "alice/bunny"), ez.list_pretrained):
+        with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+            ask()
+    assert client.log == []
+    assert not [record for record in caplog.records if record.name.startswith("enerv_zoo.hub")]
+
+
 def test_only_the_files_of_a_fit_are_asked_for(client, fit_files, tmp_path):
-    strange = {"pytorch_model.bin": b"pickle", "modeling.py": b"import os", "a/config.json": b"{}", "evil.pth": b"x"}
+    strange = {"pytorch_model.bin": b"pickle", "modeling.py": b"import os", "../config.json": b"{}", "/evil.pth": b"x"}
     client.add("bob/bunny", {**fit_files, **strange})
     ez.pull("bob/bunny", tmp_path / "pulled")
     assert {line.rsplit("/", 1)[1] for line in client.asked("/resolve/")} == set(fit_files)
