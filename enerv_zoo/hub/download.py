@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
-from enerv_zoo.hub.checking import DTYPES, MAX_HEADER_BYTES, outline, rehearse
 from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
 from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.hub.outline import outline, rehearse
 from enerv_zoo.hub.record import RECORD, check_record
+from enerv_zoo.hub.tensors import DTYPES, MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling

@@ -11,8 +11,9 @@ from safetensors.torch import save as to_bytes
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
-from enerv_zoo.hub.checking import check_numbers, check_tensors, outline, read_header
 from enerv_zoo.hub.description import CONFIG, FORMAT, Description, FitRecord, read_description, write_description
+from enerv_zoo.hub.outline import outline
+from enerv_zoo.hub.tensors import check_numbers, check_tensors, read_header
 from enerv_zoo.neural_video import NeuralVideo
 
 __all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]

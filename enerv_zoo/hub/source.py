@@ -9,11 +9,11 @@ from pathlib import Path
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.hub.checking import outline
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.description import CONFIG, Description, read_description
 from enerv_zoo.hub.download import fetch
 from enerv_zoo.hub.folder import WEIGHTS, read_folder
+from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.neural_video import NeuralVideo
 

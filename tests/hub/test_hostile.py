@@ -21,7 +21,7 @@ import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.hub import folder as hub_folder
-from enerv_zoo.hub.checking import outline, rehearse
+from enerv_zoo.hub.outline import outline, rehearse
 from enerv_zoo.zoo import model_config
 
 GOOD = Path(__file__).parent / "fixtures" / "format-1"
