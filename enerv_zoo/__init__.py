@@ -21,6 +21,7 @@ _HOMES = {
     "EnervZooError": "errors",
     "FitConfig": "config",
     "FitError": "errors",
+    "HubError": "errors",
     "ModelConfig": "config",
     "NeuralVideo": "neural_video",
     "VideoError": "errors",
@@ -31,9 +32,12 @@ _HOMES = {
     "import_checkpoint": "interop",
     "list_components": "zoo",
     "list_models": "zoo",
+    "list_pretrained": "hub",
     "list_recipes": "recipes",
     "load": "hub",
     "open_video": "video",
+    "pull": "hub",
+    "push": "hub",
     "render": "evaluation",
     "write_video": "video",
 }
@@ -42,10 +46,10 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
-    from enerv_zoo.errors import ConfigError, EnervZooError, FitError, VideoError
+    from enerv_zoo.errors import ConfigError, EnervZooError, FitError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
     from enerv_zoo.fitting import fit
-    from enerv_zoo.hub import load
+    from enerv_zoo.hub import list_pretrained, load, pull, push
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.recipes import list_recipes

@@ -22,6 +22,10 @@ class FitError(EnervZooError):
     """A fit that cannot start, continue or be read back."""
 
 
+class HubError(EnervZooError):
+    """A repository that cannot be found, read, trusted or written to."""
+
+
 def did_you_mean(given: str, legal: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the legal name nearest to `given`, or `""` where none is near."""
     near = difflib.get_close_matches(given, list(legal), n=1, cutoff=0.6)

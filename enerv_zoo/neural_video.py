@@ -355,9 +355,60 @@ class NeuralVideo(nn.Module):
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
-        from enerv_zoo.hub.folder import save
+        from enerv_zoo.hub import save
 
         return save(self, path)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        id_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        device: str = "cpu",
+    ) -> NeuralVideo:
+        """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
+        from enerv_zoo.hub import load
+
+        return load(
+            id_or_path,
+            device,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        license: str | None = None,
+        token: str | bool | None = None,
+    ) -> str:
+        """Push the network to the Hub and give the commit's address.
+
+        Arguments and errors are those of `enerv_zoo.push`, which pushes a fit's folder, with its numbers and recipe.
+        """
+        from enerv_zoo.hub import push_video
+
+        return push_video(
+            self,
+            repo_id,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            create_pr=create_pr,
+            license=license,
+            token=token,
+        )
 
     def extra_repr(self) -> str:
         return (

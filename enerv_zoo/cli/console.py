@@ -17,7 +17,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one line and end."""
-    err.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
+    err.print(Text.assemble(("error: ", "bold red"), plain(" ".join(message.split()))))
     sys.exit(code)
 
 
@@ -53,6 +53,11 @@ def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def plain(text: str) -> Text:
+    """Text as it stands: a stranger's may hold markup or codes that a terminal obeys."""
+    return Text("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
 def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
     """Two columns: what, and how much."""
     grid = Table(
@@ -61,7 +66,7 @@ def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
     grid.add_column(style="dim")
     grid.add_column()
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(plain, row))
     return grid
 
 
@@ -69,4 +74,4 @@ class LineHandler(logging.Handler):
     """Log records as single lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(Text.assemble(("note: ", "yellow"), record.getMessage()))
+        err.print(Text.assemble(("note: ", "yellow"), plain(record.getMessage())))

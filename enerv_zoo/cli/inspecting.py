@@ -11,25 +11,24 @@ from enerv_zoo import registry
 from enerv_zoo.cli import console, options
 
 
-def info(run: options.Run, json: options.Json = False) -> None:
-    """Show what a fit is: its video, its network, its size.
+def info(run: options.Run, revision: options.Revision = None, json: options.Json = False) -> None:
+    """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
 
-    Example:
+    Examples:
 
         enerv-zoo info runs/bunny
-    """
-    import torch
 
+        enerv-zoo info user/bunny-enerv
+    """
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
-    from enerv_zoo.neural_video import NeuralVideo
 
-    config, video = hub.read_config(run)
-    with torch.device("meta"):
-        network = NeuralVideo(config, video)
+    found = hub.describe(run, hub.Access(revision))
+    config, video = found.description.model, found.description.video
+    network = found.network
     if json:
         stored = {"stored_numbers": network.stored_numbers, "fixed_numbers": network.fixed_numbers}
-        console.print_json({"video": to_dict(video), "model": to_dict(config), **stored})
+        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes})
         return
     stages = [f"{s.block['name']} x{s.stride} -> {s.out_channels}" for s in config.stages]
     fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
@@ -47,8 +46,12 @@ def info(run: options.Run, json: options.Json = False) -> None:
         ("head", f"{config.head['name']}"),
         ("stored parameters", f"{network.stored_numbers:,}{fixed}"),
     ]
+    if found.weights_bytes is not None:
+        rows.append(("weights", console.number(found.weights_bytes / 1e6, 2, "MB")))
     if video.attribution:
         rows.append(("attribution", video.attribution))
+    if found.description.license:
+        rows.append(("licence of the weights", found.description.license))
     console.out.print(console.table(rows, str(run)))
 
 
@@ -56,14 +59,22 @@ def models(
     pattern: Annotated[str, typer.Argument(help="Names with wildcards, such as 'enerv*'.")] = "*",
     recipes: Annotated[bool, typer.Option("--recipes", help="List the shipped recipes instead.")] = False,
     parts: Annotated[bool, typer.Option("--parts", help="List the parts that networks are built from.")] = False,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="List the fits on the Hub; PATTERN is then a word of their names.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """List model families, with their options; or recipes, or parts.
+    """List model families, with their options; or recipes, or parts, or what others have pushed.
 
-    Example:
+    Examples:
 
         enerv-zoo models 'enerv*'
+
+        enerv-zoo models --pretrained bunny
     """
+    if pretrained:
+        _list_pretrained(None if pattern == "*" else pattern, json)
+        return
     from fnmatch import fnmatchcase
 
     from enerv_zoo.recipes import list_recipes
@@ -86,6 +97,36 @@ def models(
     for name, text in found.items():
         table.add_row(name, text)
     console.out.print(table, soft_wrap=False)
+
+
+def _list_pretrained(query: str | None, json: bool) -> None:
+    import dataclasses
+
+    from enerv_zoo import hub
+
+    found = hub.list_pretrained(query)
+    if json:
+        console.print_json([dataclasses.asdict(entry) for entry in found])
+        return
+    if not found:
+        console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
+    table = Table(
+        "repository", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None
+    )
+    for entry in found:
+        size = f"{entry.height}x{entry.width}" if entry.height and entry.width else "n/a"
+        cells = (
+            entry.id,
+            entry.family or "n/a",
+            entry.video or "n/a",
+            console.number(entry.frames, 0),
+            size,
+            console.number(entry.stored_numbers, 0),
+            console.number(entry.psnr),
+            entry.updated or "n/a",
+        )
+        table.add_row(*map(console.plain, cells))
+    console.out.print(table)
 
 
 def _options(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,15 @@ VIDEO = "A video file, a folder of images, or a sample name such as bunny."
 FRAMES = "Which frames, such as 0:53, 10:, ::2 or 5."
 
 Video = Annotated[str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False)]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a fit.", show_default=False)]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="The folder of a fit, or a repository on the Hub such as user/bunny.", show_default=False
+    ),
+]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a repository on the Hub.", show_default="main")
+]
 Frames = Annotated[str | None, typer.Option(help=FRAMES, show_default=False)]
 Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Resize frames (antialiased).", show_default=False)]
 Crop = Annotated[

@@ -22,6 +22,7 @@ def evaluate(
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
     images: Annotated[
         Path | None, typer.Option(help="Write the fitted frames as PNGs into this folder.", show_default=False)
@@ -38,14 +39,17 @@ def evaluate(
 
         enerv-zoo eval runs/bunny --per-frame
 
+        enerv-zoo eval user/bunny-enerv bunny
+
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
     from enerv_zoo import evaluation, hub
     from enerv_zoo.fitting import open_original
     from enerv_zoo.fitting.plan import choose_device
 
-    network = hub.load(run, choose_device(device))
-    report = evaluation.evaluate(network, open_original(run, video, resize=resize, crop=crop), frames=frames)
+    folder = hub.locate(run, hub.Access(revision))
+    network = hub.load(folder, choose_device(device))
+    report = evaluation.evaluate(network, open_original(folder, video, resize=resize, crop=crop), frames=frames)
     if out is not None:
         report.write_json(out / "report.json")
         report.write_csv(out / "frames.csv")
@@ -75,6 +79,7 @@ def render(
     ] = False,
     video: Annotated[str | None, typer.Option(help="The original.", show_default="the video that was fitted")] = None,
     frames: options.Frames = None,
+    revision: options.Revision = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second.", show_default="the video's")] = None,
     quality: Annotated[
         int | None, typer.Option(help="The encoder's CRF: lower is better and larger.", show_default=False)
@@ -97,7 +102,8 @@ def render(
 
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
-    network = hub.load(run, choose_device(device))
-    source = open_original(run, video) if side_by_side or video else None
+    folder = hub.locate(run, hub.Access(revision))
+    network = hub.load(folder, choose_device(device))
+    source = open_original(folder, video) if side_by_side or video else None
     path = evaluation.render(network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite)
     console.out.print(f"written to {path}")

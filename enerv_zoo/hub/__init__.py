@@ -1,5 +1,27 @@
-"""Weights <-> storage: a fit's folder."""
+"""Weights <-> storage: a fit's folder, and repositories on the Hugging Face Hub."""
 
-from enerv_zoo.hub.folder import load, read_config, save
+from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.description import Description, FitRecord, read_description
+from enerv_zoo.hub.folder import read_config, save
+from enerv_zoo.hub.pulling import pull
+from enerv_zoo.hub.search import Pretrained, list_pretrained
+from enerv_zoo.hub.source import Summary, describe, load, locate
+from enerv_zoo.hub.upload import push, push_video
 
-__all__ = ["load", "read_config", "save"]
+__all__ = [
+    "Access",
+    "Description",
+    "FitRecord",
+    "Pretrained",
+    "Summary",
+    "describe",
+    "list_pretrained",
+    "load",
+    "locate",
+    "pull",
+    "push",
+    "push_video",
+    "read_config",
+    "read_description",
+    "save",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,17 @@ from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError
+
+FORMATS = sorted((Path(__file__).parent / "fixtures").glob("format-*"), key=lambda path: path.name)
+
+
+@pytest.mark.parametrize("folder", FORMATS, ids=lambda path: path.name)
+def test_every_format_loads_for_ever(folder):
+    """Each was written by the version that introduced it, beside the frames that it drew. Never write one again."""
+    video = ez.load(folder)
+    frames = load_file(folder / "frames.safetensors")["frames"]
+    assert (video.info.name, video.info.attribution, video.info.fps) == ("tiny", "nobody, CC0", 23.976)
+    torch.testing.assert_close(torch.cat(list(video.decode_float())), frames, rtol=0, atol=1e-5)
 
 
 @pytest.fixture
@@ -50,7 +62,7 @@ def edit(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), "holds no model.safetensors"),
         (lambda f: (f / "config.json").unlink(), "no fit is there"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x10"), "damaged or no safetensors file"),
-        (lambda f: (f / "config.json").write_text("{"), "neither JSON nor YAML"),
+        (lambda f: (f / "config.json").write_text("{"), "no JSON"),
         (lambda f: edit(f, lambda d: d.update(format=99)), "format 99 is not one that this version reads"),
         (lambda f: edit(f, lambda d: d["model"].update(width=7)), "config and weights do not match"),
         (lambda f: edit(f, lambda d: d.pop("video")), "config.json: video: expected a mapping"),

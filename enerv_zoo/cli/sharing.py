@@ -1,0 +1,75 @@
+"""`enerv-zoo push` and `enerv-zoo pull`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enerv_zoo.cli import console, options
+
+RepoId = Annotated[str, typer.Argument(metavar="REPO_ID", help="A repository on the Hub, such as user/bunny-enerv.")]
+
+
+def push(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a fit.", show_default=False)],
+    repo_id: RepoId,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Of a new repository.", show_default="the account's")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="The branch; made if need be.", show_default="main")] = None,
+    message: Annotated[
+        str | None, typer.Option(help="Of the commit.", show_default="the network and the video")
+    ] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Propose it as a pull request.")] = False,
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights: an identifier such as cc-by-3.0.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Push a fit to the Hugging Face Hub: weights, config, numbers, a model card, a picture and a short clip.
+
+    Only what changed is sent. Log in with 'hf auth login' first, or set HF_TOKEN.
+
+    Examples:
+
+        enerv-zoo push runs/bunny user/bunny-enerv --license cc-by-3.0
+
+        enerv-zoo push runs/bunny user/bunny-enerv --private --revision epochs-300
+    """
+    from enerv_zoo import hub
+
+    url = hub.push(
+        run,
+        repo_id,
+        private=private,
+        revision=revision,
+        commit_message=message,
+        create_pr=create_pr,
+        license=license,
+    )
+    if json:
+        console.print_json({"repository": repo_id, "url": url})
+        return
+    console.out.print(f"pushed to {url}")
+    console.out.print(f"  enerv-zoo render {repo_id} video.mp4")
+
+
+def pull(
+    repo_id: RepoId,
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="A folder for the fit.", show_default=False)],
+    revision: options.Revision = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a fit that was pulled before.")] = False,
+) -> None:
+    """Copy a fit from the Hub into a plain folder, which every command here takes.
+
+    Example:
+
+        enerv-zoo pull user/bunny-enerv runs/pulled
+    """
+    from enerv_zoo import hub
+
+    hub.pull(repo_id, out, overwrite=overwrite, revision=revision)
+    console.out.print(f"written to {out}")
+    console.out.print(f"  enerv-zoo info {out}")

@@ -1,0 +1,99 @@
+"""The model card, `README.md`: what the network is, how good it is, how to use it."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from enerv_zoo.hub.client import LIBRARY
+from enerv_zoo.hub.description import Description, FitRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+TAGS = ["neural-video-representation", "implicit-neural-representation", "video-compression"]
+SCORES = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM", "bpp": "bits per pixel", "stored_numbers": "stored parameters"}
+"""The numbers of a card: their names in `metrics.json`, and for people."""
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
+
+
+def card(description: Description, repo_id: str, *, picture: bool, clip: str | None) -> str:
+    """A model card as Markdown with a YAML head that the Hub reads.
+
+    Args:
+        description: what `config.json` says. Its strings are anybody's: they are escaped.
+        repo_id: where it will be.
+        picture: whether `preview.png` is there.
+        clip: address of the preview clip, or `None`.
+    """
+    fit = description.fit or FitRecord()
+    scores = {key: _number(fit.metrics.get(key)) for key in SCORES}
+    return _template().render(
+        head=yaml.safe_dump(head(description), sort_keys=False, allow_unicode=True, width=1000).strip(),
+        repo_id=repo_id,
+        video=description.video,
+        model=description.model,
+        license=description.license,
+        recipe=fit.recipe.fit if fit.recipe else {},
+        scores={SCORES[key]: value for key, value in scores.items() if value is not None},
+        picture=picture,
+        clip=clip,
+    )
+
+
+def head(description: Description) -> dict[str, Any]:
+    """The card's YAML head; `enerv_zoo` in it is what `list_pretrained` shows."""
+    video, model = description.video, description.model
+    metrics = description.fit.metrics if description.fit else {}
+    scores = {key: value for key in SCORES if (value := _number(metrics.get(key))) is not None}
+    name = f"{one_line(model.family)} on {one_line(video.name)}"
+    data: dict[str, Any] = {"library_name": LIBRARY, "tags": [LIBRARY, one_line(model.family), *TAGS]}
+    if description.license:
+        data["license"] = description.license
+    data["enerv_zoo"] = {
+        "family": one_line(model.family),
+        "video": one_line(video.name),
+        "frames": video.frames,
+        "height": video.height,
+        "width": video.width,
+        **scores,
+    }
+    if scores:
+        result = {
+            "task": {"type": "video-reconstruction", "name": "Video reconstruction"},
+            "dataset": {"type": "video", "name": one_line(video.name)},
+            "metrics": [{"type": key, "name": SCORES[key], "value": value} for key, value in scores.items()],
+        }
+        data["model-index"] = [{"name": name, "results": [result]}]
+    return data
+
+
+def one_line(text: Any) -> str:
+    """A stranger's text without line breaks and control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def escape(text: Any) -> str:
+    """A stranger's text as it stands, whatever it means in Markdown, HTML or in the YAML around it."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text)))
+
+
+def _number(value: Any) -> int | float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("enerv_zoo.hub", "."), undefined=StrictUndefined, autoescape=False, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["text"] = escape
+    return environment.get_template("card.md.jinja")

@@ -1,0 +1,127 @@
+"""`config.json`: what a fit's folder says of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import ConfigDict, Field
+
+from enerv_zoo import __version__
+from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import write_json
+
+CONFIG = "config.json"
+FORMAT = 1
+"""Version of the folder format; newer ones are refused with a clear line, older ones load for ever."""
+
+MAX_JSON_BYTES = 16 << 20
+"""More than the timestamps of half a million frames take; nothing larger is parsed."""
+
+Text = Annotated[str, Field(max_length=256)]
+Metric = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | Finite | Text | None
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """How a network was fitted, as far as it is known.
+
+    Attributes:
+        recipe: network, recipe and part of the video; `enerv_zoo.fit(..., recipe=...)` takes it.
+        metrics: the final numbers, by the names of `metrics.json`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
+
+    recipe: Recipe | None = None
+    metrics: Annotated[dict[Text, Metric], Field(max_length=64)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `config.json` says.
+
+    Attributes:
+        model: the network's composition.
+        video: the video that it was fitted to.
+        fit: how, or `None`.
+        license: the weights' licence by its identifier on the Hub, such as `cc-by-3.0`, or `None`.
+    """
+
+    model: ModelConfig
+    video: VideoInfo
+    fit: FitRecord | None = None
+    license: str | None = None
+
+
+def write_description(description: Description, folder: Path) -> None:
+    """Write `config.json`.
+
+    Raises:
+        EnervZooError: the folder cannot be written.
+    """
+    known = {key: value for key, value in to_dict(description).items() if value is not None}
+    write_json(folder / CONFIG, {"format": FORMAT, "library": f"enerv-zoo {__version__}", **known})
+
+
+def read_description(path: str | Path) -> Description:
+    """Read `config.json` from a folder.
+
+    Raises:
+        EnervZooError: there is no fit, or its config is damaged or of a newer format.
+    """
+    file = Path(path) / CONFIG
+    if not file.is_file():
+        raise ConfigError(f"{path}: no fit is there (no {CONFIG}); expected a folder that 'enerv-zoo fit' wrote")
+    data = read_json(file)
+    version = data.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ConfigError(f"{file}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade")
+    fit = data.get("fit")
+    return Description(
+        from_dict(ModelConfig, data.get("model"), f"{file}: model"),
+        from_dict(VideoInfo, data.get("video"), f"{file}: video"),
+        None if fit is None else from_dict(FitRecord, fit, f"{file}: fit"),
+        check_license(data.get("license")),
+    )
+
+
+def check_license(license: Any) -> str | None:
+    """The licence, if it can be one.
+
+    Raises:
+        ConfigError: it is no identifier.
+    """
+    if license is not None and not (isinstance(license, str) and LICENSE.fullmatch(license)):
+        raise ConfigError(f"a licence is named by its identifier on the Hub such as 'cc-by-3.0', got {license!r:.80}")
+    return license
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping; strictly, since it may be a stranger's.
+
+    Raises:
+        ConfigError: the file is missing, too large, no JSON, or holds something else.
+    """
+    try:
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise ConfigError(f"{file}: is larger than {MAX_JSON_BYTES >> 20} MB, which no {file.name} is")
+        data = json.loads(file.read_bytes(), parse_constant=_refuse)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{file}: no JSON ({str(error)[:100]}); the file is damaged") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: expected a mapping, got {type(data).__name__}")
+    return data
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number in JSON")

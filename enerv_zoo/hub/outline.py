@@ -1,0 +1,146 @@
+"""Whether a config may be built: it may be a stranger's, so it is built and drawn without its numbers first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.neural_video import NeuralVideo
+
+Result = TypeVar("Result")
+
+MAX_FRAMES = 1 << 24
+MAX_PARTS = 16
+MAX_OPTION = 1 << 20
+MAX_OPTION_LENGTH = 64
+MAX_GRID = 1 << 20
+MAX_NUMBERS = 1 << 32
+MAX_TENSOR_BYTES = 8 << 30
+"""What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
+
+
+def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
+    """The network that a config asks for, without its stored numbers (they are on PyTorch's meta device).
+
+    Raises:
+        ConfigError: its parts do not fit together, or it would fill the memory.
+    """
+    _check_bounds(model, video, where)
+
+    def build() -> NeuralVideo:
+        with _Empty():
+            return NeuralVideo(model, video).eval()
+
+    network = _tried(build, where)
+    sizes = {name: tensor.numel() for name, tensor in network.state_dict().items()}
+    empty = next((name for name, size in sizes.items() if size == 0), None)
+    if empty is not None:
+        raise ConfigError(f"{where}: asks for a part without numbers ({empty}); nothing is drawn by it")
+    numbers = sum(sizes.values())
+    if numbers > MAX_NUMBERS:
+        raise ConfigError(f"{where}: asks for {numbers:,} stored numbers; more than {MAX_NUMBERS:,} are not loaded")
+    return network
+
+
+def rehearse(network: NeuralVideo, where: str) -> None:
+    """Draw a frame by shapes alone, on the meta device, where an outlined network then is.
+
+    PyTorch takes seconds to load what this needs, so it is for repositories, not for folders.
+
+    Raises:
+        ConfigError: the frame has another size than the video's, or drawing it would fill the memory.
+    """
+    frame = _tried(lambda: _draw(network.to("meta")), where)
+    info = network.info
+    if frame is not None and frame.shape != (1, 3, info.height, info.width):
+        raise ConfigError(f"{where}: draws {tuple(frame.shape[1:])}, expected a frame (3, {info.height}, {info.width})")
+
+
+def _tried(make: Callable[[], Result], where: str) -> Result:
+    try:
+        return make()
+    except EnervZooError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:  # options that nobody thought of, in parts that may be anyone's
+        raise ConfigError(f"{where}: no network can be built from it ({str(error)[:200]})") from error
+
+
+def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
+    """Refuse what would make even the building of an empty network long."""
+    if video.frames > MAX_FRAMES:
+        raise ConfigError(f"{where}: has {video.frames:,} frames; more than {MAX_FRAMES:,} are not loaded")
+    if max(len(model.embeddings), len(model.inputs)) > MAX_PARTS:
+        raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings or inputs are not loaded")
+    if math.prod(model.grid) > MAX_GRID:
+        raise ConfigError(
+            f"{where}: has a grid of {model.grid[0]}x{model.grid[1]}; larger ones than 2^20 are not loaded"
+        )
+    stages = [part for stage in model.stages for part in (stage.block, stage.before, stage.after)]
+    for spec in [*model.embeddings.values(), model.join, model.head, *stages]:
+        for option, value in (spec or {}).items():
+            if not _is_small(value):
+                raise ConfigError(
+                    f"{where}: the option {option!r:.40} is {value!r:.40}; expected a name, a number up to "
+                    f"{MAX_OPTION:,} or a list of up to {MAX_OPTION_LENGTH} of them"
+                )
+
+
+def _is_small(value: Any, depth: int = 3) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return depth > 0 and len(value) <= MAX_OPTION_LENGTH and all(_is_small(item, depth - 1) for item in value)
+    if isinstance(value, (int, float)):
+        return abs(value) <= MAX_OPTION
+    return value is None or (isinstance(value, str) and len(value) <= MAX_OPTION_LENGTH)
+
+
+class _Empty(TorchFunctionMode):
+    """Makes the tensors that become parameters on the meta device.
+
+    Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device is
+    what takes seconds to load.
+    """
+
+    makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {"device": "meta"} if func in self.makers else {}
+        return func(*args, **{**(kwargs or {}), **given})
+
+
+class _Bounded(TorchDispatchMode):
+    """Refuses operations whose results are too large to hold."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        largest = max((t.numel() * t.itemsize for t in tree_leaves(results) if isinstance(t, Tensor)), default=0)
+        if largest > MAX_TENSOR_BYTES:
+            raise ConfigError(
+                f"drawing a frame takes {largest / 2**30:,.0f} GB in one piece; more than {MAX_TENSOR_BYTES >> 30} GB "
+                "is not loaded"
+            )
+        return results
+
+
+@torch.no_grad()
+def _draw(network: NeuralVideo) -> Tensor | None:
+    """A frame's shape, by way of the shapes of everything before it; `None` where a part looks at its numbers."""
+    try:
+        with _Bounded():
+            return network(torch.zeros(1, device="meta"))
+    except NotImplementedError:
+        return None
+    except RuntimeError as error:
+        if "meta tensor" in str(error):
+            return None
+        raise

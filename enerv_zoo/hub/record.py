@@ -1,0 +1,70 @@
+"""`fit.json` in a repository: how the network was fitted, without what is nobody else's business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.config import FitConfig, Recipe, from_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import write_json
+from enerv_zoo.hub.description import FitRecord, read_json
+from enerv_zoo.video.samples import samples
+
+RECORD = "fit.json"
+METRICS = "metrics.json"
+PARTS = ("video", "model", "fit")
+
+
+def read_fit(folder: Path) -> FitRecord | None:
+    """How the network in a fit's folder was fitted, from `fit.json` and `metrics.json`, as far as they are there.
+
+    Raises:
+        ConfigError: one of them is damaged.
+    """
+    found = {name: read_json(folder / name) if (folder / name).is_file() else None for name in (RECORD, METRICS)}
+    if not any(found.values()):
+        return None
+    record, metrics = found[RECORD], found[METRICS]
+    recipe = None if record is None else {part: record.get(part) or {} for part in PARTS}
+    numbers = {name: value for name, value in (metrics or {}).items() if not isinstance(value, (list, dict))}
+    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers}, str(folder))
+
+
+def publish_record(folder: Path, target: Path) -> bool:
+    """Write a fit's record for others: the source's name stays if it is a sample's, a path on this machine does not.
+
+    Returns:
+        Whether there is one.
+    """
+    if not (folder / RECORD).is_file():
+        return False
+    record = read_json(folder / RECORD)
+    source = record.get("source")
+    write_json(target, {**record, "source": source if source in samples() else None})
+    return True
+
+
+def check_record(folder: Path) -> None:
+    """Refuse a record that would have `eval` open something on this machine or the network.
+
+    Raises:
+        ConfigError: it is damaged, or its source is no sample.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return
+    record = read_json(file)
+    if record.get("source") not in (None, *samples()):
+        raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
+    from_dict(Recipe, {part: record.get(part) or {} for part in PARTS}, str(file))
+    from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
+    for option, value in (record.get("video") or {}).items():
+        if option not in ("frames", "resize", "crop") or not _is_selection(value):
+            raise ConfigError(f"{file}: the video's option {option!r:.40} is {value!r:.60}, which selects nothing")
+
+
+def _is_selection(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) <= 2 and all(isinstance(side, int) for side in value)
+    return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= 64)

@@ -1,0 +1,93 @@
+"""Which fits are on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from enerv_zoo.hub.card import one_line
+from enerv_zoo.hub.client import LIBRARY, explained, hub_api
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A fit on the Hub, as far as its card tells; what it does not tell is `None`.
+
+    Attributes:
+        id: what `enerv_zoo.load` takes.
+        family: of models.
+        video: the video's name.
+        frames, height, width: of the video.
+        stored_numbers: parameters that a decoder needs.
+        psnr: dB, as its author says.
+        downloads: in the last month, as the Hub counts them.
+        updated: day of the last push, as YYYY-MM-DD.
+        private: whether only its owner sees it.
+    """
+
+    id: str
+    family: str | None = None
+    video: str | None = None
+    frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    stored_numbers: int | None = None
+    psnr: float | None = None
+    downloads: int | None = None
+    updated: str | None = None
+    private: bool | None = None
+
+
+def list_pretrained(
+    query: str | None = None, *, author: str | None = None, limit: int = 100, token: str | bool | None = None
+) -> list[Pretrained]:
+    """Fits that are on the Hub, those pushed last first.
+
+    Args:
+        query: words of the repository's name.
+        author: user or organisation.
+        limit: how many at most.
+        token: to see private ones; by default the user who is logged in.
+
+    Raises:
+        HubError: the Hub cannot be asked.
+    """
+    with explained(f"author {author!r}" if author else "the list of fits"):
+        found = hub_api(token).list_models(
+            filter=LIBRARY,
+            author=author,
+            search=query,
+            sort="last_modified",
+            limit=limit,
+            expand=["cardData", "lastModified", "downloads", "private"],
+        )
+        return [_entry(info) for info in islice(found, limit)]
+
+
+def _entry(info: Any) -> Pretrained:
+    data = info.card_data.to_dict() if info.card_data else {}
+    ours = data.get("enerv_zoo")
+    told = ours if isinstance(ours, Mapping) else {}
+
+    def number(key: str) -> Any:
+        value = told.get(key)
+        return value if isinstance(value, (int, float)) else None
+
+    def text(key: str) -> str | None:
+        return one_line(told[key])[:100] if isinstance(told.get(key), str) else None
+
+    return Pretrained(
+        id=info.id,
+        family=text("family"),
+        video=text("video"),
+        frames=number("frames"),
+        height=number("height"),
+        width=number("width"),
+        stored_numbers=number("stored_numbers"),
+        psnr=number("psnr"),
+        downloads=info.downloads,
+        updated=info.last_modified.date().isoformat() if info.last_modified else None,
+        private=info.private,
+    )

@@ -1,0 +1,158 @@
+"""Files -> repositories: one commit, of what changed alone, that loses nobody's work."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from enerv_zoo.config import DEFAULT_FPS
+from enerv_zoo.errors import VideoError
+from enerv_zoo.files import write_text
+from enerv_zoo.hub.card import card, one_line
+from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
+from enerv_zoo.hub.description import CONFIG, Description, check_license, write_description
+from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
+from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
+from enerv_zoo.hub.record import RECORD, publish_record, read_fit
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video import write_video
+
+logger = logging.getLogger(__name__)
+
+CLIP_SECONDS = 3
+CLIP_FRAMES = 72
+CLIP_WIDTH = 480
+CLIP_QUALITY = 26
+
+
+def push(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    create_pr: bool = False,
+    license: str | None = None,
+    token: str | bool | None = None,
+) -> str:
+    """Push a fit's folder to the Hub: weights, config, recipe, numbers, a model card, a picture and a short clip.
+
+    One commit, of the files that changed; a file `README.md` in the folder takes the place of the model card. Paths of
+    this machine are left out.
+
+    Args:
+        folder: of a fit.
+        repo_id: such as `"user/bunny-enerv"`; a repository that is not there is made.
+        private: whether a new repository is private; by default as the account or organisation has it.
+        revision: branch to push to; it is made from the main branch if it is not there.
+        commit_message: by default it names the network and the video.
+        create_pr: propose the push as a pull request.
+        license: of the weights, by its identifier on the Hub such as `"cc-by-3.0"`.
+        token: of a user who may write; by default the one who is logged in.
+
+    Returns:
+        The address of the commit, or of the pull request.
+
+    Raises:
+        HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
+        ConfigError: the folder holds no fit, or one that nobody could load.
+    """
+    source = Path(folder)
+    description = check_folder(source)
+    description = replace(
+        description, fit=read_fit(source) or description.fit, license=check_license(license) or description.license
+    )
+    message = commit_message or one_line(f"{description.model.family} on {description.video.name}")[:100]
+    with TemporaryDirectory() as staging, explained(repo_id, revision):
+        files = _stage(source, description, Path(staging), repo_id)
+        return _Commit(repo_id, revision, create_pr, token).send(files, message, private)
+
+
+def push_video(video: NeuralVideo, repo_id: str, **options: Any) -> str:
+    """Push a network that is in no folder; `options` and errors are those of `push`."""
+    with TemporaryDirectory() as folder:
+        return push(save(video, folder), repo_id, **options)
+
+
+def _stage(source: Path, description: Description, staging: Path, repo_id: str) -> dict[str, Path]:
+    """The files of a push: those of the fit's folder that go as they are, and those that are made for it."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import validate_repo_id
+
+    validate_repo_id(repo_id)  # before a clip is drawn
+    write_description(description, staging)
+    publish_record(source, staging / RECORD)
+    has_clip = _write_clip(read_folder(source), staging / CLIP)
+    if not (source / CARD).is_file():
+        clip = f"{constants.ENDPOINT}/{repo_id}/resolve/main/{CLIP}" if has_clip else None
+        text = card(description, repo_id, picture=(source / PREVIEW).is_file(), clip=clip)
+        write_text(staging / CARD, text)
+    made = {name: staging / name for name in (CONFIG, RECORD, CLIP, CARD) if (staging / name).is_file()}
+    kept = {name: source / name for name in (WEIGHTS, PREVIEW, CARD) if (source / name).is_file()}
+    return made | kept
+
+
+def _write_clip(video: NeuralVideo, path: Path) -> bool:
+    """Draw the first seconds as a small movie; a video of one frame has none."""
+    rate = video.info.fps or DEFAULT_FPS
+    count = min(len(video), CLIP_FRAMES, max(round(CLIP_SECONDS * rate), 2))
+    if count < 2:
+        return False
+    try:
+        write_video(path, _shrunk(video.decode(range(count))), fps=rate, quality=CLIP_QUALITY)
+    except VideoError as error:
+        logger.warning("no preview clip was made: %s", error)
+        return False
+    return True
+
+
+def _shrunk(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    for frame in itertools.chain.from_iterable(batches):
+        height, width = frame.shape[1:]
+        if width > CLIP_WIDTH:
+            size = (max(round(height * CLIP_WIDTH / width), 1), CLIP_WIDTH)
+            frame = F.interpolate(frame[None], size, mode="bilinear", antialias=True)[0]
+        yield frame
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """One push to one branch."""
+
+    repo_id: str
+    revision: str | None
+    create_pr: bool
+    token: str | bool | None
+
+    def send(self, files: dict[str, Path], message: str, private: bool | None) -> str:
+        """Commit what changed, if nobody else committed since the branch was looked at; gives its address."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        api = hub_api(self.token)
+        patiently(api.create_repo, self.repo_id, private=private, exist_ok=True)
+        if self.revision and not self.create_pr and not self.revision.startswith("refs/"):
+            patiently(api.create_branch, self.repo_id, branch=self.revision, exist_ok=True)
+        before = patiently(api.model_info, self.repo_id, revision=self.revision, timeout=TIMEOUT)
+        there = {file.rfilename for file in before.siblings or ()}
+        gone = [name for name in PUBLISHED if name in there and name not in files]
+        commit = api.create_commit(  # never again after an error: it may have been made
+            self.repo_id,
+            [
+                *(CommitOperationAdd(name, path) for name, path in files.items()),
+                *(CommitOperationDelete(name) for name in gone),
+            ],
+            commit_message=message,
+            revision=self.revision,
+            create_pr=self.create_pr,
+            parent_commit=before.sha,
+        )
+        return commit.pr_url or commit.commit_url

@@ -1,0 +1,280 @@
+"""Folders that a stranger made: whatever is in them, loading ends soon, allocates nothing first, and says one line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+import enerv_zoo as ez
+from enerv_zoo import hub
+from enerv_zoo.errors import EnervZooError
+from enerv_zoo.hub import folder as hub_folder
+from enerv_zoo.hub.outline import outline, rehearse
+from enerv_zoo.zoo import model_config
+
+GOOD = Path(__file__).parent / "fixtures" / "format-1"
+CONFIG = json.loads((GOOD / "config.json").read_text())
+WEIGHTS = (GOOD / "model.safetensors").read_bytes()
+HEADER_END = 8 + int.from_bytes(WEIGHTS[:8], "little")
+HEADER = json.loads(WEIGHTS[8:HEADER_END])
+
+
+def write(folder, config=CONFIG, weights=WEIGHTS):
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(config if isinstance(config, bytes) else json.dumps(config).encode())
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def with_header(header, data=WEIGHTS[HEADER_END:]):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def at(tree, path):
+    for step in path:
+        tree = tree[step]
+    return tree
+
+
+def changed(tree, *path_and_value):
+    *path, last, value = path_and_value
+    tree = copy.deepcopy(tree)
+    at(tree, path)[last] = value
+    return tree
+
+
+SPACE = ("model", "embeddings", "space")
+STAGE = ("model", "stages", 0)
+MANY = {f"e{i}": CONFIG["model"]["embeddings"]["time"] for i in range(1000)}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (changed(CONFIG, *SPACE, "widths", [1 << 20, 1 << 20, 4]), "more than 4,294,967,296 are not loaded"),
+        (changed(CONFIG, *SPACE, "levels", 10**9), "the option 'levels' is 1000000000; expected"),
+        (changed(CONFIG, *SPACE, "levels", 1 << 20), "leaves float32|no network can be built"),
+        (changed(CONFIG, *SPACE, "base", 1e300), "no network can be built|the option 'base'"),
+        (changed(changed(CONFIG, *SPACE, "base", 1e5), *SPACE, "levels", 40), "leaves float32"),
+        (changed(CONFIG, *SPACE, "widths", list(range(1, 100))), "or a list of up to 64"),
+        (changed(CONFIG, *SPACE, "widths", [[[[[1]]]]]), "or a list of up to 64"),
+        (changed(CONFIG, *SPACE, "heads", 1 << 20), "do not match"),
+        (changed(CONFIG, "model", "grid", [65536, 65536]), "a grid of 65536x65536"),
+        (changed(CONFIG, "model", "embeddings", MANY), "more than 16 embeddings"),
+        (changed(CONFIG, *STAGE, "depth", 10**6), "less than or equal to 64"),
+        (changed(CONFIG, *STAGE, "out_channels", 1 << 20), "do not match"),
+        (changed(CONFIG, "model", "stages", CONFIG["model"]["stages"] * 99), "at most 16"),
+        (changed(CONFIG, "model", "head", "kernel", 0), "a part without numbers"),
+        (changed(CONFIG, "model", "head", "kernel", 1.5), "cannot be built|no network can be built"),
+        (changed(CONFIG, "video", "frames", 1 << 30), r"timestamps for|has 1,073,741,824 frames"),
+        (changed(changed(CONFIG, "video", "frames", 1 << 30), "video", "timestamps", None), "has 1,073,741,824 frames"),
+        (changed(CONFIG, "video", "height", 65_536), "less than the frame"),
+        (changed(CONFIG, "model", "join", "name", "os.system"), "unknown fusion 'os.system'"),
+        (changed(CONFIG, "format", True), "format True is not one"),
+        (changed(CONFIG, "license", "<script>"), "a licence is named"),
+        (changed(CONFIG, "fit", {"metrics": {"psnr": [1] * 9}}), "fit: FitRecord option"),
+        (b"[" * 100_000, "no JSON"),
+        (b'{"format": 1' + b"0" * 5000 + b"}", "no JSON"),
+        (b'{"format": NaN}', "NaN is no number in JSON"),
+        (b"a: &a [x, x]\nb: &b [*a, *a]\n", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b" " * (17 << 20), "is larger than 16 MB"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_configs_that_ask_for_too_much(tmp_path, config, message, monkeypatch):
+    def allocate(*_):
+        raise AssertionError("the network was built")
+
+    monkeypatch.setattr(hub_folder, "NeuralVideo", allocate)
+    began = time.monotonic()
+    with pytest.raises(EnervZooError, match=message) as caught:
+        ez.load(write(tmp_path / "fit", config))
+    assert time.monotonic() - began < 5
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path))
+
+
+def entry(**values):
+    return {**HEADER, "head.conv.bias": {**HEADER["head.conv.bias"], **values}}
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (b"", "damaged or no safetensors file"),
+        (WEIGHTS[:7], "damaged or no safetensors file"),
+        (WEIGHTS[:1000], "damaged or no safetensors file"),
+        (WEIGHTS[:-1], "damaged or no safetensors file"),
+        ((1 << 62).to_bytes(8, "little") + WEIGHTS[8:], "its header says it has 4611686018427387904 bytes"),
+        (with_header(b"[" * 100_000), "damaged or no safetensors file"),
+        (with_header(b"[]"), "damaged or no safetensors file"),
+        (with_header({}), "the weights lack"),
+        (with_header(entry(dtype="X9")), "damaged or no safetensors file"),
+        (with_header(entry(dtype="I64")), r"do not match|damaged"),
+        (with_header(entry(shape=[1 << 62, 1 << 62])), "damaged or no safetensors file"),
+        (with_header(entry(shape=[1 << 50])), "config and weights do not match"),
+        (with_header(entry(shape=[-4])), "damaged or no safetensors file"),
+        (with_header(entry(shape="4")), "damaged or no safetensors file"),
+        (with_header(entry(data_offsets=[0, 1 << 60])), "damaged or no safetensors file"),
+        (with_header({**HEADER, "x" * 5000: HEADER["head.conv.bias"]}), "the weights have too much"),
+        (pickle.dumps({"head.conv.bias": torch.zeros(3)}), "damaged or no safetensors file"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_weights_that_are_not_the_configs(tmp_path, weights, message):
+    with pytest.raises(EnervZooError, match=message) as caught:
+        ez.load(write(tmp_path / "fit", weights=weights))
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_draw_nothing(tmp_path, value):
+    folder = write(tmp_path / "fit")
+    state = load_file(folder / "model.safetensors")
+    state["head.conv.bias"][1] = value
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(EnervZooError, match=r"head\.conv\.bias holds infinite numbers or NaN"):
+        ez.load(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_fine(tmp_path, dtype):
+    folder = write(tmp_path / "fit")
+    state = load_file(folder / "model.safetensors")
+    save_file({n: t.to(dtype) if t.is_floating_point() else t for n, t in state.items()}, folder / "model.safetensors")
+    assert (ez.load(folder)[:].int() - ez.load(GOOD)[:].int()).abs().max() <= 6
+
+
+def test_an_ordinary_large_network_is_not_refused():
+    info = ez.VideoInfo(frames=600, height=2160, width=3840)
+    network = outline(model_config("enerv", info, size="12M"), info, "it")
+    assert network.stored_numbers == pytest.approx(12e6, rel=0.02)
+    rehearse(network, "it")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (changed(changed(CONFIG, *SPACE, "heads", 1 << 20), "model", "grid", [32, 32]), "more than 8 GB is not loaded"),
+        (changed(CONFIG, "model", "grid", [1024, 1024]), "more than 8 GB is not loaded"),
+        (changed(changed(CONFIG, *STAGE, "out_channels", 1 << 20), "model", "grid", [64, 64]), "more than 8 GB is not"),
+        (
+            changed(changed(CONFIG, "video", "height", 12), "model", "head", "kernel", 2),
+            r"draws \(3, 11, 15\), expected",
+        ),
+        (changed(CONFIG, *SPACE, "widths", [1 << 20, 1 << 20, 4]), "more than 4,294,967,296 are not loaded"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_repository_whose_frames_would_fill_the_memory_is_refused_before_its_weights_come(client, config, message):
+    client.add("bob/evil", {"config.json": json.dumps(config).encode(), "model.safetensors": WEIGHTS})
+    with pytest.raises(EnervZooError, match=message):
+        ez.load("bob/evil")
+    assert not client.asked(r"GET /[0-9a-f]{64}")
+
+
+# ---------------------------------------------------------------- anything at all
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.integers(-3, 70)
+    | st.sampled_from([1 << 20, 1 << 31, 1 << 63, 0, -1, 1e300, 1e-300, 0.5, "gelu", "nerv", "conv", "", "time"])
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner))
+
+
+def paths(tree, path=()):
+    """Every place in plain data."""
+    yield path
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield from paths(value, (*path, key))
+
+
+def transplant(tree, path):
+    return copy.deepcopy(at(tree, path))
+
+
+@st.composite
+def mutated(draw, tree):
+    """The same plain data with up to three places replaced, dropped or copied elsewhere."""
+    tree = copy.deepcopy(tree)
+    for _ in range(draw(st.integers(1, 3))):
+        *above, last = draw(st.sampled_from([path for path in paths(tree) if path] or [("x",)]))
+        try:
+            parent = at(tree, above)
+            if draw(st.booleans()) and isinstance(parent, dict):
+                del parent[last]
+            else:
+                parent[last] = draw(VALUES | st.sampled_from(list(paths(tree))).map(partial(transplant, tree)))
+        except (KeyError, TypeError):
+            pass
+    return tree
+
+
+@st.composite
+def damaged(draw, data):
+    """The same bytes, cut short or with a few of them changed."""
+    if draw(st.booleans()):
+        return data[: draw(st.integers(0, len(data)))]
+    changed = bytearray(data)
+    near = st.integers(0, min(HEADER_END + 16, len(data)) - 1)
+    for place in draw(st.lists(near | st.integers(0, len(data) - 1), min_size=1, max_size=4)):
+        changed[place] = draw(st.integers(0, 255))
+    return bytes(changed)
+
+
+FUZZ = settings(deadline=5000, max_examples=100, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+
+
+def check(config=CONFIG, weights=WEIGHTS):
+    """It loads, and then draws; or it is refused by one line of ours."""
+    with TemporaryDirectory() as temporary:
+        folder = write(Path(temporary) / "fit", config, weights)
+        with suppress(EnervZooError):
+            model, info = hub.read_config(folder)
+            rehearse(outline(model, info, "it"), "it")
+            assert ez.load(folder)[0].shape == (3, info.height, info.width)
+        assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
+@FUZZ
+@given(mutated(CONFIG))
+def test_any_config(config):
+    check(config=config)
+
+
+@FUZZ
+@given(damaged(json.dumps(CONFIG).encode()))
+def test_any_bytes_of_a_config(config):
+    check(config=config)
+
+
+@FUZZ
+@given(mutated(HEADER))
+def test_any_header(header):
+    check(weights=with_header(header))
+
+
+@FUZZ
+@given(damaged(WEIGHTS))
+def test_any_bytes_of_weights(weights):
+    check(weights=weights)

@@ -1,0 +1,68 @@
+"""What a string means: a folder, a repository, a name of the index."""
+
+from __future__ import annotations
+
+import pytest
+
+import enerv_zoo as ez
+from enerv_zoo.errors import ConfigError, HubError
+from enerv_zoo.hub import source
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    file = tmp_path / "index.yaml"
+    file.write_text("bunny-small: alice/bunny-enerv-s@v1\nbunny-large: alice/bunny-enerv-l\n")
+    monkeypatch.setattr(source, "INDEX", file)
+    return file
+
+
+def test_the_shipped_index_is_sound():
+    assert isinstance(source.read_index(source.INDEX), dict)
+
+
+def test_a_short_name_means_a_repository_at_a_revision(client, fit_files, index):
+    repo = client.add("alice/bunny-enerv-s", fit_files)
+    repo.branches["v1"] = repo.at().sha
+    client.add("alice/bunny-enerv-l", fit_files)
+    assert len(ez.load("bunny-small")) == len(ez.load("bunny-large")) == 3
+    assert client.asked("GET /api/models/alice/bunny-enerv-s/revision/v1")
+    assert len(ez.load("bunny-small", revision="main")) == 3
+    assert client.asked("GET /api/models/alice/bunny-enerv-s/revision/main")
+    with pytest.raises(ConfigError, match=r"no published one has this name\. Did you mean 'bunny-small'"):
+        ez.load("bunny-smal")
+
+
+def test_a_damaged_index_is_named(tmp_path):
+    file = tmp_path / "index.yaml"
+    file.write_text("bunny: ../../etc\n")
+    with pytest.raises(ConfigError, match="'bunny' means"):
+        source.read_index(file)
+
+
+def test_a_folder_comes_first(client, fit_files, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    client.add("alice/bunny", {"config.json": b"{}"})
+    ez.load(run_folder).save_pretrained("alice/bunny")
+    assert len(ez.load("alice/bunny")) == 3
+    assert client.log == []
+
+
+@pytest.mark.parametrize("path", ["./alice/bunny", "/alice/bunny", "a/b/c", "alice/bunny/", "../bunny", "bunny", ""])
+def test_what_can_be_no_repository_is_not_asked_for(client, path, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ConfigError, match="no fit is there"):
+        ez.load(path)
+    assert client.log == []
+
+
+def test_a_path_is_never_a_repository(client, tmp_path):
+    from pathlib import Path
+
+    with pytest.raises(ConfigError, match="no fit is there"):
+        ez.load(Path("alice/bunny"))
+    with pytest.raises(HubError, match="nor a folder here"):
+        ez.load("alice/bunny")
+    with pytest.raises(HubError, match="is no repository id"):
+        ez.load("alice/bunny--x")

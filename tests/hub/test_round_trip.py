@@ -1,0 +1,184 @@
+"""Pushed with the real client over HTTP, and pulled again: the same frames, and nothing sent twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+import enerv_zoo as ez
+from enerv_zoo.errors import EnervZooError, HubError
+from enerv_zoo.fitting import open_original
+
+FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
+
+
+def frames(video):
+    return torch.cat(list(video.decode_float()))
+
+
+def test_from_the_command_line_and_back(hub, process, run_folder, tmp_path):
+    pushed = process("push", run_folder, "alice/bunny", "--license", "cc-by-3.0", "--json")
+    assert pushed.returncode == 0, pushed.stderr
+    repo = hub.repositories["alice/bunny"]
+    assert json.loads(pushed.stdout) == {
+        "repository": "alice/bunny",
+        "url": f"{hub.url}/alice/bunny/commit/{repo.at().sha}",
+    }
+    assert set(repo.at().files) == FILES | {".gitattributes"}
+    assert len(repo.commits) == 2
+    assert process("pull", "alice/bunny", "pulled").returncode == 0
+    assert {path.name for path in (tmp_path / "pulled").iterdir()} == FILES
+    assert torch.equal(frames(ez.load(tmp_path / "pulled")), frames(ez.load(run_folder)))
+    assert hub.tokens_at_the_store == []
+    code = "import enerv_zoo as ez, torch; torch.save(ez.load('alice/bunny')[:], 'frames.pt')"
+    loaded = process("-c", code)
+    assert loaded.returncode == 0, loaded.stderr
+    assert torch.equal(torch.load(tmp_path / "frames.pt"), ez.load(run_folder)[:])
+    hub.log.clear()
+    offline = process("-c", code, HF_HUB_OFFLINE="1")
+    assert offline.returncode == 0, offline.stderr
+    assert hub.log == []
+
+
+def test_what_did_not_change_is_not_sent_again(client, run_folder):
+    ez.push(run_folder, "alice/bunny")
+    head = client.repositories["alice/bunny"].at().sha
+    client.log.clear()
+    assert ez.push(run_folder, "alice/bunny").endswith(head)
+    assert client.asked("PUT") == client.asked("/commit/") == []
+    ez.push(run_folder, "alice/bunny", license="cc0-1.0")
+    assert client.asked("PUT") == []
+    changed = client.repositories["alice/bunny"].at()
+    assert json.loads(changed.files["config.json"].data)["license"] == "cc0-1.0"
+    assert changed.files["model.safetensors"].data == (run_folder / "model.safetensors").read_bytes()
+
+
+def test_no_path_of_this_machine_is_pushed(client, run_folder, tmp_path):
+    folder = tmp_path / "fit"
+    ez.load(run_folder).save_pretrained(folder)
+    record = json.loads((run_folder / "fit.json").read_text())
+    (folder / "fit.json").write_text(json.dumps({**record, "source": "/home/alice/holiday.mp4"}))
+    ez.push(folder, "alice/holiday")
+    files = client.repositories["alice/holiday"].at().files
+    assert json.loads(files["fit.json"].data)["source"] is None
+    assert not any(b"/home/alice" in file.data or str(tmp_path).encode() in file.data for file in files.values())
+
+
+def test_a_network_in_memory(client, run_folder):
+    video = ez.load(run_folder)
+    url = video.push_to_hub("alice/memory", private=True, commit_message="first", license="mit")
+    repo = client.repositories["alice/memory"]
+    assert repo.private
+    assert repo.at().message == "first"
+    assert url.endswith(repo.at().sha)
+    again = ez.NeuralVideo.from_pretrained("alice/memory")
+    assert torch.equal(frames(again), frames(video))
+    with pytest.raises(HubError, match="no such repository"):
+        ez.load("alice/memory", token="hf_bob", cache_dir="other")
+
+
+def test_revisions(client, run_folder, tmp_path):
+    ez.push(run_folder, "alice/bunny")
+    other = ez.load(run_folder)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    first = client.repositories["alice/bunny"].at().sha
+    other.push_to_hub("alice/bunny", revision="wider")
+    repo = client.repositories["alice/bunny"]
+    assert repo.at().sha == first
+    assert "preview.png" not in repo.at("wider").files  # of the fit before
+    for revision, expected in (("wider", other), (repo.at("wider").sha, other), (first, ez.load(run_folder))):
+        assert torch.equal(frames(ez.load("alice/bunny", revision=revision)), frames(expected))
+    with pytest.raises(HubError, match="has no revision 'narrow'"):
+        ez.load("alice/bunny", revision="narrow")
+
+
+def test_a_pull_request(client, run_folder, monkeypatch):
+    client.add("bob/bunny", {"config.json": b"{}"})
+    url = ez.push(run_folder, "bob/bunny", create_pr=True)
+    assert url.endswith("/discussions/1")
+    repo = client.repositories["bob/bunny"]
+    assert repo.at().files["config.json"].data == b"{}"
+    assert set(repo.at(next(name for name in repo.branches if "pr/" in name)).files) >= FILES
+
+
+def test_local_files_only(client, run_folder, tmp_path):
+    ez.push(run_folder, "alice/bunny")
+    with pytest.raises(HubError, match="was not downloaded before"):
+        ez.load("alice/bunny", local_files_only=True)
+    ez.load("alice/bunny")
+    client.log.clear()
+    cached = ez.load("alice/bunny", local_files_only=True)
+    assert torch.equal(frames(cached), frames(ez.load(run_folder)))
+    assert client.log == []
+    ez.pull("alice/bunny", tmp_path / "pulled", local_files_only=True)
+    assert sorted(path.name for path in (tmp_path / "pulled").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_offline(client, run_folder, monkeypatch, caplog):
+    ez.push(run_folder, "alice/bunny")
+    ez.load("alice/bunny")
+    client.log.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert torch.equal(ez.load("alice/bunny")[:], ez.load(run_folder)[:])
+    with pytest.raises(HubError, match="was not downloaded before"):
+        ez.load("alice/other")
+    for ask in (lambda: ez.push(run_folder, "alice/bunny"), ez.list_pretrained):
+        with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+            ask()
+    assert client.log == []
+    assert not [record for record in caplog.records if record.name.startswith("enerv_zoo.hub")]
+
+
+def test_only_the_files_of_a_fit_are_asked_for(client, fit_files, tmp_path):
+    strange = {"pytorch_model.bin": b"pickle", "modeling.py": b"import os", "../config.json": b"{}", "/evil.pth": b"x"}
+    client.add("bob/bunny", {**fit_files, **strange})
+    ez.pull("bob/bunny", tmp_path / "pulled")
+    assert {line.rsplit("/", 1)[1] for line in client.asked("/resolve/")} == set(fit_files)
+    assert {path.name for path in (tmp_path / "pulled").iterdir()} == set(fit_files)
+
+
+def test_pull_replaces_what_a_pull_wrote_alone(client, fit_files, tmp_path):
+    client.add("bob/bunny", fit_files)
+    target = tmp_path / "pulled"
+    ez.pull("bob/bunny", target)
+    with pytest.raises(HubError, match="not empty"):
+        ez.pull("bob/bunny", target)
+    ez.pull("bob/bunny", target, overwrite=True)
+    (target / "thesis.tex").write_text("mine")
+    with pytest.raises(HubError, match=r"holds 'thesis\.tex', which no pull wrote"):
+        ez.pull("bob/bunny", target, overwrite=True)
+    assert (target / "thesis.tex").read_text() == "mine"
+
+
+def test_a_pulled_fit_knows_its_video(client, run_folder, tmp_path):
+    ez.push(run_folder, "alice/bunny")
+    pulled = ez.pull("alice/bunny", tmp_path / "pulled")
+    assert torch.equal(open_original(pulled).frames, open_original(run_folder).frames)
+
+
+def test_search(client, run_folder, fit_files):
+    ez.push(run_folder, "alice/bunny-small")
+    client.add("bob/bunny-of-another-library", fit_files)
+    found = ez.list_pretrained("bunny")
+    assert [entry.id for entry in found] == ["alice/bunny-small"]
+    entry = found[0]
+    video = ez.load(run_folder)
+    assert (entry.family, entry.video, entry.frames, entry.height, entry.width) == ("enerv", "bunny", 3, 36, 64)
+    assert entry.stored_numbers == video.stored_numbers
+    assert entry.psnr == pytest.approx(json.loads((run_folder / "metrics.json").read_text())["psnr"])
+    assert (entry.updated, entry.downloads, entry.private) == ("2026-01-02", 7, False)
+    assert ez.list_pretrained(author="bob") == ez.list_pretrained("wolf") == []
+
+
+def test_a_folder_that_nobody_could_load_is_not_pushed(client, run_folder, tmp_path):
+    with pytest.raises(EnervZooError, match="no fit is there"):
+        ez.push(tmp_path, "alice/nothing")
+    with pytest.raises(HubError, match="is no repository id"):
+        ez.push(run_folder, "alice/a/b")
+    with pytest.raises(EnervZooError, match="a licence is named"):
+        ez.push(run_folder, "alice/bunny", license="all rights: mine")
+    assert client.log == []
