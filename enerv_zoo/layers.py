@@ -141,7 +141,7 @@ def _centred(x: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(B, C, H, W) -> it less its mean over space, as (B, H, W, C), and that mean."""
     wide = at_least_float32(x.permute(0, 2, 3, 1).contiguous())
     mean = _space_mean(wide) if mean is None else mean
-    return wide - mean, mean
+    return (wide - mean if wide.data_ptr() == x.data_ptr() else wide.sub_(mean)), mean
 
 
 def _space_mean(x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ app.command("eval", rich_help_panel="Use a fit")(watching.evaluate)
 app.command("render", rich_help_panel="Use a fit")(watching.render)
 app.command("push", rich_help_panel="Share")(sharing.push)
 app.command("pull", rich_help_panel="Share")(sharing.pull)
+app.command("bench", rich_help_panel="Look around")(inspecting.bench)
 app.command("info", rich_help_panel="Look around")(inspecting.info)
 app.command("models", rich_help_panel="Look around")(inspecting.models)
 

@@ -132,3 +132,37 @@ def _list_pretrained(query: str | None, json: bool) -> None:
 def _options(name: str) -> str:
     defaults = {key: parameter.default for key, parameter in registry.models.options(name).items()}
     return ", ".join(f"{key}={list(v) if isinstance(v, tuple) else v}" for key, v in defaults.items())
+
+
+def bench(
+    model: Annotated[str, typer.Option(help="A family (enerv-zoo models).")] = "enerv",
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Measure how fast this machine fits and decodes, in about a minute.
+
+    Three networks on frames of the bundled clip. 'Decoding fast' is what NeuralVideo.compile gives and render uses.
+
+    Example:
+
+        enerv-zoo bench
+    """
+    from dataclasses import asdict
+
+    from enerv_zoo import fitting
+
+    table = Table(box=None, title_justify="left")
+    for heading in ("network", "frames", "batch", "fitting", "decoding in float32", "decoding fast", "memory to fit"):
+        table.add_column(heading, justify="left" if heading in ("network", "frames") else "right")
+    speeds = []
+    with console.err.status("measuring"):
+        for speed in fitting.bench(model, device=device):
+            speeds.append(speed)
+            rates = (f"{rate:.1f}" for rate in (speed.fit, speed.decode, speed.decode_compiled))
+            memory = f"{speed.memory_bytes / 1e6:,.0f} MB"
+            table.add_row(f"{model} {speed.size}", speed.resolution, str(speed.batch_size), *rates, memory)
+    if json:
+        console.print_json([asdict(speed) for speed in speeds])
+        return
+    console.out.print(f"frames a second on {speeds[0].device}, convolutions in {speeds[0].precision}:")
+    console.out.print(table)

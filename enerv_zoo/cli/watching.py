@@ -85,6 +85,9 @@ def render(
         int | None, typer.Option(help="The encoder's CRF: lower is better and larger.", show_default=False)
     ] = None,
     device: options.Device = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Of convolutions: float32, bfloat16, or auto: bfloat16 on devices made for it.")
+    ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write a fitted video as a file that any player shows.
@@ -103,7 +106,7 @@ def render(
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
     folder = hub.locate(run, hub.Access(revision))
-    network = hub.load(folder, choose_device(device))
+    network = hub.load(folder, choose_device(device)).compile(precision, inductor=False)
     source = open_original(folder, video) if side_by_side or video else None
     path = evaluation.render(network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite)
     console.out.print(f"written to {path}")

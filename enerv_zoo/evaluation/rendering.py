@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def render(
 
 def _drawn(video: NeuralVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
     done = 0
-    for batch in video.decode(indices):
+    for batch in _ahead(video.decode(indices)):
         for frame in batch:
             yield frame if original is None else side_by_side(original.frames[indices[done]], frame)
             done += 1
@@ -63,3 +64,12 @@ def side_by_side(original: Tensor, fitted: Tensor) -> Tensor:
     """Original | fitted | difference: two uint8 frames (3, H, W) -> one of (3, H, 3 W)."""
     difference = (original.short() - fitted.short()).abs().mul(DIFFERENCE_GAIN).clamp(max=255).to(torch.uint8)
     return torch.cat((original, fitted, difference), dim=2)
+
+
+def _ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same batches; the next one is drawn by a thread while the last one is encoded and written."""
+    with ThreadPoolExecutor(1, "drawing") as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch

@@ -38,7 +38,7 @@ def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> FitConfig
             break
         best, speed = batch, reached
     video.load_state_dict(weights)
-    logger.info("%d frames a step, which fits %.1f frames/s", best, speed)
+    logger.debug("%d frames a step fit %.1f frames/s", best, speed)
     return dataclasses.replace(config, batch_size=best, lr=config.lr * best**0.5)
 
 

@@ -26,7 +26,9 @@ def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimiz
     known = [str(name) for name in list_optimizers()]
     if config.optimizer not in known:
         raise ConfigError(f"unknown optimizer {config.optimizer!r}; timm has {', '.join(known)}")
-    fuses = "fused" in signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters
+    options: dict[str, Any] = {}
+    if "fused" in signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters:
+        options["fused"] = True  # one kernel for all tensors, rather than ten for each
     try:
         return create_optimizer_v2(
             list(video.parameters()),
@@ -35,7 +37,7 @@ def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimiz
             weight_decay=config.weight_decay,
             betas=config.betas,
             eps=config.eps,
-            **({"fused": True} if fuses else {}),  # one kernel for all tensors, rather than ten for each
+            **options,
         )
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise ConfigError(f"optimizer {config.optimizer!r} refuses this recipe: {error}") from error

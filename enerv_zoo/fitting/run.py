@@ -126,6 +126,7 @@ def fit(
     logger.info("frames: %s; fitting needs %s", feed.description, need)
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit))
+        logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
     fitter = Fitter(video, feed, plan.fit, spent=time.monotonic() - began)
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from functools import partial
 
 import pytest
 import torch
 import yaml
 
-from enerv_zoo import fit
+from enerv_zoo import fit, fitting
 from enerv_zoo.cli import main
 from enerv_zoo.video import open_video
 
@@ -48,7 +49,7 @@ def test_alone_it_says_what_to_do_first(cli):
     assert "enerv-zoo fit bunny --preset quick" in " ".join((out + err).split())
 
 
-@pytest.mark.parametrize("command", ["fit", "compare", "import", "eval", "render", "info", "models"])
+@pytest.mark.parametrize("command", ["fit", "compare", "import", "eval", "render", "bench", "info", "models"])
 def test_every_help_has_an_example(cli, command):
     code, out, _ = cli(command, "--help")
     assert code == 0
@@ -187,3 +188,19 @@ def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):
 def test_debug_shows_the_traceback(cli):
     with pytest.raises(Exception, match="no fit is there"):
         cli("info", "nowhere", "--debug")
+
+
+def test_bench_measures_every_case(cli, monkeypatch):
+    cases = (("60K", "36x64"), ("90K", "40x72"))
+    monkeypatch.setattr(fitting, "bench", partial(fitting.bench, cases=cases, seconds=0.01))
+    code, out, _ = cli("bench", "--device", "cpu", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert [row["size"] for row in rows] == ["60K", "90K"]
+    for row in rows:
+        assert min(row["fit"], row["decode"], row["decode_compiled"]) > 1
+        assert row["memory_bytes"] > 1e6
+    code, out, _ = cli("bench", "--device", "cpu")
+    assert code == 0
+    assert "enerv 60K" in out
+    assert "40x72" in out

@@ -1,0 +1,121 @@
+"""How fast this machine fits and decodes, in under a minute: the short form of the programs in `benchmarks/`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+
+import torch
+
+from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.batch import choose_batch
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.memory import memory_need
+from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import choose_precision, plain_float32
+from enerv_zoo.video import open_video
+from enerv_zoo.zoo import create_model
+
+CASES = (("0.5M", "144x256"), ("1.5M", "360x640"), ("3M", "720x1280"))
+FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one network does on this machine.
+
+    Attributes:
+        size, resolution: the network's budget and its frames, HEIGHTxWIDTH.
+        device, precision: what it was fitted on and in.
+        batch_size: frames a step that suit the device.
+        fit: frames fitted a second.
+        decode: frames decoded a second, in float32.
+        decode_compiled: frames decoded a second after `NeuralVideo.compile`.
+        memory_bytes: what a fit is predicted to need at most, without frames.
+    """
+
+    size: str
+    resolution: str
+    device: str
+    precision: str
+    batch_size: int
+    fit: float
+    decode: float
+    decode_compiled: float
+    memory_bytes: int
+
+
+def bench(
+    model: str = "enerv",
+    cases: Sequence[tuple[str, str]] = CASES,
+    *,
+    device: str = "auto",
+    seconds: float = 2.0,
+) -> Iterator[Speed]:
+    """Measure how fast a family fits and decodes frames of the bundled clip here.
+
+    Args:
+        model: the family's name.
+        cases: pairs of a size and a resolution.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        seconds: how long each measurement takes at least.
+
+    Yields:
+        The speed of each case, as soon as it is known.
+
+    Raises:
+        ConfigError: an unknown family, or a size that it cannot have.
+        FitError: no CUDA where it was asked for.
+    """
+    device = choose_device(device)
+    for size, resolution in cases:
+        clip = open_video("bunny", frames=f"0:{FRAMES}", resize=resolution)
+        video = create_model(model, info=clip.info, size=size).to(device)
+        feed = Feed(clip.frames, device)
+        with plain_float32(benchmark=True):
+            recipe = choose_batch(video, feed, FitConfig(batch_size=None))
+            fitter = Fitter(video, feed, recipe)
+            steps = cycle(fitter.order(0).split(fitter.batch_size))
+            fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
+            plain = _decoding(video.eval().compile("float32", inductor=False), seconds)
+            compiled = _decoding(video.compile(), seconds)
+        yield Speed(
+            size=size,
+            resolution=resolution,
+            device=device,
+            precision=choose_precision("auto", device),
+            batch_size=fitter.batch_size,
+            fit=fit,
+            decode=plain,
+            decode_compiled=compiled,
+            memory_bytes=memory_need(video, recipe).total - clip.frames.numel(),
+        )
+
+
+def _steps(fitter: Fitter, order: Iterator[torch.Tensor], count: int = 4) -> int:
+    frames = 0
+    for index, pixels in fitter.feed.batches(islice(order, count)):
+        fitter.fit_batch(index, pixels)
+        frames += len(index)
+    return frames
+
+
+def _decoding(video: NeuralVideo, seconds: float) -> float:
+    return _rate(lambda: sum(len(batch) for batch in video.decode()), video.device, seconds)
+
+
+def _rate(action: Callable[[], int], device: torch.device, seconds: float) -> float:
+    """Frames a second of what returns its frames, after once to warm up."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    action()
+    wait()
+    frames, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds or not frames:
+        frames += action()
+        wait()
+    return frames / spent
