@@ -27,6 +27,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import choose_precision
 
 RESULTS = Path(__file__).parent / "results"
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
 Case = dict[str, Any]
 Contestant = Callable[[Case], Callable[[], Any]]
 """Makes, in its own process, a function that fits or draws a case's frames once."""
@@ -133,7 +134,7 @@ def take_turns(contestants: dict[str, Contestant], case: Case) -> dict[str, Any]
                 lap = worker.submit(_turn, case["device"]).result()
                 if round_:
                     seconds[name].append(lap)
-        memory = {name: worker.submit(_peak_megabytes, case["device"]).result() for name, worker in workers.items()}
+        memory = {name: worker.submit(peak_megabytes, case["device"]).result() for name, worker in workers.items()}
     return {**summary(seconds, case), "peak_megabytes": memory}
 
 
@@ -151,7 +152,7 @@ def _turn(device: str) -> float:
     return timed(_own[0], device)
 
 
-def _peak_megabytes(device: str) -> float:
+def peak_megabytes(device: str) -> float:
     """Resident memory at its most on a CPU, allocated memory on a GPU."""
     if device.startswith("cuda"):
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
@@ -194,14 +195,18 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
+def write_result(name: str, case: Case, result: dict[str, Any]) -> None:
+    """Keep a result in `results/`."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, **result}, indent=1) + "\n")
+
+
 def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:
     """Print the result and write it to `results/`, under a name made of benchmark, device and case."""
     device = case["device"].replace(":", "")
     device += "" if device.startswith("cuda") else str(case["threads"])
     name = f"{benchmark}-{device}-{case['model']}-{case['size']}-{case['resolution']}-b{case['batch']}"
-    record = {"benchmark": benchmark, "case": case, "machine": machine(case["device"]), **result}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_result(name, case, {"benchmark": benchmark, "machine": machine(case["device"]), **result})
     table = Table("", "plain", "enerv_zoo", "speed-up", title=name)
     speeds, ratio = result["frames_per_second"], result["speed_up"]
     table.add_row("frames/s", *(f"{speeds[side]:.2f}" for side in ("plain", "enerv_zoo")),

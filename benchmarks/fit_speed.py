@@ -63,14 +63,15 @@ class PNGFolder(Dataset):
 class PlainLoop:
     """Fits as published loops do; `epoch` runs one epoch."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, epochs: int = EPOCHS, lr: float = 5e-4) -> None:
+        self.epochs, self.lr = epochs, lr
         self.device = case["device"]
         self.model = plain_network(case).train()
         self.loader = DataLoader(
             PNGFolder(frames_of(case)), case["batch"], shuffle=True, num_workers=case["workers"],
             persistent_workers=case["workers"] > 0,
         )  # fmt: skip
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=5e-4, betas=(0.5, 0.999))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr, betas=(0.5, 0.999))
         self.step = 0
         self.history: list[tuple[float, float, float | None]] = []
         self.with_ms_ssim = why_no_ms_ssim(*height_width(case)) is None
@@ -94,10 +95,10 @@ class PlainLoop:
         self.history.append((loss.item(), psnr, similar))
 
     def rate(self) -> float:
-        done, warmup = self.step / (EPOCHS * len(self.loader)), 0.2
+        done, warmup = self.step / (self.epochs * len(self.loader)), 0.2
         if done < warmup:
-            return 5e-4 * (0.1 + 0.9 * done / warmup)
-        return 5e-4 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+            return self.lr * (0.1 + 0.9 * done / warmup)
+        return self.lr * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
 
 
 def plain_epochs(case: Case) -> Callable[[], object]:

@@ -104,7 +104,7 @@ class NeuralVideo(nn.Module):
         self.info = info
         self.precision: Precision = "float32"
         self._compiled: Compiled | None = None
-        self._fixed: tuple[object, dict[str, Tensor]] | None = None
+        self._kept: dict[str, Tensor] | None = None
         stride = math.prod(stage.stride for stage in config.stages)
         self.drawn_size = (config.grid[0] * stride, config.grid[1] * stride)
         if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
@@ -162,13 +162,6 @@ class NeuralVideo(nn.Module):
         """The outputs of the embeddings that are the same for every frame."""
         index = torch.zeros(1, dtype=torch.float64, device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
-
-    def _remembered_embeddings(self) -> dict[str, Tensor]:
-        """`fixed_embeddings`, computed anew only where a weight has changed or moved since."""
-        state = tuple((p.data_ptr(), p._version) for p in self.embeddings.parameters())
-        if self._fixed is None or self._fixed[0] != state:
-            self._fixed = state, self.fixed_embeddings()
-        return self._fixed[1]
 
     def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
         """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
@@ -300,18 +293,21 @@ class NeuralVideo(nn.Module):
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
         batch_size = batch_size or max(1, pixels // math.prod(self.drawn_size))
+        fixed = self._kept
         for index in wanted.split(batch_size) if len(wanted) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
             padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
             with self._evaluating():
-                frames = self.outputs(padded, self._remembered_embeddings())[-1]
+                fixed = self.fixed_embeddings() if fixed is None else fixed
+                frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
 
     def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
         """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
 
         Fitting and `enerv_zoo.evaluate` measure in float32 unless told otherwise; this is for watching and repeated
-        use. It can be called again to choose otherwise, and costs nothing by itself.
+        use. Embeddings that are the same for every frame are computed here, once. Call it again to choose otherwise,
+        or after changing weights.
 
         Args:
             precision: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is made for it.
@@ -325,11 +321,23 @@ class NeuralVideo(nn.Module):
         self.precision = choose_precision(precision, self.device.type)
         wanted = self.device.type == "cuda" if inductor is None else inductor
         self._compiled = Compiled(self._draw) if wanted else None
+        with torch.inference_mode(), self._evaluating():
+            self._kept = self.fixed_embeddings()
         return self
+
+    def train(self, mode: bool = True) -> NeuralVideo:
+        """As in PyTorch; what `compile` has computed of the weights is forgotten before they change."""
+        if mode:
+            self._kept = None
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> NeuralVideo:
+        self._kept = None  # it stays where it was when the weights move
+        return super()._apply(*arguments, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
-        return {**self.__dict__, "_compiled": None, "_fixed": None}
+        return {**self.__dict__, "_compiled": None, "_kept": None}
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

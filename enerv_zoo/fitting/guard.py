@@ -69,6 +69,8 @@ class Guard:
         return False
 
     def _is_stuck(self, row: dict[str, Any]) -> bool:
+        if self.fitter.config.time_budget is not None and self.fitter.done:
+            return False  # no time is left to do better
         late = self.fitter.steps_done >= CONSTANT_STEPS and self.fitter.progress >= CONSTANT_PROGRESS
         return late and row["contrast"] is not None and row["contrast"] < CONSTANT
 
@@ -80,9 +82,9 @@ class Guard:
                 f"the fit collapsed {tried} times, last at epoch {row['epoch']}: {reason}. "
                 "Try a lower --lr, a larger --batch-size or another --seed"
             )
-        scale, seconds = fitter.rate_scale * SLOWER, fitter.seconds
+        scale, seconds, fitted = fitter.rate_scale * SLOWER, fitter.seconds, fitter.frames_fitted
         fitter.load_state_dict(copy.deepcopy(self._good))
-        fitter.attempt, fitter.rate_scale, fitter.seconds = tried, scale, seconds
+        fitter.attempt, fitter.rate_scale, fitter.seconds, fitter.frames_fitted = tried, scale, seconds, fitted
         if restart:
             fitter.restart(fitter.config.seed + 7919 * tried)
             self.best_loss, self.best_psnr = math.inf, -math.inf

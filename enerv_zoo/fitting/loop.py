@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 STATUS_INTERVAL = 0.5
 """Seconds between two looks at the numbers within an epoch; each one waits for the device."""
 
+EVALUATION_SHARE = 0.25
+"""The part of a time budget that drawing frames for the evaluation may take; of a long video, not all are drawn."""
+
 EVALUATION_SECONDS = 3.0
 """What a time budget keeps for pictures and files at the end, beside the time to draw every frame."""
 
@@ -92,7 +95,7 @@ class Fitter:
         self.config = config
         self.feed = feed
         self.device = feed.device
-        self.video = video.to(self.device).train().compile(config.precision, inductor=False)
+        self.video = video.to(self.device).compile(config.precision, inductor=False).train()
         if self.device.type == "cpu":
             prepare_cpu()
         self.loss = losses.get(config.loss)(video.info.height, video.info.width)
@@ -118,10 +121,22 @@ class Fitter:
             return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
         if not self.frames_fitted:
             return 0.0
-        share = 0.5 if self.video.precision == "float32" else 1.0  # of a step: drawing at the end, in float32
-        drawing = share * len(self.feed) * self.seconds / self.frames_fitted
+        drawing = min(self.drawing_seconds, EVALUATION_SHARE * self.config.time_budget)
         available = self.config.time_budget - self._spent - EVALUATION_SECONDS - drawing
         return min(self.seconds / available, 1.0) if available > 0 else 1.0
+
+    @property
+    def drawing_seconds(self) -> float:
+        """About how long drawing all frames in float32 will take, as a part of what fitting them takes."""
+        share = 0.5 if self.video.precision == "float32" else 1.0
+        return share * len(self.feed) * self.seconds / max(self.frames_fitted, 1)
+
+    def evaluated_frames(self) -> str | None:
+        """Which frames to measure at the end: all (`None`), or those a time budget leaves time for."""
+        if self.config.time_budget is None:
+            return None
+        step = math.ceil(self.drawing_seconds / (EVALUATION_SHARE * self.config.time_budget))
+        return f"::{step}" if step > 1 else None
 
     @property
     def done(self) -> bool:
@@ -184,7 +199,7 @@ class Fitter:
         self._considered_compiling = True
         if COMPILING_SAVES * self._status().seconds_left > COMPILING_COSTS:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
-            self.video.compile(self.config.precision)
+            self.video.compile(self.config.precision).train()
 
     def fit_batch(self, index: Tensor, frames: Tensor) -> None:
         """One step on frames (B, 3, H, W), uint8, of indices (B,)."""

@@ -204,11 +204,15 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     fitter, folder, history = journal.fitter, journal.folder, journal.history
     precision = fitter.video.precision
     video = fitter.video.eval().compile("float32", inductor=False)
-    report = evaluate(video, original)
+    measured = fitter.evaluated_frames()
+    if measured is not None:
+        logger.info("the time budget leaves time to measure frames %s", measured)
+    report = evaluate(video, original, frames=measured)
     metrics = {
         **{key: value for key, value in report.to_dict().items() if key != "frames"},
         "model": plan.model["name"],
         "frames": len(original),
+        "frames_measured": len(report.frames),
         "height": original.info.height,
         "width": original.info.width,
         "epochs": len(history),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 
 import pytest
 import torch
@@ -240,3 +242,17 @@ def test_compare_fits_all_and_keeps_what_has_ended(clip, tmp_path):
     with pytest.raises(ConfigError, match="unknown model 'nerf'"):
         compare(clip, ["nerf"], out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
+    video = ez.create_model("enerv", info=clip.info, **TINY)
+    fitter = Fitter(video, Feed(clip.frames), FitConfig(batch_size=2, time_budget=8.0))
+    fitter.seconds, fitter.frames_fitted = 1.0, 1
+    assert fitter.drawing_seconds > 2
+    assert fitter.evaluated_frames() == f"::{math.ceil(fitter.drawing_seconds / 2)}"
+    monkeypatch.setattr(Fitter, "evaluated_frames", lambda self: "::3")
+    with caplog.at_level(logging.INFO):
+        result = ez.fit(clip, model_options=TINY, epochs=1, batch_size=4)
+    assert result.metrics["frames_measured"] == len(range(0, len(clip), 3))
+    assert [row.frame for row in result.report.frames] == list(range(0, len(clip), 3))
+    assert "measure frames ::3" in caplog.text

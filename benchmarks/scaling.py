@@ -1,0 +1,111 @@
+"""How speed and memory grow: with the number of frames, with their size, and with the network.
+
+One thing varies at a time around a small case. Each point is a process of its own; memory is its peak beside what the
+package predicts.
+
+    python benchmarks/scaling.py            # a table, results/scaling-*.json, docs/images/scaling.png
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from common import IMAGES, Case, height_width, machine, network, parse_case, peak_megabytes, timed, write_result
+from rich.console import Console
+from rich.table import Table
+
+from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.memory import memory_need
+from enerv_zoo.video import open_video
+
+AXES: dict[str, list[Any]] = {
+    "frames": [8, 32, 128],
+    "resolution": ["72x128", "144x256", "288x512", "576x1024"],
+    "size": ["0.25M", "0.5M", "1M", "2M"],
+}
+STEPS = 6
+
+
+def measure(case: Case) -> dict[str, float]:
+    """Frames fitted and drawn a second, and memory, of one case."""
+    torch.set_num_threads(case["threads"])
+    start = peak_megabytes(case["device"])
+    clip = open_video("bunny", frames=f"0:{case['frames']}", resize=case["resolution"])
+    video, config = network(case), FitConfig(batch_size=case["batch"], precision=case["precision"])
+    predicted = memory_need(video, config).total / 2**20
+    fitter = Fitter(video, Feed(clip.frames, case["device"]), config)
+    index = torch.arange(case["batch"])
+    frames = clip.frames[index].to(case["device"])
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            fitter.fit_batch(index, frames)
+
+    steps()
+    fitting = STEPS * case["batch"] / min(timed(steps, case["device"]) for _ in range(3))
+    memory = peak_megabytes(case["device"]) - start
+    video.eval().compile(case["precision"], inductor=False)
+    few = range(min(case["frames"], 8))
+    drawing = len(few) / min(timed(lambda: list(video.decode(few)), case["device"]) for _ in range(4))
+    return {
+        "fit": round(fitting, 3),
+        "decode": round(drawing, 3),
+        "memory": round(memory),
+        "predicted": round(predicted),
+    }
+
+
+def apart(case: Case) -> dict[str, float]:
+    """`measure` in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure, case).result()
+
+
+def pixels(value: Any) -> float:
+    """A point on an axis as a number."""
+    if isinstance(value, str) and "x" in value:
+        height, width = height_width({"resolution": value})
+        return height * width
+    return float(str(value).rstrip("M"))
+
+
+def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    titles = {"frames": "frames", "resolution": "pixels a frame", "size": "million stored numbers"}
+    figure, plots = plt.subplots(2, 3, figsize=(11, 5.5), layout="constrained", sharex="col")
+    for column, (axis, points) in zip(plots.T, axes.items(), strict=True):
+        x = [pixels(point["at"]) for point in points]
+        for key in ("fit", "decode"):
+            column[0].plot(x, [point[key] for point in points], "o-", label=key)
+        for key in ("memory", "predicted"):
+            column[1].plot(x, [point[key] for point in points], "o-", label=key)
+        column[0].set(xscale="log", yscale="log", ylabel="frames a second")
+        column[1].set(xscale="log", yscale="log", ylabel="MiB", xlabel=titles[axis])
+        for plot in column:
+            plot.grid(alpha=0.3)
+            plot.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    case = parse_case(__doc__)
+    table = Table("axis", "at", "fitted/s", "drawn/s", "MiB beside Python", "MiB predicted")
+    results: dict[str, list[dict[str, Any]]] = {}
+    for axis, values in AXES.items():
+        results[axis] = [{"at": value, **apart({**case, axis: value})} for value in values]
+        for point in results[axis]:
+            table.add_row(axis, *(str(value) for value in point.values()))
+    Console().print(table)
+    draw(results, IMAGES / "scaling.png")
+    name = f"scaling-{case['device']}{case['threads']}-{case['model']}"
+    write_result(name, case, {"benchmark": "scaling", "machine": machine(case["device"]), "axes": results})
+
+
+if __name__ == "__main__":
+    main()
