@@ -49,6 +49,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
         parser.add_argument(f"--{name}", type=type(default), default=default, help=text)
     case = vars(parser.parse_args())
     torch.set_num_threads(case["threads"])
+    case["precision"] = choose_precision(case["precision"], case["device"])
     return case
 
 
@@ -190,7 +191,6 @@ def machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "precision": choose_precision("auto", device),
         "load_average": round(os.getloadavg()[0], 2),
     }
 
@@ -205,7 +205,9 @@ def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:
     """Print the result and write it to `results/`, under a name made of benchmark, device and case."""
     device = case["device"].replace(":", "")
     device += "" if device.startswith("cuda") else str(case["threads"])
-    name = f"{benchmark}-{device}-{case['model']}-{case['size']}-{case['resolution']}-b{case['batch']}"
+    name = (
+        f"{benchmark}-{device}-{case['model']}-{case['size']}-{case['resolution']}-b{case['batch']}-{case['precision']}"
+    )
     write_result(name, case, {"benchmark": benchmark, "machine": machine(case["device"]), **result})
     table = Table("", "plain", "enerv_zoo", "speed-up", title=name)
     speeds, ratio = result["frames_per_second"], result["speed_up"]

@@ -17,22 +17,28 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
+COLUMNS = (
+    "network", "frame", "batch", "ours in", "machine", "plain, frames/s", "ours, frames/s", "speed-up",
+    "peak MiB, plain / ours",
+)  # fmt: skip
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def row(record: dict[str, Any]) -> str:
     case, machine, speeds = record["case"], record["machine"], record["frames_per_second"]
-    ratio, memory = record["speed_up"], record.get("peak_megabytes")
+    ratio, memory = record["speed_up"], record["peak_megabytes"]
+    learns = "ssim" not in record["benchmark"]
     return "| " + " | ".join(
         [
-            f"{case['model']} {case['size']}" if memory else "",
+            f"{case['model']} {case['size']}" if learns else "",
             case["resolution"].replace("x", " x "),
             str(case["batch"] or "default"),
+            case["precision"] if learns else "float32",
             f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
             f"{speeds['plain']:.1f}",
             f"{speeds['enerv_zoo']:.1f}",
             f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})",
-            f"{memory['plain']:.0f} / {memory['enerv_zoo']:.0f}" if memory else "",
+            f"{memory['plain']:.0f} / {memory['enerv_zoo']:.0f}",
         ]
     ) + " |"  # fmt: skip
 
@@ -41,8 +47,7 @@ def table(benchmark: str) -> str:
     records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
     if not records:
         return "No results yet.\n"
-    head = "| network | frame | batch | machine | plain, frames/s | enerv_zoo, frames/s | speed-up | peak MiB |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *map(row, records), ""])
+    return "\n".join([f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *map(row, records), ""])
 
 
 def main() -> int:

@@ -46,7 +46,7 @@ def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds:
     fitter = Fitter(video, feed, config)
     if fitter.micro_batch < fitter.batch_size:
         return 0.0
-    index = torch.arange(fitter.batch_size)
+    index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index]))
     fitter.fit_batch(index, frames)  # the first one sets things up
     steps, start = 0, _now(feed.device)

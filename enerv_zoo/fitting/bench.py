@@ -80,7 +80,7 @@ def bench(
         with plain_float32(benchmark=True):
             recipe = choose_batch(video, feed, FitConfig(batch_size=None))
             fitter = Fitter(video, feed, recipe)
-            steps = cycle(fitter.order(0).split(fitter.batch_size))
+            steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
             fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
             plain = _decoding(video.eval().compile("float32", inductor=False), seconds)
             compiled = _decoding(video.compile(), seconds)

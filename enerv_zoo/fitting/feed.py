@@ -70,7 +70,7 @@ class Feed:
         """Each index (B,) with its frames (B, 3, H, W), uint8, on the device."""
         if not self._gathers_ahead:
             for index in indices:
-                yield index, self.frames[index.to(self.frames.device)]
+                yield index, self.frames[index]
             return
         stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         coming: deque[tuple[Tensor, Future[Tensor]]] = deque()

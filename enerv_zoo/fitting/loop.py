@@ -169,7 +169,8 @@ class Fitter:
             the video's), lr, seconds, frames_per_second.
         """
         looked = time.perf_counter()
-        left = self.order(self.epoch).split(self.batch_size)[self.step :]
+        order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
+        left = order.split(self.batch_size)[self.step :]
         start = time.perf_counter()
         for index, frames in self.feed.batches(left):
             self.fit_batch(index, frames)
