@@ -68,8 +68,8 @@ class PlainLoop:
         self.device = case["device"]
         self.model = plain_network(case).train()
         self.loader = DataLoader(
-            PNGFolder(frames_of(case)), case["batch"], shuffle=True, num_workers=case["workers"],
-            persistent_workers=case["workers"] > 0,
+            PNGFolder(frames_of(case)), case["batch"], shuffle=True, num_workers=case.get("workers", 0),
+            persistent_workers=case.get("workers", 0) > 0,
         )  # fmt: skip
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr, betas=(0.5, 0.999))
         self.step = 0

