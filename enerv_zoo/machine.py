@@ -6,6 +6,8 @@ import ctypes
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -100,3 +102,18 @@ def _keep_freed_memory() -> bool:
         return False
     mallopt.argtypes = (ctypes.c_int, ctypes.c_int)
     return all([mallopt(_TRIM_THRESHOLD, KEPT), mallopt(_MMAP_MAX, 0), mallopt(_ARENA_MAX, 1)])
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """A context in which numbers below float32's normal range count as zero.
+
+    Gradients' squares that fade away, as an optimiser keeps them, get there, and processors are slow there. Only while
+    fitting: for a whole process it would change what other packages compute.
+    """
+    before = float(torch.tensor(1e-40) * 1) == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from enerv_zoo import machine
 
@@ -80,3 +81,16 @@ def test_freed_memory_stays_unless_the_environment_says_otherwise(environment, k
     assert threads <= machine.available_cores()
     assert told == kept
     assert faults < 1000 or not kept, "64 MiB five times over are 81,920 pages of 4 KiB"
+
+
+def test_denormals_are_flushed_within_alone():
+    def product() -> float:
+        return float(torch.tensor(1e-20) * torch.tensor(1e-20))
+
+    assert product() > 0
+    with machine.denormals_flushed():
+        assert product() == 0
+        with machine.denormals_flushed():
+            pass
+        assert product() == 0, "the inner one leaves it as it was"
+    assert product() > 0

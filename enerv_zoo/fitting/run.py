@@ -23,6 +23,7 @@ from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import RECORD, FitPlan, check_record, plan_fit
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
+from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.video import Video, open_video
@@ -133,7 +134,8 @@ def fit(
         _start_folder(folder, plan, keep=resume)
     if resume:
         journal.resume()
-    with plain_float32(benchmark=True, deterministic=plan.fit.deterministic), journal.signals():
+    exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
+    with exact, denormals_flushed(), journal.signals():
         _run(journal, original, on_status)
         return _finish(journal, plan, original)
 
