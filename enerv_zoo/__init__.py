@@ -21,6 +21,7 @@ _HOMES = {
     "EnervZooError": "errors",
     "FitConfig": "config",
     "FitError": "errors",
+    "FrameError": "errors",
     "HubError": "errors",
     "ModelConfig": "config",
     "NeuralVideo": "neural_video",
@@ -46,7 +47,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
-    from enerv_zoo.errors import ConfigError, EnervZooError, FitError, HubError, VideoError
+    from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
     from enerv_zoo.fitting import fit
     from enerv_zoo.hub import list_pretrained, load, pull, push

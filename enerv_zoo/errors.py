@@ -22,6 +22,10 @@ class FitError(EnervZooError):
     """A fit that cannot start, continue or be read back."""
 
 
+class FrameError(EnervZooError, IndexError):
+    """An index or a time that means no frame of a video."""
+
+
 class HubError(EnervZooError):
     """A repository that cannot be found, read, trusted or written to."""
 

@@ -80,8 +80,12 @@ def _text(path: Path) -> str:
 def prepare_cpu() -> None:
     """Once in a process, before its CPU draws or fits: as many threads as cores, and freed memory that is kept.
 
+    Processes that are forked from it afterwards have one thread.
+
     `OMP_NUM_THREADS` and the allocator's own variables (`MALLOC_...`, `GLIBC_TUNABLES`) overrule this.
     """
+    if hasattr(os, "register_at_fork"):  # a child has no thread but one, and would wait for the others for ever
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
     kept = _keep_freed_memory()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import DEFAULT_FPS, ModelConfig, Spec, Stage, VideoInfo
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.errors import ConfigError, FrameError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
+from enerv_zoo.playback import Frame, FrameBatch, Indices, Metadata, Seconds, Timeline, frame_indices
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import blocks, embeddings, fusion, heads
 
@@ -230,49 +233,86 @@ class NeuralVideo(nn.Module):
     def __len__(self) -> int:
         return self.info.frames
 
-    def __getitem__(self, key: int | slice | Sequence[int] | Tensor) -> Tensor:
-        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for a slice or a sequence of integers.
+    def __getitem__(self, key: int | slice | Indices) -> Tensor:
+        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.
+
+        Args:
+            key: an integer, a slice, integers in a list, tensor or array (negative ones count from the end), or a mask:
+                a boolean for every frame.
 
         Raises:
-            IndexError: an index outside the video; negative ones count from the end.
+            FrameError: an `IndexError`; the key means no frames of this video.
         """
-        if isinstance(key, slice):
-            return self.get_frames_at(range(len(self))[key])
-        if isinstance(key, Sequence) or (isinstance(key, Tensor) and key.ndim):
-            return self.get_frames_at(key)
-        return self.get_frames_at([int(key)])[0]
+        if isinstance(key, tuple):
+            raise FrameError(f"a video is indexed by frames alone, got {key!r:.60}; give them as a list: video[[3, 7]]")
+        frames = self._frames(frame_indices(key, len(self)))
+        return frames if isinstance(key, slice) or np.ndim(key) else frames[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Tensor]:
+        """What a `DataLoader` asks for: a batch, drawn as one, as a list of frames (3, H, W), uint8."""
+        return list(self[indices])
 
     def __iter__(self) -> Iterator[Tensor]:
         for batch in self.decode():
             yield from batch
 
-    def get_frames_at(self, indices: Sequence[int] | Tensor) -> Tensor:
-        """Frames (N, 3, H, W), uint8, at whole indices; negative ones count from the end."""
-        whole = [self._whole(index) for index in (indices.tolist() if isinstance(indices, Tensor) else indices)]
-        frames = torch.empty(len(whole), 3, self.info.height, self.info.width, dtype=torch.uint8)
-        done = 0
-        for batch in self.decode(whole):
-            frames[done : done + len(batch)] = batch
-            done += len(batch)
-        return frames
-
-    def get_frames_played_at(self, seconds: Sequence[float] | Tensor) -> Tensor:
-        """Frames (N, 3, H, W), uint8, on display at times in seconds from the start of the video.
-
-        Raises:
-            IndexError: a time before the first frame or after the end of the last.
-        """
-        starts = torch.as_tensor(self.timestamps, dtype=torch.float64)
-        end = float(starts[-1]) + 1 / (self.info.fps or DEFAULT_FPS)
-        times = torch.as_tensor(seconds, dtype=torch.float64)
-        if times.numel() and not bool(((times >= 0) & (times < end)).all()):
-            raise IndexError(f"the video plays from 0 s to {end:.3f} s, got {times.tolist()}")
-        return self.get_frames_at((torch.searchsorted(starts, times, right=True) - 1).clamp_min(0))
+    @cached_property
+    def timeline(self) -> Timeline:
+        """When each frame is shown."""
+        return Timeline(self.info)
 
     @property
     def timestamps(self) -> tuple[float, ...]:
         """Seconds at which each frame is shown; at 25 frames a second where the video has no rate."""
-        return self.info.timestamps or tuple(i / (self.info.fps or DEFAULT_FPS) for i in range(len(self)))
+        return tuple(self.timeline.starts.tolist())
+
+    @property
+    def metadata(self) -> Metadata:
+        """Length, size, rate and times, by the names that torchcodec's `VideoDecoder.metadata` has for them."""
+        return self.timeline.metadata
+
+    def get_frame_at(self, index: int) -> Frame:
+        """The frame at a whole index, with its times; errors are those of `video[index]`."""
+        return Frame.only(self.get_frames_at([index]))
+
+    def get_frames_at(self, indices: Indices) -> FrameBatch:
+        """The frames at whole indices, with their times; errors are those of `video[indices]`."""
+        whole = frame_indices(indices, len(self))
+        return self.timeline.batch(self._frames(whole), whole)
+
+    def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
+        """The frames of `video[start:stop:step]`, with their times."""
+        return self.get_frames_at(range(len(self))[start:stop:step])
+
+    def get_frame_played_at(self, seconds: float) -> Frame:
+        """The frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
+        return Frame.only(self.get_frames_played_at([seconds]))
+
+    def get_frames_played_at(self, seconds: Seconds) -> FrameBatch:
+        """The frames on display at times in seconds, with their own times.
+
+        Raises:
+            FrameError: an `IndexError`; a time before the first frame or after the end of the last.
+        """
+        return self.get_frames_at(self.timeline.played_at(seconds))
+
+    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
+        """The frames on display from `start_seconds` until just before `stop_seconds`.
+
+        Raises:
+            FrameError: an `IndexError`; times in the wrong order, or outside the video.
+        """
+        return self.get_frames_at(self.timeline.played_between(start_seconds, stop_seconds))
+
+    def _frames(self, indices: Sequence[int]) -> Tensor:
+        """Frames (N, 3, H, W), uint8, at whole indices from 0."""
+        shape = (len(indices), 3, self.info.height, self.info.width)
+        frames = torch.empty(shape, dtype=torch.uint8, device="cpu")
+        done = 0
+        for batch in self.decode(indices):
+            frames[done : done + len(batch)] = batch
+            done += len(batch)
+        return frames
 
     @torch.inference_mode()
     def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
@@ -331,9 +371,16 @@ class NeuralVideo(nn.Module):
             self._kept = None
         return super().train(mode)
 
-    def _apply(self, *arguments: Any, **options: Any) -> NeuralVideo:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NeuralVideo:
+        """What `.to`, `.half` and the like do to every tensor, encodings included."""
+        dtype = fn(torch.empty(0)).dtype
+        if dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"weights stay float32, as encodings of time mean nothing in {str(dtype).removeprefix('torch.')}; "
+                "video.compile('bfloat16') draws in half precision"
+            )
         self._kept = None  # it stays where it was when the weights move
-        return super()._apply(*arguments, **options)
+        return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
@@ -349,13 +396,6 @@ class NeuralVideo(nn.Module):
                 yield
         finally:
             self.train(training)
-
-    def _whole(self, index: float) -> int:
-        if int(index) != index:
-            raise IndexError(f"frame index {index} is not whole; call the video for frames between frames")
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {int(index)} is outside the video, which has {len(self)} frames")
-        return int(index) % len(self)
 
     def weights(self) -> dict[str, Tensor]:
         """The numbers that a file holds: the state dict, contiguous and on the CPU."""

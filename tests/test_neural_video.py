@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import multiprocessing
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 import enerv_zoo as ez
 from enerv_zoo.config import Stage
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, FrameError
 from enerv_zoo.neural_video import NeuralVideo
 
 
@@ -34,10 +36,56 @@ def test_is_a_video(video):
     assert torch.equal(torch.stack(list(video)), video[:])
 
 
-@pytest.mark.parametrize("key", [6, -7, [0, 6], [0.5]])
-def test_frames_outside_are_refused(video, key):
-    with pytest.raises(IndexError, match="frame"):
+@pytest.mark.parametrize(
+    ("key", "indices"),
+    [
+        (np.int64(2), 2),
+        (np.array(-1), 5),
+        (torch.tensor(3), 3),
+        (2.0, 2),
+        (slice(None, None, -2), [5, 3, 1]),
+        (slice(-2, 100), [4, 5]),
+        (range(4, 0, -3), [4, 1]),
+        (np.array([0, -6], dtype=np.int16), [0, 0]),
+        ([np.int64(1), torch.tensor(2)], [1, 2]),
+        ([], []),
+        (torch.tensor([], dtype=torch.int64), []),
+        (torch.arange(6) > 3, [4, 5]),
+        (np.arange(6) == 1, [1]),
+        ([True, False, False, False, False, True], [0, 5]),
+    ],
+)
+def test_every_kind_of_index(video, key, indices):
+    frames = video[:]
+    assert torch.equal(video[key], frames[indices])
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (6, "frame 6 is outside the video, which has 6 frames"),
+        (-7, "frame -7 is outside"),
+        ([0, 6], "frame 6 is outside"),
+        (float("inf"), "frame inf is outside"),
+        (0.5, "frame index 0.5 is not whole; call the video for frames between frames"),
+        ([0.5], "frame index 0.5 is not whole"),
+        ([float("nan")], "frame index nan is not whole"),
+        ([True, False], "a mask holds a boolean for each of the 6 frames, got one of shape"),
+        (True, "a mask holds a boolean"),
+        ("first", "expected frame indices, one or a list of them, got str 'first'"),
+        (None, "expected frame indices"),
+        ([[0, 1]], "expected frame indices"),
+        ([[0], [1, 2]], "expected frame indices"),
+        ((0, 1), r"indexed by frames alone, got \(0, 1\); give them as a list"),
+        (slice(0, 4, 0), "slice step cannot be zero"),
+        (slice(0.5, None), "slice indices must be integers"),
+    ],
+)
+def test_frames_outside_are_refused(video, key, message):
+    with pytest.raises(FrameError, match=message) as refusal:
         video[key]
+    assert isinstance(refusal.value, IndexError)
+    assert "\n" not in str(refusal.value)
 
 
 def test_uint8_frames_are_the_rounded_output(video):
@@ -64,17 +112,95 @@ def test_fractional_indices_and_gradients(video):
 def test_timestamps(video):
     timed = NeuralVideo(video.config, dataclasses.replace(video.info, fps=10.0))
     timed.load_state_dict(video.state_dict())
-    assert torch.equal(timed.get_frames_played_at([0.0, 0.05, 0.1, 0.59]), timed[[0, 0, 1, 5]])
+    assert torch.equal(timed.get_frames_played_at([0.0, 0.05, 0.1, 0.59]).data, timed[[0, 0, 1, 5]])
     with pytest.raises(IndexError, match=r"plays from 0 s to 0.600 s"):
         timed.get_frames_played_at([0.6])
     varying = NeuralVideo(video.config, dataclasses.replace(video.info, timestamps=(0, 1, 1.5, 4, 5, 6), fps=1.0))
-    assert torch.equal(varying.get_frames_played_at([1.49, 3.9, 6.5]), varying[[1, 2, 5]])
+    assert torch.equal(varying.get_frames_played_at([1.49, 3.9, 6.5]).data, varying[[1, 2, 5]])
+
+
+def test_frames_come_with_their_times(video):
+    """As torchcodec's decoders give them."""
+    timed = NeuralVideo(video.config, dataclasses.replace(video.info, timestamps=(1, 2, 2.5, 5, 6, 7), fps=2.0)).eval()
+    batch = timed.get_frames_at([2, -1])
+    assert torch.equal(batch.data, timed[[2, 5]])
+    assert (batch.pts_seconds.tolist(), batch.duration_seconds.tolist()) == ([2.5, 7.0], [2.5, 0.5])
+    assert batch.pts_seconds.dtype == batch.duration_seconds.dtype == torch.float64
+    assert [each.pts_seconds.item() for each in batch] == [2.5, 7.0]
+    assert len(batch[:1]) == 1
+    data, start, duration = timed.get_frame_at(-3)
+    assert torch.equal(data, timed[3])
+    assert (start, duration) == (5.0, 1.0)
+    assert timed.get_frame_played_at(2.49).pts_seconds == 2.0
+    assert timed.get_frames_in_range(-3, 100, 2).pts_seconds.tolist() == [5.0, 7.0]
+    assert timed.get_frames_played_in_range(2.2, 5.0).pts_seconds.tolist() == [2.0, 2.5]
+    assert timed.get_frames_played_in_range(1.0, 7.5).data.shape == (6, 3, 35, 62)
+    assert len(timed.get_frames_played_in_range(3.0, 3.0)) == len(timed.get_frames_at([])) == 0
+    metadata = timed.metadata
+    assert (metadata.num_frames, metadata.height, metadata.width) == (6, 35, 62)
+    assert (metadata.begin_stream_seconds, metadata.end_stream_seconds, metadata.duration_seconds) == (1.0, 7.5, 6.5)
+    assert metadata.average_fps == pytest.approx(6 / 6.5)
+    assert video.metadata.average_fps == 25.0
+
+
+@pytest.mark.parametrize("times", [(0.0, 8.0), (3.0, 2.0), (-1.0, 2.0), (float("nan"), 2.0)])
+def test_times_outside_are_refused(video, times):
+    with pytest.raises(FrameError, match=r"the video plays from 0 s to 0\.240 s"):
+        video.get_frames_played_in_range(*times)
+    with pytest.raises(FrameError, match=r"plays from|expected times"):
+        video.get_frames_played_at([times])
+    with pytest.raises(FrameError, match="plays from 0 s"):
+        video.get_frame_played_at(9.0)
 
 
 def test_is_a_dataset(video):
     batches = list(DataLoader(video, batch_size=4))
     assert [len(batch) for batch in batches] == [4, 2]
     assert torch.equal(torch.cat(batches)[3], video[3])
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_draw_the_same(video, start):
+    """Also where this process has drawn before, with threads that a forked worker does not have."""
+    frames = video[:]
+    batches = DataLoader(video, batch_size=2, num_workers=2, multiprocessing_context=start, timeout=60)
+    assert torch.equal(torch.cat(list(batches)), frames)
+
+
+def test_a_forked_process_does_not_wait_for_threads_it_lacks(video):
+    larger = ez.create_model("enerv", frames=2, height=144, width=256, size="60K").eval()  # enough for two threads
+    expected = larger[1].sum()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_draw_sum, (larger,)).get(timeout=60) == expected
+
+
+def _draw_sum(video):
+    return video[1].sum()
+
+
+def test_half_precision_is_refused_and_nothing_is_lost(video):
+    frames = video[:]
+    for convert in (video.half, video.bfloat16, lambda: video.to(torch.float16)):
+        with pytest.raises(ConfigError, match=r"weights stay float32, .* video\.compile\('bfloat16'\) draws in half"):
+            convert()
+    assert torch.equal(video.float()[:], frames)
+
+
+def test_a_network_made_without_gradients_draws(video):
+    with torch.inference_mode():
+        twin = NeuralVideo(video.config, video.info).eval()
+        twin.load_state_dict(video.state_dict())
+    assert torch.equal(twin[:], video[:])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_another_device(video):
+    moved = copy.deepcopy(video).to("cuda")
+    frames = moved[:]
+    assert frames.device.type == moved.get_frames_at([1]).data.device.type == "cpu"
+    assert (frames.int() - video[:].int()).abs().max() <= 1
+    assert torch.equal(moved[torch.tensor([1, 2], device="cuda")], frames[[1, 2]])
+    assert torch.equal(moved.to("cpu")[:], video[:])
 
 
 def test_decoding_leaves_the_mode_and_makes_no_gradients(video):

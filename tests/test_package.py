@@ -17,7 +17,7 @@ ORDER = [
     {"errors"},
     {"compiling", "config", "files", "machine", "precision", "registry"},
     {"ssim"},
-    {"layers", "metrics", "recipes", "video"},
+    {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"neural_video"},
     {"zoo", "hub", "evaluation"},

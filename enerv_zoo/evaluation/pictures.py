@@ -33,7 +33,7 @@ def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path
     """
     rows = min(PREVIEW_ROWS, len(video))
     indices = sorted({round((i + 0.5) / rows * len(video) - 0.5) for i in range(rows)})
-    drawn = video.get_frames_at(indices)
+    drawn = video[indices]
     panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, drawn, strict=True)]
     return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
 

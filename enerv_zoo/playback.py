@@ -1,0 +1,182 @@
+"""A video by index and by time: which frames somebody means, when each is shown, and how they are handed over.
+
+The names and meanings are those of torchcodec's `VideoDecoder`, so that what was written for one takes the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enerv_zoo.config import DEFAULT_FPS, VideoInfo
+from enerv_zoo.errors import FrameError
+
+Indices = Sequence[int] | Sequence[bool] | Tensor | np.ndarray
+Seconds = Sequence[float] | Tensor | np.ndarray
+
+
+class Frame(NamedTuple):
+    """One frame and when it is shown.
+
+    Attributes:
+        data: (3, H, W), uint8.
+        pts_seconds: when it appears.
+        duration_seconds: for how long.
+    """
+
+    data: Tensor
+    pts_seconds: float
+    duration_seconds: float
+
+    @classmethod
+    def only(cls, batch: FrameBatch) -> Frame:
+        """The frame of a batch of one."""
+        return cls(batch.data[0], batch.pts_seconds.item(), batch.duration_seconds.item())
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBatch:
+    """Frames and when each is shown. It has a length, and its items are batches of what the tensors' items are.
+
+    Attributes:
+        data: (N, 3, H, W), uint8.
+        pts_seconds: when each appears, (N,) float64.
+        duration_seconds: for how long, (N,) float64.
+    """
+
+    data: Tensor
+    pts_seconds: Tensor
+    duration_seconds: Tensor
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, key: Any) -> FrameBatch:
+        return FrameBatch(self.data[key], self.pts_seconds[key], self.duration_seconds[key])
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"FrameBatch(data of {tuple(self.data.shape)}, pts_seconds={self.pts_seconds.tolist()})"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What players ask of a video.
+
+    Attributes:
+        num_frames, height, width: its size.
+        average_fps: frames a second.
+        begin_stream_seconds, end_stream_seconds: when the first frame appears and the last one goes.
+    """
+
+    num_frames: int
+    height: int
+    width: int
+    average_fps: float
+    begin_stream_seconds: float
+    end_stream_seconds: float
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the first frame to the end of the last."""
+        return self.end_stream_seconds - self.begin_stream_seconds
+
+
+class Timeline:
+    """When each frame of a video is shown, in seconds; at 25 frames a second where the video has no rate.
+
+    Attributes:
+        starts: when each frame appears, (N,) float64.
+        ends: when it goes, (N,): as the next one appears, and the last one after a frame's usual time.
+    """
+
+    def __init__(self, info: VideoInfo) -> None:
+        self.info = info
+        self.fps = info.fps or DEFAULT_FPS
+        self.starts = np.array(info.timestamps or np.arange(info.frames) / self.fps, dtype=np.float64)
+        self.ends = np.append(self.starts[1:], self.starts[-1] + 1 / self.fps)
+
+    @property
+    def metadata(self) -> Metadata:
+        """The video's size and times."""
+        info, begin, end = self.info, float(self.starts[0]), float(self.ends[-1])
+        rate = info.frames / (end - begin) if info.timestamps else self.fps
+        return Metadata(info.frames, info.height, info.width, rate, begin, end)
+
+    def played_at(self, seconds: Seconds) -> list[int]:
+        """The frames on display at some times.
+
+        Raises:
+            FrameError: a time before the first frame or after the end of the last, or none at all.
+        """
+        times = _numbers(seconds, "times in seconds")
+        begin, end = self.starts[0], self.ends[-1]
+        if not ((times >= begin) & (times < end)).all():
+            raise FrameError(f"the video plays from {begin:g} s to {end:.3f} s, got {times.tolist()!s:.80}")
+        return (np.searchsorted(self.starts, times, side="right") - 1).tolist()
+
+    def played_between(self, start: float, stop: float) -> range:
+        """The frames on display from `start` until just before `stop`.
+
+        Raises:
+            FrameError: the times are in the wrong order or outside the video.
+        """
+        begin, end = self.starts[0], self.ends[-1]
+        if not (begin <= start <= stop <= end and start < end):
+            raise FrameError(f"the video plays from {begin:g} s to {end:.3f} s, got a range from {start} s to {stop} s")
+        if start == stop:
+            return range(0)
+        return range(int(np.searchsorted(self.ends, start, "right")), int(np.searchsorted(self.starts, stop, "left")))
+
+    def batch(self, frames: Tensor, indices: Sequence[int]) -> FrameBatch:
+        """Frames (N, 3, H, W) at whole indices, with their times."""
+        starts = self.starts[list(indices)]
+        durations = self.ends[list(indices)] - starts
+        return FrameBatch(frames, torch.from_numpy(starts), torch.from_numpy(durations))
+
+
+def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
+    """The whole indices from 0 that somebody means in a video of `count` frames.
+
+    Args:
+        key: an integer, a slice, or integers in a list, tensor or array; negative ones count from the end. Or a mask:
+            a boolean for every frame.
+        count: of the video's frames.
+
+    Raises:
+        FrameError: it is none of these, or outside the video.
+    """
+    if isinstance(key, slice):
+        try:
+            return list(range(count)[key])
+        except (TypeError, ValueError) as error:
+            raise FrameError(f"{key}: {error}") from error
+    given = _numbers(key, "frame indices")
+    if given.dtype == bool:
+        if given.shape != (count,):
+            raise FrameError(f"a mask holds a boolean for each of the {count} frames, got one of shape {given.shape}")
+        return np.flatnonzero(given).tolist()
+    given = np.atleast_1d(given)
+    if (broken := given[given != np.floor(given)]).size:
+        raise FrameError(f"frame index {broken[0]} is not whole; call the video for frames between frames")
+    if (outside := given[(given < -count) | (given >= count)]).size:
+        raise FrameError(f"frame {outside[0]:.0f} is outside the video, which has {count} frames")
+    return [int(index) % count for index in given]
+
+
+def _numbers(given: Any, what: str) -> np.ndarray:
+    """A number, or a list, tensor or array of them, as an array of at most one dimension."""
+    try:
+        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    except (TypeError, ValueError, RuntimeError):  # lists of lists of different lengths, numbers that NumPy lacks
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf" or array.ndim > 1:
+        raise FrameError(f"expected {what}, one or a list of them, got {type(given).__name__} {given!r:.60}")
+    return array
