@@ -12,8 +12,9 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import RECORD, check_record, plan_fit
-from enerv_zoo.fitting.run import METRICS, fit, has_ended, read_history
+from enerv_zoo.fitting.plan import check_record, plan_fit
+from enerv_zoo.fitting.run import fit, has_ended, read_history
+from enerv_zoo.hub.record import METRICS, RECORD
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"

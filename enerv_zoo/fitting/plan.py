@@ -12,10 +12,9 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.hub.record import RECORD
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
-
-RECORD = "fit.json"
 
 BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for

@@ -21,8 +21,10 @@ from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.journal import HISTORY, Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.fitting.plan import RECORD, FitPlan, check_record, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, check_record, plan_fit
+from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
+from enerv_zoo.hub.record import METRICS, RECORD, fit_record
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
@@ -31,9 +33,7 @@ from enerv_zoo.zoo import create_model
 
 logger = logging.getLogger(__name__)
 
-METRICS = "metrics.json"
 FRAMES = "frames.csv"
-PREVIEW = "preview.png"
 CURVE = "psnr.png"
 OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS)
 """Every file that a fit writes into its folder."""
@@ -225,7 +225,7 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
         "recoveries": journal.guard.recoveries,
     }
     if folder is not None:
-        save(video, folder)
+        save(video, folder, fit=fit_record(plan.record(), metrics))
         write_json(folder / METRICS, metrics)
         report.write_csv(folder / FRAMES)
         write_preview(video, original, folder / PREVIEW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,18 @@ def read_fit(folder: Path) -> FitRecord | None:
     found = {name: read_json(folder / name) if (folder / name).is_file() else None for name in (RECORD, METRICS)}
     if not any(found.values()):
         return None
-    record, metrics = found[RECORD], found[METRICS]
+    return fit_record(found[RECORD], found[METRICS] or {}, str(folder))
+
+
+def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], where: str = "") -> FitRecord:
+    """What `config.json` says of a fit, from what `fit.json` and `metrics.json` hold.
+
+    Raises:
+        ConfigError: `where` they come from, they are damaged.
+    """
     recipe = None if record is None else {part: record.get(part) or {} for part in PARTS}
-    numbers = {name: value for name, value in (metrics or {}).items() if not isinstance(value, (list, dict))}
-    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers}, str(folder))
+    numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
+    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers}, where)
 
 
 def publish_record(folder: Path, target: Path) -> bool:

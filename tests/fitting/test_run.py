@@ -15,6 +15,8 @@ from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import compare, open_original, run
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.hub import read_description
+from enerv_zoo.hub.record import read_fit
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.zoo import parse_size
 
@@ -50,6 +52,13 @@ def test_a_fit_leaves_its_folder(fitted):
 
 def ez_clip():
     return ez.open_video("bunny", frames="0:6", resize="36x64")
+
+
+def test_a_fits_folder_says_how_it_was_made(fitted):
+    description = read_description(fitted.folder)
+    assert description.fit == read_fit(fitted.folder)
+    assert {**description.fit.metrics, "recoveries": []} == fitted.metrics  # scalars alone
+    assert description.fit.recipe.fit["epochs"] == fitted.metrics["epochs"]
 
 
 def test_a_fit_learns(clip):
