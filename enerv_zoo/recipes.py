@@ -14,17 +14,22 @@ PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 
 
 @functools.cache
-def _shipped() -> dict[str, Path]:
+def shipped_files(kind: str = "") -> dict[str, Path]:
+    """The YAML files that come with the package, by name: recipes, or those of a folder beside them.
+
+    Raises:
+        ConfigError: the installation lacks them.
+    """
     package = Path(__file__).resolve().parent
     folder = next((f for f in (package / "configs", package.parent / "configs") if f.is_dir()), None)
     if folder is None:
         raise ConfigError(f"the recipes are missing from the installation ({package / 'configs'}); install it again")
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((folder / kind).glob("*.yaml"))}
 
 
 def list_recipes() -> dict[str, str]:
     """The shipped recipes: name -> one line that describes it."""
-    return {name: read_recipe(name).description for name in _shipped()}
+    return {name: read_recipe(name).description for name in shipped_files()}
 
 
 def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
@@ -40,7 +45,7 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     path = Path(recipe)
     if path.is_file():
         return from_dict(Recipe, read_mapping(path), str(path))
-    shipped = _shipped() | {preset: _shipped()[name] for preset, name in PRESETS.items()}
+    shipped = shipped_files() | {preset: shipped_files()[name] for preset, name in PRESETS.items()}
     name = str(recipe).removesuffix(".yaml")
     if name not in shipped:
         raise ConfigError(

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from enerv_zoo.cli import console, fitting, importing, inspecting, sharing, watching
+from enerv_zoo.cli import console, fitting, importing, inspecting, publishing, sharing, watching
 from enerv_zoo.errors import EnervZooError
 
 EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (a minute and a half on two cores)"
@@ -28,6 +28,7 @@ app.command("eval", rich_help_panel="Use a fit")(watching.evaluate)
 app.command("render", rich_help_panel="Use a fit")(watching.render)
 app.command("push", rich_help_panel="Share")(sharing.push)
 app.command("pull", rich_help_panel="Share")(sharing.pull)
+app.command("publish", rich_help_panel="Share")(publishing.publish)
 app.command("bench", rich_help_panel="Look around")(inspecting.bench)
 app.command("info", rich_help_panel="Look around")(inspecting.info)
 app.command("models", rich_help_panel="Look around")(inspecting.models)

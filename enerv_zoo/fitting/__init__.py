@@ -4,7 +4,25 @@ from enerv_zoo.fitting.bench import Speed, bench
 from enerv_zoo.fitting.compare import compare
 from enerv_zoo.fitting.journal import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter, Status
+from enerv_zoo.fitting.manifest import Job, Manifest, manifest_jobs, read_manifest
 from enerv_zoo.fitting.plan import open_original
+from enerv_zoo.fitting.publish import Outcome, Publisher
 from enerv_zoo.fitting.run import FitResult, fit
 
-__all__ = ["FitInterrupted", "FitResult", "Fitter", "Speed", "Status", "bench", "compare", "fit", "open_original"]
+__all__ = [
+    "FitInterrupted",
+    "FitResult",
+    "Fitter",
+    "Job",
+    "Manifest",
+    "Outcome",
+    "Publisher",
+    "Speed",
+    "Status",
+    "bench",
+    "compare",
+    "fit",
+    "manifest_jobs",
+    "open_original",
+    "read_manifest",
+]

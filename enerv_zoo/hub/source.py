@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.description import CONFIG, Description, read_description
 from enerv_zoo.hub.download import fetch
 from enerv_zoo.hub.folder import WEIGHTS, read_folder
+from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.neural_video import NeuralVideo
 
-INDEX = Path(__file__).with_name("index.yaml")
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-_REPO_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def load(
@@ -115,7 +113,7 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
     if name in known:
         repo_id, _, revision = known[name].partition("@")
         return repo_id, replace(access, revision=access.revision or revision or None)
-    if _REPO_ID.fullmatch(name):
+    if REPO_ID.fullmatch(name):
         return name, access
     if known and _NAME.fullmatch(name):
         raise ConfigError(
@@ -123,16 +121,3 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
             f"There are: {', '.join(sorted(known))}"
         )
     return None
-
-
-def read_index(file: Path) -> dict[str, str]:
-    """The published fits that this version knows by a short name: name -> `user/name` or `user/name@revision`.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    names = read_mapping(file)
-    for name, repo in names.items():
-        if not isinstance(repo, str) or not _REPO_ID.fullmatch(repo.partition("@")[0]):
-            raise ConfigError(f"{file}: {name!r} means {repo!r}; expected a repository such as 'user/name@revision'")
-    return names
