@@ -19,6 +19,9 @@ CONFIG = "config.json"
 FORMAT = 1
 """Version of the folder format; newer ones are refused with a clear line, older ones load for ever."""
 
+ARCHITECTURE = "neural_video"
+"""By this name timm's registry knows what to build (enerv_zoo/interop/timm.py)."""
+
 MAX_JSON_BYTES = 16 << 20
 """More than the timestamps of half a million frames take; nothing larger is parsed."""
 
@@ -66,7 +69,8 @@ def write_description(description: Description, folder: Path) -> None:
         EnervZooError: the folder cannot be written.
     """
     known = {key: value for key, value in to_dict(description).items() if value is not None}
-    write_json(folder / CONFIG, {"format": FORMAT, "library": f"enerv-zoo {__version__}", **known})
+    head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
+    write_json(folder / CONFIG, {**head, **known})
 
 
 def read_description(path: str | Path) -> Description:
