@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hub.server import running
 
-import enerv_zoo
+import enerv_zoo as ez
 
-CHECKOUT = Path(enerv_zoo.__file__).parent.parent
+CHECKOUT = Path(ez.__file__).parent.parent
 PLUGIN = Path(__file__).parent / "plugin_package"
 
 USE_PLUGIN = """
@@ -43,8 +45,9 @@ print(json.dumps({
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    ours = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment = {**ours, **variables}
     done = subprocess.run(
         [str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -89,6 +92,7 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
 def test_the_wheel_holds_recipes_clip_and_licences(installed):
     _, packages = installed
     assert (packages / "enerv_zoo" / "configs" / "quick.yaml").is_file()
+    assert (packages / "enerv_zoo" / "configs" / "zoo" / "bunny.yaml").is_file()
     assert (packages / "enerv_zoo" / "video" / "samples" / "bigbuckbunny.mp4").is_file()
     assert (packages / "enerv_zoo" / "video" / "samples" / "LICENSE.txt").is_file()
     assert (packages / "enerv_zoo" / "py.typed").is_file()
@@ -114,3 +118,29 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
         "nerv",
         "enerv",
     }
+
+
+def test_a_fit_is_pushed_and_loaded_by_its_name(installed, tmp_path):
+    """What the README says, from the wheel, with the real client and a Hub on this machine."""
+    python, _ = installed
+    video = ez.create_model("enerv", frames=3, height=36, width=64, size="60K").eval()
+    video.save_pretrained(tmp_path / "fit")
+    snippet = re.search(r"`(ez\.load\(\"(user/.*?)\"\))`", (CHECKOUT / "README.md").read_text())
+    with running() as hub:
+        hub.users["hf_user"] = "user"
+        variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_user", "HF_HUB_DISABLE_XET": "1"}
+        run(
+            python, "-m", "enerv_zoo", "push", "fit", snippet[2], cwd=tmp_path, HF_HOME=str(tmp_path / "a"), **variables
+        )
+        code = f"import enerv_zoo as ez; print({snippet[1]}[:].flatten().tolist())"
+        frames = run(python, "-c", code, cwd=tmp_path, HF_HOME=str(tmp_path / "b"), **variables)
+    assert json.loads(frames) == video[:].flatten().tolist()
+
+
+def test_a_manifest_comes_with_the_wheel(installed, tmp_path):
+    python, _ = installed
+    jobs = json.loads(
+        run(python, "-m", "enerv_zoo", "publish", "bunny", "--owner", "user", "--dry-run", "--json", cwd=tmp_path)
+    )
+    assert {job["fitting"] for job in jobs} == {"fit"}
+    assert not list(tmp_path.iterdir())
