@@ -19,6 +19,7 @@ ORDER = [
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
+    {"stages"},
     {"neural_video"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},
