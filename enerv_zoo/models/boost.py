@@ -35,7 +35,7 @@ def _depths(dec_blks: Sequence[int], stages: int) -> list[int]:
     return [dec_blks[min(i, len(dec_blks) - 1)] for i in range(stages)]
 
 
-@family("nerv_boost", widths=("fc_dim", "lower_width"))
+@family("nerv_boost", widths=("fc_dim", "lower_width", "ch_t"))
 def nerv_boost(
     info: VideoInfo,
     *,
@@ -85,7 +85,7 @@ def nerv_boost(
     )
 
 
-@family("enerv_boost", widths=("fc_dim", "lower_width", "block_dim"))
+@family("enerv_boost", widths=("fc_dim", "lower_width", "block_dim", "ch_t"))
 def enerv_boost(
     info: VideoInfo,
     *,
@@ -145,7 +145,7 @@ def enerv_boost(
     )
 
 
-@family("hnerv_boost", widths=("fc_dim", "lower_width"))
+@family("hnerv_boost", widths=("fc_dim", "lower_width", "ch_t"))
 def hnerv_boost(
     info: VideoInfo,
     *,
