@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -239,16 +241,90 @@ class TransformerBlock(nn.Module):
         return self.ffn(x) + x
 
 
+def fake_quantised(x: Tensor, bits: int) -> Tensor:
+    """Numbers as they are with 32 bits; else squeezed to (-1, 1) and cut down to `bits`, sign included.
+
+    tanh, then towards zero to a multiple of 1 / (2^(bits - 1) - 1) (Lee et al. 2023, 3.4). The gradient passes the
+    rounding as if it were not there.
+    """
+    if bits >= 32:
+        return x
+    steps = 2 ** (bits - 1) - 1
+    squeezed = torch.tanh(x)
+    rounded = (squeezed.detach().abs() * steps).floor() / steps * squeezed.detach().sign()
+    return rounded + (squeezed - squeezed.detach())
+
+
+class Conv(nn.Conv2d):
+    """conv k with "same" padding, whose numbers may be quantised while fitting (see `fake_quantised`)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        bias: bool = True,
+        groups: int = 1,
+        weight_bits: int = 32,
+    ) -> None:
+        if not 2 <= weight_bits <= 32:
+            raise ConfigError(f"weights have 2 to 32 bits, got {weight_bits}")
+        super().__init__(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, groups=groups, bias=bias)
+        self.weight_bits = weight_bits
+
+    def numbers(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias as the convolution takes them."""
+        bias = None if self.bias is None else fake_quantised(self.bias, self.weight_bits)
+        return fake_quantised(self.weight, self.weight_bits), bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, *self.numbers())
+
+
 class PixelShuffleConv(nn.Module):
     """conv k to out_channels stride^2 channels, then pixel shuffle."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int = 3, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        kernel: int = 3,
+        bias: bool = True,
+        weight_bits: int = 32,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels * stride**2, kernel, padding=(kernel - 1) // 2, bias=bias)
+        self.conv = Conv(in_channels, out_channels * stride**2, kernel, bias=bias, weight_bits=weight_bits)
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return shuffled_conv(x, self.conv.weight, self.conv.bias, self.stride) if self.stride > 1 else self.conv(x)
+        return shuffled_conv(x, *self.conv.numbers(), self.stride) if self.stride > 1 else self.conv(x)
+
+
+COMPACT_GROUPS = 8
+COARSE_STRIDE = 5
+"""The stride that FFNeRV's compact blocks leave to a plain convolution: that of its first stage."""
+
+
+class CompactConv(nn.Module):
+    """FFNeRV's compact upsampling: conv 3 in 8 groups, conv 1, pixel shuffle (Lee et al. 2023, 3.4).
+
+    Where 8 does not divide the channels, as many groups as both have in common with it.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, bias: bool = True, weight_bits: int = 32
+    ) -> None:
+        super().__init__()
+        inner = out_channels * stride**2
+        groups = math.gcd(COMPACT_GROUPS, in_channels, inner)
+        self.conv = Conv(in_channels, inner, 3, bias=bias, groups=groups, weight_bits=weight_bits)
+        self.second = Conv(inner, inner, 1, bias=bias, weight_bits=weight_bits)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return shuffled_conv(self.conv(x), *self.second.numbers(), self.stride)
 
 
 def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
@@ -292,27 +368,33 @@ class TransposedConv(nn.Module):
 
 UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
     "conv": PixelShuffleConv,
+    "compact": CompactConv,
     "deconv": TransposedConv,
     "bilinear": BilinearConv,
 }
 
 
 def upsampler(
-    name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True, kernel: int = 3
+    name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True, **options: int
 ) -> nn.Module:
-    """The upsampling layer called `name`: conv (pixel shuffle), deconv or bilinear.
+    """The upsampling layer called `name`: conv (pixel shuffle), compact, deconv or bilinear.
 
     Args:
-        name: of the layer.
+        name: of the layer. A stride of 5 is left to `conv` by `compact`.
         in_channels, out_channels, stride: of the layer.
         bias: whether its convolution has one.
-        kernel: of `conv`, odd; the others' kernels follow from the stride.
+        options: `kernel` of `conv`, odd (3 by default), and `weight_bits` of `conv` and `compact` (32).
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, stride H, stride W).
     """
     layer = _choose("upsampling", UPSAMPLERS, name)
-    if kernel == 3:
-        return layer(in_channels, out_channels, stride, bias=bias)
-    if layer is not PixelShuffleConv or kernel < 1 or kernel % 2 == 0:
-        raise ConfigError(f"upsampling {name!r} has no kernel of {kernel}; 'conv' takes odd ones")
-    return PixelShuffleConv(in_channels, out_channels, stride, kernel, bias)
+    layer = PixelShuffleConv if layer is CompactConv and stride == COARSE_STRIDE else layer
+    given = {key: value for key, value in options.items() if value != UPSAMPLING_DEFAULTS[key]}
+    legal = signature(layer).parameters
+    for option, value in given.items():
+        if option not in legal or (option == "kernel" and value % 2 == 0):
+            raise ConfigError(f"upsampling {name!r} cannot have {option}={value}")
+    return layer(in_channels, out_channels, stride, bias=bias, **given)
+
+
+UPSAMPLING_DEFAULTS = {"kernel": 3, "weight_bits": 32}

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.compiling import Compiled
 from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, FrameError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.playback import Frame, FrameBatch, Indices, Metadata, Seconds, Timeline, frame_indices
@@ -88,18 +89,18 @@ class NeuralVideo(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     @classmethod
-    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int, *, encoding: bool = False) -> NeuralVideo:
+    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int, *, fitting: bool = False) -> NeuralVideo:
         """A network whose initial weights follow from `seed`; the global generator is left alone.
 
         Args:
             config, info: as for the class.
             seed: of the initial weights.
-            encoding: whether embeddings of content get their encoders, as `start_encoding` gives them.
+            fitting: whether it is about to be fitted: `start_fitting`.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             video = cls(config, info)
-            return video.start_encoding() if encoding else video
+            return video.start_fitting() if fitting else video
 
     def _used_embeddings(self) -> list[str]:
         return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
@@ -120,61 +121,75 @@ class NeuralVideo(nn.Module):
             raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
         return shape[0]
 
-    # ------------------------------------------------------------------ embeddings of content
+    # ------------------------------------------------------------------ while fitting
 
     def _content(self) -> dict[str, Any]:
         """The embeddings that draw their numbers from frames while fitting."""
         return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
 
     @property
-    def encodes(self) -> bool:
-        """Whether it needs the frames themselves to draw them: it is being fitted, and `bake` has not ended that."""
-        return any(part.encoder is not None for part in self._content().values())
+    def is_fitting(self) -> bool:
+        """Whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
+        encoding = any(part.encoder is not None for part in self._content().values())
+        return encoding or getattr(self.head, "latest", None) is not None
 
-    def start_encoding(self) -> NeuralVideo:
-        """Give embeddings of content their encoders, whose weights come from PyTorch's generator; others stay.
+    def start_fitting(self) -> NeuralVideo:
+        """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
 
         Returns:
-            This video, which from here on draws frames from frames (`objective`), until `bake`.
+            This video; from here on it draws frames that are given to `objective`, and no others until `bake`.
         """
         for part in self._content().values():
             part.start_encoding()
+        if self.neighbours:
+            self.head.start_fitting(self.info, self.drawn_size)
         return self.to(memory_format=torch.channels_last)
 
-    def encode(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
-        embedded = {}
-        for name, part in self._content().items():
-            with computing(frames.device, self.precision):
-                embedded[name] = part.encode(frames)
-        return embedded
-
-    @torch.no_grad()
-    def tables(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from all frames (N, 3, H, W), uint8 or float in [0, 1], in float32."""
-        batches = []
-        with self._evaluating(), self._in_float32():
-            for batch in frames.split(self._batch_size(None)):
-                pixels = batch.to(self.device)
-                batches.append(self.encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
-        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
     def bake(self, frames: Tensor) -> NeuralVideo:
-        """Store what the embeddings of content draw from the video's frames, and drop their encoders.
+        """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
 
         Args:
             frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
 
+        Returns:
+            This video, which from here on draws any frame by its index.
+
         Raises:
             ConfigError: other frames than the video's, by number or size.
         """
-        if self.encodes:
-            expected = (self.info.frames, 3, self.info.height, self.info.width)
-            if tuple(frames.shape) != expected:
-                raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
-            for name, table in self.tables(frames).items():
+        expected = (self.info.frames, 3, self.info.height, self.info.width)
+        if tuple(frames.shape) != expected:
+            raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
+        if any(part.encoder is not None for part in self._content().values()):
+            for name, table in self._tables(frames).items():
                 self._content()[name].bake(table)
+        if self.neighbours:
+            self.head.end_fitting()
         return self
+
+    def _encode(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
+        embedded = {}
+        for name, part in self._content().items():
+            if part.encoder is not None:
+                with computing(frames.device, self.precision):
+                    embedded[name] = part.encode(frames)
+        return embedded
+
+    @torch.no_grad()
+    def _tables(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from all frames, in float32."""
+        batches = []
+        with self._evaluating(), self._in_float32():
+            for batch in frames.split(self._batch_size(None)):
+                pixels = batch.to(self.device)
+                batches.append(self._encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """The frames that the head refines a frame by, relative to it."""
+        return getattr(self.head, "neighbours", ())
 
     # ------------------------------------------------------------------ the network
 
@@ -188,10 +203,27 @@ class NeuralVideo(nn.Module):
 
         Args:
             index: (B,), whole or fractional.
-            known: outputs of embeddings: from `fixed_embeddings` (else computed here), and from `encode`.
+            known: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
         """
         draw = self._compiled or self._draw
-        return draw(index.to(self.device), self.fixed_embeddings() if known is None else known)
+        known = self.fixed_embeddings() if known is None else known
+        if not self.neighbours:
+            return draw(index.to(self.device), known)
+        if self.is_fitting:
+            index = index.to(self.device)
+            return self.head.aggregate(draw(index, known), self.head.recall(index))
+        return self._refined(draw, index, known)
+
+    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
+        """Frames refined by their neighbours; what several of them need is drawn once."""
+        offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
+        wanted = index[:, None] + offsets
+        inside = ((wanted >= 0) & (wanted <= len(self) - 1)).to(self.device)
+        drawn_at, places = wanted.clamp(0, len(self) - 1).unique(return_inverse=True)
+        drawn = draw(drawn_at.to(self.device), known)
+        places = places.to(self.device)
+        around = drawn[0][places[:, 1:]] * inside[:, 1:, None, None, None]
+        return self.head.aggregate([each[places[:, 0]] for each in drawn], around)
 
     def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
         embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
@@ -218,8 +250,9 @@ class NeuralVideo(nn.Module):
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
-        encoded = self.encode(target) if self.encodes else {}
-        outputs = self.outputs(index, {**self.fixed_embeddings(), **encoded})
+        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target)})
+        if self.neighbours and self.is_fitting:
+            self.head.remember(index.to(self.device), outputs)
         cropped = self._crop(outputs[-1])
         if len(outputs) > 1:
             margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
@@ -239,12 +272,10 @@ class NeuralVideo(nn.Module):
     @property
     def stored_numbers(self) -> int:
         """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
-        numbers = sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
-        for part in self._content().values():
-            if part.encoder is not None:
-                encoder = sum(t.numel() for t in part.encoder.state_dict().values() if t.is_floating_point())
-                numbers += self.info.frames * math.prod(part.shape) - encoder
-        return numbers
+        if self.is_fitting:
+            with Emptiness():
+                return NeuralVideo(self.config, self.info).stored_numbers
+        return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
 
     @property
     def fixed_numbers(self) -> int:
@@ -366,7 +397,8 @@ class NeuralVideo(nn.Module):
 
     def _batch_size(self, wanted: int | None) -> int:
         pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
-        return wanted or max(1, pixels // math.prod(self.drawn_size))
+        least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
+        return wanted or max(least, pixels // math.prod(self.drawn_size))
 
     def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
         """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
@@ -435,10 +467,10 @@ class NeuralVideo(nn.Module):
         """The numbers that a file holds: the state dict, contiguous and on the CPU.
 
         Raises:
-            ConfigError: the content of the frames has not been stored yet.
+            ConfigError: it is still being fitted.
         """
-        if self.encodes:
-            raise ConfigError("this network still draws frames from frames; video.bake(frames) makes it the video")
+        if self.is_fitting:
+            raise ConfigError("this network is still being fitted; video.bake(frames) makes it the video")
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
 
     def save_pretrained(self, path: str | Path) -> Path:

@@ -158,7 +158,7 @@ class _Budget:
     def refined(self, widths: dict[str, Any], step: int, budget: int) -> dict[str, Any]:
         """Nearer to the budget by steps of one width alone, where a step of all of them is too coarse.
 
-        A floor that is raised does nothing until it passes the narrowest stage, so a few steps without effect are taken.
+        A floor that is raised does nothing until it passes the narrowest stage, so steps without effect are taken.
         """
         best = widths
         for key in self.widths:

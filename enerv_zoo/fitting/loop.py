@@ -291,7 +291,7 @@ class Fitter:
     @contextmanager
     def in_float32(self) -> Iterator[NeuralVideo]:
         """The network as it would be if the fit ended here, computing in float32 while the block runs."""
-        if self.video.encodes:
+        if self.video.is_fitting:
             baked = copy.deepcopy(self.video).bake(self.feed.frames)
             baked.precision = "float32"
             yield baked
@@ -310,7 +310,7 @@ class Fitter:
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights; rate, attempts and spent time stay."""
         video = self.video
-        fresh = NeuralVideo.seeded(video.config, video.info, seed, encoding=video.encodes)
+        fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
         video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         self.epoch = self.step = self._frames_done = 0

@@ -122,7 +122,7 @@ def fit(
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
     config = model_config(choice.pop("name"), original.info, **choice)
-    video = NeuralVideo.seeded(config, original.info, plan.fit.seed, encoding=True)
+    video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
     need = memory_need(video, plan.fit)
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)

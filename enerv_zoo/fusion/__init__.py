@@ -9,7 +9,7 @@ options)`. `forward(x, condition)` maps (B, C, H, W) and (B, condition_width) to
 `convolves = True` says that it may compute in bfloat16 where blocks do; normalisations stay float32.
 """
 
-from enerv_zoo.fusion.join import Cells, Coupled, Product
+from enerv_zoo.fusion.join import Cells, Coupled, Identity, Product
 from enerv_zoo.fusion.modulate import SpatialFeatureTransform, TemporalAffine
 
-__all__ = ["Cells", "Coupled", "Product", "SpatialFeatureTransform", "TemporalAffine"]
+__all__ = ["Cells", "Coupled", "Identity", "Product", "SpatialFeatureTransform", "TemporalAffine"]

@@ -112,3 +112,22 @@ class Cells(nn.Module):
     def forward(self, content: Tensor) -> Tensor:
         x = self.activation(self.conv(content))
         return x.unflatten(1, (-1, *self.cells)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+
+
+@fusion.register("identity")
+class Identity(nn.Module):
+    """An embedding that is the first feature map already, such as FFNeRV's grids (Lee et al. 2023, 3.2).
+
+    Shapes: (B, C, h, w) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(self, shapes: Sequence[Shape], width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        expected = (width, *grid)
+        if len(shapes) != 1 or tuple(shapes[0]) != expected:
+            raise ConfigError(f"it takes one map of {expected}, got inputs of shapes {list(shapes)}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

@@ -36,6 +36,7 @@ class Codebase:
 CODEBASES: dict[str, Codebase] = {
     "e-nerv": Codebase(names.enerv, {"enerv": names.ENERV_NAMES, "nerv": names.NERV_NAMES}),
     "nerv": Codebase(names.nerv, {"nerv": names.NERV_NAMES}),
+    "ffnerv": Codebase(names.ffnerv, {"ffnerv": names.FFNERV_NAMES}),
     "hnerv": Codebase(names.hnerv, {"hnerv": names.HNERV_NAMES, "hnerv_nerv": names.HNERV_NERV_NAMES}),
     "boosting-nerv": Codebase(
         names.boosting,
@@ -63,8 +64,8 @@ def import_checkpoint(
     Args:
         checkpoint: a `.pth` / `.pt` file (only ever read with `weights_only=True`), a `.safetensors` file, or a state
             dict.
-        codebase: `"e-nerv"` (E-NeRV and its NeRV baseline), `"nerv"`, `"hnerv"` (HNeRV and its NeRV baseline) or
-            `"boosting-nerv"` (all three networks).
+        codebase: `"e-nerv"` (E-NeRV and its NeRV baseline), `"nerv"`, `"hnerv"` (HNeRV and its NeRV baseline),
+            `"ffnerv"`, or `"boosting-nerv"` (all three networks).
         config: the authors' options by their names, or a YAML / JSON file of them.
         frames, height, width: of the video it was fitted to.
         content: all frames (N, 3, H, W) of the video, uint8 or float in [0, 1], for networks that embed content: such a
@@ -82,11 +83,14 @@ def import_checkpoint(
         config = read_mapping(config)
     family, options = CODEBASES[codebase].options(config)
     info = from_dict(VideoInfo, {"frames": frames, "height": height, "width": width})
-    video = create_model(family, info=info, **options).start_encoding()
-    if video.encodes and content is None:
+    video = create_model(family, info=info, **options)
+    embeds_content = any(spec["name"] == "content" for spec in video.config.embeddings.values())
+    if embeds_content and content is None:
         raise ConfigError(f"{family!r} embeds the frames' content; give the video's frames as 'content'")
-    if content is not None and not video.encodes:
-        raise ConfigError(f"{family!r} has no part that encodes content; leave 'content' out")
+    if content is not None:
+        if not embeds_content:
+            raise ConfigError(f"{family!r} has no part that encodes content; leave 'content' out")
+        video.start_fitting()
     state = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
     _check_grid(video, state.pop("xy_coord", None))
     renamed = _rename(video, state, CODEBASES[codebase].renaming[family])
@@ -146,7 +150,9 @@ def _rename(video: NeuralVideo, state: Mapping[str, Tensor], renaming: names.Ren
                 break
         else:
             raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {video.config.family!r}")
-        if tensor.ndim == 4 and place in ours and ours[place].ndim == 2:  # a convolution of single numbers
+        if (
+            tensor.ndim == 4 and place in ours and ours[place].ndim == 2 and tensor.shape[2:] == (1, 1)
+        ):  # a convolution of single numbers
             tensor = tensor.flatten(1)
         renamed[place] = tensor
     return renamed
@@ -159,7 +165,9 @@ def _placed(video: NeuralVideo, name: str) -> str:
         return name
     text, _, rest = rest.partition(".")
     if kind == "heads":
-        return f"head.convs.{text}.{rest}" if video.config.head["name"] == "multiscale" else f"head.conv.{rest}"
+        last = len(video.config.stages) - 1
+        part = {"multiscale": f"convs.{text}", "flow_guided": "frame" if int(text) == last else "flow"}
+        return f"head.{part.get(video.config.head['name'], 'conv')}.{rest}"
     places = [(i, j) for i, stage in enumerate(video.config.stages) for j in range(stage.depth)]
     number = int(text) - kind.endswith("1")
     stage, block = places[number] if 0 <= number < len(places) else (len(video.config.stages), number)

@@ -150,6 +150,18 @@ def boosting(config: Mapping[str, Any]) -> tuple[str, Options]:
     raise ConfigError(f"the config's 'model' is {model!r}; known: NeRV_Boost, ENeRV_Boost, HNeRV_Boost")
 
 
+def ffnerv(config: Mapping[str, Any]) -> tuple[str, Options]:
+    """Family and options of a config of the FFNeRV code base."""
+    if config.get("sin_res", False):
+        raise ConfigError("the config's 'sin_res' is true, a network without neighbours; known: false")
+    if not config.get("sigmoid", True):
+        raise ConfigError("the config's 'sigmoid' is false; known: true")
+    shared = _decoder(config, "sin")
+    options = {key: value for key, value in shared.items() if key not in ("sin_res", "sigmoid")}
+    more = {"t_dim": _need(config, "t_dim", list), "agg_ind": _need(config, "agg_ind", list)}
+    return "ffnerv", {**options, **more, "wbit": int(config.get("wbit", 32))}
+
+
 def _encoding(config: Mapping[str, Any]) -> Options:
     """`pe_base_levels`; nothing where content is embedded instead."""
     embed = str(config.get("embed", ""))
@@ -245,6 +257,12 @@ _CELLS: Renaming = [
     (rf"decoder\.0\.sft_block\.{_SFT_SECOND}", r"stages.0.before.transforms.\1.\2.2.\3"),
 ]
 
+FFNERV_NAMES: Renaming = [
+    (r"video_grid\.(\d+)", r"embeddings.time.grids.\1"),
+    (r"layers\.(\d+)\.conv\.conv1\.(weight|bias)", r"blocks.\1.upsample.conv.\2"),
+    (r"layers\.(\d+)\.conv\.conv2\.(weight|bias)", r"blocks.\1.upsample.second.\2"),
+    (r"head_layers\.(\d+)\.(weight|bias)", r"heads.\1.\2"),
+]
 HNERV_NAMES: Renaming = [*_ENCODER, *_CELLS, *_of_blocks("decoder", 1), *_HEAD]
 HNERV_NERV_NAMES: Renaming = [
     (r"decoder\.0\.conv\.downconv\.(weight|bias)", r"join.mlp.0.\1"),
