@@ -20,6 +20,7 @@ ORDER = [
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"neural_video"},
+    {"nvz"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"cli"},
