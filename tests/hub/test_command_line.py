@@ -80,7 +80,8 @@ def test_a_video_that_others_do_not_have_must_be_named(cli, client, fit_files):
     assert "name the video to compare with" in err
 
 
-def test_models_pretrained(cli, client, run_folder):
+def test_models_pretrained(cli, client, run_folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped, "BUNDLED", tmp_path / "nothing")
     assert cli("models", "--pretrained")[0] == 1
     ez.push(run_folder, "alice/bunny")
     code, out, _ = cli("models", "--pretrained", "bun")
