@@ -6,7 +6,7 @@ from enerv_zoo.hub.description import Description, FitRecord, read_description
 from enerv_zoo.hub.folder import read_config, save
 from enerv_zoo.hub.pulling import pull
 from enerv_zoo.hub.search import Pretrained, list_pretrained
-from enerv_zoo.hub.shipped import list_shipped, shipped
+from enerv_zoo.hub.shipping import list_shipped, shipped
 from enerv_zoo.hub.source import Summary, describe, load, locate
 from enerv_zoo.hub.upload import push, push_video
 

@@ -16,7 +16,7 @@ from enerv_zoo.hub.folder import WEIGHTS, read_folder
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
-from enerv_zoo.hub.shipped import shipped
+from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Sizes
 
