@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
+import torch
+from common import RESULTS, machine
 from rich.console import Console
 
 import enerv_zoo as ez
 from enerv_zoo.files import write_json
-from enerv_zoo.machine import describe_machine
-from enerv_zoo.nvz import Coded, Network, decode, encode
 
-RESULTS = Path(__file__).parent / "results"
+from enerv_zoo.nvz import Coded, Network, decode, encode
 
 
 def coded(values: np.ndarray, bits: int) -> Coded:
@@ -40,7 +39,9 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     case = parser.parse_args()
-    video = ez.load(case.run) if case.run else ez.create_model("enerv", frames=132, height=720, width=1280, size=case.size)
+    torch.set_num_threads(1)
+    new = {"frames": 132, "height": 720, "width": 1280, "size": case.size}
+    video = ez.load(case.run) if case.run else ez.create_model("enerv", **new)
     weights = [(k, v.numpy()) for k, v in video.weights().items() if v.is_floating_point()]
     network = Network({}, {name: coded(values, case.bits) for name, values in weights})
     encoding, decoding = [], []
@@ -56,7 +57,7 @@ def main() -> None:
     sizes = decode(data).sizes
     entropy = sum(entropy_bytes(tensor.levels) for tensor in network.tensors.values())
     result = {
-        "machine": describe_machine(),
+        "machine": machine("cpu"),
         "fitted": case.run is not None,
         "numbers": sum(tensor.levels.size for tensor in network.tensors.values()),
         "tensors": len(network.tensors),
