@@ -36,6 +36,15 @@ class _Tanh(nn.Module):
         return (torch.tanh(at_least_float32(x)) + 1) / 2
 
 
+class _Offset(nn.Module):
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return at_least_float32(x) + self.offset
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "hardswish": nn.Hardswish,
@@ -77,9 +86,13 @@ def norm(name: str, channels: int) -> nn.Module:
     return _choose("norm", NORMS, name)(channels)
 
 
-def output(name: str) -> nn.Module:
-    """What maps a head's numbers to [0, 1], in float32: `"sigmoid"`, or `"tanh"` for (tanh + 1) / 2."""
-    return _choose("output", OUTPUTS, name)()
+def output(name: str | float) -> nn.Module:
+    """What maps a head's numbers to [0, 1], in float32.
+
+    Args:
+        name: `"sigmoid"`, `"tanh"` for (tanh + 1) / 2, or a number to add (frames may then leave [0, 1]).
+    """
+    return _Offset(name) if isinstance(name, (int, float)) else _choose("output", OUTPUTS, name)()
 
 
 def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
@@ -156,29 +169,46 @@ class InstanceNorm(nn.Module):
         return instance_norm(x)
 
 
+ORDERS = ("interleaved", "split")
+
+AUTHORS_POWERS = {(1.25, 45): 22958.873046875}
+"""Powers base^level that differ from the nearest float32 where `split` comes from: there the processor's own power of
+float32 tensors made them, and checkpoints hold what was fitted to that."""
+
+
 class FrequencyEncoding(nn.Module):
     """A scalar p to sin(p base^l pi), cos(p base^l pi) for l = 0 .. levels - 1 (Chen et al. 2021, 3.1).
 
     The top level of base 1.25 and 80 levels is 1.4e8 rad, where neighbouring float32 numbers are more than a turn
     apart. So the order of the roundings is part of the network, and is kept in float32 even under autocast:
-    `interleaved` computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
+
+    - `interleaved` (NeRV, E-NeRV) computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
+    - `split` (HNeRV's code base, Boosting-NeRV) computes p * (base^l * pi) and gives all sines, then all cosines.
 
     Shapes: (...) float32 -> (..., 2 levels) float32.
     """
 
-    def __init__(self, base: float, levels: int) -> None:
+    def __init__(self, base: float, levels: int, order: str = "interleaved") -> None:
         super().__init__()
         if levels < 1 or base <= 0:
             raise ConfigError(f"a frequency encoding needs base > 0 and levels >= 1, got {base} and {levels}")
+        if order not in ORDERS:
+            raise ConfigError(f"the order of an encoding is one of {', '.join(ORDERS)}, got {order!r}")
         self.width = 2 * levels
-        powers = torch.tensor([float(base) ** level for level in range(levels)], dtype=torch.float64, device="cpu")
-        if not torch.isfinite(powers.float()).all():
+        self.split = order == "split"
+        known = AUTHORS_POWERS if self.split else {}
+        exact = [known.get((base, level), float(base) ** level) for level in range(levels)]
+        powers = torch.tensor(exact, dtype=torch.float64, device="cpu").float()
+        if not torch.isfinite(powers).all():
             raise ConfigError(f"base {base} to the power {levels - 1} leaves float32; use fewer levels")
-        self.register_buffer("powers", powers.float(), persistent=False)
+        self.register_buffer("powers", powers * torch.pi if self.split else powers, persistent=False)
         self.powers: Tensor
 
     def forward(self, p: Tensor) -> Tensor:
-        argument = (p.float().unsqueeze(-1) * self.powers.float()) * torch.pi
+        argument = p.float().unsqueeze(-1) * self.powers.float()
+        if self.split:
+            return torch.cat((argument.sin(), argument.cos()), dim=-1)
+        argument = argument * torch.pi
         return torch.stack((argument.sin(), argument.cos()), dim=-1).flatten(-2)
 
 
@@ -267,9 +297,22 @@ UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def upsampler(name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> nn.Module:
+def upsampler(
+    name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True, kernel: int = 3
+) -> nn.Module:
     """The upsampling layer called `name`: conv (pixel shuffle), deconv or bilinear.
+
+    Args:
+        name: of the layer.
+        in_channels, out_channels, stride: of the layer.
+        bias: whether its convolution has one.
+        kernel: of `conv`, odd; the others' kernels follow from the stride.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, stride H, stride W).
     """
-    return _choose("upsampling", UPSAMPLERS, name)(in_channels, out_channels, stride, bias=bias)
+    layer = _choose("upsampling", UPSAMPLERS, name)
+    if kernel == 3:
+        return layer(in_channels, out_channels, stride, bias=bias)
+    if layer is not PixelShuffleConv or kernel < 1 or kernel % 2 == 0:
+        raise ConfigError(f"upsampling {name!r} has no kernel of {kernel}; 'conv' takes odd ones")
+    return PixelShuffleConv(in_channels, out_channels, stride, kernel, bias)

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError, FrameError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.playback import Frame, FrameBatch, Indices, Metadata, Seconds, Timeline, frame_indices
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
-from enerv_zoo.registry import blocks, embeddings, fusion, heads
+from enerv_zoo.registry import embeddings, heads
+from enerv_zoo.stages import StageNetwork, build_fusion
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -29,54 +30,6 @@ PIXELS_A_BATCH = {"cpu": 500_000}
 PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
 """Decoding draws about this many pixels at a time unless told otherwise: beyond that a CPU gains nothing
 (benchmarks/decode_speed.py), and four 720p frames on other devices."""
-
-
-class _Stage(nn.Module):
-    """`before`, then every block followed by its `after`."""
-
-    def __init__(self, stage: Stage, in_channels: int, condition_width: int | None) -> None:
-        super().__init__()
-        channels = stage.out_channels
-        self.before = _modulation(stage.before, in_channels, condition_width)
-        self.blocks = nn.ModuleList(
-            blocks.build(stage.block, in_channels if i == 0 else channels, channels, stage.stride if i == 0 else 1)
-            for i in range(stage.depth)
-        )
-        self.after = nn.ModuleList(
-            modulation
-            for _ in range(stage.depth)
-            if (modulation := _modulation(stage.after, channels, condition_width)) is not None
-        )
-
-    def forward(self, x: Tensor, condition: Tensor | None, precision: Precision) -> Tensor:
-        if self.before is not None:
-            x = self.before(x, condition)
-        for i, block in enumerate(self.blocks):
-            with computing(x.device, precision):
-                x = block(x)
-            if self.after:
-                x = self.after[i](x, condition)
-        return x
-
-
-def _modulation(spec: Spec | None, channels: int, condition_width: int | None) -> nn.Module | None:
-    if spec is None:
-        return None
-    if condition_width is None:
-        raise ConfigError(f"the modulation {spec.get('name')!r} needs a condition; name an embedding in 'condition'")
-    return _fusion("modulate", spec, channels, condition_width)
-
-
-def _fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
-    name = spec.get("name")
-    if isinstance(name, str):
-        found = getattr(fusion.get(name), "role", None)
-        if found != role:
-            fitting = [n for n in fusion.names() if getattr(fusion.get(n), "role", None) == role]
-            raise ConfigError(
-                f"fusion {name!r} is a {found!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
-            )
-    return fusion.build(spec, *sizes)
 
 
 class NeuralVideo(nn.Module):
@@ -121,13 +74,14 @@ class NeuralVideo(nn.Module):
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
         self._check_wiring()
-        self.join = _fusion(
+        self.join = build_fusion(
             "join", config.join, [self.embeddings[name].shape for name in config.inputs], config.width, config.grid
         )
         condition_width = self._condition_width()
         channels = [config.width, *(stage.out_channels for stage in config.stages)]
         self.stages = nn.ModuleList(
-            _Stage(stage, before, condition_width) for stage, before in zip(config.stages, channels[:-1], strict=True)
+            StageNetwork(stage, width, condition_width)
+            for stage, width in zip(config.stages, channels[:-1], strict=True)
         )
         self.head = heads.build(config.head, channels[1:])
         for name in self.embeddings:
@@ -136,11 +90,18 @@ class NeuralVideo(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     @classmethod
-    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int) -> NeuralVideo:
-        """A network whose initial weights follow from `seed`; the global generator is left alone."""
+    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int, *, encoding: bool = False) -> NeuralVideo:
+        """A network whose initial weights follow from `seed`; the global generator is left alone.
+
+        Args:
+            config, info: as for the class.
+            seed: of the initial weights.
+            encoding: whether embeddings of content get their encoders, as `start_encoding` gives them.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(config, info)
+            video = cls(config, info)
+            return video.start_encoding() if encoding else video
 
     def _used_embeddings(self) -> list[str]:
         return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
@@ -161,6 +122,62 @@ class NeuralVideo(nn.Module):
             raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
         return shape[0]
 
+    # ------------------------------------------------------------------ embeddings of content
+
+    def _content(self) -> dict[str, Any]:
+        """The embeddings that draw their numbers from frames while fitting."""
+        return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it needs the frames themselves to draw them: it is being fitted, and `bake` has not ended that."""
+        return any(part.encoder is not None for part in self._content().values())
+
+    def start_encoding(self) -> NeuralVideo:
+        """Give embeddings of content their encoders, whose weights come from PyTorch's generator; others stay.
+
+        Returns:
+            This video, which from here on draws frames from frames (`objective`), until `bake`.
+        """
+        for part in self._content().values():
+            part.start_encoding()
+        return self.to(memory_format=torch.channels_last)
+
+    def encode(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
+        embedded = {}
+        for name, part in self._content().items():
+            with computing(frames.device, self.precision):
+                embedded[name] = part.encode(frames)
+        return embedded
+
+    @torch.no_grad()
+    def tables(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from all frames (N, 3, H, W), uint8 or float in [0, 1], in float32."""
+        batches = []
+        with self._evaluating(), self._in_float32():
+            for batch in frames.split(self._batch_size(None)):
+                pixels = batch.to(self.device)
+                batches.append(self.encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+    def bake(self, frames: Tensor) -> NeuralVideo:
+        """Store what the embeddings of content draw from the video's frames, and drop their encoders.
+
+        Args:
+            frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
+
+        Raises:
+            ConfigError: other frames than the video's, by number or size.
+        """
+        if self.encodes:
+            expected = (self.info.frames, 3, self.info.height, self.info.width)
+            if tuple(frames.shape) != expected:
+                raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
+            for name, table in self.tables(frames).items():
+                self._content()[name].bake(table)
+        return self
+
     # ------------------------------------------------------------------ the network
 
     def fixed_embeddings(self) -> dict[str, Tensor]:
@@ -168,18 +185,18 @@ class NeuralVideo(nn.Module):
         index = torch.zeros(1, dtype=torch.float64, device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
 
-    def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+    def outputs(self, index: Tensor, known: Mapping[str, Tensor] | None = None) -> list[Tensor]:
         """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
 
         Args:
             index: (B,), whole or fractional.
-            fixed: from `fixed_embeddings`, else computed here.
+            known: outputs of embeddings: from `fixed_embeddings` (else computed here), and from `encode`.
         """
         draw = self._compiled or self._draw
-        return draw(index.to(self.device), self.fixed_embeddings() if fixed is None else fixed)
+        return draw(index.to(self.device), self.fixed_embeddings() if known is None else known)
 
-    def _draw(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
-        embedded = {name: fixed[name] if part.fixed else part(index) for name, part in self.embeddings.items()}
+    def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
+        embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
         condition = embedded[self.config.condition] if self.config.condition else None
         if condition is not None and len(condition) != len(index):
             condition = condition.expand(len(index), -1)
@@ -203,7 +220,8 @@ class NeuralVideo(nn.Module):
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
-        outputs = self.outputs(index)
+        encoded = self.encode(target) if self.encodes else {}
+        outputs = self.outputs(index, {**self.fixed_embeddings(), **encoded})
         cropped = self._crop(outputs[-1])
         if len(outputs) > 1:
             margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
@@ -222,8 +240,13 @@ class NeuralVideo(nn.Module):
 
     @property
     def stored_numbers(self) -> int:
-        """How many numbers a decoder needs: parameters and running statistics."""
-        return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+        """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
+        numbers = sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+        for part in self._content().values():
+            if part.encoder is not None:
+                encoder = sum(t.numel() for t in part.encoder.state_dict().values() if t.is_floating_point())
+                numbers += self.info.frames * math.prod(part.shape) - encoder
+        return numbers
 
     @property
     def fixed_numbers(self) -> int:
@@ -333,8 +356,7 @@ class NeuralVideo(nn.Module):
         if self.device.type == "cpu":
             prepare_cpu()
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
-        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
-        batch_size = batch_size or max(1, pixels // math.prod(self.drawn_size))
+        batch_size = self._batch_size(batch_size)
         fixed = self._kept
         for index in wanted.split(batch_size) if len(wanted) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
@@ -343,6 +365,10 @@ class NeuralVideo(nn.Module):
                 fixed = self.fixed_embeddings() if fixed is None else fixed
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
+
+    def _batch_size(self, wanted: int | None) -> int:
+        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
+        return wanted or max(1, pixels // math.prod(self.drawn_size))
 
     def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
         """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
@@ -399,8 +425,22 @@ class NeuralVideo(nn.Module):
         finally:
             self.train(training)
 
+    @contextmanager
+    def _in_float32(self) -> Iterator[None]:
+        precision, self.precision = self.precision, "float32"
+        try:
+            yield
+        finally:
+            self.precision = precision
+
     def weights(self) -> dict[str, Tensor]:
-        """The numbers that a file holds: the state dict, contiguous and on the CPU."""
+        """The numbers that a file holds: the state dict, contiguous and on the CPU.
+
+        Raises:
+            ConfigError: the content of the frames has not been stored yet.
+        """
+        if self.encodes:
+            raise ConfigError("this network still draws frames from frames; video.bake(frames) makes it the video")
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
 
     def save_pretrained(self, path: str | Path) -> Path:

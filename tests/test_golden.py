@@ -21,6 +21,13 @@ NETWORKS = {
     "enerv_deep_stem_swish": "e-nerv",
     "enerv_narrowing": "e-nerv",
     "enerv_shrinking": "e-nerv",
+    "hnerv": "hnerv",
+    "hnerv_cells_sqrt": "hnerv",
+    "hnerv_offset": "hnerv",
+    "nerv_hnerv_codebase": "hnerv",
+    "nerv_boost": "boosting-nerv",
+    "enerv_boost": "boosting-nerv",
+    "hnerv_boost": "boosting-nerv",
 }
 
 
@@ -35,8 +42,13 @@ def test_network_reproduces_the_authors_outputs(golden, name, codebase):
         frames=int(values.metadata["frames"]),
         height=height,
         width=width,
+        content=values.tensors.get("input/frames"),
     )
     assert_draws(video, values)
+    if "output/embedding" in values.tensors:
+        index = values.tensors["input/index"]
+        embedded = next(iter(video.embeddings.values()))(index).reshape(values.tensors["output/embedding"].shape)
+        torch.testing.assert_close(embedded, values.tensors["output/embedding"], rtol=0, atol=2e-6)
 
 
 def test_network_of_sines_is_built_as_configured_and_chaotic(golden):

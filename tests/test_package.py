@@ -15,10 +15,11 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "files", "machine", "precision", "registry"},
+    {"compiling", "config", "emptiness", "files", "machine", "precision", "registry"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
+    {"stages"},
     {"neural_video"},
     {"nvz"},
     {"zoo", "hub", "evaluation"},

@@ -17,6 +17,7 @@ class NeRVBlock(nn.Module):
         norm: `"none"`, `"batch"` or `"instance"`.
         activation: see `enerv_zoo.layers.ACTIVATIONS`.
         bias: whether the convolution has one.
+        kernel: of `"conv"`, odd.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, stride H, stride W).
     """
@@ -31,9 +32,10 @@ class NeRVBlock(nn.Module):
         norm: str = "none",
         activation: str = "gelu",
         bias: bool = True,
+        kernel: int = 3,
     ) -> None:
         super().__init__()
-        self.upsample = layers.upsampler(upsampling, in_channels, out_channels, stride, bias)
+        self.upsample = layers.upsampler(upsampling, in_channels, out_channels, stride, bias, kernel)
         self.norm = layers.norm(norm, out_channels)
         self.activation = layers.activation(activation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -289,7 +290,12 @@ class Fitter:
 
     @contextmanager
     def in_float32(self) -> Iterator[NeuralVideo]:
-        """The network, computing in float32 while the block runs."""
+        """The network as it would be if the fit ended here, computing in float32 while the block runs."""
+        if self.video.encodes:
+            baked = copy.deepcopy(self.video).bake(self.feed.frames)
+            baked.precision = "float32"
+            yield baked
+            return
         precision = self.video.precision
         self.video.precision = "float32"
         try:
@@ -303,7 +309,9 @@ class Fitter:
 
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights; rate, attempts and spent time stay."""
-        self.video.load_state_dict(NeuralVideo.seeded(self.video.config, self.video.info, seed).state_dict())
+        video = self.video
+        fresh = NeuralVideo.seeded(video.config, video.info, seed, encoding=video.encodes)
+        video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         self.epoch = self.step = self._frames_done = 0
         self._epoch_seconds = 0.0

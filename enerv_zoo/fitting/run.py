@@ -29,7 +29,7 @@ from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.video import Video, open_video
-from enerv_zoo.zoo import create_model
+from enerv_zoo.zoo import model_config
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,8 @@ def fit(
         plan = _check_folder(folder, plan, resume, overwrite)
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
-    video = create_model(choice.pop("name"), info=original.info, seed=plan.fit.seed, **choice)
+    config = model_config(choice.pop("name"), original.info, **choice)
+    video = NeuralVideo.seeded(config, original.info, plan.fit.seed, encoding=True)
     need = memory_need(video, plan.fit)
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
@@ -205,7 +206,7 @@ def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
 def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     fitter, folder, history = journal.fitter, journal.folder, journal.history
     precision = fitter.video.precision
-    video = fitter.video.eval().compile("float32", inductor=False)
+    video = fitter.video.eval().bake(fitter.feed.frames).compile("float32", inductor=False)
     measured = fitter.evaluated_frames()
     if measured is not None:
         logger.info("the time budget leaves time to measure frames %s", measured)
