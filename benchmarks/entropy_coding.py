@@ -16,7 +16,6 @@ from rich.console import Console
 
 import enerv_zoo as ez
 from enerv_zoo.files import write_json
-
 from enerv_zoo.nvz import Coded, Network, decode, encode
 
 
