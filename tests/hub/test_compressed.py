@@ -36,7 +36,7 @@ def rounded(video, axis=0, largest=127):
 @functools.cache
 def tiny(name, **options):
     info = ez.VideoInfo(frames=3, height=36, width=64, fps=29.97, name="bunny", attribution="me")
-    return ez.create_model(name, info=info, size="60K", **options).eval()
+    return ez.create_model(name, info=info, size="90K", **options).eval()
 
 
 @pytest.fixture
