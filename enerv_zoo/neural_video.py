@@ -49,6 +49,7 @@ class NeuralVideo(nn.Module):
         info: the video it is for.
 
     Attributes:
+        file_bytes: size of the compressed file that the network was read from, or `None`.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `compile`).
 
     Raises:
@@ -60,6 +61,7 @@ class NeuralVideo(nn.Module):
         self.config = config
         self.info = info
         self.precision: Precision = "float32"
+        self.file_bytes: int | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
         stride = math.prod(stage.stride for stage in config.stages)

@@ -21,6 +21,7 @@ ORDER = [
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"stages"},
     {"neural_video"},
+    {"nvz"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"cli"},

@@ -12,6 +12,7 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.hub.compressed import is_compressed, record_of
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
@@ -131,18 +132,20 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
 def open_original(
     run: str | Path, source: Any = None, *, frames: str | None = None, resize: Any = None, crop: Any = None
 ) -> Video:
-    """Open the video that a fit in a folder was made from, cut and resized as it was then; or another one likewise.
+    """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
 
     Args:
-        run: the fit's folder.
-        source: what to open; by default what `fit.json` records. The recorded frame range applies to that source alone.
+        run: the fit's folder, or its compressed file.
+        source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
+            range applies to that source alone.
         frames, resize, crop: overrule what `fit.json` records.
 
     Raises:
         FitError: no source was given and none is recorded.
     """
     path = Path(run) / RECORD
-    record = read_mapping(path) if path.is_file() else {}
+    in_folder = read_mapping(path) if path.is_file() else {}
+    record = record_of(run) if is_compressed(run) else in_folder
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

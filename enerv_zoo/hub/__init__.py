@@ -1,10 +1,12 @@
-"""Weights <-> storage: a fit's folder, and repositories on the Hugging Face Hub."""
+"""Weights <-> storage: a fit's folder, a compressed file, and repositories on the Hugging Face Hub."""
 
 from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.compressed import read_compressed, write_compressed
 from enerv_zoo.hub.description import Description, FitRecord, read_description
 from enerv_zoo.hub.folder import read_config, save
 from enerv_zoo.hub.pulling import pull
 from enerv_zoo.hub.search import Pretrained, list_pretrained
+from enerv_zoo.hub.shipping import list_shipped, shipped
 from enerv_zoo.hub.source import Summary, describe, load, locate
 from enerv_zoo.hub.upload import push, push_video
 
@@ -16,12 +18,16 @@ __all__ = [
     "Summary",
     "describe",
     "list_pretrained",
+    "list_shipped",
     "load",
     "locate",
     "pull",
     "push",
     "push_video",
+    "read_compressed",
     "read_config",
     "read_description",
     "save",
+    "shipped",
+    "write_compressed",
 ]
