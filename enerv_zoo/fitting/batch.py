@@ -11,6 +11,7 @@ import torch
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.losses import Loss
 from enerv_zoo.neural_video import NeuralVideo
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ FRACTION = 0.03
 """Each batch is measured for so long, or for this part of a time budget if that is less."""
 
 
-def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> FitConfig:
+def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None = None) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
     Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are.
@@ -33,7 +34,7 @@ def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> FitConfig
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
     for batch in (size for size in BATCHES if size <= len(feed)):
-        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds)
+        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
         if reached < WORTH * speed:
             break
         best, speed = batch, reached
@@ -42,8 +43,8 @@ def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> FitConfig
     return dataclasses.replace(config, batch_size=best, lr=config.lr * best**0.5)
 
 
-def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float) -> float:
-    fitter = Fitter(video, feed, config)
+def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float, loss: Loss | None) -> float:
+    fitter = Fitter(video, feed, config, loss=loss)
     if fitter.micro_batch < fitter.batch_size:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)

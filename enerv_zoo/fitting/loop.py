@@ -18,6 +18,7 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
+from enerv_zoo.losses import Loss
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
@@ -79,6 +80,7 @@ class Fitter:
         feed: the frames; its device is where the network goes.
         config: the recipe, with a batch size.
         spent: seconds of the time budget that are gone already.
+        loss: a callable (prediction, target) -> scalar in place of the one that the recipe names.
 
     Attributes:
         epoch: epochs that are over.
@@ -92,14 +94,16 @@ class Fitter:
         ConfigError: an unknown loss or optimiser, or a loss that frames of this size do not allow.
     """
 
-    def __init__(self, video: NeuralVideo, feed: Feed, config: FitConfig, spent: float = 0.0) -> None:
+    def __init__(
+        self, video: NeuralVideo, feed: Feed, config: FitConfig, spent: float = 0.0, loss: Loss | None = None
+    ) -> None:
         self.config = config
         self.feed = feed
         self.device = feed.device
         self.video = video.to(self.device).compile(config.precision, inductor=False).train()
         if self.device.type == "cpu":
             prepare_cpu()
-        self.loss = losses.get(config.loss)(video.info.height, video.info.width)
+        self.loss = loss or losses.get(config.loss)(video.info.height, video.info.width)
         self.batch_size = config.batch_size or 1
         self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)

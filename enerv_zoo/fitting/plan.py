@@ -14,6 +14,7 @@ from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.hub.compressed import is_compressed, record_of
 from enerv_zoo.hub.record import RECORD
+from enerv_zoo.losses import Loss
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
 
@@ -32,6 +33,7 @@ class FitPlan:
         fit: the recipe.
         video: `frames`, `resize` and `crop`.
         device: `"cpu"` or `"cuda"`.
+        loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
     """
 
     source: str | None
@@ -39,6 +41,7 @@ class FitPlan:
     fit: FitConfig
     video: dict[str, Any]
     device: str
+    loss: Loss | None = None
 
     def record(self) -> dict[str, Any]:
         """What `fit.json` holds."""
@@ -80,6 +83,11 @@ def plan_fit(
     if merged.get("time_budget") is not None:
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
+    if merged.get("optimizer", "adam") != "adam":
+        merged.setdefault("betas", None)
+    own_loss = merged.get("loss") if callable(merged.get("loss")) else None
+    if own_loss is not None:
+        merged["loss"] = f"{own_loss.__module__}.{getattr(own_loss, '__qualname__', type(own_loss).__qualname__)}"
     chosen = from_dict(FitConfig, merged, "fit")
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
@@ -88,7 +96,7 @@ def plan_fit(
             f"Its options: {', '.join(given)}"
         )
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
-    return FitPlan(source_name(source), choice, chosen, video, choose_device(device))
+    return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 
 def choose_device(device: str) -> str:

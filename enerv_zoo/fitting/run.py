@@ -96,7 +96,8 @@ def fit(
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
         overwrite: replace the fit in `out`.
         on_status: called with a `Status` about twice a second.
-        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...).
+        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
+            (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
 
     Raises:
         VideoError: the source cannot be read.
@@ -123,13 +124,13 @@ def fit(
     choice = dict(plan.model)
     config = model_config(choice.pop("name"), original.info, **choice)
     video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
-    need = memory_need(video, plan.fit)
+    need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
     if plan.fit.batch_size is None:
-        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit))
+        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
-    fitter = Fitter(video, feed, plan.fit, spent=time.monotonic() - began)
+    fitter = Fitter(video, feed, plan.fit, spent=time.monotonic() - began, loss=plan.loss)
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:
         _start_folder(folder, plan, keep=resume)
