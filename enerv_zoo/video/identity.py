@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def _of_file(path: Path) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
+    found = path.stat()
     return found.st_size, found.st_mtime_ns
 
 
@@ -67,5 +66,5 @@ def _of_array(array: Any) -> str:
     plain = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
     told = hashlib.sha256(f"{plain.dtype.str} {plain.shape} ".encode())
     for frame in plain:  # one at a time: frames may lie in another order in memory, or on disk
-        told.update(np.ascontiguousarray(frame))
+        told.update(np.ascontiguousarray(frame).tobytes())
     return told.hexdigest()
