@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,6 +138,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
     for video, model, size in itertools.product(group.videos, group.models or (None,), group.sizes or (None,)):
         plan = plan_fit(video, model, size=size, recipe=group.recipe, device="cpu", **selection, **group.fit)
+        fit = job_of(Path(video).stem, video, plan)
         fields = {
             "video": Path(video).stem,
             "model": plan.model["name"],
@@ -146,7 +147,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
             "frames": plan.video.get("frames"),
             "resize": plan.video.get("resize"),
         }
-        yield Job(job_of(check_name(_filled(template, fields)), video, plan), license)
+        yield Job(replace(fit, name=check_name(_filled(template, fields))), license)
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:
