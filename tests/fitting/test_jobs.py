@@ -153,7 +153,9 @@ def killed(job, out):
 def processes():
     """Processes that share their imports, and no threads with this one."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["enerv_zoo.fitting", "timm.optim", "timm.scheduler", "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["enerv_zoo.fitting", "timm.optim", "timm.scheduler", "torch._dynamo", "matplotlib.figure"]
+    )
     return context
 
 
