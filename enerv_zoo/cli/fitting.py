@@ -171,7 +171,13 @@ def compare(
     video: options.Video,
     models: Annotated[str, typer.Option(help="Families, separated by commas.")],
     out: Annotated[Path, typer.Option(help="A folder for all fits.")],
-    size: Size = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored parameters, such as 1.5M; several, separated by commas, fit each family in each.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     preset: Preset = None,
     recipe: RecipeFile = None,
     epochs: Epochs = None,
@@ -188,59 +194,78 @@ def compare(
 ) -> None:
     """Fit several families to one video with one recipe; print one table and draw the curves.
 
-    Run it again to go on after an interruption: fits that have ended are kept.
+    Run it again to go on after an interruption or a failure: fits that have ended are kept. Give --epochs for equal
+    epochs, or --time-budget for equal time.
 
-    Example:
+    Examples:
 
         enerv-zoo compare bunny --models nerv,enerv,hnerv --preset quick --out runs/compare
 
-        enerv-zoo compare bunny --models nerv,enerv --size 0.35M --time-budget 60s --out runs/equal-time
+        enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
     """
+    from enerv_zoo import fitting
+
+    knobs = {
+        "epochs": epochs, "time_budget": options.parse_seconds(time_budget), "batch_size": batch_size, "lr": lr,
+        "loss": loss, "seed": seed, "recipe": _recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
+    }  # fmt: skip
+    failure = None
+    try:
+        results = _compared(
+            video,
+            _listed(models),
+            out=out,
+            size=None if size is None else _listed(size),
+            device=device,
+            **{key: value for key, value in knobs.items() if value is not None},
+        )
+    except fitting.FitsFailed as error:
+        results, failure = error.results, error
+    if json:
+        console.print_json(results)
+    elif results:
+        console.out.print(_comparison(results))
+        console.out.print(f"\nwritten to {out}: compare.json, psnr.png, and a folder for each fit")
+    if failure is not None:
+        raise failure
+
+
+def _compared(video: str, models: list[str], **options: Any) -> dict[str, dict[str, Any]]:
+    """`fitting.compare` with a bar for each fit."""
     from contextlib import ExitStack
 
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
-    budget = options.parse_seconds(time_budget)
-    knobs = {
-        "epochs": epochs, "time_budget": budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
-    }  # fmt: skip
     with ExitStack() as stack:
 
         def on_model(name: str) -> Any:
             stack.close()
             return stack.enter_context(shown(name))
 
-        results = fitting.compare(
-            video,
-            [name.strip() for name in models.split(",") if name.strip()],
-            out=out,
-            on_model=on_model,
-            size=size,
-            recipe=_recipe(preset, recipe),
-            frames=frames,
-            resize=resize,
-            crop=crop,
-            device=device,
-            **{key: value for key, value in knobs.items() if value is not None},
-        )
-    if json:
-        console.print_json(results)
-        return
-    headings = ("model", "PSNR (dB)", "MS-SSIM", "stored parameters", "bits per pixel", "fit time", "decode frames/s")
-    table = Table(*headings, box=None)
+        return fitting.compare(video, models, on_model=on_model, **options)
+
+
+def _comparison(results: dict[str, dict[str, Any]]) -> Table:
+    """A row for each fit, the best first."""
+    quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "MB", "bits per pixel", "fit time")
+    table = Table("fit", *quality, *cost, "decode frames/s", box=None)
     for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
         table.add_row(
             name,
             console.number(row["psnr"]),
             console.number(row["ms_ssim"], 4),
             console.number(row["stored_numbers"]),
+            console.number(row["stored_bytes"] / 1e6),
             console.number(row["bpp"], 3),
             console.seconds(row["fit_seconds"]),
             console.number(row["fps"], 1),
         )
-    console.out.print(table)
-    console.out.print(f"\nwritten to {out}: compare.json, psnr.png, and a folder for each fit")
+    return table
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _recipe(preset: str | None, recipe: str | None) -> Any:

@@ -1,7 +1,8 @@
 """Frames -> weights: recipes, the loop, checkpoints, and the folder that a fit leaves."""
 
 from enerv_zoo.fitting.bench import Speed, bench
-from enerv_zoo.fitting.comparison import compare
+from enerv_zoo.fitting.comparison import FitsFailed, compare
+from enerv_zoo.fitting.jobs import FitJob, FitOutcome, Runner, job_of, run_here, run_job
 from enerv_zoo.fitting.journal import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter, Status
 from enerv_zoo.fitting.manifest import Job, Manifest, manifest_jobs, read_manifest
@@ -11,18 +12,25 @@ from enerv_zoo.fitting.run import FitResult, fit
 
 __all__ = [
     "FitInterrupted",
+    "FitJob",
+    "FitOutcome",
     "FitResult",
+    "FitsFailed",
     "Fitter",
     "Job",
     "Manifest",
     "Outcome",
     "Publisher",
+    "Runner",
     "Speed",
     "Status",
     "bench",
     "compare",
     "fit",
+    "job_of",
     "manifest_jobs",
     "open_original",
     "read_manifest",
+    "run_here",
+    "run_job",
 ]

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo import registry
-from enerv_zoo.config import read_mapping
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import write_json
-from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import check_record, plan_fit
-from enerv_zoo.fitting.run import fit, has_ended, read_history
-from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.fitting.jobs import FitJob, OnFit, Runner, job_of, run_here
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.run import read_history
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"
+
+
+class FitsFailed(FitError):
+    """Some fits of a comparison failed, after all others were done.
+
+    Attributes:
+        results: what `compare` would have returned, of the others.
+        reasons: of those that failed, by name.
+    """
+
+    def __init__(self, results: dict[str, dict[str, Any]], reasons: dict[str, str], out: Path) -> None:
+        first, why = next(iter(reasons.items()))
+        kept = f"; the others are in {out}, and the same again tries those that failed once more" if results else ""
+        super().__init__(f"{len(reasons)} of {len(results) + len(reasons)} fits failed, first {first}: {why}{kept}")
+        self.results, self.reasons = results, reasons
 
 
 def compare(
@@ -25,42 +38,66 @@ def compare(
     models: Sequence[str],
     *,
     out: str | Path,
-    on_model: Callable[[str], OnStatus | None] = lambda name: None,
+    size: str | float | Sequence[str | float] | None = None,
+    on_model: OnFit = lambda name: None,
+    device: str = "auto",
+    runner: Runner = run_here,
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
-    """Fit several families to one video with one recipe.
+    """Fit several families to one video with one recipe, each in each size.
 
     Each fit has its own folder in `out`; those that have ended are kept, one that was cut off goes on, so the same call
-    can be repeated until all is done. Writes `compare.json` and the curves.
+    can be repeated until all is done. One that fails does not end the others. Writes `compare.json` and the curves.
 
     Args:
         source: the video, as `enerv_zoo.fit` takes it.
         models: names of families.
         out: folder for all of them.
+        size: budget of stored numbers, or several; a fit is then called by its family and size.
         on_model: called with each name as its fit begins; returns that fit's `on_status`.
-        options: as for `enerv_zoo.fit`.
+        device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
+        runner: does the fits; by default one after the other in this process.
+        options: as for `enerv_zoo.fit`: `epochs` for equal epochs, or `time_budget` for equal time.
 
     Returns:
-        The metrics of each fit by name.
+        The metrics of each fit by name, and the `id` of what was fitted how.
 
     Raises:
         ConfigError: no model, or an unknown one.
-        FitError: a fit in `out` was made otherwise.
+        VideoError: there is no such source.
+        FitsFailed: some fits failed; all others are done by then.
     """
-    if not models or len(set(models)) != len(models):
-        raise ConfigError(f"name each model to compare once, got {', '.join(models) or 'none'}")
-    for name in models:
-        registry.models.get(name)  # refuses unknown ones before anything is fitted
-    metrics, histories = {}, {}
-    for name in models:
-        folder = Path(out) / name
-        if has_ended(folder):
-            check_record(folder, plan_fit(source, name, **options))
+    jobs = _jobs(source, models, size, options)
+    ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
+    outcomes = {outcome.name: outcome for outcome in runner(jobs, out, device=device, on_fit=on_model)}
+    metrics, reasons, folder = {}, {}, Path(out)
+    for name, key in ids.items():
+        done = outcomes.get(name)
+        if done is not None and done.metrics is not None:
+            metrics[name] = {**done.metrics, "id": key}
         else:
-            started = (folder / RECORD).is_file()
-            fit(source, name, out=folder, resume=started, on_status=on_model(name), **options)
-        metrics[name] = read_mapping(folder / METRICS)
-        histories[name] = read_history(folder)
-    write_json(Path(out) / COMPARISON, metrics)
-    plot_psnr(histories, Path(out) / CURVES)
+            reasons[name] = (done and done.error) or "its runner ended without it"
+    if metrics:
+        write_json(folder / COMPARISON, metrics)
+        plot_psnr({name: read_history(folder / name) for name in metrics}, folder / CURVES)
+    if reasons:
+        raise FitsFailed(metrics, reasons, folder)
     return metrics
+
+
+def _jobs(
+    source: Any, models: Sequence[str], size: str | float | Sequence[str | float] | None, options: dict[str, Any]
+) -> list[FitJob]:
+    """Every family in every size, decided and checked before anything is fitted."""
+    sizes = list(size) if isinstance(size, Sequence) and not isinstance(size, str) else [size]
+    for what, given in (("model", models), ("size", sizes)):
+        if not given or len(set(given)) != len(given):
+            raise ConfigError(f"name each {what} to compare once, got {', '.join(map(str, given)) or 'none'}")
+    options = dict(options)
+    frames_in = options.pop("frames_in", "auto")
+    jobs = []
+    for model, budget in itertools.product(models, sizes):
+        plan = plan_fit(source, model, size=budget, device="cpu", **options)
+        name = model if len(sizes) == 1 else f"{model}-{str(budget).lower()}"
+        jobs.append(job_of(name, source, plan, frames_in))
+    return jobs

@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from enerv_zoo import registry
-from enerv_zoo.config import Recipe, Spec, from_dict, read_mapping, to_dict
+from enerv_zoo.config import Spec, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
-from enerv_zoo.fitting.plan import FitPlan, plan_fit
+from enerv_zoo.fitting.jobs import FitJob, job_of
+from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.hub.description import check_license
 from enerv_zoo.recipes import shipped_files
-from enerv_zoo.zoo import parse_size
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
 MAX_NAME = 96
@@ -78,23 +77,20 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Job:
-    """One fit of a manifest, fully decided.
+    """One entry of a manifest's product of videos, models and sizes.
 
     Attributes:
-        name: of its folder and its repository.
-        source: the video.
-        recipe: the network, how it is fitted, and to which part of the video.
+        fit: fully decided; its name is that of the repository, too.
         license: of the weights.
     """
 
-    name: str
-    source: str
-    recipe: Recipe
+    fit: FitJob
     license: str | None
 
-    def plan(self, device: str) -> FitPlan:
-        """What `fit` makes of this job."""
-        return plan_fit(self.source, recipe=self.recipe, device=device)
+    @property
+    def name(self) -> str:
+        """Of the folder and the repository."""
+        return self.fit.name
 
 
 def read_manifest(manifest: str | Path) -> Manifest:
@@ -142,8 +138,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
     for video, model, size in itertools.product(group.videos, group.models or (None,), group.sizes or (None,)):
         plan = plan_fit(video, model, size=size, recipe=group.recipe, device="cpu", **selection, **group.fit)
-        _check_network(plan.model)
-        recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
+        fit = job_of(Path(video).stem, video, plan)
         fields = {
             "video": Path(video).stem,
             "model": plan.model["name"],
@@ -152,15 +147,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
             "frames": plan.video.get("frames"),
             "resize": plan.video.get("resize"),
         }
-        yield Job(check_name(_filled(template, fields)), plan.source or video, recipe, license)
-
-
-def _check_network(model: Mapping[str, Any]) -> None:
-    options = dict(model)
-    name, size = options.pop("name"), options.pop("size", None)
-    registry.models.check_options(name, options)
-    if size is not None:
-        parse_size(size)
+        yield Job(replace(fit, name=check_name(_filled(template, fields))), license)
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:

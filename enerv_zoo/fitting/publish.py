@@ -7,16 +7,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from enerv_zoo.config import read_mapping
-from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.fitting.loop import OnStatus
+from enerv_zoo.fitting.jobs import FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
 from enerv_zoo.fitting.manifest import Job, check_name
-from enerv_zoo.fitting.plan import check_record
-from enerv_zoo.fitting.run import fit, has_ended
 from enerv_zoo.hub import push
 from enerv_zoo.hub.download import CARD, PREVIEW
 from enerv_zoo.hub.folder import WEIGHTS
@@ -48,7 +46,7 @@ class Outcome:
 
     name: str
     repository: str | None
-    fitting: Literal["fit", "resume", "nothing"] = "nothing"
+    fitting: Todo = "nothing"
     pushing: Literal["push", "nothing"] = "nothing"
     url: str | None = None
     psnr: float | None = None
@@ -64,6 +62,7 @@ class Publisher:
         private: whether new repositories are private.
         index: a file of short names to add the repositories to; by default `index.yaml` in `out`.
         device: to fit on: auto, cpu or cuda.
+        runner: does the fits.
 
     Raises:
         ConfigError: the owner's name can be none.
@@ -77,72 +76,68 @@ class Publisher:
         private: bool | None = None,
         index: str | Path | None = None,
         device: str = "auto",
+        runner: Runner = run_here,
     ) -> None:
-        self.out, self.private, self.device = Path(out), private, device
+        self.out, self.private, self.device, self.runner = Path(out), private, device, runner
         self.owner = None if owner is None else check_name(owner)
         self.index = self.out / INDEX if index is None else Path(index)
 
     def survey(self, jobs: Sequence[Job]) -> list[Outcome]:
         """What there is to do; nothing is written, and the network is not asked."""
-        return [self._each(job, self._todo) for job in jobs]
+        return [self._each(job, partial(self._survey, job)) for job in jobs]
 
-    def publish(
-        self, jobs: Sequence[Job], on_fit: Callable[[str], OnStatus | None] = lambda name: None
-    ) -> Iterator[Outcome]:
-        """Do what there is to do, job by job. One that fails says so in its outcome, and the others go on.
+    def publish(self, jobs: Sequence[Job], on_fit: OnFit = lambda name: None) -> Iterator[Outcome]:
+        """Do what there is to do, pushing each fit as it ends. One that fails says so, and the others go on.
 
         Args:
             jobs: from `manifest_jobs`.
             on_fit: called with each name as its fit begins; returns that fit's `on_status`.
         """
-        for job in jobs:
-            yield self._each(job, lambda job: self._do(job, on_fit))
+        by_name = {job.name: job for job in jobs}
+        for done in self.runner([job.fit for job in jobs], self.out, device=self.device, on_fit=on_fit):
+            job = by_name[done.name]
+            yield self._each(job, partial(self._push, job, done))
 
-    def _each(self, job: Job, action: Callable[[Job], Outcome]) -> Outcome:
+    def _each(self, job: Job, action: Callable[[], Outcome]) -> Outcome:
         try:
-            return action(job)
-        except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
+            return action()
+        except Exception as error:  # whatever ends one job must not end the others
             logger.debug("%s", job.name, exc_info=True)
-            reason = " ".join(str(error).split()) or type(error).__name__
-            return Outcome(job.name, self._repository(job), error=reason)
+            return Outcome(job.name, self._repository(job), error=reason(error))
 
     def _repository(self, job: Job) -> str | None:
         return None if self.owner is None else f"{self.owner}/{job.name}"
 
-    def _todo(self, job: Job) -> Outcome:
-        folder, outcome = self.out / job.name, Outcome(job.name, self._repository(job))
-        pushing: Literal["push", "nothing"] = "nothing" if outcome.repository is None else "push"
-        if (folder / RECORD).is_file():
-            check_record(folder, job.plan(self.device))
-        elif (folder / WEIGHTS).exists():
-            raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
-        if not has_ended(folder):
-            return replace(outcome, fitting="resume" if (folder / RECORD).is_file() else "fit", pushing=pushing)
-        done = replace(outcome, psnr=read_mapping(folder / METRICS).get("psnr"))
-        pushed = self._pushes().get(job.name, {})
-        if pushing == "push" and pushed.get("digest") == self._digest(job):
-            return replace(done, url=pushed["url"])
-        return replace(done, pushing=pushing)
+    def _survey(self, job: Job) -> Outcome:
+        needed = todo(job.fit, self.out, self.device)
+        if needed != "nothing":
+            pushing: Literal["push", "nothing"] = "nothing" if self.owner is None else "push"
+            return Outcome(job.name, self._repository(job), needed, pushing)
+        return self._pushing(job, FitOutcome(job.name, needed, read_mapping(self.out / job.name / METRICS)))
 
-    def _do(self, job: Job, on_fit: Callable[[str], OnStatus | None]) -> Outcome:
-        outcome, folder = self._todo(job), self.out / job.name
-        if outcome.fitting != "nothing":
-            result = fit(
-                job.source,
-                recipe=job.recipe,
-                device=self.device,
-                out=folder,
-                resume=outcome.fitting == "resume",
-                on_status=on_fit(job.name),
-            )
-            outcome = replace(outcome, psnr=result.metrics["psnr"])
-        if outcome.pushing == "push" and outcome.repository is not None:
-            url = push(folder, outcome.repository, private=self.private, license=job.license)
+    def _pushing(self, job: Job, done: FitOutcome) -> Outcome:
+        """What is left to do for a fit that has ended."""
+        outcome = Outcome(job.name, self._repository(job), done.fitting, psnr=(done.metrics or {}).get("psnr"))
+        if outcome.repository is None:
+            return outcome
+        pushed = self._pushes().get(job.name, {})
+        if pushed.get("digest") == self._digest(job):
+            return replace(outcome, url=pushed["url"])
+        return replace(outcome, pushing="push")
+
+    def _push(self, job: Job, done: FitOutcome) -> Outcome:
+        if done.error is not None:
+            return Outcome(job.name, self._repository(job), error=done.error)
+        outcome = self._pushing(job, done)
+        repository = outcome.repository
+        if repository is None:
+            return outcome
+        if outcome.pushing == "push":
+            url = push(self.out / job.name, repository, private=self.private, license=job.license)
             pushes = {**self._pushes(), job.name: {"url": url, "digest": self._digest(job)}}
             write_json(self.out / PUSHES, pushes)
             outcome = replace(outcome, url=url)
-        if outcome.repository is not None:
-            add_to_index(self.index, job.name, outcome.repository)
+        add_to_index(self.index, job.name, repository)
         return outcome
 
     def _pushes(self) -> dict[str, Any]:

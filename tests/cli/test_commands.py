@@ -165,6 +165,9 @@ def test_import(cli, golden, tmp_path):
         (("eval", "nowhere"), 1, "no fit is there"),
         (("render", "nowhere", "x.mp4"), 1, "no fit is there"),
         (("compare", "bunny", "--models", "", "--out", "x"), 1, "name each model"),
+        (("compare", "bunny", "--models", "nerv,henrv", "--out", "x"), 1, "Did you mean 'hnerv'?"),
+        (("compare", "bunny", "--models", "nerv", "--size", "1M,big", "--out", "x"), 1, "a size is a number"),
+        (("compare", "missing.mp4", "--models", "nerv", "--out", "x"), 1, "no such file or folder"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code, message):
@@ -204,3 +207,24 @@ def test_bench_measures_every_case(cli, monkeypatch):
     assert code == 0
     assert "enerv 60K" in out
     assert "40x72" in out
+
+
+def test_compare_shows_what_worked_and_ends_with_1_if_a_fit_failed(cli, monkeypatch):
+    fit = fitting.jobs.fit
+
+    def failing(source, *, recipe, **options):
+        if recipe.model["name"] == "enerv":
+            raise MemoryError("no memory left")
+        return fit(source, recipe=recipe, **options)
+
+    monkeypatch.setattr(fitting.jobs, "fit", failing)
+    tiny = [value if value != "90K" else "60K,90K" for value in TINY]
+    command = ("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two")
+    code, out, err = cli(*command)
+    assert code == 1
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith(("nerv-", "enerv-"))]
+    assert sorted(row[0] for row in rows) == ["nerv-60k", "nerv-90k"]
+    assert "error: 2 of 4 fits failed, first enerv-60k: no memory left" in err
+    monkeypatch.setattr(fitting.jobs, "fit", fit)
+    code, out, _ = cli(*command, "--json")
+    assert (code, list(json.loads(out))) == (0, ["nerv-60k", "nerv-90k", "enerv-60k", "enerv-90k"])

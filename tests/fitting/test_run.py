@@ -230,7 +230,7 @@ def test_compare_goes_on_with_a_fit_that_ended_before_its_numbers_were_written(c
         write_json(path, data)
 
     monkeypatch.setattr(run, "write_json", cut)
-    with pytest.raises(Cut):
+    with pytest.raises(FitError, match=r"1 of 1 fits failed, first nerv: Cut"):
         compare(clip, ["nerv"], out=tmp_path, **options)
     assert (tmp_path / "nerv" / "model.safetensors").exists()
     monkeypatch.setattr(run, "write_json", write_json)

@@ -14,7 +14,7 @@ import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.config import Recipe, from_dict, parse_yaml
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting import Job, Manifest, Publisher, manifest_jobs, publish, read_manifest
+from enerv_zoo.fitting import FitJob, Job, Manifest, Publisher, jobs, manifest_jobs, read_manifest
 from enerv_zoo.hub import source
 from enerv_zoo.hub.index import read_index
 from enerv_zoo.recipes import list_recipes, shipped_files
@@ -44,13 +44,13 @@ def manifest(**changes):
 def fitted(monkeypatch):
     """The names of the fits that were begun, and whether they were resumed."""
     begun = []
-    fit = publish.fit
+    fit = jobs.fit
 
     def noted(*arguments, **options):
         begun.append((options["out"].name, options["resume"]))
         return fit(*arguments, **options)
 
-    monkeypatch.setattr(publish, "fit", noted)
+    monkeypatch.setattr(jobs, "fit", noted)
     return begun
 
 
@@ -200,14 +200,10 @@ def test_videos_times_models_times_sizes():
         "sizes": ["60K", 80000],
         "resize": "36x64",
     }
-    jobs = manifest_jobs(manifest(fits=[group], name="{video}.{model}-{size}_{resize}"))
-    assert len(jobs) == 8
-    assert jobs[5] == Job(
-        "my-clip.nerv-80000_36x64",
-        "My Clip.mp4",
-        Recipe(model={"name": "nerv", "size": 80000}, fit=jobs[0].recipe.fit, video={"resize": "36x64"}),
-        "cc-by-3.0",
-    )
+    product = manifest_jobs(manifest(fits=[group], name="{video}.{model}-{size}_{resize}"))
+    assert len(product) == 8
+    recipe = Recipe(model={"name": "nerv", "size": 80000}, fit=product[0].fit.recipe.fit, video={"resize": "36x64"})
+    assert product[5] == Job(FitJob("my-clip.nerv-80000_36x64", "My Clip.mp4", recipe), "cc-by-3.0")
 
 
 @pytest.mark.parametrize(
@@ -249,9 +245,9 @@ def test_shipped_manifests_ask_for_networks_that_exist(name):
     assert shipped.description
     assert shipped.owner is None
     for job in manifest_jobs(shipped):
-        options = dict(job.recipe.model)
+        options = dict(job.fit.recipe.model)
         if "size" in options:
-            height, width = map(int, job.recipe.video["resize"].split("x"))
+            height, width = map(int, job.fit.recipe.video["resize"].split("x"))
             video = ez.create_model(options.pop("name"), frames=132, height=height, width=width, **options)
             assert video.stored_numbers == pytest.approx(parse_size(options["size"]), rel=0.02)
 

@@ -1,0 +1,196 @@
+"""Many fits, each fully decided before any begins: the one path of `compare` and `publish`, here or on other machines.
+
+    jobs = [job_of(name, "bunny", plan_fit("bunny", name, size="0.35M", epochs=30)) for name in ("nerv", "enerv")]
+    for outcome in run_here(jobs, "runs"):
+        ...
+
+A `Runner` may send `run_job` to other processes: jobs and outcomes are plain data that can be pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from enerv_zoo import registry
+from enerv_zoo.config import Recipe, read_mapping, to_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.loop import OnStatus
+from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
+from enerv_zoo.fitting.run import fit, has_ended
+from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.losses import Loss
+from enerv_zoo.video.identity import digest
+from enerv_zoo.zoo import parse_size
+
+logger = logging.getLogger(__name__)
+
+Todo = Literal["fit", "resume", "nothing"]
+"""What a job needs: all of it, the rest of it, or nothing, as its fit has ended before."""
+
+OnFit = Callable[[str], OnStatus | None]
+"""Called with a job's name as its fit begins; returns that fit's `on_status`."""
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One fit, fully decided.
+
+    Attributes:
+        name: of its folder, among those of the other jobs.
+        source: the video: a sample's name, a path, or an array.
+        recipe: the network, how it is fitted, and to which part of the video.
+        loss: a callable of the user's own that the recipe's `loss` names; it travels if it can be imported.
+        frames_in: where frames are while fitting, as `fit` takes it.
+    """
+
+    name: str
+    source: Any
+    recipe: Recipe
+    loss: Loss | None = None
+    frames_in: str = "auto"
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that change with the video's contents and the recipe, and with nothing else.
+
+        Raises:
+            VideoError: the source cannot be read.
+        """
+        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.recipe.video}
+        content = json.dumps([digest(self.source), decided], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    def plan(self, device: str) -> FitPlan:
+        """What `fit` makes of this job."""
+        return plan_fit(self.source, recipe=self.recipe, device=device, **self._own_loss())
+
+    def run(self, folder: Path, device: str, *, resume: bool, on_status: OnStatus | None = None) -> None:
+        """Fit into `folder`; the arguments and errors are those of `fit`."""
+        fit(
+            self.source,
+            recipe=self.recipe,
+            device=device,
+            frames_in=self.frames_in,
+            out=folder,
+            resume=resume,
+            on_status=on_status,
+            **self._own_loss(),
+        )
+
+    def _own_loss(self) -> dict[str, Any]:
+        return {} if self.loss is None else {"loss": self.loss}
+
+
+@dataclass(frozen=True)
+class FitOutcome:
+    """How a job ended.
+
+    Attributes:
+        name: of the job.
+        fitting: what there was to do for it.
+        metrics: of the whole fit, as in `metrics.json`; `None` where it failed.
+        error: why it failed, in one line.
+    """
+
+    name: str
+    fitting: Todo = "nothing"
+    metrics: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class Runner(Protocol):
+    """Whatever does jobs: `run_here`, or a fleet of machines that share a folder."""
+
+    def __call__(
+        self, jobs: Sequence[FitJob], out: str | Path, *, device: str = "auto", on_fit: OnFit = ...
+    ) -> Iterator[FitOutcome]:
+        """Do what there is to do for each job, in its folder `out/name`, and yield outcomes as they end, in any order.
+
+        One that fails says so in its outcome, and the others go on. A runner that fits elsewhere may leave `on_fit`.
+        """
+        ...
+
+
+def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> FitJob:
+    """A plan as a job, which any machine can do.
+
+    Args:
+        name: of its folder.
+        source: the video; where the plan knows an absolute path, that is taken.
+        plan: from `plan_fit`, for any device.
+        frames_in: as `fit` takes it.
+
+    Raises:
+        ConfigError: a family, a size or an option of the network that there is not.
+    """
+    options = dict(plan.model)
+    family, size = options.pop("name"), options.pop("size", None)
+    registry.models.check_options(family, options)
+    if size is not None:
+        parse_size(size)
+    recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
+    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in)
+
+
+def todo(job: FitJob, out: str | Path, device: str = "auto") -> Todo:
+    """What there is to do for a job; nothing is written.
+
+    Raises:
+        ConfigError: its folder holds a network that nobody knows the origin of.
+        FitError: its folder holds a fit that was decided otherwise.
+    """
+    folder = Path(out) / job.name
+    begun = (folder / RECORD).is_file()
+    if begun:
+        check_record(folder, job.plan(device))
+    elif (folder / WEIGHTS).exists():
+        raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
+    if has_ended(folder):
+        return "nothing"
+    return "resume" if begun else "fit"
+
+
+def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:
+    """Do what there is to do for one job: fit, go on with a fit that was cut off, or nothing.
+
+    Returns:
+        How it ended; an error is in there, too, and only an interruption by the user is raised.
+    """
+    folder = Path(out) / job.name
+    try:
+        needed = todo(job, out, device)
+        if needed != "nothing":
+            job.run(folder, device, resume=needed == "resume", on_status=on_fit(job.name))
+        return FitOutcome(job.name, needed, metrics=read_mapping(folder / METRICS))
+    except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
+        logger.debug("%s", job.name, exc_info=True)
+        return FitOutcome(job.name, error=reason(error))
+
+
+def run_here(
+    jobs: Sequence[FitJob], out: str | Path, *, device: str = "auto", on_fit: OnFit = lambda name: None
+) -> Iterator[FitOutcome]:
+    """The `Runner` of this process: one job after the other, in their order.
+
+    Raises:
+        ConfigError: two jobs of one name.
+        FitError: no such device.
+    """
+    names = [job.name for job in jobs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"two fits would be called {min(twice)!r}; give one of them another name")
+    chosen = choose_device(device)
+    for job in jobs:
+        yield run_job(job, out, chosen, on_fit)
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,70 @@
+"""What a video is, whatever it is called and wherever it lies: a hash of its contents."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.video.folders import ImageFolder
+from enerv_zoo.video.reading import Readable
+from enerv_zoo.video.samples import SAMPLES
+from enerv_zoo.video.source import Video
+
+
+def digest(source: Readable) -> str:
+    """The SHA-256 of a source's contents, as hex digits.
+
+    Of a file that is its bytes, of a folder those of its images in their order, of an array its type, shape and
+    numbers. Nothing is decoded. A file is read once, and again only after it has changed.
+
+    Args:
+        source: what `enerv_zoo.open_video` takes.
+
+    Raises:
+        VideoError: there is no such file, folder or sample, or it cannot be read.
+    """
+    if isinstance(source, Video):
+        return _of_array(source.frames)
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return _of_array(source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        if str(source) not in SAMPLES:
+            raise VideoError(f"{str(source)!r}: no such file or folder, and no sample of that name")
+        path = SAMPLES[str(source)].path
+    if path.is_dir():
+        return hashlib.sha256("".join(map(_of_file, ImageFolder(path).images)).encode()).hexdigest()
+    return _of_file(path)
+
+
+def _of_file(path: Path) -> str:
+    try:
+        return _read(path.resolve(), _stamp(path))
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, stamp: tuple[int, int]) -> str:
+    """`stamp` is part of the cache's key: a file that has changed is read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_array(array: Any) -> str:
+    plain = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
+    told = hashlib.sha256(f"{plain.dtype.str} {plain.shape} ".encode())
+    for frame in plain:  # one at a time: frames may lie in another order in memory, or on disk
+        told.update(np.ascontiguousarray(frame).tobytes())
+    return told.hexdigest()
