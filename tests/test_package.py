@@ -15,7 +15,7 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "files", "machine", "precision", "registry"},
+    {"compiling", "config", "files", "launch", "machine", "precision", "registry"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},

@@ -129,11 +129,12 @@ def evaluate(
     )
 
 
-def mean_psnr(video: NeuralVideo, original: Video) -> float:
-    """The mean of the frames' PSNR in dB, and nothing else: what a fit looks at on its way."""
+def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None = None) -> float:
+    """The mean PSNR in dB of frames, all by default, and nothing else: what a fit looks at on its way."""
+    wanted = list(range(len(original)) if indices is None else indices)
     scores, done = [], 0
-    for drawn in video.decode_float():
-        scores.append(psnr(drawn, original.frames[done : done + len(drawn)].to(drawn.device) / 255))
+    for drawn in video.decode_float(wanted):
+        scores.append(psnr(drawn, original.frames[wanted[done : done + len(drawn)]].to(drawn.device) / 255))
         done += len(drawn)
     return float(torch.cat(scores).mean())
 
