@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -222,4 +223,5 @@ def _patience() -> float:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:160]
+    line = str(error).strip().split("\n")[0]
+    return re.sub(r"^\[[^\]]*\.\w+:\d+\]\s*", "", line).partition(". ")[0][:160]  # without gloo's source file
