@@ -324,7 +324,7 @@ class NeuralVideo(nn.Module, Playable):
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
         from enerv_zoo.hub import load
 
-        return load(
+        found = load(
             id_or_path,
             device,
             revision=revision,
@@ -332,6 +332,9 @@ class NeuralVideo(nn.Module, Playable):
             local_files_only=local_files_only,
             token=token,
         )
+        if not isinstance(found, NeuralVideo):
+            raise ConfigError(f"{id_or_path}: holds a video in segments, which enerv_zoo.load gives")
+        return found
 
     def push_to_hub(
         self,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import Count, ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable
@@ -31,8 +32,10 @@ class Segment:
         frames: how many.
     """
 
-    first: int
-    frames: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    first: Annotated[int, Field(ge=0, le=1 << 31)]
+    frames: Count
 
     @property
     def stop(self) -> int:

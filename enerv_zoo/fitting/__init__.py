@@ -8,6 +8,7 @@ from enerv_zoo.fitting.manifest import Job, Manifest, manifest_jobs, read_manife
 from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.publish import Outcome, Publisher
 from enerv_zoo.fitting.run import FitResult, fit
+from enerv_zoo.fitting.segments import SegmentsResult, fit_segments, part_opener
 
 __all__ = [
     "FitInterrupted",
@@ -17,12 +18,15 @@ __all__ = [
     "Manifest",
     "Outcome",
     "Publisher",
+    "SegmentsResult",
     "Speed",
     "Status",
     "bench",
     "compare",
     "fit",
+    "fit_segments",
     "manifest_jobs",
     "open_original",
+    "part_opener",
     "read_manifest",
 ]

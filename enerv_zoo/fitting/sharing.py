@@ -8,14 +8,12 @@ of them fewer frames, or none.
 
 from __future__ import annotations
 
-import dataclasses
-from statistics import fmean
-
 import torch
 from torch import Tensor
 
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
+from enerv_zoo.evaluation.report import merged
 from enerv_zoo.fitting.ranks import Ranks
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.video import Video
@@ -85,12 +83,4 @@ def shared_report(ranks: Ranks, video: NeuralVideo, original: Video, frames: str
     step = int(frames.removeprefix("::")) if frames else 1
     mine = slice(step * ranks.rank, None, step * ranks.size)
     reports = ranks.gather(evaluate(video, original, frames=mine) if step * ranks.rank < len(original) else None)
-    found = [report for report in reports if report is not None]
-    rows = sorted((row for report in found for row in report.frames), key=lambda row: row.frame)
-    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
-    return dataclasses.replace(
-        found[0],
-        psnr=fmean(row.psnr for row in rows),
-        ms_ssim=fmean(similarities) if similarities else None,
-        frames=tuple(rows),
-    )
+    return merged([report for report in reports if report is not None])

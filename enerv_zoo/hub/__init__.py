@@ -5,6 +5,14 @@ from enerv_zoo.hub.description import Description, FitRecord, read_description
 from enerv_zoo.hub.folder import read_config, save
 from enerv_zoo.hub.pulling import pull
 from enerv_zoo.hub.search import Pretrained, list_pretrained
+from enerv_zoo.hub.segments import (
+    SegmentsDescription,
+    is_segmented,
+    read_segments,
+    save_segments,
+    segment_folder,
+    write_segments,
+)
 from enerv_zoo.hub.source import Summary, describe, load, locate
 from enerv_zoo.hub.upload import push, push_video
 
@@ -13,8 +21,10 @@ __all__ = [
     "Description",
     "FitRecord",
     "Pretrained",
+    "SegmentsDescription",
     "Summary",
     "describe",
+    "is_segmented",
     "list_pretrained",
     "load",
     "locate",
@@ -23,5 +33,9 @@ __all__ = [
     "push_video",
     "read_config",
     "read_description",
+    "read_segments",
     "save",
+    "save_segments",
+    "segment_folder",
+    "write_segments",
 ]

@@ -15,7 +15,9 @@ from enerv_zoo.hub.folder import WEIGHTS, read_folder
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
+from enerv_zoo.hub.segments import is_segmented, read_segmented
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.segmented import SegmentedVideo
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -28,8 +30,8 @@ def load(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
-) -> NeuralVideo:
-    """Load a fitted network from a folder or from the Hub.
+) -> NeuralVideo | SegmentedVideo:
+    """Load a fitted network from a folder or from the Hub; or the networks of a video in segments, from its folder.
 
     Nothing in a repository is trusted: no code runs, and nothing is allocated before config and weights agree.
 
@@ -47,7 +49,8 @@ def load(
             much.
     """
     access = Access(revision, cache_dir, local_files_only, token)
-    return read_folder(locate(id_or_path, access, (CONFIG, WEIGHTS)), device)
+    folder = locate(id_or_path, access, (CONFIG, WEIGHTS))
+    return read_segmented(folder, device) if is_segmented(folder) else read_folder(folder, device)
 
 
 def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)) -> Path:
