@@ -252,6 +252,15 @@ def scene_collapsed():
     }  # fmt: skip
 
 
+def scene_segments():
+    """A long video in segments, each a fit of two processes."""
+    arguments = [*FIT, "--epochs", "1", "--segments", "2"]
+    codes = ends(start(command(*arguments, "--out", "parts"), 2, log="parts"))
+    codes += ends([fork(command(*arguments, "--out", "part"))])
+    metrics = [json.loads((Path(name) / "metrics.json").read_text())["psnr"] for name in ("part", "parts")]
+    return {"codes": codes, "psnr": metrics, "told": texts("parts", 2)}
+
+
 def main_():
     for parts in COMPONENTS.values():
         parts.names()
@@ -266,6 +275,7 @@ def main_():
         "silent": scene_silent,
         "starved": scene_starved,
         "collapsed": scene_collapsed,
+        "segments": scene_segments,
     }
     with contextlib.redirect_stdout(io.StringIO()):
         results = {}

@@ -35,7 +35,7 @@ def play(folder: Path, scenes: str) -> dict:
 
 def test_several_processes_are_one_fit(tmp_path):
     """As one process does; stopped, starved or poisoned alike; and ended by the loss of one, with all that was done."""
-    result = play(tmp_path, "step,few,statistics,whole,lost,silent,stopped,starved,collapsed")
+    result = play(tmp_path, "step,few,statistics,whole,lost,silent,stopped,starved,collapsed,segments")
     for name in ("step", "few"):  # in the second there are fewer frames than processes
         _check_step(result[name])
     assert not any(result["statistics"]["codes"])
@@ -58,10 +58,11 @@ def _check_whole(whole):
     assert whole["frames"] == [8, 8, 8]  # a head, and a row for every frame
     one, *others = whole["metrics"]
     for metrics, history in zip(others, whole["history"][1:], strict=True):
-        timed = {"fps", "fit_seconds", "fit_frames_per_second", "recoveries"}
-        assert {k: v for k, v in metrics.items() if k not in timed} == pytest.approx(
-            {k: v for k, v in one.items() if k not in timed}, rel=1e-5
-        )
+        varying = {"psnr", "fps", "fit_seconds", "fit_frames_per_second"}
+        assert {k: v for k, v in metrics.items() if k not in varying} == {
+            k: v for k, v in one.items() if k not in varying
+        }
+        assert metrics["psnr"] == pytest.approx(one["psnr"], rel=1e-5)
         for row, expected in zip(history, whole["history"][0], strict=True):
             for key in ("epoch", "loss", "psnr", "contrast", "lr"):
                 assert row[key] == pytest.approx(expected[key], rel=1e-4), key
@@ -114,6 +115,13 @@ def _check_collapsed(collapsed):
     assert "reaches beyond clip" in collapsed["told"][0]
 
 
+def _check_segments(result):
+    assert not any(result["codes"])
+    assert result["psnr"][0] == pytest.approx(result["psnr"][1], rel=1e-4)
+    assert result["told"][0].count("in 2 segments") == 1
+    assert result["told"][1] == ""
+
+
 CHECKS = {
     "whole": _check_whole,
     "lost": _check_lost,
@@ -121,6 +129,7 @@ CHECKS = {
     "stopped": _check_stopped,
     "starved": _check_starved,
     "collapsed": _check_collapsed,
+    "segments": _check_segments,
 }
 
 
