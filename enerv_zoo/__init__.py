@@ -28,6 +28,7 @@ _HOMES = {
     "SegmentedVideo": "segmented",
     "VideoError": "errors",
     "VideoInfo": "config",
+    "compare": "fitting",
     "create_model": "zoo",
     "evaluate": "evaluation",
     "fit": "fitting",
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import fit, fit_segments
+    from enerv_zoo.fitting import compare, fit, fit_segments
     from enerv_zoo.hub import list_pretrained, load, pull, push
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.neural_video import NeuralVideo

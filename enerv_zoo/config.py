@@ -124,10 +124,11 @@ class FitConfig:
         batch_size: frames a step; `None` measures which one the device works at well, and scales `lr` with its root.
         lr: peak learning rate.
         optimizer: a timm optimiser name.
-        betas: the optimiser's moment decays.
+        betas: the optimiser's moment decays, as many as it has; `None` for its own defaults, as is the rule for others
+            than Adam.
         eps: the optimiser's epsilon.
         weight_decay: the optimiser's weight decay.
-        loss: a loss name (`enerv_zoo.list_components("loss")`).
+        loss: a loss name (`enerv_zoo.list_components("loss")`), or what a callable of one's own is called.
         warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
@@ -147,7 +148,7 @@ class FitConfig:
     batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
     lr: Positive = 5e-4
     optimizer: str = "adam"
-    betas: tuple[Fraction01, Fraction01] = (0.5, 0.999)
+    betas: tuple[Fraction01, Fraction01] | tuple[Fraction01, Fraction01, Fraction01] | None = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     loss: str = "Fusion6"

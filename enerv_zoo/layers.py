@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -34,6 +36,15 @@ class _Sigmoid(nn.Module):
 class _Tanh(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return (torch.tanh(at_least_float32(x)) + 1) / 2
+
+
+class _Offset(nn.Module):
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return at_least_float32(x) + self.offset
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -77,9 +88,13 @@ def norm(name: str, channels: int) -> nn.Module:
     return _choose("norm", NORMS, name)(channels)
 
 
-def output(name: str) -> nn.Module:
-    """What maps a head's numbers to [0, 1], in float32: `"sigmoid"`, or `"tanh"` for (tanh + 1) / 2."""
-    return _choose("output", OUTPUTS, name)()
+def output(name: str | float) -> nn.Module:
+    """What maps a head's numbers to [0, 1], in float32.
+
+    Args:
+        name: `"sigmoid"`, `"tanh"` for (tanh + 1) / 2, or a number to add (frames may then leave [0, 1]).
+    """
+    return _Offset(name) if isinstance(name, (int, float)) else _choose("output", OUTPUTS, name)()
 
 
 def mlp(widths: Sequence[int], activation_name: str) -> nn.Sequential:
@@ -156,29 +171,46 @@ class InstanceNorm(nn.Module):
         return instance_norm(x)
 
 
+ORDERS = ("interleaved", "split")
+
+AUTHORS_POWERS = {(1.25, 45): 22958.873046875}
+"""Powers base^level that differ from the nearest float32 where `split` comes from: there the processor's own power of
+float32 tensors made them, and checkpoints hold what was fitted to that."""
+
+
 class FrequencyEncoding(nn.Module):
     """A scalar p to sin(p base^l pi), cos(p base^l pi) for l = 0 .. levels - 1 (Chen et al. 2021, 3.1).
 
     The top level of base 1.25 and 80 levels is 1.4e8 rad, where neighbouring float32 numbers are more than a turn
     apart. So the order of the roundings is part of the network, and is kept in float32 even under autocast:
-    `interleaved` computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
+
+    - `interleaved` (NeRV, E-NeRV) computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
+    - `split` (HNeRV's code base, Boosting-NeRV) computes p * (base^l * pi) and gives all sines, then all cosines.
 
     Shapes: (...) float32 -> (..., 2 levels) float32.
     """
 
-    def __init__(self, base: float, levels: int) -> None:
+    def __init__(self, base: float, levels: int, order: str = "interleaved") -> None:
         super().__init__()
         if levels < 1 or base <= 0:
             raise ConfigError(f"a frequency encoding needs base > 0 and levels >= 1, got {base} and {levels}")
+        if order not in ORDERS:
+            raise ConfigError(f"the order of an encoding is one of {', '.join(ORDERS)}, got {order!r}")
         self.width = 2 * levels
-        powers = torch.tensor([float(base) ** level for level in range(levels)], dtype=torch.float64, device="cpu")
-        if not torch.isfinite(powers.float()).all():
+        self.split = order == "split"
+        known = AUTHORS_POWERS if self.split else {}
+        exact = [known.get((base, level), float(base) ** level) for level in range(levels)]
+        powers = torch.tensor(exact, dtype=torch.float64, device="cpu").float()
+        if not torch.isfinite(powers).all():
             raise ConfigError(f"base {base} to the power {levels - 1} leaves float32; use fewer levels")
-        self.register_buffer("powers", powers.float(), persistent=False)
+        self.register_buffer("powers", powers * torch.pi if self.split else powers, persistent=False)
         self.powers: Tensor
 
     def forward(self, p: Tensor) -> Tensor:
-        argument = (p.float().unsqueeze(-1) * self.powers.float()) * torch.pi
+        argument = p.float().unsqueeze(-1) * self.powers.float()
+        if self.split:
+            return torch.cat((argument.sin(), argument.cos()), dim=-1)
+        argument = argument * torch.pi
         return torch.stack((argument.sin(), argument.cos()), dim=-1).flatten(-2)
 
 
@@ -209,16 +241,90 @@ class TransformerBlock(nn.Module):
         return self.ffn(x) + x
 
 
+def fake_quantised(x: Tensor, bits: int) -> Tensor:
+    """Numbers as they are with 32 bits; else squeezed to (-1, 1) and cut down to `bits`, sign included.
+
+    tanh, then towards zero to a multiple of 1 / (2^(bits - 1) - 1) (Lee et al. 2023, 3.4). The gradient passes the
+    rounding as if it were not there.
+    """
+    if bits >= 32:
+        return x
+    steps = 2 ** (bits - 1) - 1
+    squeezed = torch.tanh(x)
+    rounded = (squeezed.detach().abs() * steps).floor() / steps * squeezed.detach().sign()
+    return rounded + (squeezed - squeezed.detach())
+
+
+class Conv(nn.Conv2d):
+    """conv k with "same" padding, whose numbers may be quantised while fitting (see `fake_quantised`)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        bias: bool = True,
+        groups: int = 1,
+        weight_bits: int = 32,
+    ) -> None:
+        if not 2 <= weight_bits <= 32:
+            raise ConfigError(f"weights have 2 to 32 bits, got {weight_bits}")
+        super().__init__(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, groups=groups, bias=bias)
+        self.weight_bits = weight_bits
+
+    def numbers(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias as the convolution takes them."""
+        bias = None if self.bias is None else fake_quantised(self.bias, self.weight_bits)
+        return fake_quantised(self.weight, self.weight_bits), bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, *self.numbers())
+
+
 class PixelShuffleConv(nn.Module):
     """conv k to out_channels stride^2 channels, then pixel shuffle."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, kernel: int = 3, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        kernel: int = 3,
+        bias: bool = True,
+        weight_bits: int = 32,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels * stride**2, kernel, padding=(kernel - 1) // 2, bias=bias)
+        self.conv = Conv(in_channels, out_channels * stride**2, kernel, bias=bias, weight_bits=weight_bits)
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return shuffled_conv(x, self.conv.weight, self.conv.bias, self.stride) if self.stride > 1 else self.conv(x)
+        return shuffled_conv(x, *self.conv.numbers(), self.stride) if self.stride > 1 else self.conv(x)
+
+
+COMPACT_GROUPS = 8
+COARSE_STRIDE = 5
+"""The stride that FFNeRV's compact blocks leave to a plain convolution: that of its first stage."""
+
+
+class CompactConv(nn.Module):
+    """FFNeRV's compact upsampling: conv 3 in 8 groups, conv 1, pixel shuffle (Lee et al. 2023, 3.4).
+
+    Where 8 does not divide the channels, as many groups as both have in common with it.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, bias: bool = True, weight_bits: int = 32
+    ) -> None:
+        super().__init__()
+        inner = out_channels * stride**2
+        groups = math.gcd(COMPACT_GROUPS, in_channels, inner)
+        self.conv = Conv(in_channels, inner, 3, bias=bias, groups=groups, weight_bits=weight_bits)
+        self.second = Conv(inner, inner, 1, bias=bias, weight_bits=weight_bits)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return shuffled_conv(self.conv(x), *self.second.numbers(), self.stride)
 
 
 def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
@@ -262,14 +368,33 @@ class TransposedConv(nn.Module):
 
 UPSAMPLERS: dict[str, Callable[..., nn.Module]] = {
     "conv": PixelShuffleConv,
+    "compact": CompactConv,
     "deconv": TransposedConv,
     "bilinear": BilinearConv,
 }
 
 
-def upsampler(name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> nn.Module:
-    """The upsampling layer called `name`: conv (pixel shuffle), deconv or bilinear.
+def upsampler(
+    name: str, in_channels: int, out_channels: int, stride: int, bias: bool = True, **options: int
+) -> nn.Module:
+    """The upsampling layer called `name`: conv (pixel shuffle), compact, deconv or bilinear.
+
+    Args:
+        name: of the layer. A stride of 5 is left to `conv` by `compact`.
+        in_channels, out_channels, stride: of the layer.
+        bias: whether its convolution has one.
+        options: `kernel` of `conv`, odd (3 by default), and `weight_bits` of `conv` and `compact` (32).
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, stride H, stride W).
     """
-    return _choose("upsampling", UPSAMPLERS, name)(in_channels, out_channels, stride, bias=bias)
+    layer = _choose("upsampling", UPSAMPLERS, name)
+    layer = PixelShuffleConv if layer is CompactConv and stride == COARSE_STRIDE else layer
+    given = {key: value for key, value in options.items() if value != UPSAMPLING_DEFAULTS[key]}
+    legal = signature(layer).parameters
+    for option, value in given.items():
+        if option not in legal or (option == "kernel" and value % 2 == 0):
+            raise ConfigError(f"upsampling {name!r} cannot have {option}={value}")
+    return layer(in_channels, out_channels, stride, bias=bias, **given)
+
+
+UPSAMPLING_DEFAULTS = {"kernel": 3, "weight_bits": 32}

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.playback import Playable
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
-from enerv_zoo.registry import blocks, embeddings, fusion, heads
+from enerv_zoo.registry import embeddings, heads
+from enerv_zoo.stages import StageNetwork, build_fusion
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -27,54 +29,6 @@ PIXELS_A_BATCH = {"cpu": 500_000}
 PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
 """Decoding draws about this many pixels at a time unless told otherwise: beyond that a CPU gains nothing
 (benchmarks/decode_speed.py), and four 720p frames on other devices."""
-
-
-class _Stage(nn.Module):
-    """`before`, then every block followed by its `after`."""
-
-    def __init__(self, stage: Stage, in_channels: int, condition_width: int | None) -> None:
-        super().__init__()
-        channels = stage.out_channels
-        self.before = _modulation(stage.before, in_channels, condition_width)
-        self.blocks = nn.ModuleList(
-            blocks.build(stage.block, in_channels if i == 0 else channels, channels, stage.stride if i == 0 else 1)
-            for i in range(stage.depth)
-        )
-        self.after = nn.ModuleList(
-            modulation
-            for _ in range(stage.depth)
-            if (modulation := _modulation(stage.after, channels, condition_width)) is not None
-        )
-
-    def forward(self, x: Tensor, condition: Tensor | None, precision: Precision) -> Tensor:
-        if self.before is not None:
-            x = self.before(x, condition)
-        for i, block in enumerate(self.blocks):
-            with computing(x.device, precision):
-                x = block(x)
-            if self.after:
-                x = self.after[i](x, condition)
-        return x
-
-
-def _modulation(spec: Spec | None, channels: int, condition_width: int | None) -> nn.Module | None:
-    if spec is None:
-        return None
-    if condition_width is None:
-        raise ConfigError(f"the modulation {spec.get('name')!r} needs a condition; name an embedding in 'condition'")
-    return _fusion("modulate", spec, channels, condition_width)
-
-
-def _fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
-    name = spec.get("name")
-    if isinstance(name, str):
-        found = getattr(fusion.get(name), "role", None)
-        if found != role:
-            fitting = [n for n in fusion.names() if getattr(fusion.get(n), "role", None) == role]
-            raise ConfigError(
-                f"fusion {name!r} is a {found!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
-            )
-    return fusion.build(spec, *sizes)
 
 
 class NeuralVideo(nn.Module, Playable):
@@ -93,6 +47,7 @@ class NeuralVideo(nn.Module, Playable):
         info: the video it is for.
 
     Attributes:
+        file_bytes: size of the compressed file that the network was read from, or `None`.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `compile`).
 
     Raises:
@@ -104,6 +59,7 @@ class NeuralVideo(nn.Module, Playable):
         self.config = config
         self.info = info
         self.precision: Precision = "float32"
+        self.file_bytes: int | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
         stride = math.prod(stage.stride for stage in config.stages)
@@ -117,13 +73,14 @@ class NeuralVideo(nn.Module, Playable):
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
         self._check_wiring()
-        self.join = _fusion(
+        self.join = build_fusion(
             "join", config.join, [self.embeddings[name].shape for name in config.inputs], config.width, config.grid
         )
         condition_width = self._condition_width()
         channels = [config.width, *(stage.out_channels for stage in config.stages)]
         self.stages = nn.ModuleList(
-            _Stage(stage, before, condition_width) for stage, before in zip(config.stages, channels[:-1], strict=True)
+            StageNetwork(stage, width, condition_width)
+            for stage, width in zip(config.stages, channels[:-1], strict=True)
         )
         self.head = heads.build(config.head, channels[1:])
         for name in self.embeddings:
@@ -132,11 +89,18 @@ class NeuralVideo(nn.Module, Playable):
         self.to(memory_format=torch.channels_last)
 
     @classmethod
-    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int) -> NeuralVideo:
-        """A network whose initial weights follow from `seed`; the global generator is left alone."""
+    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int, *, fitting: bool = False) -> NeuralVideo:
+        """A network whose initial weights follow from `seed`; the global generator is left alone.
+
+        Args:
+            config, info: as for the class.
+            seed: of the initial weights.
+            fitting: whether it is about to be fitted: `start_fitting`.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(config, info)
+            video = cls(config, info)
+            return video.start_fitting() if fitting else video
 
     def _used_embeddings(self) -> list[str]:
         return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
@@ -157,6 +121,76 @@ class NeuralVideo(nn.Module, Playable):
             raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
         return shape[0]
 
+    # ------------------------------------------------------------------ while fitting
+
+    def _content(self) -> dict[str, Any]:
+        """The embeddings that draw their numbers from frames while fitting."""
+        return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
+
+    @property
+    def is_fitting(self) -> bool:
+        """Whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
+        encoding = any(part.encoder is not None for part in self._content().values())
+        return encoding or getattr(self.head, "latest", None) is not None
+
+    def start_fitting(self) -> NeuralVideo:
+        """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
+
+        Returns:
+            This video; from here on it draws frames that are given to `objective`, and no others until `bake`.
+        """
+        for part in self._content().values():
+            part.start_encoding()
+        if self.neighbours:
+            self.head.start_fitting(self.info, self.drawn_size)
+        return self.to(memory_format=torch.channels_last)
+
+    def bake(self, frames: Tensor) -> NeuralVideo:
+        """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
+
+        Args:
+            frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
+
+        Returns:
+            This video, which from here on draws any frame by its index.
+
+        Raises:
+            ConfigError: other frames than the video's, by number or size.
+        """
+        expected = (self.info.frames, 3, self.info.height, self.info.width)
+        if tuple(frames.shape) != expected:
+            raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
+        if any(part.encoder is not None for part in self._content().values()):
+            for name, table in self._tables(frames).items():
+                self._content()[name].bake(table)
+        if self.neighbours:
+            self.head.end_fitting()
+        return self
+
+    def _encode(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
+        embedded = {}
+        for name, part in self._content().items():
+            if part.encoder is not None:
+                with computing(frames.device, self.precision):
+                    embedded[name] = part.encode(frames)
+        return embedded
+
+    @torch.no_grad()
+    def _tables(self, frames: Tensor) -> dict[str, Tensor]:
+        """What each embedding of content draws from all frames, in float32."""
+        batches = []
+        with self._evaluating(), self._in_float32():
+            for batch in frames.split(self._batch_size(None)):
+                pixels = batch.to(self.device)
+                batches.append(self._encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """The frames that the head refines a frame by, relative to it."""
+        return getattr(self.head, "neighbours", ())
+
     # ------------------------------------------------------------------ the network
 
     def fixed_embeddings(self) -> dict[str, Tensor]:
@@ -164,18 +198,35 @@ class NeuralVideo(nn.Module, Playable):
         index = torch.zeros(1, dtype=torch.float64, device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
 
-    def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+    def outputs(self, index: Tensor, known: Mapping[str, Tensor] | None = None) -> list[Tensor]:
         """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
 
         Args:
             index: (B,), whole or fractional.
-            fixed: from `fixed_embeddings`, else computed here.
+            known: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
         """
         draw = self._compiled or self._draw
-        return draw(index.to(self.device), self.fixed_embeddings() if fixed is None else fixed)
+        known = self.fixed_embeddings() if known is None else known
+        if not self.neighbours:
+            return draw(index.to(self.device), known)
+        if self.is_fitting:
+            index = index.to(self.device)
+            return self.head.aggregate(draw(index, known), self.head.recall(index))
+        return self._refined(draw, index, known)
 
-    def _draw(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
-        embedded = {name: fixed[name] if part.fixed else part(index) for name, part in self.embeddings.items()}
+    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
+        """Frames refined by their neighbours; what several of them need is drawn once."""
+        offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
+        wanted = index[:, None] + offsets
+        inside = ((wanted >= 0) & (wanted <= len(self) - 1)).to(self.device)
+        drawn_at, places = wanted.clamp(0, len(self) - 1).unique(return_inverse=True)
+        drawn = draw(drawn_at.to(self.device), known)
+        places = places.to(self.device)
+        around = drawn[0][places[:, 1:]] * inside[:, 1:, None, None, None]
+        return self.head.aggregate([each[places[:, 0]] for each in drawn], around)
+
+    def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
+        embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
         condition = embedded[self.config.condition] if self.config.condition else None
         if condition is not None and len(condition) != len(index):
             condition = condition.expand(len(index), -1)
@@ -199,7 +250,9 @@ class NeuralVideo(nn.Module, Playable):
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
-        outputs = self.outputs(index)
+        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target)})
+        if self.neighbours and self.is_fitting:
+            self.head.remember(index.to(self.device), outputs)
         cropped = self._crop(outputs[-1])
         if len(outputs) > 1:
             margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
@@ -218,7 +271,10 @@ class NeuralVideo(nn.Module, Playable):
 
     @property
     def stored_numbers(self) -> int:
-        """How many numbers a decoder needs: parameters and running statistics."""
+        """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
+        if self.is_fitting:
+            with Emptiness():
+                return NeuralVideo(self.config, self.info).stored_numbers
         return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
 
     @property
@@ -234,8 +290,7 @@ class NeuralVideo(nn.Module, Playable):
         if self.device.type == "cpu":
             prepare_cpu()
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
-        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
-        batch_size = batch_size or max(1, pixels // math.prod(self.drawn_size))
+        batch_size = self._batch_size(batch_size)
         fixed = self._kept
         for index in wanted.split(batch_size) if len(wanted) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
@@ -244,6 +299,11 @@ class NeuralVideo(nn.Module, Playable):
                 fixed = self.fixed_embeddings() if fixed is None else fixed
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
+
+    def _batch_size(self, wanted: int | None) -> int:
+        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
+        least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
+        return wanted or max(least, pixels // math.prod(self.drawn_size))
 
     def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
         """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
@@ -300,8 +360,22 @@ class NeuralVideo(nn.Module, Playable):
         finally:
             self.train(training)
 
+    @contextmanager
+    def _in_float32(self) -> Iterator[None]:
+        precision, self.precision = self.precision, "float32"
+        try:
+            yield
+        finally:
+            self.precision = precision
+
     def weights(self) -> dict[str, Tensor]:
-        """The numbers that a file holds: the state dict, contiguous and on the CPU."""
+        """The numbers that a file holds: the state dict, contiguous and on the CPU.
+
+        Raises:
+            ConfigError: it is still being fitted.
+        """
+        if self.is_fitting:
+            raise ConfigError("this network is still being fitted; video.bake(frames) makes it the video")
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
 
     def save_pretrained(self, path: str | Path) -> Path:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.config import Recipe, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
+
+SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
+"""A recipe's name and a size, as in `hnerv-1.5m`: that recipe's network, scaled to that many stored numbers."""
 
 PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 """The recipe that serves each purpose."""
@@ -33,7 +38,7 @@ def list_recipes() -> dict[str, str]:
 
 
 def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
-    """A recipe by the name of a shipped one, as a YAML / JSON file, or as plain data.
+    """A recipe by the name of a shipped one (with a size or without), as a YAML / JSON file, or as plain data.
 
     Raises:
         ConfigError: no such name or file, or options that mean nothing.
@@ -47,6 +52,10 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
         return from_dict(Recipe, read_mapping(path), str(path))
     shipped = shipped_files() | {preset: shipped_files()[name] for preset, name in PRESETS.items()}
     name = str(recipe).removesuffix(".yaml")
+    sized = SIZED.fullmatch(name)
+    if name not in shipped and sized and sized[1] in shipped:
+        base = read_recipe(sized[1])
+        return replace(base, model={**base.model, "size": sized[2].upper()})
     if name not in shipped:
         raise ConfigError(
             f"no recipe {str(recipe)!r}: neither a file nor a shipped one.{did_you_mean(name, shipped)} "

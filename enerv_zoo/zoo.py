@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TOLERANCE = 0.02
 """A budget is met when the stored numbers are within this fraction of it."""
 
+STEPS = 24
+"""How far one width alone is moved, at the most, to meet a budget."""
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`."""
@@ -125,32 +128,49 @@ class _Budget:
         defaults = {key: p.default for key, p in models.options(name).items()}
         widths = getattr(models.get(name), "widths", ())
         self.widths = {key: defaults[key] for key in widths if key not in given}
+        self.counts: dict[str, int] = {}
         if not self.widths:
             raise ConfigError(f"model {name!r} has no width left to scale; drop the size or one of {', '.join(widths)}")
 
     def solve(self, budget: int) -> dict[str, Any]:
-        """The widths whose network comes nearest to the budget."""
+        """The widths whose network comes nearest to the budget: all scaled alike, then one or the other by steps."""
         low, high = 1e-3, 1.0
         while self.count(self.scaled(high)) < budget:
             low, high = high, high * 2
         for _ in range(30):
             middle = (low * high) ** 0.5
             low, high = (middle, high) if self.count(self.scaled(middle)) < budget else (low, middle)
-        best = min((self.scaled(low), self.scaled(high)), key=lambda widths: abs(self.count(widths) - budget))
-        reached = self.count(best)
-        for key in self.widths:  # one width alone, where a step of all of them is too coarse
-            for step in (-1, 1):
-                while abs(reached - budget) > TOLERANCE / 4 * budget:
-                    stepped = {**best, key: _stepped(best[key], step)}
-                    count = self.count(stepped)
-                    if abs(count - budget) >= abs(reached - budget):
-                        break
-                    best, reached = stepped, count
-        if abs(reached - budget) > TOLERANCE * budget:
+        below, above = self.refined(self.scaled(low), 1, budget), self.scaled(high)
+        best = min((below, above), key=lambda widths: self.miss(widths, budget))
+        if self.miss(best, budget) > TOLERANCE:
+            best = min((best, self.refined(above, -1, budget)), key=lambda widths: self.miss(widths, budget))
+        if self.miss(best, budget) > TOLERANCE:
             raise ConfigError(
                 f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "
-                f"the nearest is {reached:,}. Choose that size, or set the widths yourself"
+                f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
             )
+        return best
+
+    def miss(self, widths: dict[str, Any], budget: int) -> float:
+        """How far widths are from the budget, as a fraction of it."""
+        return abs(self.count(widths) - budget) / budget
+
+    def refined(self, widths: dict[str, Any], step: int, budget: int) -> dict[str, Any]:
+        """Nearer to the budget by steps of one width alone, where a step of all of them is too coarse.
+
+        A floor that is raised does nothing until it passes the narrowest stage, so steps without effect are taken.
+        """
+        best = widths
+        for key in self.widths:
+            moved = best
+            for _ in range(STEPS):
+                if self.miss(best, budget) <= TOLERANCE / 4:
+                    return best
+                moved = {**moved, key: _stepped(moved[key], step)}
+                if step * (self.count(moved) - budget) > TOLERANCE * budget:
+                    break
+                if self.miss(moved, budget) < self.miss(best, budget):
+                    best = moved
         return best
 
     def scaled(self, factor: float) -> dict[str, Any]:
@@ -160,10 +180,12 @@ class _Budget:
         return {key: scale(width) for key, width in self.widths.items()}
 
     def count(self, widths: dict[str, Any]) -> int:
-        """Stored numbers, counted on shapes alone."""
-        import torch
-
+        """Stored numbers, counted on shapes alone, once for all widths."""
+        from enerv_zoo.emptiness import Emptiness
         from enerv_zoo.neural_video import NeuralVideo
 
-        with torch.device("meta"):
-            return NeuralVideo(self.config(**widths), self.info).stored_numbers
+        key = repr(widths)
+        if key not in self.counts:
+            with Emptiness():
+                self.counts[key] = NeuralVideo(self.config(**widths), self.info).stored_numbers
+        return self.counts[key]

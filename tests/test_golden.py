@@ -21,6 +21,15 @@ NETWORKS = {
     "enerv_deep_stem_swish": "e-nerv",
     "enerv_narrowing": "e-nerv",
     "enerv_shrinking": "e-nerv",
+    "ffnerv": "ffnerv",
+    "ffnerv_compact_8bit": "ffnerv",
+    "hnerv": "hnerv",
+    "hnerv_cells_sqrt": "hnerv",
+    "hnerv_offset": "hnerv",
+    "nerv_hnerv_codebase": "hnerv",
+    "nerv_boost": "boosting-nerv",
+    "enerv_boost": "boosting-nerv",
+    "hnerv_boost": "boosting-nerv",
 }
 
 
@@ -35,8 +44,13 @@ def test_network_reproduces_the_authors_outputs(golden, name, codebase):
         frames=int(values.metadata["frames"]),
         height=height,
         width=width,
+        content=values.tensors.get("input/frames"),
     )
     assert_draws(video, values)
+    if "output/embedding" in values.tensors:
+        index = values.tensors["input/index"]
+        embedded = next(iter(video.embeddings.values()))(index).reshape(values.tensors["output/embedding"].shape)
+        torch.testing.assert_close(embedded, values.tensors["output/embedding"], rtol=0, atol=2e-6)
 
 
 def test_network_of_sines_is_built_as_configured_and_chaotic(golden):
@@ -49,6 +63,24 @@ def test_network_of_sines_is_built_as_configured_and_chaotic(golden):
     wide = in_double(video, index)[0]
     with torch.inference_mode():
         assert (video(index) - wide).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["ffnerv", "ffnerv_compact_8bit"])
+def test_frames_are_refined_as_the_authors_do(golden, name):
+    values = golden(name)
+    height, width = values.outputs[0].shape[-2:]
+    video = import_checkpoint(
+        values.state, codebase="ffnerv", config=values.config, frames=6, height=height, width=width
+    )
+    with torch.inference_mode():
+        independent, aggregated, _ = video.outputs(values.tensors["input/index"])
+        between = video.outputs(values.tensors["input/fractional_index"])[0]
+    for ours, theirs in (
+        (independent, "independent"),
+        (aggregated, "aggregated"),
+        (between, "independent_fractional"),
+    ):
+        torch.testing.assert_close(ours, values.tensors[f"output/{theirs}"], rtol=0, atol=2e-6)
 
 
 def test_time_and_encoding_are_the_authors(golden):

@@ -15,12 +15,14 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "files", "launch", "machine", "precision", "registry"},
+    {"compiling", "config", "emptiness", "files", "launch", "machine", "precision", "registry"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
+    {"stages"},
     {"neural_video"},
     {"segmented"},
+    {"nvz"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"cli"},

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo import registry
+from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_size
@@ -15,7 +17,7 @@ SIZES = [(720, 1280), (1280, 720), (768, 1366), (480, 854), (131, 175), (17, 33)
 
 def counted(name: str, height: int, width: int, **options) -> NeuralVideo:
     info = ez.VideoInfo(frames=132, height=height, width=width)
-    with torch.device("meta"):
+    with Emptiness():
         return NeuralVideo(model_config(name, info, **options), info)
 
 
@@ -30,23 +32,31 @@ def test_nerv_large_as_in_the_enerv_papers_comparison():
     assert round(video.stored_numbers / 1e6, 2) == 12.57
 
 
-@pytest.mark.parametrize("name", ["nerv", "enerv"])
+TINY = {
+    "fc_dim": 8, "stem_dim": [8], "lower_width": 4, "block_dim": 8, "mlp_dim": 8, "enc_dim": [4, 2], "ch_t": 4,
+    "t_dim": [2, 3],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_any_frame_size_is_drawn(name, height, width):
-    widths = {"fc_dim": 8, "stem_dim": [8], "lower_width": 4}
-    widths |= {"block_dim": 8, "mlp_dim": 8} if name == "enerv" else {}
-    video = create_model(name, frames=3, height=height, width=width, **widths)
-    if height * width < 200_000:
+    options = {key: value for key, value in TINY.items() if key in registry.models.options(name)}
+    large = height * width > 200_000
+    if large:
+        video = counted(name, height, width, **options)
+    else:
+        video = create_model(name, frames=3, height=height, width=width, **options)
         frames = video(torch.tensor([0, 2]))
         assert frames.shape == (2, 3, height, width)
         assert 0 <= frames.min() <= frames.max() <= 1
     surplus = video.drawn_size[0] * video.drawn_size[1] / (height * width)
-    assert surplus < 1.1
+    assert surplus < (1.2 if "enc_dim" in options else 1.1)  # a coarser grid of content fits less well
     assert len(video.config.stages) <= 5
 
 
-@pytest.mark.parametrize("name", ["nerv", "enerv"])
-@pytest.mark.parametrize("size", ["100K", "0.35M", "0.75M", "1.5M", "3M", "12M"])
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("size", ["0.35M", "1.5M", "3M"])
 @pytest.mark.parametrize(("height", "width"), [(720, 1280), (144, 256), (131, 175)])
 def test_budget_is_met(name, size, height, width):
     stored = counted(name, height, width, size=size).stored_numbers
@@ -77,7 +87,7 @@ def test_bad_sizes_are_refused(size):
 
 
 def test_listing():
-    assert list_models("enerv*") == ["enerv"]
+    assert list_models("hnerv*") == ["hnerv", "hnerv_boost", "hnerv_nerv"]
     assert "nerv" in list_components("block")
     with pytest.raises(ConfigError, match=r"no kind of part is called 'blok'. Did you mean 'block'\?"):
         list_components("blok")

@@ -207,6 +207,7 @@ def compare(
     preset: Preset = None,
     recipe: RecipeFile = None,
     epochs: Epochs = None,
+    time_budget: TimeBudget = None,
     batch_size: BatchSize = None,
     lr: Rate = None,
     loss: Loss = None,
@@ -223,14 +224,19 @@ def compare(
 
     Example:
 
-        enerv-zoo compare bunny --models nerv,enerv --preset quick --out runs/compare
+        enerv-zoo compare bunny --models nerv,enerv,hnerv --preset quick --out runs/compare
+
+        enerv-zoo compare bunny --models nerv,enerv --size 0.35M --time-budget 60s --out runs/equal-time
     """
     from contextlib import ExitStack
 
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
-    knobs = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed}
+    budget = options.parse_seconds(time_budget)
+    knobs = {
+        "epochs": epochs, "time_budget": budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
+    }  # fmt: skip
     with ExitStack() as stack:
 
         def on_model(name: str) -> Any:
@@ -253,13 +259,15 @@ def compare(
     if json:
         console.print_json(results)
         return
-    table = Table("model", "PSNR (dB)", "MS-SSIM", "stored parameters", "fit time", "decode frames/s", box=None)
+    headings = ("model", "PSNR (dB)", "MS-SSIM", "stored parameters", "bits per pixel", "fit time", "decode frames/s")
+    table = Table(*headings, box=None)
     for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
         table.add_row(
             name,
             console.number(row["psnr"]),
             console.number(row["ms_ssim"], 4),
             console.number(row["stored_numbers"]),
+            console.number(row["bpp"], 3),
             console.seconds(row["fit_seconds"]),
             console.number(row["fps"], 1),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,16 +12,28 @@ from rich.table import Table
 from enerv_zoo import registry
 from enerv_zoo.cli import console, options
 
+if TYPE_CHECKING:
+    from enerv_zoo.config import VideoInfo
+    from enerv_zoo.nvz import Sizes
+
+logger = logging.getLogger(__name__)
+
 
 def info(run: options.Run, revision: options.Revision = None, json: options.Json = False) -> None:
     """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
+
+    Of a .nvz file, also how many bytes each part of it takes.
 
     Examples:
 
         enerv-zoo info runs/bunny
 
         enerv-zoo info user/bunny-enerv
+
+        enerv-zoo info bunny.nvz
     """
+    from dataclasses import asdict
+
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
@@ -32,7 +45,8 @@ def info(run: options.Run, revision: options.Revision = None, json: options.Json
     network = found.network
     if json:
         stored = {"stored_numbers": network.stored_numbers, "fixed_numbers": network.fixed_numbers}
-        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes})
+        sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
+        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
         return
     stages = [f"{s.block['name']} x{s.stride} -> {s.out_channels}" for s in config.stages]
     fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
@@ -50,7 +64,9 @@ def info(run: options.Run, revision: options.Revision = None, json: options.Json
         ("head", f"{config.head['name']}"),
         ("stored parameters", f"{network.stored_numbers:,}{fixed}"),
     ]
-    if found.weights_bytes is not None:
+    if found.sizes is not None:
+        rows += _size_rows(found.sizes, video)
+    elif found.weights_bytes is not None:
         rows.append(("weights", console.number(found.weights_bytes / 1e6, 2, "MB")))
     if video.attribution:
         rows.append(("attribution", video.attribution))
@@ -85,12 +101,31 @@ def _segments_info(folder: Path, json: bool) -> None:
     console.out.print(console.table(rows, str(folder)))
 
 
+def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
+    """What each part of a compressed file takes; a part of the network is the first word of its tensors' names."""
+    parts: dict[str, int] = {}
+    for name, size in ((name, size) for tensors in sizes.tensors for name, size in tensors.items()):
+        first, *rest = name.split(".")
+        part = f"{first} {rest[0]}" if first == "stages" and rest else first
+        parts[part] = parts.get(part, 0) + size
+    pixels = video.frames * video.height * video.width
+    return [
+        ("file", f"{sizes.total:,} bytes, {8 * sizes.total / pixels:.4f} bits per pixel"),
+        ("  description", f"{sizes.head:,} bytes"),
+        *((f"  {part}", f"{size:,} bytes") for part, size in parts.items()),
+        ("  of these, scales and models", f"{sizes.models:,} bytes"),
+    ]
+
+
 def models(
     pattern: Annotated[str, typer.Argument(help="Names with wildcards, such as 'enerv*'.")] = "*",
     recipes: Annotated[bool, typer.Option("--recipes", help="List the shipped recipes instead.")] = False,
     parts: Annotated[bool, typer.Option("--parts", help="List the parts that networks are built from.")] = False,
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="List the fits on the Hub; PATTERN is then a word of their names.")
+        bool,
+        typer.Option(
+            "--pretrained", help="List the fits on the Hub and those that come along; PATTERN is a word of their names."
+        ),
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -133,16 +168,22 @@ def _list_pretrained(query: str | None, json: bool) -> None:
     import dataclasses
 
     from enerv_zoo import hub
+    from enerv_zoo.errors import HubError
 
-    found = hub.list_pretrained(query)
+    shipped = hub.list_shipped(query)
+    try:
+        found = hub.list_pretrained(query) + shipped
+    except HubError as error:
+        if not shipped:
+            raise
+        logger.warning("%s", error)
+        found = shipped
     if json:
         console.print_json([dataclasses.asdict(entry) for entry in found])
         return
     if not found:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
-    table = Table(
-        "repository", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None
-    )
+    table = Table("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None)
     for entry in found:
         size = f"{entry.height}x{entry.width}" if entry.height and entry.width else "n/a"
         cells = (

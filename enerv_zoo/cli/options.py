@@ -17,7 +17,9 @@ Video = Annotated[str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=
 Run = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="The folder of a fit, or a repository on the Hub such as user/bunny.", show_default=False
+        metavar="RUN",
+        help="The folder of a fit, a .nvz file, a shipped name, or a repository on the Hub such as user/bunny.",
+        show_default=False,
     ),
 ]
 Revision = Annotated[

@@ -8,9 +8,19 @@ map; reports
   number of frames).
 
 `forward(index)` maps (B,) float64 frame indices, fractional ones too, to (B, *shape) float32.
+
+An embedding may be of the frames' content. While fitting it then draws its numbers from the frames themselves, by an
+encoder that is not stored; a fit ends by baking them into what is. Such a part also has
+
+- `start_encoding()`, which makes the encoder (random, from PyTorch's generator) and drops what is stored;
+- `encoder`: an `nn.Module`, or `None` while there is none;
+- `encode(frames)`: (B, 3, H, W) in [0, 1] to (B, *shape);
+- `bake(table)`: keep (N, *shape), drop the encoder, and draw by index from here on.
 """
 
+from enerv_zoo.embeddings.content import ContentEmbedding
 from enerv_zoo.embeddings.frequency import FrequencyEmbedding
+from enerv_zoo.embeddings.grids import TemporalGridEmbedding
 from enerv_zoo.embeddings.spatial import SpatialEmbedding
 
-__all__ = ["FrequencyEmbedding", "SpatialEmbedding"]
+__all__ = ["ContentEmbedding", "FrequencyEmbedding", "SpatialEmbedding", "TemporalGridEmbedding"]

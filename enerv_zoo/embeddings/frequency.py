@@ -17,7 +17,7 @@ class FrequencyEmbedding(nn.Module):
     """The frequency encoding of a frame's time, through an MLP if widths are given (Chen et al. 2021, 3.1).
 
     Args:
-        base, levels: of the encoding.
+        base, levels, order: of the encoding; see `enerv_zoo.layers.FrequencyEncoding`.
         time: `"inclusive"`, t = i / (N - 1) as in E-NeRV, or `"exclusive"`, t = i / N as in NeRV. A single frame has
             t = 0 in both.
         widths: of the MLP's layers; none gives the encoding itself.
@@ -35,6 +35,7 @@ class FrequencyEmbedding(nn.Module):
         *,
         base: float = 1.25,
         levels: int = 80,
+        order: str = "interleaved",
         time: str = "inclusive",
         widths: Sequence[int] = (),
         activation: str = "gelu",
@@ -43,7 +44,7 @@ class FrequencyEmbedding(nn.Module):
         if time not in ("inclusive", "exclusive"):
             raise ConfigError(f"time is 'inclusive' (i / (N - 1)) or 'exclusive' (i / N), got {time!r}")
         self.period = max(info.frames - 1, 1) if time == "inclusive" else info.frames
-        self.encoding = FrequencyEncoding(base, levels)
+        self.encoding = FrequencyEncoding(base, levels, order)
         self.mlp = mlp([self.encoding.width, *widths], activation)
         self.shape = (widths[-1] if widths else self.encoding.width,)
 

@@ -20,7 +20,7 @@ class SpatialEmbedding(nn.Module):
     coordinates (2 h w numbers that the authors keep as a parameter) follow from the grid and are not stored.
 
     Args:
-        base, levels: of the encoding of each coordinate.
+        base, levels, order: of the encoding of each coordinate; see `enerv_zoo.layers.FrequencyEncoding`.
         widths: of the MLP's layers.
         activation: of the MLP.
         heads, head_dim, mlp_dim: of the transformer block.
@@ -37,6 +37,7 @@ class SpatialEmbedding(nn.Module):
         *,
         base: float = 1.25,
         levels: int = 80,
+        order: str = "interleaved",
         widths: Sequence[int] = (256,),
         activation: str = "gelu",
         heads: int = 1,
@@ -44,7 +45,7 @@ class SpatialEmbedding(nn.Module):
         mlp_dim: int = 128,
     ) -> None:
         super().__init__()
-        self.encoding = FrequencyEncoding(base, levels)
+        self.encoding = FrequencyEncoding(base, levels, order)
         self.mlp = mlp([2 * self.encoding.width, *widths], activation)
         width = widths[-1] if widths else 2 * self.encoding.width
         self.transformer = TransformerBlock(width, heads, head_dim, mlp_dim)

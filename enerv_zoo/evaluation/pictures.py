@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ def _gutters(original: Tensor, fitted: Tensor) -> Tensor:
 
 
 def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> Path | None:
-    """Plot PSNR over epochs, a curve a fit.
+    """Plot PSNR over epochs, a curve a fit; of several fits over the seconds of fitting, too.
 
     Args:
-        histories: by name, the rows of `history.jsonl` (`epoch`, `psnr`).
+        histories: by name, the rows of `history.jsonl` (`epoch`, `psnr`, `seconds`).
         path: of the picture; its suffix says which format.
 
     Returns:
@@ -62,17 +63,23 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     except ImportError:
         logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
         return None
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    columns = 2 if len(histories) > 1 else 1
+    figure = Figure(figsize=(7 * columns, 4.2), dpi=120, layout="constrained")
+    panels = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
     for name, history in histories.items():
         rows = [row for row in history if row.get("psnr") is not None]
         label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
-        axes.plot([row["epoch"] for row in rows], [row["psnr"] for row in rows], label=label, linewidth=1.8)
-    axes.set(xlabel="epoch", ylabel="PSNR while fitting (dB)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+        quality = [row["psnr"] for row in rows]
+        over = [[row["epoch"] for row in rows], list(accumulate(row.get("seconds", 0) for row in rows))]
+        for axes, x in zip(panels, over, strict=False):
+            axes.plot(x, quality, label=label, linewidth=1.8)
+    for axes, label in zip(panels, ("epoch", "seconds of fitting"), strict=False):
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("PSNR while fitting (dB)")
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend(frameon=False, loc="lower right")
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

@@ -239,7 +239,9 @@ def _rows(indices: Sequence[int], scores: list[float], similarities: list[float]
 
 
 def stored_bytes(video: NeuralVideo) -> int:
-    """Bytes of the network's weights as the file that `save_pretrained` writes."""
+    """Bytes of the compressed file that the network was read from, else of what `save_pretrained` writes."""
+    if video.file_bytes is not None:
+        return video.file_bytes
     return len(to_bytes(video.weights()))
 
 

@@ -1,7 +1,7 @@
 """Frames -> weights: recipes, the loop, checkpoints, and the folder that a fit leaves."""
 
 from enerv_zoo.fitting.bench import Speed, bench
-from enerv_zoo.fitting.compare import compare
+from enerv_zoo.fitting.comparison import compare
 from enerv_zoo.fitting.journal import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter, Status
 from enerv_zoo.fitting.manifest import Job, Manifest, manifest_jobs, read_manifest

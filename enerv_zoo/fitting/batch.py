@@ -12,6 +12,7 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.ranks import ALONE, Ranks
+from enerv_zoo.losses import Loss
 from enerv_zoo.neural_video import NeuralVideo
 
 logger = logging.getLogger(__name__)
@@ -25,23 +26,25 @@ FRACTION = 0.03
 """Each batch is measured for so long, or for this part of a time budget if that is less."""
 
 
-def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig, ranks: Ranks = ALONE) -> FitConfig:
+def choose_batch(
+    video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
+) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
     Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are. Of
     several processes the first one measures; a batch holds what suits it, for each of them.
     """
-    alone = ranks.decided(lambda: _measured_batch(video, feed, config))
+    alone = ranks.decided(lambda: _measured_batch(video, feed, config, loss))
     batch = min(alone * ranks.size, len(feed))
     return dataclasses.replace(config, batch_size=batch, lr=config.lr * batch**0.5)
 
 
-def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> int:
+def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None) -> int:
     seconds = min(MEASURED_SECONDS, FRACTION * (config.time_budget or float("inf")))
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
     for batch in (size for size in BATCHES if size <= len(feed)):
-        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds)
+        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
         if reached < WORTH * speed:
             break
         best, speed = batch, reached
@@ -50,8 +53,8 @@ def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig) -> int:
     return best
 
 
-def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float) -> float:
-    fitter = Fitter(video, feed, config)
+def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float, loss: Loss | None) -> float:
+    fitter = Fitter(video, feed, config, loss=loss)
     if fitter.micro_batch < fitter.batch_size:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)

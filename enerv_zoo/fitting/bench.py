@@ -75,14 +75,14 @@ def bench(
     device = choose_device(device)
     for size, resolution in cases:
         clip = open_video("bunny", frames=f"0:{FRAMES}", resize=resolution)
-        video = create_model(model, info=clip.info, size=size).to(device)
+        video = create_model(model, info=clip.info, size=size).start_fitting().to(device)
         feed = Feed(clip.frames, device)
         with plain_float32(benchmark=True):
             recipe = choose_batch(video, feed, FitConfig(batch_size=None))
             fitter = Fitter(video, feed, recipe)
             steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
             fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
-            plain = _decoding(video.eval().compile("float32", inductor=False), seconds)
+            plain = _decoding(video.eval().bake(feed.frames).compile("float32", inductor=False), seconds)
             compiled = _decoding(video.compile(), seconds)
         yield Speed(
             size=size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -19,6 +20,7 @@ from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
+from enerv_zoo.losses import Loss
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
@@ -80,6 +82,7 @@ class Fitter:
         feed: the frames; its device is where the network goes.
         config: the recipe, with a batch size.
         spent: seconds of the time budget that are gone already.
+        loss: a callable (prediction, target) -> scalar in place of the one that the recipe names.
         ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
             a signal is agreed on first.
 
@@ -96,7 +99,13 @@ class Fitter:
     """
 
     def __init__(
-        self, video: NeuralVideo, feed: Feed, config: FitConfig, spent: float = 0.0, ranks: Ranks = ALONE
+        self,
+        video: NeuralVideo,
+        feed: Feed,
+        config: FitConfig,
+        spent: float = 0.0,
+        loss: Loss | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config = config
         self.ranks = ranks
@@ -105,7 +114,7 @@ class Fitter:
         self.video = video.to(self.device).compile(config.precision, inductor=False).train()
         if self.device.type == "cpu":
             prepare_cpu()
-        self.loss = losses.get(config.loss)(video.info.height, video.info.width)
+        self.loss = loss or losses.get(config.loss)(video.info.height, video.info.width)
         self.batch_size = config.batch_size or 1
         self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
@@ -319,7 +328,12 @@ class Fitter:
 
     @contextmanager
     def in_float32(self) -> Iterator[NeuralVideo]:
-        """The network, computing in float32 while the block runs."""
+        """The network as it would be if the fit ended here, computing in float32 while the block runs."""
+        if self.video.is_fitting:
+            baked = copy.deepcopy(self.video).bake(self.feed.frames)
+            baked.precision = "float32"
+            yield baked
+            return
         precision = self.video.precision
         self.video.precision = "float32"
         try:
@@ -333,7 +347,9 @@ class Fitter:
 
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights; rate, attempts and spent time stay."""
-        self.video.load_state_dict(NeuralVideo.seeded(self.video.config, self.video.info, seed).state_dict())
+        video = self.video
+        fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
+        video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         self.epoch = self.step = self._frames_done = 0
         self._epoch_seconds = 0.0

@@ -47,6 +47,7 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     info = video.info
     with torch.device("meta"):
         twin = NeuralVideo(video.config, info).to("meta").train()
+        twin = twin.start_fitting() if video.is_fitting else twin
     return MemoryNeed(
         weights=4 * FLOAT * sum(p.numel() for p in video.parameters()),
         kept=kept_bytes(twin, config, min(config.batch_size or 1, info.frames)),

@@ -26,18 +26,22 @@ def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimiz
     known = [str(name) for name in list_optimizers()]
     if config.optimizer not in known:
         raise ConfigError(f"unknown optimizer {config.optimizer!r}; timm has {', '.join(known)}")
-    options: dict[str, Any] = {}
-    if "fused" in signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters:
-        options["fused"] = True  # one kernel for all tensors, rather than ten for each
+    legal = signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters
+    options: dict[str, Any] = (
+        {"fused": True} if "fused" in legal else {}
+    )  # one kernel for all tensors, not ten for each
+    if "eps" in legal:
+        options["eps"] = config.eps
+    if "betas" in legal and config.betas is not None:
+        if len(config.betas) != len(legal["betas"].default):
+            raise ConfigError(
+                f"optimizer {config.optimizer!r} takes {len(legal['betas'].default)} betas, got {config.betas}; "
+                "leave them out for its own"
+            )
+        options["betas"] = config.betas
     try:
         return create_optimizer_v2(
-            list(video.parameters()),
-            opt=config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            betas=config.betas,
-            eps=config.eps,
-            **options,
+            list(video.parameters()), opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, **options
         )
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise ConfigError(f"optimizer {config.optimizer!r} refuses this recipe: {error}") from error

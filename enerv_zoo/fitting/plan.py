@@ -12,7 +12,9 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.hub.compressed import is_compressed, record_of
 from enerv_zoo.hub.record import RECORD
+from enerv_zoo.losses import Loss
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
 
@@ -31,6 +33,7 @@ class FitPlan:
         fit: the recipe.
         video: `frames`, `resize` and `crop`.
         device: `"cpu"` or `"cuda"`.
+        loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
     """
 
     source: str | None
@@ -38,6 +41,7 @@ class FitPlan:
     fit: FitConfig
     video: dict[str, Any]
     device: str
+    loss: Loss | None = None
 
     def record(self) -> dict[str, Any]:
         """What `fit.json` holds."""
@@ -79,6 +83,11 @@ def plan_fit(
     if merged.get("time_budget") is not None:
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
+    if merged.get("optimizer", "adam") != "adam":
+        merged.setdefault("betas", None)
+    own_loss = merged.get("loss") if callable(merged.get("loss")) else None
+    if own_loss is not None:
+        merged["loss"] = f"{own_loss.__module__}.{getattr(own_loss, '__qualname__', type(own_loss).__qualname__)}"
     chosen = from_dict(FitConfig, merged, "fit")
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
@@ -87,7 +96,7 @@ def plan_fit(
             f"Its options: {', '.join(given)}"
         )
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
-    return FitPlan(source_name(source), choice, chosen, video, choose_device(device))
+    return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 
 def choose_device(device: str) -> str:
@@ -131,18 +140,20 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
 def open_original(
     run: str | Path, source: Any = None, *, frames: str | None = None, resize: Any = None, crop: Any = None
 ) -> Video:
-    """Open the video that a fit in a folder was made from, cut and resized as it was then; or another one likewise.
+    """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
 
     Args:
-        run: the fit's folder.
-        source: what to open; by default what `fit.json` records. The recorded frame range applies to that source alone.
+        run: the fit's folder, or its compressed file.
+        source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
+            range applies to that source alone.
         frames, resize, crop: overrule what `fit.json` records.
 
     Raises:
         FitError: no source was given and none is recorded.
     """
     path = Path(run) / RECORD
-    record = read_mapping(path) if path.is_file() else {}
+    in_folder = read_mapping(path) if path.is_file() else {}
+    record = record_of(run) if is_compressed(run) else in_folder
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

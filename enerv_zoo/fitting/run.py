@@ -31,7 +31,7 @@ from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.video import Video, open_video
-from enerv_zoo.zoo import create_model
+from enerv_zoo.zoo import model_config
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ def fit(
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
         overwrite: replace the fit in `out`.
         on_status: called with a `Status` about twice a second.
-        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...).
+        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
+            (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
 
     Raises:
         VideoError: the source cannot be read.
@@ -126,13 +127,14 @@ def fit(
     )
     folder = None if out is None else Path(out)
     if folder is not None:
-        plan = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite))
+        chosen = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite).fit)
+        plan = dataclasses.replace(plan, fit=chosen)
     original, video, feed = ranks.together(lambda: _prepare(source, plan, frames_in))
     if plan.fit.batch_size is None:
-        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, ranks))
+        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
     (spent,) = ranks.largest(time.monotonic() - began)
-    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, ranks))
+    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks))
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:
         ranks.decided(lambda: _start_folder(folder, plan, keep=resume))
@@ -151,8 +153,9 @@ def _prepare(source: Any, plan: FitPlan, frames_in: str) -> tuple[Video, NeuralV
     """The original, an unfitted network for it, and the frames where fitting wants them."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
-    video = create_model(choice.pop("name"), info=original.info, seed=plan.fit.seed, **choice)
-    need = memory_need(video, plan.fit)
+    config = model_config(choice.pop("name"), original.info, **choice)
+    video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
+    need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
     return original, video, feed
@@ -232,7 +235,7 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     fitter, history = journal.fitter, journal.history
     folder = journal.folder if fitter.ranks.first else None
     precision = fitter.video.precision
-    video = fitter.video.eval().compile("float32", inductor=False)
+    video = fitter.video.eval().bake(fitter.feed.frames).compile("float32", inductor=False)
     measured = fitter.evaluated_frames()
     if measured is not None:
         logger.info("the time budget leaves time to measure frames %s", measured)

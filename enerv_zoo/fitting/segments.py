@@ -113,6 +113,7 @@ def fit_segments(
         ranks.decided(lambda: _start_folder(folder, record, description))
     logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
     count = len(description.segments)
+    own_loss: dict[str, Any] = {} if plan.loss is None else {"loss": plan.loss}
     states = ranks.decided(lambda: [_state(segment_folder(folder, number)) for number in range(count)])
     for number, state in enumerate(states):
         if state == "ended":
@@ -125,6 +126,7 @@ def fit_segments(
             out=segment_folder(folder, number),
             resume=state == "begun",
             on_status=on_segment(number, count) if ranks.first else None,
+            **own_loss,
         )
         release_memory()
     metrics = ranks.decided(lambda: _summarise(folder, description))

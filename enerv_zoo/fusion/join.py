@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from enerv_zoo import layers
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import TransformerBlock, mlp
 from enerv_zoo.registry import fusion
@@ -81,3 +82,52 @@ class Product(nn.Module):
     def forward(self, time: Tensor, space: Tensor) -> Tensor:
         tokens = space.flatten(2).transpose(1, 2) * time.unsqueeze(1)
         return self.project(self.transformer(tokens)).transpose(1, 2).unflatten(-1, self.grid)
+
+
+@fusion.register("cells")
+class Cells(nn.Module):
+    """HNeRV's first block: a 1 x 1 convolution whose channels unfold into cells (Chen et al. 2023, 3.1).
+
+    The map that it joins may be coarser than the first feature map by a whole factor (a, b): each of its pixels then
+    becomes a x b pixels, from channels of their own.
+
+    Args:
+        activation: after the convolution.
+
+    Shapes: (B, D, h / a, w / b) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(self, shapes: Sequence[Shape], width: int, grid: tuple[int, int], *, activation: str = "gelu") -> None:
+        super().__init__()
+        if len(shapes) != 1 or len(shapes[0]) != 3 or grid[0] % shapes[0][1] or grid[1] % shapes[0][2]:
+            raise ConfigError(
+                f"it joins one map whose sides divide those of the grid {grid[0]}x{grid[1]}, got {list(shapes)}"
+            )
+        self.cells = (grid[0] // shapes[0][1], grid[1] // shapes[0][2])
+        self.conv = nn.Conv2d(shapes[0][0], width * self.cells[0] * self.cells[1], 1)
+        self.activation = layers.activation(activation)
+
+    def forward(self, content: Tensor) -> Tensor:
+        x = self.activation(self.conv(content))
+        return x.unflatten(1, (-1, *self.cells)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+
+
+@fusion.register("identity")
+class Identity(nn.Module):
+    """An embedding that is the first feature map already, such as FFNeRV's grids (Lee et al. 2023, 3.2).
+
+    Shapes: (B, C, h, w) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(self, shapes: Sequence[Shape], width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        expected = (width, *grid)
+        if len(shapes) != 1 or tuple(shapes[0]) != expected:
+            raise ConfigError(f"it takes one map of {expected}, got inputs of shapes {list(shapes)}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

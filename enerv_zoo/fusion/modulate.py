@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from enerv_zoo import layers
 from enerv_zoo.registry import fusion
@@ -26,3 +27,40 @@ class TemporalAffine(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         return layers.instance_norm(x, *self.mlp(condition).chunk(2, dim=1))
+
+
+@fusion.register("sft")
+class SpatialFeatureTransform(nn.Module):
+    """A residual block of two convolutions, each after a scale and a shift by the condition (Zhang et al. 2024, 3.2).
+
+    x + conv3(SFT1(gelu(conv3(SFT0(x, c))), c)), where SFT(x, c) = x (scale(c) + 1) + shift(c).
+
+    Shapes: (B, C, H, W), (B, D) -> (B, C, H, W).
+    """
+
+    role = "modulate"
+    convolves = True
+
+    def __init__(self, channels: int, condition_width: int) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList(_ScaleShift(channels, condition_width) for _ in range(2))
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        inner = F.gelu(self.convs[0](self.transforms[0](x, condition)))
+        return x + self.convs[1](self.transforms[1](inner, condition))
+
+
+class _ScaleShift(nn.Module):
+    """x (scale(c) + 1) + shift(c), a channel: scale and shift are drawn from the condition by an MLP each."""
+
+    def __init__(self, channels: int, condition_width: int) -> None:
+        super().__init__()
+        self.scale, self.shift = (
+            nn.Sequential(nn.Linear(condition_width, condition_width), nn.ReLU(), nn.Linear(condition_width, channels))
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = (part(condition)[..., None, None] for part in (self.scale, self.shift))
+        return x * (scale + 1) + shift

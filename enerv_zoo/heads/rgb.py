@@ -22,14 +22,16 @@ class RGBHead(nn.Module):
     """The last feature map to a frame (Chen et al. 2021, 3.1).
 
     Args:
-        output: `"sigmoid"`, or `"tanh"` for (tanh + 1) / 2.
+        output: `"sigmoid"`, `"tanh"` for (tanh + 1) / 2, or a number that is added.
         kernel: of the convolution.
         bias: whether the convolution has one.
 
     Shapes: [..., (B, C, H, W)] -> [(B, 3, H, W)].
     """
 
-    def __init__(self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, output: str | float = "sigmoid", kernel: int = 1, bias: bool = True
+    ) -> None:
         super().__init__()
         self.output = layers.output(output)
         self.conv = _to_rgb(channels[-1], kernel, bias)
@@ -51,7 +53,9 @@ class MultiscaleHead(nn.Module):
     Shapes: [(B, C_i, h_i, w_i)] -> [(B, 3, h_i, w_i)].
     """
 
-    def __init__(self, channels: Sequence[int], *, output: str = "sigmoid", kernel: int = 1, bias: bool = True) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, output: str | float = "sigmoid", kernel: int = 1, bias: bool = True
+    ) -> None:
         super().__init__()
         self.output = layers.output(output)
         self.convs = nn.ModuleList(_to_rgb(width, kernel, bias) for width in channels)

@@ -1,6 +1,7 @@
-"""Weights <-> storage: a fit's folder, and repositories on the Hugging Face Hub."""
+"""Weights <-> storage: a fit's folder, a compressed file, and repositories on the Hugging Face Hub."""
 
 from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.compressed import read_compressed, write_compressed
 from enerv_zoo.hub.description import Description, FitRecord, read_description
 from enerv_zoo.hub.folder import read_config, save
 from enerv_zoo.hub.pulling import pull
@@ -13,6 +14,7 @@ from enerv_zoo.hub.segments import (
     segment_folder,
     write_segments,
 )
+from enerv_zoo.hub.shipping import list_shipped, shipped
 from enerv_zoo.hub.source import Summary, describe, load, locate
 from enerv_zoo.hub.upload import push, push_video
 
@@ -26,16 +28,20 @@ __all__ = [
     "describe",
     "is_segmented",
     "list_pretrained",
+    "list_shipped",
     "load",
     "locate",
     "pull",
     "push",
     "push_video",
+    "read_compressed",
     "read_config",
     "read_description",
     "read_segments",
     "save",
     "save_segments",
     "segment_folder",
+    "shipped",
+    "write_compressed",
     "write_segments",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -68,9 +69,14 @@ def write_description(description: Description, folder: Path) -> None:
     Raises:
         EnervZooError: the folder cannot be written.
     """
+    write_json(folder / CONFIG, to_json(description))
+
+
+def to_json(description: Description) -> dict[str, Any]:
+    """What `config.json` holds, as plain data."""
     known = {key: value for key, value in to_dict(description).items() if value is not None}
     head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
-    write_json(folder / CONFIG, {**head, **known})
+    return {**head, **known}
 
 
 def read_description(path: str | Path) -> Description:
@@ -82,15 +88,25 @@ def read_description(path: str | Path) -> Description:
     file = Path(path) / CONFIG
     if not file.is_file():
         raise ConfigError(f"{path}: no fit is there (no {CONFIG}); expected a folder that 'enerv-zoo fit' wrote")
-    data = read_json(file)
+    return from_json(read_json(file), str(file))
+
+
+def from_json(data: Mapping[str, Any], where: str) -> Description:
+    """What plain data of `config.json` says; it may be a stranger's.
+
+    Raises:
+        ConfigError: `where` it comes from, it is damaged or of a newer format.
+    """
     version = data.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ConfigError(f"{file}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade")
+        raise ConfigError(
+            f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
+        )
     fit = data.get("fit")
     return Description(
-        from_dict(ModelConfig, data.get("model"), f"{file}: model"),
-        from_dict(VideoInfo, data.get("video"), f"{file}: video"),
-        None if fit is None else from_dict(FitRecord, fit, f"{file}: fit"),
+        from_dict(ModelConfig, data.get("model"), f"{where}: model"),
+        from_dict(VideoInfo, data.get("video"), f"{where}: video"),
+        None if fit is None else from_dict(FitRecord, fit, f"{where}: fit"),
         check_license(data.get("license")),
     )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.neural_video import NeuralVideo
 
@@ -37,7 +37,7 @@ def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
     _check_bounds(model, video, where)
 
     def build() -> NeuralVideo:
-        with _Empty():
+        with Emptiness():
             return NeuralVideo(model, video).eval()
 
     network = _tried(build, where)
@@ -102,20 +102,6 @@ def _is_small(value: Any, depth: int = 3) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) <= MAX_OPTION
     return value is None or (isinstance(value, str) and len(value) <= MAX_OPTION_LENGTH)
-
-
-class _Empty(TorchFunctionMode):
-    """Makes the tensors that become parameters on the meta device.
-
-    Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device is
-    what takes seconds to load.
-    """
-
-    makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {"device": "meta"} if func in self.makers else {}
-        return func(*args, **{**(kwargs or {}), **given})
 
 
 class _Bounded(TorchDispatchMode):

@@ -63,10 +63,18 @@ def check_record(folder: Path) -> None:
     file = folder / RECORD
     if not file.is_file():
         return
-    record = read_json(file)
+    check_selection(read_json(file), str(file))
+
+
+def check_selection(record: Mapping[str, Any], file: str) -> None:
+    """Refuse what a stranger's record says of a source and how it was cut, unless it is harmless.
+
+    Raises:
+        ConfigError: `file` is damaged, or its source is no sample.
+    """
     if record.get("source") not in (None, *samples()):
         raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
-    from_dict(Recipe, {part: record.get(part) or {} for part in PARTS}, str(file))
+    from_dict(Recipe, {part: record.get(part) or {} for part in PARTS}, file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():
         if option not in ("frames", "resize", "crop") or not _is_selection(value):

@@ -1,4 +1,4 @@
-"""What a user's string means: a folder here, a repository on the Hub, or a name of the shipped index."""
+"""What a user's string means: a folder or a file here, a repository on the Hub, or a name that this version knows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.compressed import SUFFIX, is_compressed, open_compressed, read_compressed
 from enerv_zoo.hub.description import CONFIG, Description, read_description
 from enerv_zoo.hub.download import fetch
 from enerv_zoo.hub.folder import WEIGHTS, read_folder
@@ -16,7 +17,9 @@ from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.hub.segments import is_segmented, read_segmented
+from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz import Sizes
 from enerv_zoo.segmented import SegmentedVideo
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -31,13 +34,14 @@ def load(
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> NeuralVideo | SegmentedVideo:
-    """Load a fitted network from a folder or from the Hub; or the networks of a video in segments, from its folder.
+    """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from its folder.
 
     Nothing in a repository is trusted: no code runs, and nothing is allocated before config and weights agree.
 
     Args:
-        id_or_path: a folder that holds `config.json` and `model.safetensors`; else a repository on the Hub such as
-            `"user/bunny-enerv"`, or a name that this version knows (`enerv_zoo.list_pretrained`).
+        id_or_path: a folder that holds `config.json` and `model.safetensors`, or a `.nvz` file; else a fit that comes
+            with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
+            for one (`enerv_zoo.list_pretrained`).
         device: where to put the weights.
         revision: branch, tag or commit of the repository.
         cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
@@ -49,20 +53,20 @@ def load(
             much.
     """
     access = Access(revision, cache_dir, local_files_only, token)
-    folder = locate(id_or_path, access, (CONFIG, WEIGHTS))
-    return read_segmented(folder, device) if is_segmented(folder) else read_folder(folder, device)
+    path = locate(id_or_path, access, (CONFIG, WEIGHTS))
+    if is_compressed(path):
+        return read_compressed(path, device)
+    return read_segmented(path, device) if is_segmented(path) else read_folder(path, device)
 
 
 def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)) -> Path:
-    """The folder that holds a fit's files, downloaded where need be.
+    """The folder that holds a fit's files, downloaded where need be; or the compressed file.
 
     Raises:
         EnervZooError: as `load` does.
     """
-    repo = _unless_folder(id_or_path, access)
-    if repo is None:
-        return Path(id_or_path)
-    return fetch(*repo, names).folder
+    found = _here_or_repository(id_or_path, access)
+    return found if isinstance(found, Path) else fetch(*found, names).folder
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,13 @@ class Summary:
         description: what its config says.
         network: the network, without its stored numbers.
         weights_bytes: of the weights' file; `None` where it is not there or its size is not known.
+        sizes: of a compressed file's parts, or `None`.
     """
 
     description: Description
     network: NeuralVideo
     weights_bytes: int | None
+    sizes: Sizes | None = None
 
 
 def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
@@ -87,37 +93,42 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
         EnervZooError: as `load` does.
     """
     access = access or Access()
-    repo = _unless_folder(id_or_path, access)
-    if repo is None:
-        folder, weights = Path(id_or_path), Path(id_or_path) / WEIGHTS
+    found = _here_or_repository(id_or_path, access)
+    if isinstance(found, Path) and is_compressed(found):
+        file, description, network = open_compressed(found)
+        return Summary(description, network, file.sizes.total, file.sizes)
+    if isinstance(found, Path):
+        folder, weights = found, found / WEIGHTS
         size = weights.stat().st_size if weights.is_file() else None
     else:
-        snapshot = fetch(*repo, [CONFIG])
+        snapshot = fetch(*found, [CONFIG])
         folder, size = snapshot.folder, snapshot.sizes.get(WEIGHTS)
     description = read_description(folder)
     network = outline(description.model, description.video, f"{id_or_path}: {CONFIG}")
     return Summary(description, network, size)
 
 
-def _unless_folder(id_or_path: str | Path, access: Access) -> tuple[str, Access] | None:
-    """The repository that a string means, unless it means a folder: one that is here, or can be nothing else."""
-    if isinstance(id_or_path, Path) or Path(id_or_path).exists():
-        return None
-    return repository(id_or_path, access)
+def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:
+    """The path that a string means (it is here, comes with this version, or can be nothing else), or the repository."""
+    path = Path(id_or_path)
+    if isinstance(id_or_path, Path) or path.exists() or path.suffix == SUFFIX:
+        return path
+    return shipped().get(id_or_path) or repository(id_or_path, access) or path
 
 
 def repository(name: str, access: Access) -> tuple[str, Access] | None:
     """The repository that a string means and how to reach it, or `None` where it can mean none.
 
     Raises:
-        ConfigError: it could be a name of the index, and is none.
+        ConfigError: it could be a name that this version knows, and is none.
     """
-    known = read_index(INDEX)
-    if name in known:
-        repo_id, _, revision = known[name].partition("@")
+    index = read_index(INDEX)
+    if name in index:
+        repo_id, _, revision = index[name].partition("@")
         return repo_id, replace(access, revision=access.revision or revision or None)
     if REPO_ID.fullmatch(name):
         return name, access
+    known = {*index, *shipped()}
     if known and _NAME.fullmatch(name):
         raise ConfigError(
             f"{name}: no fit is there, and no published one has this name.{did_you_mean(name, known)} "

@@ -36,6 +36,16 @@ class Codebase:
 CODEBASES: dict[str, Codebase] = {
     "e-nerv": Codebase(names.enerv, {"enerv": names.ENERV_NAMES, "nerv": names.NERV_NAMES}),
     "nerv": Codebase(names.nerv, {"nerv": names.NERV_NAMES}),
+    "ffnerv": Codebase(names.ffnerv, {"ffnerv": names.FFNERV_NAMES}),
+    "hnerv": Codebase(names.hnerv, {"hnerv": names.HNERV_NAMES, "hnerv_nerv": names.HNERV_NERV_NAMES}),
+    "boosting-nerv": Codebase(
+        names.boosting,
+        {
+            "nerv_boost": names.NERV_BOOST_NAMES,
+            "enerv_boost": names.ENERV_BOOST_NAMES,
+            "hnerv_boost": names.HNERV_BOOST_NAMES,
+        },
+    ),
 }
 
 
@@ -54,10 +64,12 @@ def import_checkpoint(
     Args:
         checkpoint: a `.pth` / `.pt` file (only ever read with `weights_only=True`), a `.safetensors` file, or a state
             dict.
-        codebase: `"e-nerv"` (E-NeRV and its NeRV baseline) or `"nerv"`.
+        codebase: `"e-nerv"` (E-NeRV and its NeRV baseline), `"nerv"`, `"hnerv"` (HNeRV and its NeRV baseline),
+            `"ffnerv"`, or `"boosting-nerv"` (all three networks).
         config: the authors' options by their names, or a YAML / JSON file of them.
         frames, height, width: of the video it was fitted to.
-        content: frames (N, 3, H, W), for networks that encode content; none of the families here does.
+        content: all frames (N, 3, H, W) of the video, uint8 or float in [0, 1], for networks that embed content: such a
+            checkpoint holds the encoder, and the embeddings are what it draws from the frames.
 
     Raises:
         ConfigError: unknown code base, options that are missing or mean nothing here, tensors that are missing, left
@@ -67,19 +79,24 @@ def import_checkpoint(
     if codebase not in CODEBASES:
         known = ", ".join(CODEBASES)
         raise ConfigError(f"unknown code base {codebase!r}.{did_you_mean(codebase, CODEBASES)} Known: {known}")
-    if content is not None:
-        raise ConfigError(f"code base {codebase!r} has no network that encodes content; leave 'content' out")
     if isinstance(config, (str, Path)):
         config = read_mapping(config)
     family, options = CODEBASES[codebase].options(config)
     info = from_dict(VideoInfo, {"frames": frames, "height": height, "width": width})
     video = create_model(family, info=info, **options)
+    embeds_content = any(spec["name"] == "content" for spec in video.config.embeddings.values())
+    if embeds_content and content is None:
+        raise ConfigError(f"{family!r} embeds the frames' content; give the video's frames as 'content'")
+    if content is not None:
+        if not embeds_content:
+            raise ConfigError(f"{family!r} has no part that encodes content; leave 'content' out")
+        video.start_fitting()
     state = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
     _check_grid(video, state.pop("xy_coord", None))
     renamed = _rename(video, state, CODEBASES[codebase].renaming[family])
     check_tensors(video, renamed, "checkpoint")
     video.load_state_dict(renamed)
-    return video.eval()
+    return video.eval() if content is None else video.eval().bake(content)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -124,22 +141,34 @@ def _check_grid(video: NeuralVideo, grid: Tensor | None) -> None:
 
 
 def _rename(video: NeuralVideo, state: Mapping[str, Tensor], renaming: names.Renaming) -> dict[str, Tensor]:
-    depth = video.config.stages[0].depth
-    multiscale = video.config.head["name"] == "multiscale"
+    ours = video.state_dict()
     renamed = {}
     for name, tensor in state.items():
         for pattern, replacement in renaming:
             if match := re.fullmatch(pattern, name):
-                ours = match.expand(replacement)
+                place = _placed(video, match.expand(replacement))
                 break
         else:
             raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {video.config.family!r}")
-        kind, _, rest = ours.partition(".")
-        if kind == "blocks":  # the authors number blocks through all stages
-            number, _, rest = rest.partition(".")
-            ours = f"stages.{int(number) // depth}.blocks.{int(number) % depth}.{rest}"
-        elif kind == "heads":
-            number, _, rest = rest.partition(".")
-            ours = f"head.convs.{number}.{rest}" if multiscale else f"head.conv.{rest}"
-        renamed[ours] = tensor
+        if (
+            tensor.ndim == 4 and place in ours and ours[place].ndim == 2 and tensor.shape[2:] == (1, 1)
+        ):  # a convolution of single numbers
+            tensor = tensor.flatten(1)
+        renamed[place] = tensor
     return renamed
+
+
+def _placed(video: NeuralVideo, name: str) -> str:
+    """Where a part is that authors number through all stages: `blocks` and `after` (`...1`: from 1 on), `heads`."""
+    kind, _, rest = name.partition(".")
+    if kind not in ("blocks", "blocks1", "after", "after1", "heads"):
+        return name
+    text, _, rest = rest.partition(".")
+    if kind == "heads":
+        last = len(video.config.stages) - 1
+        part = {"multiscale": f"convs.{text}", "flow_guided": "frame" if int(text) == last else "flow"}
+        return f"head.{part.get(video.config.head['name'], 'conv')}.{rest}"
+    places = [(i, j) for i, stage in enumerate(video.config.stages) for j in range(stage.depth)]
+    number = int(text) - kind.endswith("1")
+    stage, block = places[number] if 0 <= number < len(places) else (len(video.config.stages), number)
+    return f"stages.{stage}.{kind.removesuffix('1')}.{block}.{rest}"

@@ -13,24 +13,30 @@ CELLS = 9 * 16
 
 
 def plan(
-    height: int, width: int, strides: Sequence[int] | None = None, grid: Sequence[int] | None = None
+    height: int,
+    width: int,
+    strides: Sequence[int] | None = None,
+    grid: Sequence[int] | None = None,
+    cells: int = CELLS,
 ) -> tuple[tuple[int, int], tuple[int, ...]]:
     """Choose a base grid (h, w) and strides that draw at least height x width.
 
-    Where nothing is given: at most five strides out of 2, 3, 4, 5, largest first, and a grid of about 9 x 16 cells.
+    Where nothing is given: at most five strides out of 2, 3, 4, 5, largest first, and a grid of about 9 x 16 cells,
+    or as many as `cells` says.
     Sizes that the strides divide exactly are preferred; else a little more is drawn, and cropped.
 
     Args:
         height, width: of the frame.
         strides: if given, only the grid is chosen.
         grid: if given with strides, both are only checked.
+        cells: about how many cells the grid is to have.
 
     Raises:
         ConfigError: strides and grid that draw less than the frame, or a grid without strides.
     """
     if strides is None and grid is not None:
         raise ConfigError(f"a grid of {grid} was given without strides; give both or neither")
-    strides = tuple(strides) if strides is not None else _best_strides(height, width)
+    strides = tuple(strides) if strides is not None else _best_strides(height, width, cells)
     stride = math.prod(strides)
     if not strides or min(strides) < 1:
         raise ConfigError(f"strides must be whole numbers of at least 1, got {list(strides)}")
@@ -45,12 +51,12 @@ def plan(
     return (grid[0], grid[1]), strides
 
 
-def _best_strides(height: int, width: int) -> tuple[int, ...]:
+def _best_strides(height: int, width: int, cells: int) -> tuple[int, ...]:
     def cost(strides: tuple[int, ...]) -> tuple[float, int]:
         stride = math.prod(strides)
         h, w = math.ceil(height / stride), math.ceil(width / stride)
         surplus = h * w * stride**2 / (height * width) - 1
-        return round(surplus + 0.05 * abs(math.log2(h * w / CELLS)), 9), -len(strides)
+        return round(surplus + 0.05 * abs(math.log2(h * w / cells)), 9), -len(strides)
 
     return min(_candidates(), key=cost)
 

@@ -1,0 +1,91 @@
+"""Every family on the bundled clip: equal size and equal epochs, or equal time. Restartable.
+
+python benchmarks/zoo.py                        # 30 epochs each
+python benchmarks/zoo.py --time-budget 40       # 40 s each, evaluation included
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from typing import Any
+
+import torch
+from common import machine, write_result
+from rich.console import Console
+from rich.table import Table
+
+import enerv_zoo as ez
+from enerv_zoo.config import ModelConfig, Spec
+from enerv_zoo.registry import models
+from enerv_zoo.zoo import model_config
+
+KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fit_frames_per_second", "fps")
+"""Of each fit's metrics."""
+
+
+def parts(config: ModelConfig) -> str:
+    """A composition in a line: embeddings, join, blocks with what steers them, head."""
+
+    def name(spec: Spec | None) -> str:
+        return str(spec["name"]) if spec else ""
+
+    inputs = ", ".join(name(config.embeddings[key]) for key in config.inputs)
+    decoder: list[str] = []
+    for stage in config.stages:
+        steps = [name(stage.before), name(stage.block), name(stage.after)]
+        if (told := " + ".join(step for step in steps if step)) not in decoder:
+            decoder.append(told)
+    return " → ".join([inputs, name(config.join), *decoder, name(config.head)])
+
+
+def described(name: str, info: ez.VideoInfo, size: str) -> dict[str, str]:
+    """Where a family is from, and what it is made of."""
+    first = (inspect.getmodule(models.get(name)).__doc__ or "").splitlines()[0]  # type: ignore[union-attr]
+    return {"paper": first.rpartition("(")[2].partition(")")[0], "parts": parts(model_config(name, info, size=size))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="*", help="a wildcard")
+    parser.add_argument("--size", default="0.35M")
+    parser.add_argument("--resolution", default="144x256", help="HEIGHTxWIDTH")
+    parser.add_argument("--frames", default="::2")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--time-budget", type=float, help="seconds a fit, in place of epochs")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--loss", default="Fusion6")
+    parser.add_argument("--out", default="runs/zoo", help="folder of the fits")
+    case: dict[str, Any] = vars(parser.parse_args())
+    benchmark = "zoo_seconds" if case["time_budget"] else "zoo"
+    names = ez.list_models(case.pop("models"))
+    out = f"{case.pop('out')}/{benchmark}"
+    budget = {"time_budget": case["time_budget"]} if case["time_budget"] else {"epochs": case["epochs"]}
+    fits = ez.compare(
+        "bunny",
+        names,
+        out=out,
+        on_model=lambda name: Console(stderr=True).print(name),
+        size=case["size"],
+        frames=case["frames"],
+        resize=case["resolution"],
+        batch_size=case["batch"],
+        lr=case["lr"],
+        loss=case["loss"],
+        device="cpu",
+        **budget,
+    )
+    info = ez.open_video("bunny", frames=case["frames"], resize=case["resolution"]).info
+    table = Table("family", "PSNR (dB)", "epochs", "seconds", "decode frames/s")
+    rows = {}
+    for name, metrics in sorted(fits.items(), key=lambda item: -item[1]["psnr"]):
+        rows[name] = {key: metrics[key] for key in KEPT} | described(name, info, case["size"])
+        table.add_row(name, *(f"{metrics[key]:.2f}" for key in ("psnr", "epochs", "fit_seconds", "fps")))
+    Console().print(table)
+    result = {"benchmark": benchmark, "machine": machine("cpu"), "families": rows}
+    write_result(f"{benchmark}-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}", case, result)
+
+
+if __name__ == "__main__":
+    main()

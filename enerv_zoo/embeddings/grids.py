@@ -1,0 +1,69 @@
+"""Time as grids of feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.layers import fake_quantised
+from enerv_zoo.registry import embeddings
+
+TOUCH = 1e-6
+"""A time this little before a cell counts as in it; the authors' guard against rounding."""
+
+
+@embeddings.register("temporal_grid")
+class TemporalGridEmbedding(nn.Module):
+    """Feature maps on a line of cells, at several resolutions, blended to any time (Lee et al. 2023, 3.2).
+
+    A grid of T cells gives, at time t = i / N, the blend of the two cells beside t T; the maps of all grids are
+    concatenated.
+
+    Args:
+        sizes: cells T of each grid.
+        channels: of all grids together, shared out evenly; with fewer channels than grids, the first ones get them.
+        weight_bits: 32, or fewer for numbers that are quantised while fitting (see `enerv_zoo.layers.fake_quantised`).
+
+    Shapes: (B,) -> (B, channels, h, w).
+    """
+
+    fixed = False
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        grid: tuple[int, int],
+        *,
+        sizes: Sequence[int] = (64, 128, 256, 512),
+        channels: int = 32,
+        weight_bits: int = 32,
+    ) -> None:
+        super().__init__()
+        if not sizes or min(sizes) < 1:
+            raise ConfigError(f"a grid needs at least one cell, got grids of {list(sizes)}")
+        shares = [channels // len(sizes) + (number < channels % len(sizes)) for number in range(len(sizes))]
+        self.grids = nn.ParameterList(
+            nn.init.xavier_uniform_(torch.empty(cells, share, *grid))
+            for cells, share in zip(sizes, shares, strict=True)
+            if share
+        )
+        self.frames, self.weight_bits = info.frames, weight_bits
+        self.shape = (channels, *grid)
+
+    def forward(self, index: Tensor) -> Tensor:
+        t = (index.double() / self.frames).float()
+        return torch.cat([_sampled(fake_quantised(cells, self.weight_bits), t) for cells in self.grids], dim=1)
+
+
+def _sampled(cells: Tensor, t: Tensor) -> Tensor:
+    """The maps (T, C, h, w) blended at times (B,): (B, C, h, w)."""
+    last = len(cells) - 1
+    place = t * len(cells)
+    left = (place + TOUCH).floor().clamp(0, last)
+    right = (left + 1).clamp(max=last)
+    share = torch.where(right > left, place - left, 0.0)[:, None, None, None]
+    return cells[left.long()] * (1 - share) + cells[right.long()] * share

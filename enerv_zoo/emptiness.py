@@ -1,0 +1,22 @@
+"""Networks without numbers: to count and to check them before anything is allocated."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+class Emptiness(TorchFunctionMode):
+    """A context in which the tensors that become parameters are made on PyTorch's meta device.
+
+    Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device
+    makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about.
+    """
+
+    makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {"device": "meta"} if func in self.makers else {}
+        return func(*args, **{**(kwargs or {}), **given})

@@ -1,0 +1,159 @@
+"""A network in one file, `.nvz`: its config and its numbers, entropy-coded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.hub.description import Description, FitRecord, check_license, from_json, to_json
+from enerv_zoo.hub.outline import outline
+from enerv_zoo.hub.record import check_selection
+from enerv_zoo.hub.tensors import check_numbers, check_tensors
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz import Coded, Network, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
+from enerv_zoo.video.samples import samples
+
+SUFFIX = ".nvz"
+
+_TYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "I32": torch.int32,
+    None: torch.float32,
+}  # fmt: skip
+
+
+def is_compressed(path: str | Path) -> bool:
+    """Whether a path means a compressed file and no fit's folder."""
+    path = Path(path)
+    return not path.is_dir() and (path.suffix == SUFFIX or path.is_file())
+
+
+def to_network(
+    video: NeuralVideo,
+    tensors: Mapping[str, Coded],
+    *,
+    fit: FitRecord | None = None,
+    license: str | None = None,
+) -> Network:
+    """What a file says of a network.
+
+    Args:
+        video: the network.
+        tensors: coded numbers, by the names of `video.weights()`; those of other names are stored as they are.
+        fit: how it was fitted, for the record.
+        license: of the weights, by its identifier on the Hub.
+
+    Raises:
+        ConfigError: a coded tensor is not one of the network's, or has another shape or type.
+    """
+    weights = video.weights()
+    for name, tensor in tensors.items():
+        ours = weights.get(name)
+        if ours is None:
+            raise ConfigError(f"the network has no tensor {name!r}.{did_you_mean(name, weights)}")
+        if tuple(ours.shape) != tensor.levels.shape or not ours.is_floating_point():
+            raise ConfigError(
+                f"{name} is {ours.dtype} {tuple(ours.shape)}, it cannot be coded as {tensor.levels.shape}"
+            )
+    description = to_json(Description(video.config, video.info, fit, check_license(license)))
+    return Network(description, {name: tensors.get(name, ours.numpy()) for name, ours in weights.items()})
+
+
+def write_compressed(
+    video: NeuralVideo,
+    tensors: Mapping[str, Coded],
+    path: str | Path,
+    *,
+    fit: FitRecord | None = None,
+    license: str | None = None,
+) -> Sizes:
+    """Write a network as one file; arguments and errors are those of `to_network`.
+
+    Returns:
+        Bytes of every part of the file.
+
+    Raises:
+        EnervZooError: the file cannot be written.
+    """
+    if Path(path).suffix != SUFFIX:
+        raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
+    return write_nvz(path, [to_network(video, tensors, fit=fit, license=license)])
+
+
+def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo:
+    """Read a network from a file; nothing is allocated before config and tensors agree.
+
+    Raises:
+        ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
+    """
+    file, _, _ = open_compressed(path)
+    video = to_video(file.read(0), str(path))
+    video.file_bytes = file.sizes.total
+    return video.to(device).eval()
+
+
+def open_compressed(path: str | Path) -> tuple[NvzFile, Description, NeuralVideo]:
+    """A file of one network, what it says of it, and the network without its numbers (see `outline`).
+
+    Raises:
+        ConfigError: as `read_compressed` does.
+    """
+    file = open_nvz(path)
+    if len(file) != 1:
+        raise ConfigError(f"{path}: holds {len(file)} networks, expected one; it is not a single fit")
+    description, network = check_entry(file.networks[0], str(path))
+    return file, description, network
+
+
+def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, NeuralVideo]:
+    """What a head says of a network, once its tensors are known to be that network's, by names, shapes and types.
+
+    Raises:
+        ConfigError: they do not agree, or ask for too much.
+    """
+    description = from_json(entry.description, where)
+    network = outline(description.model, description.video, where)
+    for tensor in entry.tensors:
+        if tensor.dtype not in _TYPES:
+            raise ConfigError(f"{where}: {tensor.name:.80} holds numbers of type {tensor.dtype}, which no network has")
+    claimed = {t.name: torch.empty(t.shape, dtype=_TYPES[t.dtype], device="meta") for t in entry.tensors}
+    check_tensors(network, claimed, where)
+    return description, network
+
+
+def to_video(network: Network, where: str) -> NeuralVideo:
+    """The network whose entry `check_entry` let pass.
+
+    Raises:
+        ConfigError: its numbers are not finite.
+    """
+    state = {name: _tensor(tensor) for name, tensor in network.tensors.items()}
+    check_numbers(state, where)
+    description = from_json(network.description, where)
+    video = NeuralVideo(description.model, description.video)
+    video.load_state_dict(state)
+    return video.eval()
+
+
+def _tensor(tensor: Coded | np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(tensor.values() if isinstance(tensor, Coded) else tensor))
+
+
+def record_of(path: str | Path) -> dict[str, Any]:
+    """What `fit.json` in a folder would say, of a file: the sample that it names, and how that was cut.
+
+    Raises:
+        ConfigError: as `read_compressed` does.
+    """
+    file = open_nvz(path)
+    description = from_json((file.whole or file.networks[0].description) if len(file) else {}, str(path))
+    recipe = description.fit.recipe if description.fit else None
+    name = description.video.name
+    record = {"source": name if name in samples() else None, "video": dict(recipe.video) if recipe else {}}
+    check_selection(record, str(path))
+    return record

@@ -1,0 +1,41 @@
+"""Fits that come with this version, as compressed files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enerv_zoo.hub.compressed import SUFFIX, open_compressed
+from enerv_zoo.hub.search import Pretrained
+
+BUNDLED = Path(__file__).with_name("bundled")
+
+
+def shipped() -> dict[str, Path]:
+    """Their names, which `enerv_zoo.load` takes, and their files."""
+    return {file.stem: file for file in sorted(BUNDLED.glob(f"*{SUFFIX}"))}
+
+
+def list_shipped(query: str | None = None) -> list[Pretrained]:
+    """What is known of them; no network is asked.
+
+    Args:
+        query: a part of the name.
+    """
+    return [_entry(name, file) for name, file in shipped().items() if (query or "").lower() in name.lower()]
+
+
+def _entry(name: str, file: Path) -> Pretrained:
+    _, description, network = open_compressed(file)
+    psnr = description.fit.metrics.get("psnr") if description.fit else None
+    video = description.video
+    return Pretrained(
+        id=name,
+        family=description.model.family,
+        video=video.name,
+        frames=video.frames,
+        height=video.height,
+        width=video.width,
+        stored_numbers=network.stored_numbers,
+        psnr=psnr if isinstance(psnr, (int, float)) else None,
+        private=False,
+    )

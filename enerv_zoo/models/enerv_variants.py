@@ -1,0 +1,84 @@
+"""E-NeRV with one part changed each, as in its paper's ablations (Li et al. 2022, 4.3); with the options of `enerv`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo
+from enerv_zoo.models.enerv import enerv
+from enerv_zoo.models.family import family
+
+WIDTHS = ("fc_dim", "lower_width", "block_dim", "mlp_dim", "stem_dim")
+GRIDS = (256, 512)
+"""Cells of the grids that take the place of the stem, as RNeRV has them."""
+
+Change = Callable[[ModelConfig, dict[str, Any]], ModelConfig]
+
+
+def _variant(name: str, *without: str) -> Callable[[Change], Callable[..., ModelConfig]]:
+    """Register E-NeRV with a change, which gets E-NeRV's config and all its options.
+
+    Args:
+        name: of the family.
+        without: options that mean nothing after the change, and are not there.
+    """
+
+    def decorate(change: Change) -> Callable[..., ModelConfig]:
+        signature = inspect.signature(enerv)
+        kept = [p for p in signature.parameters.values() if p.name not in without]
+
+        @wraps(change)
+        def make(info: VideoInfo, **options: Any) -> ModelConfig:
+            given = {p.name: p.default for p in kept if p.kind is p.KEYWORD_ONLY} | options
+            return replace(change(enerv(info, **options), given), family=name)
+
+        make.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+        return family(name, widths=[width for width in WIDTHS if width not in without])(make)
+
+    return decorate
+
+
+def _embeddings(config: ModelConfig, *names: str) -> dict[str, Spec]:
+    return {name: config.embeddings[name] for name in names}
+
+
+@_variant("enerv_unmodulated", "pos_b_tm", "pos_l_tm", "tm_dim")
+def enerv_unmodulated(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
+    """E-NeRV without temporal modulation: stages see time only through the first feature map."""
+    stages = tuple(replace(stage, before=None) for stage in config.stages)
+    return replace(config, embeddings=_embeddings(config, "time", "space"), condition=None, stages=stages)
+
+
+@_variant("enerv_nerv_block")
+def enerv_nerv_block(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
+    """E-NeRV with NeRV's block in its first stage too, whose one kernel is larger than the two of E-NeRV's."""
+    first, *rest = config.stages
+    return replace(config, stages=(replace(first, block={**first.block, "name": "nerv"}), *rest))
+
+
+@_variant("enerv_coupled", "block_dim", "mlp_dim", "xypos_b", "xypos_l")
+def enerv_coupled(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
+    """E-NeRV whose first feature map comes from NeRV's stem, space and time coupled in one MLP."""
+    time = {key: value for key, value in config.embeddings["time"].items() if key not in ("widths", "activation")}
+    return replace(
+        config,
+        embeddings={"time": time, **_embeddings(config, "modulation")},
+        join={"name": "coupled", "hidden": list(options["stem_dim"]), "activation": options["act"]},
+        inputs=("time",),
+    )
+
+
+@_variant("enerv_grids", "block_dim", "mlp_dim", "stem_dim", "pos_b", "pos_l", "xypos_b", "xypos_l")
+def enerv_grids(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
+    """E-NeRV whose first feature map comes from FFNeRV's grids of time."""
+    grids: Spec = {"name": "temporal_grid", "sizes": list(GRIDS), "channels": config.width}
+    return replace(
+        config,
+        embeddings={"time": grids, **_embeddings(config, "modulation")},
+        join={"name": "identity"},
+        inputs=("time",),
+    )

@@ -1,0 +1,151 @@
+"""HNeRV: A Hybrid Neural Representation for Videos (Chen et al., CVPR 2023)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.models.family import family
+from enerv_zoo.models.geometry import plan
+
+CELLS = 2 * 4
+"""Pixels of the published embedding: a map is stored for every frame, so it is small."""
+
+
+def hnerv_stages(
+    width: int,
+    strides: Sequence[int],
+    kernels: Sequence[int],
+    reduce: float,
+    lower_width: int,
+    depths: Sequence[int],
+    act: str,
+    after: Spec | None = None,
+) -> tuple[Stage, ...]:
+    """Stages whose kernels grow from `kernels[0]` by 2 up to `kernels[1]`, and whose widths shrink by `reduce`.
+
+    A `reduce` of -1 stands for the root of each stage's stride.
+    """
+    stages = []
+    for number, stride in enumerate(strides):
+        width = max(round(width / (stride**0.5 if reduce == -1 else reduce)), lower_width)
+        kernel = min(kernels[0] + 2 * number, kernels[1])
+        block: Spec = {"name": "nerv", "activation": act, "kernel": kernel}
+        stages.append(Stage(block, width, stride, depths[min(number, len(depths) - 1)], after=after))
+    return tuple(stages)
+
+
+def content_plan(
+    info: VideoInfo, enc_strds: Sequence[int] | None, dec_strds: Sequence[int] | None
+) -> tuple[tuple[int, int], tuple[int, ...], tuple[int, ...]]:
+    """The decoder's grid, the encoder's strides and the decoder's, chosen from the frame's size where not given.
+
+    The encoder's strides come to a multiple of the decoder's, as every pixel of an embedding becomes whole cells.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    given = dec_strds or enc_strds
+    _, decoder = plan(info.height, info.width, given, cells=CELLS)
+    encoder = tuple(enc_strds) if enc_strds else decoder
+    cells, rest = divmod(math.prod(encoder), math.prod(decoder))
+    if rest:
+        raise ConfigError(
+            f"the encoder's strides {list(encoder)} come to {math.prod(encoder)}, which is no multiple of the "
+            f"decoder's, {list(decoder)}: {math.prod(decoder)}"
+        )
+    stride = math.prod(encoder)
+    return (cells * math.ceil(info.height / stride), cells * math.ceil(info.width / stride)), encoder, decoder
+
+
+def content_embedding(strides: Sequence[int], enc_dim: Sequence[int], depth: int) -> Spec:
+    """The `content` embedding by HNeRV's option names."""
+    return {
+        "name": "content",
+        "strides": list(strides),
+        "width": enc_dim[0],
+        "channels": enc_dim[1],
+        "depth": depth,
+    }
+
+
+@family("hnerv", widths=("fc_dim", "lower_width"))
+def hnerv(
+    info: VideoInfo,
+    *,
+    fc_dim: int = 68,
+    enc_strds: Sequence[int] | None = None,
+    dec_strds: Sequence[int] | None = None,
+    enc_dim: Sequence[int] = (64, 16),
+    ks: Sequence[int] = (0, 1, 5),
+    reduce: float = 1.2,
+    lower_width: int = 12,
+    num_blks: Sequence[int] = (1, 1),
+    act: str = "gelu",
+    out_bias: str | float = "tanh",
+) -> ModelConfig:
+    """A tiny map for every frame, drawn by an encoder that is not stored, and a decoder.
+
+    Args:
+        info: the video.
+        fc_dim: channels C of the first feature map.
+        enc_strds, dec_strds: strides of encoder and decoder; by default chosen from the frame's size, and alike.
+        enc_dim: channels of the encoder, and of the embedding.
+        ks: 0 (of the authors' encoder, unused), first kernel of the decoder, largest one.
+        reduce: of the channels in each stage; -1 for the root of its stride.
+        lower_width: floor of the channels.
+        num_blks: blocks a stage of encoder and decoder.
+        act: activation of the decoder.
+        out_bias: `"tanh"` for (tanh + 1) / 2, `"sigmoid"`, or a number that is added.
+    """
+    grid, encoder, decoder = content_plan(info, enc_strds, dec_strds)
+    return ModelConfig(
+        family="hnerv",
+        grid=grid,
+        width=fc_dim,
+        embeddings={"content": content_embedding(encoder, enc_dim, num_blks[0])},
+        join={"name": "cells", "activation": act},
+        inputs=("content",),
+        stages=hnerv_stages(fc_dim, decoder, ks[1:], reduce, lower_width, num_blks[1:], act),
+        head={"name": "rgb", "output": out_bias, "kernel": 3},
+    )
+
+
+@family("hnerv_nerv", widths=("fc_dim", "lower_width"))
+def hnerv_nerv(
+    info: VideoInfo,
+    *,
+    fc_dim: int = 68,
+    fc_hw: Sequence[int] | None = None,
+    dec_strds: Sequence[int] | None = None,
+    ks: Sequence[int] = (0, 3, 3),
+    reduce: float = 2,
+    lower_width: int = 12,
+    num_blks: Sequence[int] = (1, 1),
+    pos_b: float = 1.25,
+    pos_l: int = 80,
+    act: str = "gelu",
+    out_bias: str | float = "tanh",
+) -> ModelConfig:
+    """The NeRV of HNeRV's code base: the decoder of `hnerv`, fed with encoded time (Chen et al. 2023, 4).
+
+    Args:
+        info: the video.
+        fc_hw: (h, w) of the first feature map; by default chosen from the frame's size.
+        pos_b, pos_l: base and levels of the frequency encoding.
+        fc_dim, dec_strds, ks, reduce, lower_width, num_blks, act, out_bias: as in `hnerv`.
+    """
+    grid, strides = plan(info.height, info.width, dec_strds, fc_hw)
+    time: Spec = {"name": "frequency", "base": pos_b, "levels": pos_l, "order": "split", "time": "exclusive"}
+    return ModelConfig(
+        family="hnerv_nerv",
+        grid=grid,
+        width=fc_dim,
+        embeddings={"time": time},
+        join={"name": "coupled", "hidden": [], "activation": act},
+        inputs=("time",),
+        stages=hnerv_stages(fc_dim, strides, ks[1:], reduce, lower_width, num_blks[1:], act),
+        head={"name": "rgb", "output": out_bias, "kernel": 3},
+    )

@@ -1,0 +1,30 @@
+"""The `.nvz` file: networks as whole numbers, entropy-coded; every machine decodes the same bits."""
+
+from enerv_zoo.nvz.container import (
+    Network,
+    NetworkEntry,
+    NvzFile,
+    Sizes,
+    TensorEntry,
+    decode,
+    encode,
+    open_nvz,
+    write_nvz,
+)
+from enerv_zoo.nvz.tables import MAX_LEVEL, estimate_bits
+from enerv_zoo.nvz.tensors import Coded
+
+__all__ = [
+    "MAX_LEVEL",
+    "Coded",
+    "Network",
+    "NetworkEntry",
+    "NvzFile",
+    "Sizes",
+    "TensorEntry",
+    "decode",
+    "encode",
+    "estimate_bits",
+    "open_nvz",
+    "write_nvz",
+]

@@ -1,0 +1,325 @@
+"""Networks as one file: a head that says what is in it, then the tensors' bytes. See `docs/format.md`."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import replacing
+from enerv_zoo.nvz.tensors import DTYPES, Coded, pack_coded, unpack_coded
+
+MAGIC = b"\x89NVZ\r\n\x1a\n"
+VERSION = 1
+MAX_HEAD_BYTES = 64 << 20
+MAX_NETWORKS = 1 << 16
+MAX_TENSORS = 1 << 14
+"""In one network."""
+MAX_NUMBERS = 1 << 28
+"""In one network: they take 1 GB once they are decoded, and may take next to nothing in a file."""
+
+_FIXED = struct.Struct("<8sHHIII")
+_EXTRA = ConfigDict(extra="ignore")  # a later version may say more
+Size = Annotated[int, Field(ge=0, lt=1 << 48, strict=True)]
+Crc = Annotated[int, Field(ge=0, lt=1 << 32, strict=True)]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to write, or as it was read.
+
+    Attributes:
+        description: plain JSON data; what it means is the caller's business.
+        tensors: by name, in their order; plain arrays are stored as they are.
+    """
+
+    description: dict[str, Any]
+    tensors: Mapping[str, Coded | np.ndarray]
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """What the head says of a tensor.
+
+    Attributes:
+        name: of the tensor.
+        shape: its sizes.
+        bytes: of scales and probability model, and of the numbers.
+        axis: that scales run along, or `None`.
+        dtype: of a tensor that is stored as it is, by safetensors' name; `None` for whole numbers with a scale.
+    """
+
+    __pydantic_config__ = _EXTRA
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    shape: Annotated[tuple[Size, ...], Field(max_length=8)]
+    bytes: Annotated[tuple[Size, Size], Field(strict=False)]
+    axis: Annotated[int, Field(ge=0, lt=8, strict=True)] | None = None
+    dtype: str | None = None
+
+    @property
+    def numbers(self) -> int:
+        """How many it holds."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """What the head says of a network.
+
+    Attributes:
+        description: as it was written.
+        tensors: in the file's order.
+        crc32: of all bytes of its tensors.
+    """
+
+    __pydantic_config__ = _EXTRA
+
+    description: dict[str, Any]
+    tensors: Annotated[tuple[TensorEntry, ...], Field(max_length=MAX_TENSORS)]
+    crc32: Crc
+
+    @property
+    def bytes(self) -> int:
+        """Of its tensors."""
+        return sum(sum(tensor.bytes) for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class _Head:
+    __pydantic_config__ = _EXTRA
+
+    networks: Annotated[tuple[NetworkEntry, ...], Field(max_length=MAX_NETWORKS)]
+    whole: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of every part of a file.
+
+    Attributes:
+        total: of the file.
+        head: of everything before the tensors.
+        models: of scales and probability models, in all tensors.
+        tensors: of each tensor, its scales and model included: a mapping a network.
+    """
+
+    total: int
+    head: int
+    models: int
+    tensors: tuple[dict[str, int], ...]
+
+
+_HEADS = TypeAdapter(_Head)
+
+
+class NvzFile:
+    """A file whose head was read; `read` reads a network, and nothing of the others.
+
+    Attributes:
+        networks: what the head says of each.
+        whole: what it says of all together, or `None`.
+        sizes: bytes of every part.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], bytes | memoryview], size: int, where: str) -> None:
+        self._fetch, self._where = fetch, where
+        head, start = _read_head(fetch, size, where)
+        self.networks, self.whole = head.networks, head.whole
+        self._starts = [start]
+        for network in self.networks:
+            self._starts.append(self._starts[-1] + network.bytes)
+        if self._starts[-1] != size:
+            raise ConfigError(f"{where}: has {size:,} bytes, expected {self._starts[-1]:,}; it is cut off or damaged")
+        models = sum(t.bytes[0] for n in self.networks for t in n.tensors if t.dtype is None)
+        tensors = tuple({t.name: sum(t.bytes) for t in n.tensors} for n in self.networks)
+        self.sizes = Sizes(size, start, models, tensors)
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def read(self, index: int) -> Network:
+        """Read and check a network.
+
+        Raises:
+            ConfigError: its bytes are damaged, or there is no such network.
+        """
+        if not 0 <= index < len(self.networks):
+            raise ConfigError(f"{self._where}: has {len(self.networks)} networks, number {index} is not one of them")
+        entry = self.networks[index]
+        data = memoryview(self._fetch(self._starts[index], entry.bytes))
+        if len(data) != entry.bytes or zlib.crc32(data) != entry.crc32:
+            raise ConfigError(f"{self._where}: network {index} is damaged (its checksum differs); get the file again")
+        tensors: dict[str, Coded | np.ndarray] = {}
+        for tensor in entry.tensors:
+            side, stream = tensor.bytes
+            try:
+                tensors[tensor.name] = _unpack(tensor, data[:side], data[side : side + stream])
+            except ConfigError as error:
+                raise ConfigError(f"{self._where}: {tensor.name:.80}: {error}; the file is damaged") from error
+            data = data[side + stream :]
+        return Network(entry.description, tensors)
+
+
+def open_nvz(path: str | Path) -> NvzFile:
+    """Open a file: its head is read and checked, its tensors are not.
+
+    Raises:
+        ConfigError: it is missing, damaged, or of another kind or a newer version.
+    """
+    file = Path(path)
+
+    def fetch(start: int, length: int) -> bytes:
+        try:
+            with file.open("rb") as stream:
+                stream.seek(start)
+                return stream.read(length)
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from error
+
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from error
+    return NvzFile(fetch, size, str(file))
+
+
+def decode(data: bytes | memoryview, where: str = "the data") -> NvzFile:
+    """A file that is in memory already; errors are those of `open_nvz`, and name it as `where`."""
+    view = memoryview(data)
+    return NvzFile(lambda start, length: view[start : start + length], len(view), where)
+
+
+def write_nvz(path: str | Path, networks: Sequence[Network], *, whole: dict[str, Any] | None = None) -> Sizes:
+    """Write networks as one file, at once, and say what each part takes.
+
+    Args:
+        path: the file.
+        networks: one for every part of the video.
+        whole: a description of all together.
+
+    Raises:
+        EnervZooError: the file cannot be written.
+        ConfigError: something in it cannot be stored.
+    """
+    data = encode(networks, whole)
+    sizes = decode(data, str(path)).sizes
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return sizes
+
+
+def encode(networks: Sequence[Network], whole: dict[str, Any] | None = None) -> bytes:
+    """The bytes that `write_nvz` writes.
+
+    Raises:
+        ConfigError: a type of numbers that a file does not hold, or more than it holds.
+    """
+    entries, bodies = [], []
+    for network in networks:
+        body, tensors = [], []
+        for name, tensor in network.tensors.items():
+            fields, side, stream = _pack(name, tensor)
+            tensors.append({"name": name, **fields, "bytes": [len(side), len(stream)]})
+            body += [side, stream]
+        joined = b"".join(body)
+        entries.append({"description": network.description, "tensors": tensors, "crc32": zlib.crc32(joined)})
+        bodies.append(joined)
+    try:
+        text = json.dumps(
+            {"networks": entries, "whole": whole}, sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+            allow_nan=False,
+        ).encode()  # fmt: skip
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a description is plain JSON data, this is none ({error})") from error
+    _parse_head(text, "what is to be written")  # nothing is written that is not read
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    squeezed = squeezer.compress(text) + squeezer.flush()
+    fixed = _FIXED.pack(MAGIC, VERSION, 0, len(squeezed), len(text), 0)[:-4]
+    return b"".join([fixed, struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))), squeezed, *bodies])
+
+
+def _pack(name: str, tensor: Coded | np.ndarray) -> tuple[dict[str, Any], bytes, bytes]:
+    if isinstance(tensor, Coded):
+        return {"shape": list(tensor.levels.shape), "axis": tensor.axis}, *pack_coded(tensor)
+    wanted = tensor.dtype.newbyteorder("<")
+    dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == wanted), None)
+    if dtype is None:
+        raise ConfigError(f"{name}: numbers of type {tensor.dtype} are not stored; expected one of {', '.join(DTYPES)}")
+    return {"shape": list(tensor.shape), "dtype": dtype}, b"", np.ascontiguousarray(tensor, wanted).tobytes()
+
+
+def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> Coded | np.ndarray:
+    if entry.dtype is None:
+        return unpack_coded(side, stream, entry.shape, entry.axis)
+    numbers = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
+    if entry.dtype == "BOOL":
+        numbers = numbers != 0
+    return numbers.astype(numbers.dtype.newbyteorder("=")).reshape(entry.shape)
+
+
+def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where: str) -> tuple[_Head, int]:
+    fixed = bytes(fetch(0, _FIXED.size))
+    if fixed[: len(MAGIC)] != MAGIC or len(fixed) < _FIXED.size:
+        raise ConfigError(f"{where}: is no .nvz file; expected one that 'enerv-zoo compress' wrote")
+    _, version, _, squeezed, length, crc = _FIXED.unpack(fixed)
+    if not 1 <= version <= VERSION:
+        raise ConfigError(f"{where}: format {version} is not one that this version reads (1 to {VERSION}); upgrade")
+    if _FIXED.size + squeezed > size or max(squeezed, length) > MAX_HEAD_BYTES:
+        raise ConfigError(f"{where}: its head says it has {squeezed:,} bytes, {length:,} inflated; it is damaged")
+    data = bytes(fetch(_FIXED.size, squeezed))
+    if zlib.crc32(data, zlib.crc32(fixed[:-4])) != crc:
+        raise ConfigError(f"{where}: its head is damaged (the checksum differs); get the file again")
+    inflate = zlib.decompressobj(-15)
+    try:
+        text = inflate.decompress(data, length + 1)
+    except zlib.error as error:
+        raise ConfigError(f"{where}: its head is damaged ({error})") from error
+    if len(text) != length or not inflate.eof or inflate.unused_data:
+        raise ConfigError(f"{where}: its head is damaged; it does not inflate to {length:,} bytes")
+    return _parse_head(text, where), _FIXED.size + squeezed
+
+
+def _parse_head(text: bytes, where: str) -> _Head:
+    try:
+        head = _HEADS.validate_python(json.loads(text, parse_constant=_refuse))
+        for network in head.networks:
+            for problem in _problems(network):
+                raise ValueError(problem)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}: its head cannot be used ({place:.80}: {first['msg']:.100})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: its head cannot be used ({str(error)[:160]})") from error
+    return head
+
+
+def _problems(network: NetworkEntry) -> Iterator[str]:
+    """What is wrong with what a head says of a network."""
+    if len({tensor.name for tensor in network.tensors}) < len(network.tensors):
+        yield "a tensor's name occurs twice"
+    numbers = sum(tensor.numbers for tensor in network.tensors)
+    if numbers > MAX_NUMBERS:
+        yield f"a network has {numbers:,} numbers, more than {MAX_NUMBERS:,} are not read"
+    for tensor in network.tensors:
+        if tensor.dtype is None:
+            if tensor.axis is not None and tensor.axis >= len(tensor.shape):
+                yield f"{tensor.name:.80}: no axis {tensor.axis} in {tensor.shape}"
+        elif tensor.dtype not in DTYPES:
+            yield f"{tensor.name:.80}: numbers of type {tensor.dtype:.20}"
+        elif tensor.bytes != (0, tensor.numbers * np.dtype(DTYPES[tensor.dtype]).itemsize):
+            yield f"{tensor.name:.80}: {tensor.bytes[1]} bytes for {tensor.shape} of {tensor.dtype}"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number in JSON")

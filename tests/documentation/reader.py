@@ -1,0 +1,194 @@
+"""Runs what stands in a page: each block in its language, from top to bottom, in a folder of the page's own.
+
+Commands are run as they are written, but small: `SMALLER` is added to those that fit. Files and fits that a page takes
+for granted are there when it names them (`provide`). `INSTEAD` lists what is not run here, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enerv_zoo.cli import main
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+
+_TINY = ("--resize", "36x64", "--epochs", "1", "--batch-size", "16")
+SMALLER = {"fit": _TINY, "compare": _TINY, "publish bunny": ("--dry-run",)}
+"""Options added to commands that fit; of an option that is given twice, the last counts."""
+
+VALUES = {
+    "fit": {"--time-budget": "6s", "--size": "0.2M"},
+    "compare": {"--time-budget": "6s", "--size": "0.2M"},
+    "import": {"--frames": "8", "--height": "48", "--width": "64"},
+}
+"""Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
+
+LOSS_OF_SMALL_FRAMES = ("--loss", "L2")
+"""For recipes whose loss has MS-SSIM, which frames of 36x64 are too small for."""
+
+INSTEAD: dict[str, str] = {
+    "uv run pytest": "the tests are running",
+    "enerv-zoo bench": "measures for a minute; the command line's tests run it",
+    "uv run mkdocs serve": "a server that does not end; .ci/run builds the pages",
+}
+"""Commands that are not run, by their beginnings, and why."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page, without the indentation of a list they may stand in."""
+    text = page.read_text()
+    for found in BLOCK.finditer(text):
+        body = re.sub(rf"^{found[1]}", "", found[3], flags=re.MULTILINE)
+        yield Block(found[2], body, text[: found.start()].count("\n") + 1)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The commands of a shell block, as words; comments and continued lines as a shell has them."""
+    for line in text.replace("\\\n", " ").splitlines():
+        for command in re.split(r"\s+&&\s+", line):
+            if words := shlex.split(command, comments=True):
+                yield words
+
+
+class Reader:
+    """Reads one page.
+
+    Args:
+        folder: where its commands run.
+        provide: called with a relative path that a command names and that is not there; puts it there if it can.
+        monkeypatch: for the arguments of commands.
+    """
+
+    def __init__(self, folder: Path, provide: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.provide, self.monkeypatch = folder, provide, monkeypatch
+        self.names: dict = {}
+
+    def read(self, page: Path) -> None:
+        """Run every block of a page; an error names the line."""
+        for block in blocks(page):
+            run = getattr(self, f"_{block.language or 'text'}", None)
+            assert run is not None, f"{page.name}:{block.line}: nobody runs blocks of {block.language!r}"
+            try:
+                run(block.text)
+            except (Exception, SystemExit) as error:
+                raise AssertionError(f"{page.name}:{block.line}: {error!r}") from error
+
+    def _python(self, text: str) -> None:
+        made = re.findall(r'(?:out=|save_pretrained\()"(runs/[\w/-]+)"', text)
+        for path in made:
+            shutil.rmtree(self.folder / path, ignore_errors=True)
+        for path in {*re.findall(r'"(runs/[\w/-]+|[\w-]+\.mp4)"', text)}.difference(made):
+            self._provide(path)
+        exec(compile(text, "block", "exec"), self.names)  # our own documentation
+
+    def _sh(self, text: str) -> None:
+        for words in commands(text):
+            self._run(words)
+
+    def _yaml(self, text: str) -> None:
+        """A file that the next command names: the pages call their manifests zoo.yaml and their recipes recipe.yaml."""
+        data = yaml.safe_load(text)
+        for group in data.get("fits", ()):
+            for video in group["videos"]:
+                self._provide(video)
+            group |= {
+                "resize": "36x64",
+                "frames": "0:4",
+                "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16},
+            }
+        (self.folder / ("zoo.yaml" if "fits" in data else "recipe.yaml")).write_text(yaml.safe_dump(data))
+
+    def _json(self, text: str) -> None:
+        json.loads(text)
+
+    def _toml(self, text: str) -> None:
+        tomllib.loads(text)
+
+    def _text(self, text: str) -> None:
+        """Formulas, layouts of files and what a program prints are for people."""
+
+    # ------------------------------------------------------------------ commands
+
+    def _run(self, words: list[str]) -> None:
+        line = " ".join(words)
+        if any(line.startswith(beginning) for beginning in INSTEAD) or words[:2] == ["pip", "install"]:
+            return
+        if words[:2] == ["uv", "run"]:
+            words = words[2:]
+        if words[0] == "enerv-zoo":
+            self._enerv_zoo(words[1:])
+        elif words[0] == "python" and words[1].startswith("benchmarks/"):
+            self._benchmark(ROOT / words[1], words[2:])
+        else:
+            raise AssertionError(f"nobody runs {line!r}; add it to INSTEAD with the reason")
+
+    def _enerv_zoo(self, words: list[str]) -> None:
+        for option, value in VALUES.get(words[0], {}).items():
+            if option in words:
+                words[words.index(option) + 1] = value
+        out = Path(words[words.index("--out") + 1]) if "--out" in words else None
+        if words[0] == "pull":
+            out = Path(words[2])
+        if out is not None and "--resume" in words:
+            (out / "model.safetensors").unlink()  # as if it had been stopped before its end
+        elif out is not None and words[0] != "publish":
+            shutil.rmtree(out, ignore_errors=True)
+        for word in words[1:]:
+            if word != str(out) and "/" not in word.removeprefix("runs/"):
+                self._provide(word)
+        line = " ".join(words)
+        more = next((options for beginning, options in SMALLER.items() if line.startswith(beginning)), ())
+        if more and words[0] != "publish" and "--frames" not in words:
+            more = ("--frames", "0:8", *more)
+        if any("boost" in word for word in words):
+            more = (*more, *LOSS_OF_SMALL_FRAMES)
+        self.monkeypatch.setattr(sys, "argv", ["enerv-zoo", *words, *more])
+        with pytest.raises(SystemExit) as end:  # its last word, whether it went well or not
+            main()
+        assert not end.value.code, f"enerv-zoo {' '.join([*words, *more])} ended with {end.value.code}"
+
+    def _benchmark(self, program: Path, words: list[str]) -> None:
+        """Import the program and parse its options; it runs for minutes."""
+        self.monkeypatch.setattr(sys, "argv", [str(program), *words])
+        self.monkeypatch.syspath_prepend(str(program.parent))
+        parse = argparse.ArgumentParser.parse_args
+
+        class Parsed(BaseException):
+            pass
+
+        def parse_and_stop(parser: argparse.ArgumentParser) -> None:
+            parse(parser)
+            raise Parsed
+
+        with self.monkeypatch.context() as patch, pytest.raises(Parsed):
+            patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+            runpy.run_path(str(program), run_name="__main__")
+
+    def _provide(self, name: str) -> None:
+        path = Path(name)
+        if path.is_absolute() or (self.folder / path).exists():
+            return
+        self.provide(path)

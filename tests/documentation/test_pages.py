@@ -1,0 +1,76 @@
+"""What the README and every page show is run as it stands there."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import enerv_zoo as ez
+
+from .reader import ROOT, Reader, blocks
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A fit of the whole bundled clip, of the smallest kind."""
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    ez.fit("bunny", resize="36x64", size="90K", epochs=1, batch_size=16, out=folder)
+    return folder
+
+
+@pytest.fixture
+def provide(tiny_run, golden, tmp_path):
+    """Puts there what pages take for granted: fits, a video of one's own, an author's checkpoint."""
+
+    def put(path: Path) -> None:
+        if path.parts[0] == "runs":
+            shutil.copytree(tiny_run, tmp_path / path)
+        elif path.name == "holiday.mp4":
+            ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:12", resize="72x128"))
+        elif path.name == "zoo.yaml":
+            (tmp_path / path).write_text(
+                "owner: user\nfits: [{videos: [bunny], recipe: quick, fit: {epochs: 1}, frames: '0:3'}]"
+            )
+        elif path.name == "model_best.pth":
+            values = golden("enerv")
+            torch.save({"state_dict": values.state}, tmp_path / path)
+            (tmp_path / "E-NeRV.yaml").write_text(yaml.safe_dump(values.config))
+
+    return put
+
+
+@pytest.fixture
+def hub_of_a_user(client, fit_files, monkeypatch):
+    """A Hub on which the pages' `user` has pushed `bunny-enerv`."""
+    client.users["hf_user"] = "user"
+    monkeypatch.setenv("HF_TOKEN", "hf_user")
+    client.add("user/bunny-enerv", fit_files)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_a_page_runs(page, hub_of_a_user, provide, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ez, "fit", functools.partial(_short_fit, ez.fit))
+    Reader(tmp_path, provide, monkeypatch).read(page)
+
+
+def _short_fit(fit, *arguments, **options):
+    return fit(*arguments, **{**options, "epochs": min(options.get("epochs", 1), 5)})
+
+
+def test_pages_have_blocks():
+    assert sum(len(list(blocks(page))) for page in PAGES) > 20
+
+
+def test_ci_runs_the_readmes_test_command():
+    commands = re.findall(r"^(pip install uv && uv run .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(commands) == 2
+    assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()

@@ -1,0 +1,272 @@
+"""The `.nvz` file: bits that come back, sizes near the entropy, a second decoder, and files that are damaged."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.nvz import Coded, Network, decode, encode, estimate_bits, open_nvz, write_nvz
+from enerv_zoo.nvz.tables import best_model, parse_model
+
+from . import plain_decoder
+
+
+def coded(levels, scale=0.125, axis=None):
+    return Coded(np.asarray(levels, np.int32), np.asarray(scale, np.float32), axis)
+
+
+def some(seed=0):
+    """Tensors of every kind of model, and of every awkward shape."""
+    random = np.random.default_rng(seed)
+    normal = random.standard_normal
+    pruned = np.rint(normal((40, 50)) * 30) * (random.random((40, 50)) < 0.1)
+    return {
+        "gaussian": coded(np.rint(normal((8, 9, 3)) * 200), random.random(9) + 0.01, 1),
+        "laplace": coded(np.rint(random.laplace(size=(30, 20)) * 20)),
+        "table": coded(np.repeat([-5, 3, 4, 70], [300, 200, 40, 7]).reshape(-1, 1)),
+        "pruned": coded(pruned, random.random(40) + 0.01, 0),
+        "zeros": coded(np.zeros((3, 4))),
+        "one": coded(-7),
+        "two": coded([2, -(1 << 15)]),
+        "extremes": coded([1 << 15, -(1 << 15), 0]),
+        "empty": coded(np.zeros((0, 3)), np.ones(3), 1),
+        "raw": normal((2, 3)).astype(np.float32),
+        "steps": np.array(12, np.int64),
+        "flags": np.array([True, False]),
+        "half": np.float16([0.5, -2]),
+    }
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        found = other[name]
+        if isinstance(tensor, Coded):
+            assert np.array_equal(found.levels, tensor.levels), name
+            assert np.array_equal(found.scale, tensor.scale)
+            assert found.axis == tensor.axis
+            assert found.values().tobytes() == tensor.values().tobytes()
+        else:
+            assert (found.dtype, found.shape, found.tobytes()) == (tensor.dtype, tensor.shape, tensor.tobytes()), name
+
+
+def test_what_is_written_comes_back_and_every_byte_is_accounted_for(tmp_path):
+    networks = [Network({"part": i}, some(i)) for i in range(3)]
+    sizes = write_nvz(tmp_path / "x.nvz", networks, whole={"parts": 3})
+    file = open_nvz(tmp_path / "x.nvz")
+    assert (file.whole, len(file), file.sizes) == ({"parts": 3}, 3, sizes)
+    assert sizes.total == (tmp_path / "x.nvz").stat().st_size
+    assert sizes.total == sizes.head + sum(size for tensors in sizes.tensors for size in tensors.values())
+    for i in (2, 0, 1):
+        assert file.read(i).description == {"part": i}
+        same(networks[i].tensors, file.read(i).tensors)
+    with pytest.raises(ConfigError, match="number 3 is not one of them"):
+        file.read(3)
+
+
+def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers():
+    tensors = some()
+    kinds = {best_model(t.levels).data[0] for t in tensors.values() if isinstance(t, Coded) and t.levels.size}
+    assert kinds == {0, 1, 2, 3}
+    ((description, found),) = plain_decoder.read(encode([Network({"é": 1.5}, tensors)]))
+    assert description == {"é": 1.5}
+    for name, tensor in tensors.items():
+        values = tensor.values() if isinstance(tensor, Coded) else tensor
+        assert found[name] == (list(values.shape), values.reshape(-1).tolist()), name
+
+
+def test_a_network_is_read_without_the_others(tmp_path):
+    networks = [Network({}, some(i)) for i in range(2)]
+    write_nvz(tmp_path / "x.nvz", networks)
+    data = bytearray((tmp_path / "x.nvz").read_bytes())
+    data[-1] ^= 1
+    file = decode(bytes(data))
+    same(networks[0].tensors, file.read(0).tensors)
+    with pytest.raises(ConfigError, match="network 1 is damaged"):
+        file.read(1)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "pruned", "mixture"])
+def test_the_stream_is_within_one_percent_of_the_entropy(name):
+    random = np.random.default_rng(1)
+    n = 200_000
+    levels = {
+        "gaussian": random.standard_normal(n) * 30,
+        "laplace": random.laplace(size=n) * 15,
+        "pruned": random.standard_normal(n) * 30 * (random.random(n) < 0.05),
+        "mixture": random.standard_normal(n) * np.where(random.random(n) < 0.3, 4, 40) + 11,
+    }[name]
+    levels = np.clip(np.rint(levels), -127, 127).astype(np.int32)
+    counts = np.unique(levels, return_counts=True)[1]
+    entropy = -(counts @ np.log2(counts / n)) / 8
+    size = sum(decode(encode([Network({}, {"x": coded(levels)})])).sizes.tensors[0].values())
+    assert entropy < size < 1.01 * entropy + 16
+    assert estimate_bits(levels) / 8 == pytest.approx(size, rel=1e-3, abs=8)
+
+
+def test_zeros_cost_next_to_nothing():
+    levels = np.zeros(1_000_000, np.int32)
+    assert estimate_bits(levels) < 200
+    levels[12345] = 3
+    assert sum(decode(encode([Network({}, {"x": coded(levels)})])).sizes.tensors[0].values()) < 60
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    npst.arrays(np.int32, npst.array_shapes(max_dims=3, min_side=0, max_side=9), elements=st.integers(-32768, 32768))
+)
+def test_any_levels_come_back(levels):
+    tensors = {"x": coded(levels)}
+    same(tensors, decode(encode([Network({}, tensors)])).read(0).tensors)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 2]), st.integers(-300, 0), st.integers(302, 700), st.integers(0, 255), st.integers(0, 62),
+       st.integers(0, 65000))  # fmt: skip
+def test_every_table_that_can_be_written_is_whole(kind, low, size, m, x, zero):
+    data = struct.pack("<BiIiBBH", kind, low, size, low + size // 2, m, x, zero)
+    model, used = parse_model(data)
+    assert used == len(data)
+    assert model.frequencies.min() >= 1
+    assert model.frequencies.sum() == 1 << 24
+    assert (low, model.frequencies.tolist()) == plain_decoder.frequencies(data)
+
+
+@pytest.mark.parametrize(
+    ("levels", "scale", "axis", "message"),
+    [
+        (np.zeros(3, np.int64), np.float32(1), None, "levels are int32"),
+        (np.zeros(3, np.int32), np.float64(1), None, "levels are int32"),
+        (np.zeros((3, 2), np.int32), np.ones(2, np.float32), 0, "expected"),
+        (np.zeros((3, 2), np.int32), np.ones(2, np.float32), 2, "axis 2"),
+        (np.array([32769], np.int32), np.float32(1), None, "from -32768 to 32768"),
+        (np.zeros(3, np.int32), np.float32(np.inf), None, "infinite"),
+    ],
+)
+def test_what_cannot_be_coded_is_refused(levels, scale, axis, message):
+    with pytest.raises(ConfigError, match=message):
+        Coded(levels, np.asarray(scale), axis)
+
+
+def test_what_cannot_be_stored_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="complex64 are not stored"):
+        encode([Network({}, {"x": np.zeros(2, np.complex64)})])
+    with pytest.raises(ConfigError, match="plain JSON"):
+        encode([Network({"x": float("nan")}, {})])
+    with pytest.raises(ConfigError, match="plain JSON"):
+        write_nvz(tmp_path / "x.nvz", [Network({"x": object()}, {})])
+    assert not list(tmp_path.iterdir())
+
+
+WHOLE = encode([Network({"a": 1}, some())])
+
+
+def tried(data):
+    """Reads all of a file, or says why not."""
+    try:
+        file = decode(data)
+        for i in range(len(file)):
+            file.read(i)
+    except ConfigError:
+        return False
+    return True
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
+def test_a_changed_byte_is_noticed(place, flip):
+    data = bytearray(WHOLE)
+    data[place] ^= flip
+    assert not tried(bytes(data))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, len(WHOLE) - 1))
+def test_a_cut_file_is_noticed(length):
+    assert not tried(WHOLE[:length])
+    assert not tried(WHOLE + b"\0")
+
+
+def sealed(head, body=b""):
+    """A file whose checksums are right, whatever its head says."""
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    squeezed = squeezer.compress(text) + squeezer.flush()
+    fixed = b"\x89NVZ\r\n\x1a\n" + struct.pack("<HHII", 1, 0, len(squeezed), len(text))
+    return fixed + struct.pack("<I", zlib.crc32(fixed + squeezed)) + squeezed + body
+
+
+def one(body=b"", **fields):
+    entry = {"name": "x", "shape": [2], "bytes": [0, len(body)], **fields}
+    return sealed({"networks": [{"description": {}, "crc32": zlib.crc32(body), "tensors": [entry]}]}, body)
+
+
+CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no .nvz file"),
+        (b"PK\x03\x04" + bytes(40), "no .nvz file"),
+        (WHOLE[:8] + b"\x02" + WHOLE[9:], "format 2"),
+        (sealed(b"{"), "head cannot be used"),
+        (sealed(b"[" * 100_000), "head cannot be used"),
+        (sealed({"networks": 3}), "head cannot be used"),
+        (sealed(b'{"networks": [], "whole": {"x": NaN}}'), "no number in JSON"),
+        (sealed({"networks": []}, b"x"), "expected"),
+        (one(shape=[1 << 29], dtype="U8"), "numbers, more than"),
+        (one(shape=[1 << 40, 1 << 40]), "numbers, more than"),
+        (one(shape=[-1]), "shape"),
+        (one(shape=[1.5]), "shape"),
+        (one(shape=[1] * 9), "shape"),
+        (one(axis=1), "no axis 1"),
+        (one(dtype="O"), "numbers of type O"),
+        (one(dtype="F32"), "0 bytes for"),
+        (one(bytes=[1 << 40, 1 << 40]), "cut off or damaged"),
+        (one(), "hold no 1 scales"),
+        (one(CONSTANT + b"x", bytes=[14, 0]), "left over"),
+        (one(CONSTANT + b"x", bytes=[13, 1]), "has a stream"),
+    ],
+)
+def test_hostile_heads_are_refused(data, message):
+    with pytest.raises(ConfigError, match=message):
+        decode(data).read(0)
+
+
+def test_the_head_that_the_hostile_ones_differ_from_is_read():
+    same({"x": coded([5, 5], 1.0)}, decode(one(CONSTANT, bytes=[13, 0])).read(0).tensors)
+
+
+def test_a_head_that_swells_is_not_inflated():
+    data = bytearray(sealed(b" " * 50_000_000))
+    struct.pack_into("<I", data, 16, 100)
+    struct.pack_into("<I", data, 20, zlib.crc32(bytes(data[:20] + data[24:])))
+    with pytest.raises(ConfigError, match="does not inflate to 100 bytes"):
+        decode(bytes(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([0, 1, 2, 3]), st.binary(max_size=40), st.binary(max_size=24), st.integers(0, 50))
+def test_random_models_and_streams_are_read_or_refused(kind, model, stream, count):
+    side = struct.pack("<fBiI", 1.0, kind, -8, 16) + model
+    tried(one(side + stream, shape=[count], bytes=[len(side), len(stream)]))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=3), max_leaves=5
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(["name", "shape", "bytes", "axis", "dtype"]), json_values))
+def test_random_heads_are_read_or_refused(fields):
+    tried(one(**fields))
