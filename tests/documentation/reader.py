@@ -43,6 +43,7 @@ LOSS_OF_SMALL_FRAMES = ("--loss", "L2")
 INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
+    "torchrun": "every process takes seconds to begin; the tests of ranks start it",
     "uv run mkdocs serve": "a server that does not end; .ci/run builds the pages",
 }
 """Commands that are not run, by their beginnings, and why."""

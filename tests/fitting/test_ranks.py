@@ -27,7 +27,7 @@ def play(folder: Path, scenes: str) -> dict:
     write_clip(folder)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, SCRIPT, scenes], cwd=folder, env=environment, capture_output=True, text=True, timeout=150
+        [sys.executable, SCRIPT, scenes], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
