@@ -1,9 +1,9 @@
-"""Write the tables of `docs/performance.md` from the files in `results/`.
+"""Write the tables of the README and of all pages from the files in `results/`.
 
-A table stands between `<!-- table: BENCHMARK -->` and `<!-- end -->`, with a row for every result of that benchmark.
+A table stands between `<!-- table: BENCHMARK -->` and `<!-- end -->`, with the rows of every result of that benchmark.
 
-    python benchmarks/report.py            # rewrite the page
-    python benchmarks/report.py --check    # exit 1 if the page is not what the files say
+    python benchmarks/report.py            # rewrite the pages
+    python benchmarks/report.py --check    # exit 1 if a page is not what the files say
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
 COLUMNS = (
     "network", "frame", "batch", "ours in", "machine", "plain, frames/s", "ours, frames/s", "speed-up",
     "peak MiB, plain / ours",
@@ -68,8 +68,23 @@ def speed_rows(record: dict[str, Any]) -> Iterator[str]:
     )
 
 
+FAMILIES = (
+    "family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs", "fitting, s", "decoding, frames/s",
+)  # fmt: skip
+
+
+def family_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every family of `zoo`, the best first, and what they were measured on below."""
+    for name, row in record["families"].items():
+        numbers = (f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]), f"{row['fit_seconds']:.0f}")
+        stored = f"{row['stored_numbers']:,}"
+        yield cells([f"`{name}`", row["paper"], row["parts"], stored, *numbers, f"{row['fps']:.0f}"])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "random_access": (JUMPS, jump_rows),
+    "zoo": (FAMILIES, family_rows),
+    "zoo_seconds": (FAMILIES, family_rows),
 }
 """Columns and rows of the benchmarks whose tables are not those of two contestants."""
 
@@ -86,12 +101,16 @@ def table(benchmark: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    old = PAGE.read_text()
-    new = TABLE.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[3]}", old)
-    if parser.parse_args().check:
-        return int(new != old)
-    PAGE.write_text(new)
-    return 0
+    check, stale = parser.parse_args().check, 0
+    for page in PAGES:
+        old = page.read_text()
+        new = TABLE.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[3]}", old)
+        if new != old:
+            stale = 1
+            print(f"{page.name}: {'stale; run benchmarks/report.py' if check else 'written'}")
+            if not check:
+                page.write_text(new)
+    return stale if check else 0
 
 
 if __name__ == "__main__":

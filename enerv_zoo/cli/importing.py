@@ -7,17 +7,23 @@ from typing import Annotated
 
 import typer
 
-from enerv_zoo.cli import console
+from enerv_zoo.cli import console, options
 
 
 def import_(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth, .pt or .safetensors file.")],
-    codebase: Annotated[str, typer.Option(help="Whose it is: e-nerv (E-NeRV and its NeRV baseline) or nerv.")],
+    codebase: Annotated[str, typer.Option(help="Whose it is: nerv, e-nerv, hnerv, ffnerv or boosting-nerv.")],
     config: Annotated[Path, typer.Option(help="The authors' options by their names, as YAML or JSON.")],
-    frames: Annotated[int, typer.Option(help="Frames of the video it was fitted to.")],
-    height: Annotated[int, typer.Option(help="Height of the frames in pixels.")],
-    width: Annotated[int, typer.Option(help="Width of the frames in pixels.")],
     out: Annotated[Path, typer.Option(help="A folder for the fit.")],
+    frames: Annotated[int | None, typer.Option(help="Frames of the video it was fitted to.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the frames in pixels.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the frames in pixels.")] = None,
+    content: Annotated[
+        str | None,
+        typer.Option(metavar="VIDEO", help="The video itself, for networks that embed its content (HNeRV)."),
+    ] = None,
+    resize: options.Resize = None,
+    crop: options.Crop = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
 ) -> None:
     """Turn an authors' checkpoint into a fit that every command here takes.
@@ -28,14 +34,30 @@ def import_(
 
         enerv-zoo import model_best.pth --codebase e-nerv --config E-NeRV.yaml --frames 132 --height 720 --width 1280
         --out runs/authors
+
+        enerv-zoo import hnerv.pth --codebase hnerv --config hnerv.yaml --content bunny --crop 640x1280 --out runs/hnerv
     """
     from enerv_zoo.errors import FitError
     from enerv_zoo.hub.folder import CONFIG
     from enerv_zoo.interop import import_checkpoint
+    from enerv_zoo.video import open_video
 
     if (out / CONFIG).exists() and not overwrite:
         raise FitError(f"{out}: already holds a fit; choose another --out or add --overwrite")
-    video = import_checkpoint(checkpoint, codebase=codebase, config=config, frames=frames, height=height, width=width)
+    original = None if content is None else open_video(content, resize=resize, crop=crop)
+    if original is not None:
+        frames, height, width = original.info.frames, original.info.height, original.info.width
+    if frames is None or height is None or width is None:
+        raise typer.BadParameter("give --frames, --height and --width of the video, or the video as --content")
+    video = import_checkpoint(
+        checkpoint,
+        codebase=codebase,
+        config=config,
+        frames=frames,
+        height=height,
+        width=width,
+        content=None if original is None else original.frames,
+    )
     video.save_pretrained(out)
     console.out.print(f"written to {out}: {video.config.family}, {video.stored_numbers:,} stored parameters")
     console.out.print(f"  enerv-zoo eval {out} VIDEO")

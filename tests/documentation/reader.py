@@ -33,7 +33,7 @@ SMALLER = {"fit": _TINY, "compare": _TINY, "publish bunny": ("--dry-run",)}
 VALUES = {
     "fit": {"--time-budget": "6s", "--size": "0.2M"},
     "compare": {"--time-budget": "6s", "--size": "0.2M"},
-    "import": {"--frames": "8", "--height": "48", "--width": "64"},
+    "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "48x64"},
 }
 """Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
 

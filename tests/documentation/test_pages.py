@@ -15,6 +15,9 @@ import enerv_zoo as ez
 
 from .reader import ROOT, Reader, blocks
 
+CHECKPOINTS = {"model_best.pth": ("enerv", "E-NeRV.yaml"), "hnerv.pth": ("hnerv", "hnerv.yaml")}
+"""What the pages call a checkpoint and its config, and the golden file that stands for it."""
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -35,14 +38,16 @@ def provide(tiny_run, golden, tmp_path):
             shutil.copytree(tiny_run, tmp_path / path)
         elif path.name == "holiday.mp4":
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:12", resize="72x128"))
+        elif path.name == "two-frames.mp4":
+            ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:2", resize="48x64"))
         elif path.name == "zoo.yaml":
             (tmp_path / path).write_text(
                 "owner: user\nfits: [{videos: [bunny], recipe: quick, fit: {epochs: 1}, frames: '0:3'}]"
             )
-        elif path.name == "model_best.pth":
-            values = golden("enerv")
+        elif path.name in CHECKPOINTS:
+            values = golden(CHECKPOINTS[path.name][0])
             torch.save({"state_dict": values.state}, tmp_path / path)
-            (tmp_path / "E-NeRV.yaml").write_text(yaml.safe_dump(values.config))
+            (tmp_path / CHECKPOINTS[path.name][1]).write_text(yaml.safe_dump(values.config))
 
     return put
 

@@ -265,3 +265,18 @@ def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, mo
     assert result.metrics["frames_measured"] == len(range(0, len(clip), 3))
     assert [row.frame for row in result.report.frames] == list(range(0, len(clip), 3))
     assert "measure frames ::3" in caplog.text
+
+
+def edges(prediction, target):
+    """A loss of one's own: differences between neighbouring pixels."""
+    return ((prediction.diff(dim=-1) - target.diff(dim=-1)) ** 2).mean()
+
+
+def test_a_loss_of_ones_own_is_minimised_and_recorded_by_its_name(tmp_path):
+    options = {"frames": "0:3", "resize": "36x64", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
+    result = ez.fit("bunny", loss=edges, out=tmp_path / "run", **options)
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0]
+    assert json.loads((tmp_path / "run" / "fit.json").read_text())["fit"]["loss"] == f"{__name__}.edges"
+    with pytest.raises(ConfigError, match="unknown loss"):
+        ez.fit("bunny", loss=f"{__name__}.edges", **options)

@@ -1,0 +1,70 @@
+"""Shipped recipes: each can be planned and built, at the sizes that its name takes."""
+
+from __future__ import annotations
+
+import pytest
+
+import enerv_zoo as ez
+from enerv_zoo.emptiness import Emptiness
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.optimisation import make_optimizer
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.recipes import list_recipes, read_recipe
+from enerv_zoo.zoo import model_config, parse_size
+
+SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv-nerv", "nerv", "nerv-boost", "rnerv"]
+
+
+def network(recipe: str) -> NeuralVideo:
+    plan = plan_fit("bunny", recipe=recipe, device="cpu")
+    height = 640 if plan.video.get("crop") == "640x1280" else 720
+    model = dict(plan.model)
+    info = ez.VideoInfo(frames=132, height=height, width=1280)
+    with Emptiness():
+        return NeuralVideo(model_config(model.pop("name"), info, **model), info)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_is_a_fit(name):
+    assert list_recipes()[name]
+    assert network(name).stored_numbers > 100_000
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("size", ["0.35m", "0.75m", "1.5m", "3m"])
+def test_a_size_after_the_name_scales_the_network(name, size):
+    budget = parse_size(size)
+    assert abs(network(f"{name}-{size}").stored_numbers - budget) <= 0.02 * budget
+
+
+def test_recipes_are_as_published():
+    recipe = read_recipe("enerv-boost-1.5m")
+    assert recipe.model == {"name": "enerv_boost", "size": "1.5M"}
+    assert recipe.fit["optimizer"] == "adan"
+    assert recipe.fit["loss"] == "Fusion10_freq"
+    hnerv = plan_fit("bunny", recipe="hnerv-3m", device="cpu")
+    assert (hnerv.fit.lr, hnerv.fit.batch_size, hnerv.fit.warmup, hnerv.fit.loss) == (1e-3, 2, 0.1, "L2")
+    assert hnerv.video == {"crop": "640x1280"}
+
+
+def test_a_name_that_is_none_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"no recipe 'enervboost-3m'.*Did you mean 'enerv-boost'"):
+        read_recipe("enervboost-3m")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adan", "adamw", "lion", "muon", "sgd"])
+def test_optimizers_by_timms_names(optimizer):
+    plan = plan_fit("bunny", "nerv", device="cpu", optimizer=optimizer)
+    video = ez.create_model("nerv", frames=2, height=18, width=32, fc_dim=4, stem_dim=[4], lower_width=2)
+    made = make_optimizer(video, plan.fit)
+    assert sum(len(group["params"]) for group in made.param_groups) == len(list(video.parameters()))
+    betas = made.param_groups[0].get("betas")
+    assert betas is None or tuple(betas) == {"adam": (0.5, 0.999), "adan": (0.98, 0.92, 0.99)}.get(optimizer, betas)
+
+
+def test_betas_of_another_number_are_refused():
+    plan = plan_fit("bunny", device="cpu", optimizer="adan", betas=(0.9, 0.999))
+    video = ez.create_model("nerv", frames=2, height=18, width=32, fc_dim=4, stem_dim=[4], lower_width=2)
+    with pytest.raises(ConfigError, match="'adan' takes 3 betas, got"):
+        make_optimizer(video, plan.fit)
