@@ -25,12 +25,14 @@ _HOMES = {
     "HubError": "errors",
     "ModelConfig": "config",
     "NeuralVideo": "neural_video",
+    "SegmentedVideo": "segmented",
     "VideoError": "errors",
     "VideoInfo": "config",
     "compare": "fitting",
     "create_model": "zoo",
     "evaluate": "evaluation",
     "fit": "fitting",
+    "fit_segments": "fitting",
     "import_checkpoint": "interop",
     "list_components": "zoo",
     "list_models": "zoo",
@@ -50,11 +52,12 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import compare, fit
+    from enerv_zoo.fitting import compare, fit, fit_segments
     from enerv_zoo.hub import list_pretrained, load, pull, push
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.recipes import list_recipes
+    from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models
 

@@ -22,6 +22,10 @@ class FitError(EnervZooError):
     """A fit that cannot start, continue or be read back."""
 
 
+class ToldElsewhere(FitError):
+    """What ends one of several processes of a fit, and what the first of them tells the user."""
+
+
 class FrameError(EnervZooError, IndexError):
     """An index or a time that means no frame of a video."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import math
 import os
@@ -106,6 +107,20 @@ def _keep_freed_memory() -> bool:
         return False
     mallopt.argtypes = (ctypes.c_int, ctypes.c_int)
     return all([mallopt(_TRIM_THRESHOLD, KEPT), mallopt(_MMAP_MAX, 0), mallopt(_ARENA_MAX, 1)])
+
+
+def release_memory() -> None:
+    """Give back what is free, between two fits in one process: to the system, and to other users of the GPU.
+
+    A CPU's freed memory stays with the process while a fit runs (`prepare_cpu`); over fits of different sizes it would
+    break into pieces that none of them can use, and the process would grow.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,9 +15,9 @@ from torch.nn import functional as F
 from enerv_zoo.compiling import Compiled
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.emptiness import Emptiness
-from enerv_zoo.errors import ConfigError, FrameError, did_you_mean
+from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
-from enerv_zoo.playback import Frame, FrameBatch, Indices, Metadata, Seconds, Timeline, frame_indices
+from enerv_zoo.playback import Playable
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import StageNetwork, build_fusion
@@ -33,7 +31,7 @@ PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
 (benchmarks/decode_speed.py), and four 720p frames on other devices."""
 
 
-class NeuralVideo(nn.Module):
+class NeuralVideo(nn.Module, Playable):
     """A video whose frames a network draws.
 
     As an `nn.Module` it maps frame indices (B,), whole or fractional, to frames (B, 3, H, W), float in [0, 1]. As a
@@ -286,101 +284,6 @@ class NeuralVideo(nn.Module):
 
     # ------------------------------------------------------------------ the video
 
-    def __len__(self) -> int:
-        return self.info.frames
-
-    def __getitem__(self, key: int | slice | Indices) -> Tensor:
-        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.
-
-        Args:
-            key: an integer, a slice, integers in a list, tensor or array (negative ones count from the end), or a mask:
-                a boolean for every frame.
-
-        Raises:
-            FrameError: an `IndexError`; the key means no frames of this video.
-        """
-        if isinstance(key, tuple):
-            raise FrameError(f"a video is indexed by frames alone, got {key!r:.60}; give them as a list: video[[3, 7]]")
-        frames = self._frames(frame_indices(key, len(self)))
-        return frames if isinstance(key, slice) or np.ndim(key) else frames[0]
-
-    def __getitems__(self, indices: list[int]) -> list[Tensor]:
-        """What a `DataLoader` asks for: a batch, drawn as one, as a list of frames (3, H, W), uint8."""
-        return list(self[indices])
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for batch in self.decode():
-            yield from batch
-
-    @cached_property
-    def timeline(self) -> Timeline:
-        """When each frame is shown."""
-        return Timeline(self.info)
-
-    @property
-    def timestamps(self) -> tuple[float, ...]:
-        """Seconds at which each frame is shown; at 25 frames a second where the video has no rate."""
-        return tuple(self.timeline.starts.tolist())
-
-    @property
-    def metadata(self) -> Metadata:
-        """Length, size, rate and times, by the names that torchcodec's `VideoDecoder.metadata` has for them."""
-        return self.timeline.metadata
-
-    def get_frame_at(self, index: int) -> Frame:
-        """The frame at a whole index, with its times; errors are those of `video[index]`."""
-        return Frame.only(self.get_frames_at([index]))
-
-    def get_frames_at(self, indices: Indices) -> FrameBatch:
-        """The frames at whole indices, with their times; errors are those of `video[indices]`."""
-        whole = frame_indices(indices, len(self))
-        return self.timeline.batch(self._frames(whole), whole)
-
-    def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
-        """The frames of `video[start:stop:step]`, with their times."""
-        return self.get_frames_at(range(len(self))[start:stop:step])
-
-    def get_frame_played_at(self, seconds: float) -> Frame:
-        """The frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
-        return Frame.only(self.get_frames_played_at([seconds]))
-
-    def get_frames_played_at(self, seconds: Seconds) -> FrameBatch:
-        """The frames on display at times in seconds, with their own times.
-
-        Raises:
-            FrameError: an `IndexError`; a time before the first frame or after the end of the last.
-        """
-        return self.get_frames_at(self.timeline.played_at(seconds))
-
-    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
-        """The frames on display from `start_seconds` until just before `stop_seconds`.
-
-        Raises:
-            FrameError: an `IndexError`; times in the wrong order, or outside the video.
-        """
-        return self.get_frames_at(self.timeline.played_between(start_seconds, stop_seconds))
-
-    def _frames(self, indices: Sequence[int]) -> Tensor:
-        """Frames (N, 3, H, W), uint8, at whole indices from 0."""
-        shape = (len(indices), 3, self.info.height, self.info.width)
-        frames = torch.empty(shape, dtype=torch.uint8, device="cpu")
-        done = 0
-        for batch in self.decode(indices):
-            frames[done : done + len(batch)] = batch
-            done += len(batch)
-        return frames
-
-    @torch.inference_mode()
-    def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """Frames as uint8 batches (b, 3, H, W) on the CPU, in order.
-
-        Args:
-            indices: whole or fractional; all frames by default.
-            batch_size: frames a batch; by default as many as suit the device.
-        """
-        for frames in self.decode_float(indices, batch_size):
-            yield frames.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
-
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """As `decode`, but float in [0, 1], on the network's device."""
@@ -495,7 +398,7 @@ class NeuralVideo(nn.Module):
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
         from enerv_zoo.hub import load
 
-        return load(
+        found = load(
             id_or_path,
             device,
             revision=revision,
@@ -503,6 +406,9 @@ class NeuralVideo(nn.Module):
             local_files_only=local_files_only,
             token=token,
         )
+        if not isinstance(found, NeuralVideo):
+            raise ConfigError(f"{id_or_path}: holds a video in segments, which enerv_zoo.load gives")
+        return found
 
     def push_to_hub(
         self,

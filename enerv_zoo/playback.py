@@ -5,8 +5,10 @@ The names and meanings are those of torchcodec's `VideoDecoder`, so that what wa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,6 +142,115 @@ class Timeline:
         starts = self.starts[list(indices)]
         durations = self.ends[list(indices)] - starts
         return FrameBatch(frames, torch.from_numpy(starts), torch.from_numpy(durations))
+
+
+class Playable(ABC):
+    """A video by index and by time, for whatever draws its frames: one network, or several in turn.
+
+    Attributes:
+        info: the video's size and times.
+    """
+
+    info: VideoInfo
+
+    @abstractmethod
+    def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
+        """Frames (b, 3, H, W), float in [0, 1], in the order of `indices`; all frames by default."""
+
+    def __len__(self) -> int:
+        return self.info.frames
+
+    def __getitem__(self, key: int | slice | Indices) -> Tensor:
+        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.
+
+        Args:
+            key: an integer, a slice, integers in a list, tensor or array (negative ones count from the end), or a mask:
+                a boolean for every frame.
+
+        Raises:
+            FrameError: an `IndexError`; the key means no frames of this video.
+        """
+        if isinstance(key, tuple):
+            raise FrameError(f"a video is indexed by frames alone, got {key!r:.60}; give them as a list: video[[3, 7]]")
+        frames = self._frames(frame_indices(key, len(self)))
+        return frames if isinstance(key, slice) or np.ndim(key) else frames[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Tensor]:
+        """What a `DataLoader` asks for: a batch, drawn as one, as a list of frames (3, H, W), uint8."""
+        return list(self[indices])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batch in self.decode():
+            yield from batch
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """When each frame is shown."""
+        return Timeline(self.info)
+
+    @property
+    def timestamps(self) -> tuple[float, ...]:
+        """Seconds at which each frame is shown; at 25 frames a second where the video has no rate."""
+        return tuple(self.timeline.starts.tolist())
+
+    @property
+    def metadata(self) -> Metadata:
+        """Length, size, rate and times, by the names that torchcodec's `VideoDecoder.metadata` has for them."""
+        return self.timeline.metadata
+
+    def get_frame_at(self, index: int) -> Frame:
+        """The frame at a whole index, with its times; errors are those of `video[index]`."""
+        return Frame.only(self.get_frames_at([index]))
+
+    def get_frames_at(self, indices: Indices) -> FrameBatch:
+        """The frames at whole indices, with their times; errors are those of `video[indices]`."""
+        whole = frame_indices(indices, len(self))
+        return self.timeline.batch(self._frames(whole), whole)
+
+    def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
+        """The frames of `video[start:stop:step]`, with their times."""
+        return self.get_frames_at(range(len(self))[start:stop:step])
+
+    def get_frame_played_at(self, seconds: float) -> Frame:
+        """The frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
+        return Frame.only(self.get_frames_played_at([seconds]))
+
+    def get_frames_played_at(self, seconds: Seconds) -> FrameBatch:
+        """The frames on display at times in seconds, with their own times.
+
+        Raises:
+            FrameError: an `IndexError`; a time before the first frame or after the end of the last.
+        """
+        return self.get_frames_at(self.timeline.played_at(seconds))
+
+    def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
+        """The frames on display from `start_seconds` until just before `stop_seconds`.
+
+        Raises:
+            FrameError: an `IndexError`; times in the wrong order, or outside the video.
+        """
+        return self.get_frames_at(self.timeline.played_between(start_seconds, stop_seconds))
+
+    def _frames(self, indices: Sequence[int]) -> Tensor:
+        """Frames (N, 3, H, W), uint8, at whole indices from 0."""
+        shape = (len(indices), 3, self.info.height, self.info.width)
+        frames = torch.empty(shape, dtype=torch.uint8, device="cpu")
+        done = 0
+        for batch in self.decode(indices):
+            frames[done : done + len(batch)] = batch
+            done += len(batch)
+        return frames
+
+    @torch.inference_mode()
+    def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
+        """Frames as uint8 batches (b, 3, H, W) on the CPU, in order.
+
+        Args:
+            indices: whole or fractional; all frames by default.
+            batch_size: frames a batch; by default as many as suit the device.
+        """
+        for frames in self.decode_float(indices, batch_size):
+            yield frames.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
 
 
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:

@@ -15,12 +15,13 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "emptiness", "files", "machine", "precision", "registry"},
+    {"compiling", "config", "emptiness", "files", "launch", "machine", "precision", "registry"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"stages"},
     {"neural_video"},
+    {"segmented"},
     {"nvz"},
     {"zoo", "hub", "evaluation"},
     {"fitting", "interop"},
@@ -54,7 +55,7 @@ def test_imports_point_left(path):
         return
     rank = {name: i for i, group in enumerate(ORDER) for name in group}
     for name in imports_of(path) - {own}:
-        lazily_saves = own == "neural_video" and name == "hub"
+        lazily_saves = own in ("neural_video", "segmented") and name == "hub"
         assert rank[name] < rank[own] or lazily_saves, f"{path.name} ({own}) imports {name}, which is not to its left"
 
 

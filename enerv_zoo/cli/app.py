@@ -8,7 +8,8 @@ import sys
 import typer
 
 from enerv_zoo.cli import console, fitting, importing, inspecting, publishing, sharing, watching
-from enerv_zoo.errors import EnervZooError
+from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
+from enerv_zoo.launch import launched
 
 EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (a minute and a half on two cores)"
 
@@ -49,7 +50,12 @@ def _options(
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
-    logging.getLogger("enerv_zoo").setLevel(logging.INFO)
+    launch = launched()
+    if not launch.first:
+        console.print_nothing()
+    logging.getLogger("enerv_zoo").setLevel(logging.INFO if launch.first else logging.ERROR)
+    if launch.size > 1 and context.invoked_subcommand != "fit":
+        raise ConfigError(f"only fit runs on several processes; start {context.invoked_subcommand} without torchrun")
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -63,6 +69,9 @@ def main() -> None:
     except EnervZooError as error:
         if debug:
             raise
+        if isinstance(error, ToldElsewhere):
+            sys.exit(1)
+        console.err.quiet = False  # what ends this process of several alone, it has to say itself
         console.fail(str(error))
     except Exception as error:
         if debug or not hasattr(error, "format_message"):

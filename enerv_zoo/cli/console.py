@@ -15,6 +15,11 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def print_nothing() -> None:
+    """From here on: this process is one of several, and the first of them prints."""
+    out.quiet = err.quiet = True
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one line and end."""
     err.print(Text.assemble(("error: ", "bold red"), plain(" ".join(message.split()))))
@@ -23,6 +28,8 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 def print_json(data: Any) -> None:
     """Print plain data as JSON on stdout."""
+    if out.quiet:
+        return
     sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 

@@ -107,6 +107,16 @@ def fit(
     device: options.Device = "auto",
     frames_in: FramesIn = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N|SECONDSs",
+            help="One network for each segment of a long video: auto cuts where scenes change, 8 into so many, 10s by "
+            "length.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
     json: options.Json = False,
@@ -121,6 +131,10 @@ def fit(
         enerv-zoo fit bunny --preset quick --out runs/bunny
 
         enerv-zoo fit holiday.mp4 --size 1.5M --resize 360x640 --epochs 100 --batch-size 4 --lr 5e-3
+
+        enerv-zoo fit film.mkv --segments auto --preset balanced --out runs/film
+
+        torchrun --nproc-per-node 4 -m enerv_zoo fit holiday.mp4 --preset balanced --batch-size 8 --out runs/holiday
     """
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
@@ -134,24 +148,16 @@ def fit(
     }  # fmt: skip
     chosen = _recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
+    given: dict[str, Any] = {
+        "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
+        "resize": resize, "crop": crop, "device": device, "frames_in": frames_in, "out": folder, "resume": resume,
+        "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
+    }  # fmt: skip
+    if segments is not None:
+        _fit_segments(video, model, segments, given, json)
+        return
     with shown(_slug(video)) as on_status:
-        result = fitting.fit(
-            video,
-            model,
-            size=size,
-            model_options=options.parse_assignments(set_ or []),
-            recipe=chosen,
-            frames=frames,
-            resize=resize,
-            crop=crop,
-            device=device,
-            frames_in=frames_in,
-            out=folder,
-            resume=resume,
-            overwrite=overwrite,
-            on_status=on_status,
-            **{key: value for key, value in knobs.items() if value is not None},
-        )
+        result = fitting.fit(video, model, on_status=on_status, **given)
     if json:
         console.print_json(result.metrics)
         return
@@ -165,6 +171,32 @@ def fit(
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     console.out.print(f"\nwritten to {folder}: look at {pictures}, or play it:")
     console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
+
+
+def _fit_segments(video: str, model: str | None, segments: str, given: dict[str, Any], json: bool) -> None:
+    from contextlib import ExitStack
+
+    from enerv_zoo import fitting
+    from enerv_zoo.cli.progress import shown
+
+    with ExitStack() as stack:
+
+        def on_segment(number: int, count: int) -> Any:
+            stack.close()
+            return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
+
+        result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **given)
+    metrics = result.metrics
+    if json:
+        console.print_json(metrics)
+        return
+    size = f"{metrics['frames']} frames of {metrics['height']}x{metrics['width']}"
+    title = f"{metrics['model']} on {_slug(video)}, {size} in {metrics['segments']} segments"
+    console.out.print(
+        console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
+    )
+    console.out.print(f"\nwritten to {result.folder}; play it:")
+    console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
 
 
 def compare(

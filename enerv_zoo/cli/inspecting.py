@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +37,9 @@ def info(run: options.Run, revision: options.Revision = None, json: options.Json
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
+    if hub.is_segmented(run):
+        _segments_info(Path(run), json)
+        return
     found = hub.describe(run, hub.Access(revision))
     config, video = found.description.model, found.description.video
     network = found.network
@@ -69,6 +73,32 @@ def info(run: options.Run, revision: options.Revision = None, json: options.Json
     if found.description.license:
         rows.append(("licence of the weights", found.description.license))
     console.out.print(console.table(rows, str(run)))
+
+
+def _segments_info(folder: Path, json: bool) -> None:
+    from enerv_zoo import hub
+    from enerv_zoo.config import to_dict
+
+    description = hub.read_segments(folder)
+    video, segments = description.video, description.segments
+    folders = [hub.segment_folder(folder, number) for number in range(len(segments))]
+    fitted = [hub.describe(path) for path in folders if (path / "model.safetensors").is_file()]
+    numbers = sum(found.network.stored_numbers for found in fitted)
+    size = sum(found.weights_bytes or 0 for found in fitted)
+    if json:
+        stored = {"fitted": len(fitted), "stored_numbers": numbers, "weights_bytes": size}
+        console.print_json({**to_dict(description), **stored})
+        return
+    rate = f", {video.fps:.6g} frames/s" if video.fps else ""
+    lengths = [segment.frames for segment in segments]
+    rows = [
+        ("video", f"{video.name}: {video.frames} frames of {video.height}x{video.width}{rate}"),
+        ("segments", f"{len(segments)} of {min(lengths)} to {max(lengths)} frames; {len(fitted)} fitted"),
+        ("model", ", ".join(sorted({found.description.model.family for found in fitted})) or "n/a"),
+        ("stored parameters", f"{numbers:,}"),
+        ("weights", console.number(size / 1e6, 2, "MB")),
+    ]
+    console.out.print(console.table(rows, str(folder)))
 
 
 def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:

@@ -44,12 +44,18 @@ def evaluate(
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
     from enerv_zoo import evaluation, hub
-    from enerv_zoo.fitting import open_original
+    from enerv_zoo.fitting import open_original, part_opener
     from enerv_zoo.fitting.plan import choose_device
+    from enerv_zoo.segmented import SegmentedVideo
 
     folder = hub.locate(run, hub.Access(revision))
     network = hub.load(folder, choose_device(device))
-    report = evaluation.evaluate(network, open_original(folder, video, resize=resize, crop=crop), frames=frames)
+    if isinstance(network, SegmentedVideo):
+        report = evaluation.evaluate_segments(
+            network, part_opener(folder, video, resize=resize, crop=crop), frames=frames
+        )
+    else:
+        report = evaluation.evaluate(network, open_original(folder, video, resize=resize, crop=crop), frames=frames)
     if out is not None:
         report.write_json(out / "report.json")
         report.write_csv(out / "frames.csv")

@@ -2,6 +2,15 @@
 
 from enerv_zoo.evaluation.pictures import plot_psnr, write_preview
 from enerv_zoo.evaluation.rendering import render
-from enerv_zoo.evaluation.report import FrameScore, Report, evaluate, mean_psnr
+from enerv_zoo.evaluation.report import FrameScore, Report, evaluate, evaluate_segments, mean_psnr
 
-__all__ = ["FrameScore", "Report", "evaluate", "mean_psnr", "plot_psnr", "render", "write_preview"]
+__all__ = [
+    "FrameScore",
+    "Report",
+    "evaluate",
+    "evaluate_segments",
+    "mean_psnr",
+    "plot_psnr",
+    "render",
+    "write_preview",
+]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from enerv_zoo.evaluation.report import matching_frames, select_frames
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video, write_video
 
 DIFFERENCE_GAIN = 4
@@ -19,7 +20,7 @@ DIFFERENCE_GAIN = 4
 
 
 def render(
-    video: NeuralVideo,
+    video: NeuralVideo | SegmentedVideo,
     path: str | Path,
     *,
     source: Any = None,
@@ -52,7 +53,7 @@ def render(
     return write_video(path, drawn, fps=fps, timestamps=timestamps, quality=quality, overwrite=overwrite)
 
 
-def _drawn(video: NeuralVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
+def _drawn(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
     done = 0
     for batch in _ahead(video.decode(indices)):
         for frame in batch:

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +22,7 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.selection import Selection
 
@@ -86,14 +87,19 @@ class Report:
 
 
 def evaluate(
-    video: NeuralVideo, source: Any, *, frames: str | slice | None = None, batch_size: int | None = None
+    video: NeuralVideo | SegmentedVideo,
+    source: Any,
+    *,
+    frames: str | slice | None = None,
+    batch_size: int | None = None,
 ) -> Report:
     """Compare a fitted network with the video it was fitted to, or with any other of its size.
 
     PSNR and MS-SSIM are those of the network's own numbers, before they are rounded to 8 bits, as in the papers.
 
     Args:
-        video: the network.
+        video: the network, or the networks of a video in segments, which are compared one by one: of a file, only the
+            frames of one segment are in memory.
         source: what `enerv_zoo.open_video` takes. It must have the frames' size; without `frames`, as many frames.
         frames: which frames of both, such as `"0:53"` or `"::2"`.
         batch_size: frames decoded at a time.
@@ -101,6 +107,8 @@ def evaluate(
     Raises:
         VideoError: the two do not match, or the range is outside either.
     """
+    if isinstance(video, SegmentedVideo):
+        return evaluate_segments(video, _part_of(source, video), frames=frames, batch_size=batch_size)
     original = open_video(source)
     indices = matching_frames(video, original, frames)
     missing = why_no_ms_ssim(video.info.height, video.info.width)
@@ -129,16 +137,72 @@ def evaluate(
     )
 
 
-def mean_psnr(video: NeuralVideo, original: Video) -> float:
-    """The mean of the frames' PSNR in dB, and nothing else: what a fit looks at on its way."""
+OpenPart = Callable[[int], Video]
+"""Gives the original of a segment, by its number."""
+
+
+def evaluate_segments(
+    video: SegmentedVideo, open_part: OpenPart, *, frames: str | slice | None = None, batch_size: int | None = None
+) -> Report:
+    """As `evaluate`, segment by segment, with whatever opens the original of one.
+
+    Raises:
+        VideoError: an original does not match its segment, or the range is outside the video.
+    """
+    indices = select_frames(frames, len(video))
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    reports = []
+    for number, segment in enumerate(video.segments):
+        local = [i - segment.first for i in indices if segment.first <= i < segment.stop]
+        if not local:
+            continue
+        part = slice(local[0], local[-1] + 1, step)
+        report = evaluate(video.network(number), open_part(number), frames=part, batch_size=batch_size)
+        rows = (dataclasses.replace(row, frame=row.frame + segment.first) for row in report.frames)
+        reports.append(dataclasses.replace(report, frames=tuple(rows)))
+    whole = len(reports) == len(video.segments)
+    stored = sum(report.stored_bytes for report in reports) if whole else sum(map(stored_bytes, video.networks()))
+    return dataclasses.replace(
+        merged(reports),
+        fps=sum(len(r.frames) for r in reports) / sum(len(r.frames) / r.fps for r in reports),
+        stored_bytes=stored,
+        stored_numbers=sum(r.stored_numbers for r in reports) if whole else video.stored_numbers,
+        bpp=bits_per_pixel(stored, video.info),
+    )
+
+
+def _part_of(source: Any, video: SegmentedVideo) -> OpenPart:
+    if isinstance(source, str | Path):
+        return lambda n: open_video(source, frames=slice(video.segments[n].first, video.segments[n].stop))
+    original = open_video(source)
+    if len(original) != len(video):
+        raise VideoError(f"the fit has {len(video)} frames, {original.info.name!r} has {len(original)}; cut it alike")
+    return lambda n: open_video(original, frames=slice(video.segments[n].first, video.segments[n].stop))
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """The report of all frames, in order, of reports on parts of them; what is not of frames is the first one's."""
+    rows = sorted((row for report in reports for row in report.frames), key=lambda row: row.frame)
+    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
+    return dataclasses.replace(
+        reports[0],
+        psnr=fmean(row.psnr for row in rows),
+        ms_ssim=fmean(similarities) if similarities else None,
+        frames=tuple(rows),
+    )
+
+
+def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None = None) -> float:
+    """The mean PSNR in dB of frames, all by default, and nothing else: what a fit looks at on its way."""
+    wanted = list(range(len(original)) if indices is None else indices)
     scores, done = [], 0
-    for drawn in video.decode_float():
-        scores.append(psnr(drawn, original.frames[done : done + len(drawn)].to(drawn.device) / 255))
+    for drawn in video.decode_float(wanted):
+        scores.append(psnr(drawn, original.frames[wanted[done : done + len(drawn)]].to(drawn.device) / 255))
         done += len(drawn)
     return float(torch.cat(scores).mean())
 
 
-def matching_frames(video: NeuralVideo, original: Video, frames: str | slice | None) -> list[int]:
+def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames: str | slice | None) -> list[int]:
     """The indices at which a fitted video and an original are compared.
 
     Raises:

@@ -9,6 +9,7 @@ from enerv_zoo.fitting.manifest import Job, Manifest, manifest_jobs, read_manife
 from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.publish import Outcome, Publisher
 from enerv_zoo.fitting.run import FitResult, fit
+from enerv_zoo.fitting.segments import SegmentsResult, fit_segments, part_opener
 
 __all__ = [
     "FitInterrupted",
@@ -22,14 +23,17 @@ __all__ = [
     "Outcome",
     "Publisher",
     "Runner",
+    "SegmentsResult",
     "Speed",
     "Status",
     "bench",
     "compare",
     "fit",
+    "fit_segments",
     "job_of",
     "manifest_jobs",
     "open_original",
+    "part_opener",
     "read_manifest",
     "run_here",
     "run_job",

@@ -11,6 +11,7 @@ import torch
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.losses import Loss
 from enerv_zoo.neural_video import NeuralVideo
 
@@ -25,11 +26,20 @@ FRACTION = 0.03
 """Each batch is measured for so long, or for this part of a time budget if that is less."""
 
 
-def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None = None) -> FitConfig:
+def choose_batch(
+    video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
+) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
-    Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are.
+    Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are. Of
+    several processes the first one measures; a batch holds what suits it, for each of them.
     """
+    alone = ranks.decided(lambda: _measured_batch(video, feed, config, loss))
+    batch = min(alone * ranks.size, len(feed))
+    return dataclasses.replace(config, batch_size=batch, lr=config.lr * batch**0.5)
+
+
+def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None) -> int:
     seconds = min(MEASURED_SECONDS, FRACTION * (config.time_budget or float("inf")))
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
@@ -40,7 +50,7 @@ def choose_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss |
         best, speed = batch, reached
     video.load_state_dict(weights)
     logger.debug("%d frames a step fit %.1f frames/s", best, speed)
-    return dataclasses.replace(config, batch_size=best, lr=config.lr * best**0.5)
+    return best
 
 
 def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float, loss: Loss | None) -> float:

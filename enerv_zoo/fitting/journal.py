@@ -44,28 +44,31 @@ class Journal:
 
     Args:
         fitter, guard: whose states are kept.
-        folder: where to, or `None`.
+        folder: where to, or `None`. Of several processes the first one writes, and all read what it has read.
     """
 
     def __init__(self, fitter: Fitter, guard: Guard, folder: Path | None) -> None:
         self.fitter, self.guard, self.folder = fitter, guard, folder
         self.history: list[dict[str, Any]] = []
         self._saved = time.monotonic()
-        self._signal: int | None = None
+        self.ranks = fitter.ranks
 
     def resume(self) -> None:
         """Go on from the folder's last whole checkpoint, if it holds any."""
-        if self.folder is None or not has_checkpoint(self.folder):
+        state = self.ranks.decided(self._last_state)
+        if state is None:
             return
-        state = load_checkpoint(self.folder)
         self.fitter.load_state_dict(state["fitter"])
         self.guard.load_state_dict(state["guard"])
         self.history = state["history"]
 
+    def _last_state(self) -> dict[str, Any] | None:
+        return load_checkpoint(self.folder) if self.folder is not None and has_checkpoint(self.folder) else None
+
     def add(self, row: dict[str, Any]) -> None:
         """Add an epoch's row; the rows of epochs that were rolled back go."""
         self.history = [*(r for r in self.history if r["epoch"] < row["epoch"]), finite(row)]
-        if self.folder is None:
+        if self.folder is None or not self.ranks.first:
             return
         try:
             write_text(self.folder / HISTORY, "".join(json.dumps(r) + "\n" for r in self.history))
@@ -73,20 +76,20 @@ class Journal:
             logger.warning("the history could not be written, the fit goes on: %s", error)
 
     def after_step(self) -> None:
-        """Save a checkpoint when one is due; stop when a signal has come.
+        """Save a checkpoint when one is due; stop when a signal has come, to whichever process.
 
         Raises:
             FitInterrupted: a signal has come, and the state is saved.
         """
-        if self._signal is not None:
-            self._stop(self._signal)
+        if self.ranks.noticed:
+            self._stop(self.ranks.noticed)
         if time.monotonic() - self._saved >= self.fitter.config.checkpoint_every:
             self.save()
 
     def save(self) -> bool:
         """Write a checkpoint, unless a weight is no number. Returns whether it was written."""
         self._saved = time.monotonic()
-        if self.folder is None or not self.fitter.healthy():
+        if self.folder is None or not self.ranks.first or not self.fitter.healthy():
             return False
         state = {"fitter": self.fitter.state_dict(), "guard": self.guard.state_dict(), "history": self.history}
         try:
@@ -112,13 +115,14 @@ class Journal:
             return
 
         def note(number: int, _: FrameType | None) -> None:
-            if self._signal is not None:
+            if self.ranks.notice:
                 raise FitInterrupted("stopped at once; repeat the command with --resume", number)
-            self._signal = number
+            self.ranks.notice = number
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
+            self.ranks.notice = self.ranks.noticed = 0
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -18,6 +18,8 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
+from enerv_zoo.fitting.ranks import ALONE, Ranks
+from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.losses import Loss
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
@@ -81,6 +83,8 @@ class Fitter:
         config: the recipe, with a batch size.
         spent: seconds of the time budget that are gone already.
         loss: a callable (prediction, target) -> scalar in place of the one that the recipe names.
+        ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
+            a signal is agreed on first.
 
     Attributes:
         epoch: epochs that are over.
@@ -88,16 +92,23 @@ class Fitter:
         rate_scale: factor on the learning rate; lowered after a collapse.
         attempt: how often the fit was rolled back; another attempt draws frames in another order.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
-        micro_batch: frames that pass the network at once; the rest of a batch is accumulated.
+        micro_batch: frames that pass the network at once; the rest of a process's part of a batch is accumulated.
 
     Raises:
         ConfigError: an unknown loss or optimiser, or a loss that frames of this size do not allow.
     """
 
     def __init__(
-        self, video: NeuralVideo, feed: Feed, config: FitConfig, spent: float = 0.0, loss: Loss | None = None
+        self,
+        video: NeuralVideo,
+        feed: Feed,
+        config: FitConfig,
+        spent: float = 0.0,
+        loss: Loss | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config = config
+        self.ranks = ranks
         self.feed = feed
         self.device = feed.device
         self.video = video.to(self.device).compile(config.precision, inductor=False).train()
@@ -116,6 +127,7 @@ class Fitter:
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self._shared = SharedStep(ranks, self.video)
 
     # ------------------------------------------------------------------ how far
 
@@ -173,17 +185,16 @@ class Fitter:
             The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the drawn frames over that of
             the video's), lr, seconds, frames_per_second.
         """
-        looked = time.perf_counter()
+        looked = self.seconds
         order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
         start = time.perf_counter()
-        for index, frames in self.feed.batches(left):
-            self.fit_batch(index, frames)
-            now = time.perf_counter()
-            self.seconds += now - start
-            self._epoch_seconds += now - start
-            if now - looked >= STATUS_INTERVAL:
-                looked = now
+        shares = self.feed.batches(self.ranks.share(batch) for batch in left)
+        for batch, (index, frames) in zip(left, shares, strict=True):
+            self.fit_batch(index, frames, len(batch))
+            self._count_time(time.perf_counter() - start)
+            if self.seconds - looked >= STATUS_INTERVAL:
+                looked = self.seconds
                 status = self._status()
                 if not math.isfinite(status.loss):
                     break
@@ -207,33 +218,56 @@ class Fitter:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
             self.video.compile(self.config.precision).train()
 
-    def fit_batch(self, index: Tensor, frames: Tensor) -> None:
-        """One step on frames (B, 3, H, W), uint8, of indices (B,)."""
+    def _count_time(self, lap: float) -> None:
+        """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
+        (lap,) = self.ranks.largest(lap)
+        self.seconds += lap
+        self._epoch_seconds += lap
+
+    def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
+        """One step on frames (B, 3, H, W), uint8, of indices (B,): this process's part of a batch of `batch` frames.
+
+        Raises:
+            FitError: out of memory with a single frame, here or in another process.
+            RankLost: another process is gone; the state is that of the last step.
+        """
+        batch = len(index) if batch is None else batch
         self.scheduler.step_update(self.progress * self.config.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
-        while True:
-            try:
-                sums = self._accumulate(index, frames)
-                break
-            except RuntimeError as error:
-                self._halve_micro_batch(error, len(index))
+        sums, failure = torch.zeros_like(self._sums), None
+        try:
+            sums = self._accumulate_fitting(index, frames, batch)
+        except FitError as error:
+            failure = error
+        self.micro_batch = self._shared.agree(failure, self.micro_batch)
+        self._shared.add(sums, len(index) / batch)
         if self.config.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
         self.optimizer.step()
         self._sums += sums
-        self._frames_done += len(index)
-        self.frames_fitted += len(index)
+        self._frames_done += batch
+        self.frames_fitted += batch
         self.step += 1
 
-    def _accumulate(self, index: Tensor, frames: Tensor) -> Tensor:
-        """Gradients of a batch, in parts of `micro_batch` frames. Returns its sums of loss, PSNR and variances."""
+    def _accumulate_fitting(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
+        """`_accumulate`, again with fewer frames at a time as long as memory runs out; no other process is asked."""
+        while True:
+            try:
+                return self._accumulate(index, frames, batch)
+            except RuntimeError as error:
+                self._halve_micro_batch(error, len(index))
+
+    def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
+        """Gradients of frames of a batch, in parts of `micro_batch`. Returns their sums of loss, PSNR and variances."""
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros_like(self._sums)
+        if not len(index):
+            return sums
         for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
             target = pixels.float() / 255
             objective, drawn = self.video.objective(part, target, self.loss)
-            (objective * (len(part) / len(index)) if len(part) < len(index) else objective).backward()
+            (objective * (len(part) / batch) if len(part) < batch else objective).backward()
             with torch.no_grad():
                 contrast = [_variance(each) for each in (drawn.detach(), target)]
                 sums += torch.stack((objective * len(part), psnr(drawn.detach(), target).sum(), *contrast))

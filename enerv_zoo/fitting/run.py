@@ -12,7 +12,7 @@ from typing import Any
 
 from enerv_zoo.config import Recipe
 from enerv_zoo.errors import FitError
-from enerv_zoo.evaluation import Report, evaluate, mean_psnr, plot_psnr, write_preview
+from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.batch import choose_batch
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, remove_checkpoints
@@ -22,6 +22,8 @@ from enerv_zoo.fitting.journal import HISTORY, Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import FitPlan, check_record, plan_fit
+from enerv_zoo.fitting.ranks import RankLost, join
+from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.hub.record import METRICS, RECORD, fit_record
@@ -78,6 +80,8 @@ def fit(
 ) -> FitResult:
     """Fit a network to a video.
 
+    Started by `torchrun`, all processes share every batch, and the first one alone writes.
+
     What is given here overrules the recipe, which overrules the defaults (the family's official network and E-NeRV's
     published recipe).
 
@@ -102,24 +106,51 @@ def fit(
     Raises:
         VideoError: the source cannot be read.
         ConfigError: unknown names or options, or ones that do not fit together.
-        FitError: `out` holds a fit already, there is nothing to resume, or no CUDA where it was asked for.
+        FitError: `out` holds a fit already, there is nothing to resume, no CUDA where it was asked for, or another
+            process of the fit was lost.
     """
     began = time.monotonic()
-    plan = plan_fit(
-        source,
-        model,
-        size=size,
-        model_options=model_options,
-        recipe=recipe,
-        frames=frames,
-        resize=resize,
-        crop=crop,
-        device=device,
-        **options,
+    ranks = join(device)
+    plan = ranks.together(
+        lambda: plan_fit(
+            source,
+            model,
+            size=size,
+            model_options=model_options,
+            recipe=recipe,
+            frames=frames,
+            resize=resize,
+            crop=crop,
+            device=device,
+            **options,
+        )
     )
     folder = None if out is None else Path(out)
     if folder is not None:
-        plan = _check_folder(folder, plan, resume, overwrite)
+        chosen = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite).fit)
+        plan = dataclasses.replace(plan, fit=chosen)
+    original, video, feed = ranks.together(lambda: _prepare(source, plan, frames_in))
+    if plan.fit.batch_size is None:
+        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
+        logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
+    (spent,) = ranks.largest(time.monotonic() - began)
+    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks))
+    journal = Journal(fitter, Guard(fitter), folder)
+    if folder is not None:
+        ranks.decided(lambda: _start_folder(folder, plan, keep=resume))
+    if resume:
+        journal.resume()
+    exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
+    with exact, denormals_flushed(), journal.signals():
+        try:
+            _run(journal, original, on_status)
+            return _finish(journal, plan, original)
+        except RankLost as lost:
+            raise _after_loss(journal, lost) from lost
+
+
+def _prepare(source: Any, plan: FitPlan, frames_in: str) -> tuple[Video, NeuralVideo, Feed]:
+    """The original, an unfitted network for it, and the frames where fitting wants them."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
     config = model_config(choice.pop("name"), original.info, **choice)
@@ -127,19 +158,15 @@ def fit(
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
-    if plan.fit.batch_size is None:
-        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss))
-        logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
-    fitter = Fitter(video, feed, plan.fit, spent=time.monotonic() - began, loss=plan.loss)
-    journal = Journal(fitter, Guard(fitter), folder)
-    if folder is not None:
-        _start_folder(folder, plan, keep=resume)
-    if resume:
-        journal.resume()
-    exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
-    with exact, denormals_flushed(), journal.signals():
-        _run(journal, original, on_status)
-        return _finish(journal, plan, original)
+    return original, video, feed
+
+
+def _after_loss(journal: Journal, lost: RankLost) -> FitError:
+    """What to tell once another process is gone: the state of the last whole step is kept."""
+    if journal.folder is None:
+        return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
+    kept = "is kept" if journal.save() else "could not be kept, an older checkpoint may be there"
+    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with --resume, on as many as you like")
 
 
 def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> FitPlan:
@@ -199,19 +226,20 @@ def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
             continue
         if every and (fitter.epoch % every == 0 or fitter.done):
             with fitter.in_float32() as video:
-                row["eval_psnr"] = mean_psnr(video, original)
+                row["eval_psnr"] = shared_psnr(fitter.ranks, video, original)
         journal.add(row)
     journal.save()
 
 
 def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
-    fitter, folder, history = journal.fitter, journal.folder, journal.history
+    fitter, history = journal.fitter, journal.history
+    folder = journal.folder if fitter.ranks.first else None
     precision = fitter.video.precision
     video = fitter.video.eval().bake(fitter.feed.frames).compile("float32", inductor=False)
     measured = fitter.evaluated_frames()
     if measured is not None:
         logger.info("the time budget leaves time to measure frames %s", measured)
-    report = evaluate(video, original, frames=measured)
+    report = shared_report(fitter.ranks, video, original, measured)
     metrics = {
         **{key: value for key, value in report.to_dict().items() if key != "frames"},
         "model": plan.model["name"],

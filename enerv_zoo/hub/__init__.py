@@ -6,6 +6,14 @@ from enerv_zoo.hub.description import Description, FitRecord, read_description
 from enerv_zoo.hub.folder import read_config, save
 from enerv_zoo.hub.pulling import pull
 from enerv_zoo.hub.search import Pretrained, list_pretrained
+from enerv_zoo.hub.segments import (
+    SegmentsDescription,
+    is_segmented,
+    read_segments,
+    save_segments,
+    segment_folder,
+    write_segments,
+)
 from enerv_zoo.hub.shipping import list_shipped, shipped
 from enerv_zoo.hub.source import Summary, describe, load, locate
 from enerv_zoo.hub.upload import push, push_video
@@ -15,8 +23,10 @@ __all__ = [
     "Description",
     "FitRecord",
     "Pretrained",
+    "SegmentsDescription",
     "Summary",
     "describe",
+    "is_segmented",
     "list_pretrained",
     "list_shipped",
     "load",
@@ -27,7 +37,11 @@ __all__ = [
     "read_compressed",
     "read_config",
     "read_description",
+    "read_segments",
     "save",
+    "save_segments",
+    "segment_folder",
     "shipped",
     "write_compressed",
+    "write_segments",
 ]

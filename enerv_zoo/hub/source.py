@@ -16,9 +16,11 @@ from enerv_zoo.hub.folder import WEIGHTS, read_folder
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
+from enerv_zoo.hub.segments import is_segmented, read_segmented
 from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Sizes
+from enerv_zoo.segmented import SegmentedVideo
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -31,8 +33,8 @@ def load(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
-) -> NeuralVideo:
-    """Load a fitted network from a folder, a compressed file or the Hub.
+) -> NeuralVideo | SegmentedVideo:
+    """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from its folder.
 
     Nothing in a repository is trusted: no code runs, and nothing is allocated before config and weights agree.
 
@@ -52,7 +54,9 @@ def load(
     """
     access = Access(revision, cache_dir, local_files_only, token)
     path = locate(id_or_path, access, (CONFIG, WEIGHTS))
-    return read_compressed(path, device) if is_compressed(path) else read_folder(path, device)
+    if is_compressed(path):
+        return read_compressed(path, device)
+    return read_segmented(path, device) if is_segmented(path) else read_folder(path, device)
 
 
 def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
-from enerv_zoo.errors import VideoError
+from enerv_zoo.errors import HubError, VideoError
 from enerv_zoo.files import write_text
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
@@ -22,6 +22,7 @@ from enerv_zoo.hub.description import CONFIG, Description, check_license, write_
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
 from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
 from enerv_zoo.hub.record import RECORD, publish_record, read_fit
+from enerv_zoo.hub.segments import is_segmented
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.video import write_video
 
@@ -67,6 +68,10 @@ def push(
         ConfigError: the folder holds no fit, or one that nobody could load.
     """
     source = Path(folder)
+    if is_segmented(source):
+        raise HubError(
+            f"{folder}: a repository holds one network; push the segments, such as {source / 'segment-00000'}"
+        )
     description = check_folder(source)
     description = replace(
         description, fit=read_fit(source) or description.fit, license=check_license(license) or description.license

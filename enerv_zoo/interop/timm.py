@@ -13,7 +13,7 @@ from typing import Any
 from timm.models import register_model
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.hub import Access, describe, load
+from enerv_zoo.hub import Access, describe
 from enerv_zoo.neural_video import NeuralVideo
 
 
@@ -45,6 +45,6 @@ def neural_video(
     repo_id, _, revision = found.get("hf_hub_id", "").partition("@")
     where = repo_id or Path(found["file"])
     if pretrained:
-        return load(where, revision=revision or None, cache_dir=cache_dir)
+        return NeuralVideo.from_pretrained(where, revision=revision or None, cache_dir=cache_dir)
     description = describe(where, Access(revision or None, cache_dir)).description
     return NeuralVideo.seeded(description.model, description.video, seed=0)

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from enerv_zoo.errors import VideoError
+from enerv_zoo.video.seeking import WORTH, FrameIndex, read_index, remembered
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
 from enerv_zoo.video.transforms import resize
@@ -53,27 +54,75 @@ class VideoFile:
         """Yield the selected frames; see `Source.frames`."""
         read = 0
         size: tuple[int, int] | None = None
-        with _open(self.path) as container:
-            for frame in self._decode(container):
-                size = size or (frame.height, frame.width)
-                if size != (frame.height, frame.width):
-                    raise VideoError(
-                        f"{self.path}: the size changes at frame {read} from {size[0]}x{size[1]} to "
-                        f"{frame.height}x{frame.width} (height x width); frames='0:{read}' takes the part before"
-                    )
-                if selection.wants(read):
-                    # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
-                    yield self._picture(frame), None if frame.pts is None else frame.pts * self.tick
-                read += 1
-                if selection.ends_at(read):
-                    return
+        for number, frame in self._numbered(selection.start):
+            read = number
+            size = size or (frame.height, frame.width)
+            if size != (frame.height, frame.width):
+                raise VideoError(
+                    f"{self.path}: the size changes at frame {read} from {size[0]}x{size[1]} to "
+                    f"{frame.height}x{frame.width} (height x width); frames='0:{read}' takes the part before"
+                )
+            if selection.wants(read):
+                # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
+                yield self._picture(frame), None if frame.pts is None else frame.pts * self.tick
+            read += 1
+            if selection.ends_at(read):
+                return
         selection.check(read, str(self.path))
 
-    def _decode(self, container: InputContainer) -> Iterator[VideoFrame]:
-        """Yield frames up to the end, or up to the first that damage affects and raise there."""
+    def index(self) -> FrameIndex | None:
+        """Which timestamp each frame has, where the file says so; read once, without decoding."""
+        if self._still:
+            return None
+        kept = remembered(self.path)
+        if not kept:
+            with _open(self.path) as container:
+                stream = _video_stream(container, self.path)
+                found = read_index(container, stream)
+                whole = found is not None and not _ends_early(container, stream, len(found))
+                kept.append(found if whole else None)
+        return kept[0]
+
+    def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Frames with their numbers, from `start` or before it; from the nearest keyframe where that can be known."""
+        index = self.index() if start >= WORTH else None
+        if index is not None and start >= len(index):
+            index = None  # the frames are counted before that is said
+        if index is not None:
+            for number, frame in self._from_keyframe(index, start):
+                if number != start:
+                    break  # a frame is missing, or is none that the packets announced
+                yield number, frame
+                start += 1
+            if start == len(index):
+                return
+        with _open(self.path) as container:
+            for number, frame in enumerate(self._decode(container)):
+                if number >= start or index is None:
+                    yield number, frame
+
+    def _from_keyframe(self, index: FrameIndex, start: int) -> Iterator[tuple[int | None, VideoFrame]]:
+        """Frames from `start` on, with the numbers that their timestamps have."""
+        moment, packets = index.keyframe_before(start)
+        with _open(self.path) as container:
+            try:
+                container.seek(moment, stream=_video_stream(container, self.path))
+            except FFmpegError:
+                return  # a file that cannot be moved in
+            for frame in self._decode(container, packets, index.number(moment) or 0):
+                # Frames before the keyframe follow it in files with open groups of pictures, and may be broken.
+                if frame.pts is None or frame.pts >= index.moments[start]:
+                    yield index.number(frame.pts), frame
+
+    def _decode(self, container: InputContainer, packets: int = 0, read: int = 0) -> Iterator[VideoFrame]:
+        """Yield frames up to the end, or up to the first that damage affects and raise there.
+
+        Args:
+            packets: how many the file has before the place where it was opened or moved to.
+            read: how many frames are known to be readable, for the message.
+        """
         stream = _video_stream(container, self.path)
         stream.thread_type = "AUTO"
-        packets = read = 0
         decoded_until: int | None = None
         try:
             for packet in container.demux(stream):

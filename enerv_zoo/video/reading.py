@@ -63,19 +63,25 @@ def open_video(
         raise VideoError(
             f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
         )
-    return _open_path(source, selection, transform, place)
+    found, attribution = find_source(source)
+    return _read(found, selection, transform, place, attribution)
 
 
-def _open_path(source: str | Path, selection: Selection, transform: Transform, place: str) -> Video:
+def find_source(source: str | Path) -> tuple[Source, str | None]:
+    """What a path or a sample's name means, and who is to be named for it.
+
+    Raises:
+        VideoError: there is no such file, folder or sample, or it cannot be read.
+    """
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if folder and str(source):  # an empty text is no name for the current folder
-        return _read(ImageFolder(path), selection, transform, place)
+        return ImageFolder(path), None
     if file and not folder:
-        return _read(VideoFile(path), selection, transform, place)
+        return VideoFile(path), None
     sample = SAMPLES.get(str(source))
     if sample is None:
         names = samples()
@@ -83,7 +89,7 @@ def _open_path(source: str | Path, selection: Selection, transform: Transform, p
             f"{str(source)!r}: no such file or folder, and no sample of that name (samples: {', '.join(names)})."
             f"{did_you_mean(str(source), names)}"
         )
-    return _read(VideoFile(sample.path, name=str(source)), selection, transform, place, sample.attribution)
+    return VideoFile(sample.path, name=str(source)), sample.attribution
 
 
 def _read(

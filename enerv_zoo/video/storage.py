@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.errors import VideoError
+from enerv_zoo.launch import launched
 from enerv_zoo.machine import available_memory
 
 logger = logging.getLogger(__name__)
 
 PLACES = ("auto", "host", "disk")
 SHARE = 0.5
-"""`"auto"` keeps frames in memory up to this part of what is available, and on disk beyond."""
+"""`"auto"` keeps frames in memory up to this part of what is available, and on disk beyond. Processes that share a fit
+share that part too."""
 
 
 class FrameStore:
@@ -61,7 +63,7 @@ class FrameStore:
 
     def _begin(self, frame: Tensor) -> _Kept:
         if self.place == "auto":
-            self._room = SHARE * (available_memory() or float("inf"))
+            self._room = SHARE * (available_memory() or float("inf")) / launched().local_size
         needed = max(self.expected, 1) * frame.numel()
         if self.place == "disk" or needed > self._room:
             return _OnDisk(frame.shape)

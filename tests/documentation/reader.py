@@ -49,6 +49,7 @@ networks take most of a second a step whatever the frame."""
 INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
+    "torchrun": "every process takes seconds to begin; the tests of ranks start it",
     "uv run mkdocs serve": "a server that does not end; .ci/run builds the pages",
 }
 """Commands that are not run, by their beginnings, and why."""

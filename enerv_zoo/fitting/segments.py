@@ -1,0 +1,265 @@
+"""A long video as segments, fitted one after the other: each is a fit of its own, in a folder of its own.
+
+What is in memory is what one segment's fit takes, whatever the length: its frames are read from the nearest keyframe,
+and everything of it goes before the next one begins.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.config import Recipe, read_mapping, to_dict
+from enerv_zoo.errors import FitError
+from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.files import write_json, write_text
+from enerv_zoo.fitting.cuts import parse_segments, plan_segments
+from enerv_zoo.fitting.loop import OnStatus
+from enerv_zoo.fitting.plan import FitPlan, open_original, plan_fit, source_name
+from enerv_zoo.fitting.ranks import join
+from enerv_zoo.fitting.run import FRAMES, OURS, fit, has_ended
+from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.hub.segments import (
+    SEGMENTS,
+    SegmentsDescription,
+    read_segmented,
+    read_segments,
+    segment_folder,
+    write_segments,
+)
+from enerv_zoo.machine import release_memory
+from enerv_zoo.segmented import Segment, SegmentedVideo
+from enerv_zoo.video import Video
+from enerv_zoo.video.scenes import survey
+from enerv_zoo.video.selection import Selection
+
+logger = logging.getLogger(__name__)
+
+OnSegment = Callable[[int, int], OnStatus | None]
+"""Called with a segment's number and how many there are as its fit begins; returns that fit's `on_status`."""
+
+
+@dataclass
+class SegmentsResult:
+    """What `fit_segments` gives.
+
+    Attributes:
+        video: the networks, as one video.
+        metrics: numbers of the whole; also `metrics.json`.
+        folder: where all of it is.
+    """
+
+    video: SegmentedVideo
+    metrics: dict[str, Any]
+    folder: Path
+
+
+def fit_segments(
+    source: Any,
+    model: str | None = None,
+    *,
+    out: str | Path,
+    segments: str | int = "auto",
+    size: str | float | None = None,
+    model_options: dict[str, Any] | None = None,
+    recipe: str | Path | dict[str, Any] | Recipe | None = None,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    device: str = "auto",
+    frames_in: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    on_segment: OnSegment = lambda number, count: None,
+    **options: Any,
+) -> SegmentsResult:
+    """Fit a long video in segments, a network for each.
+
+    Arguments that are not named here are those of `enerv_zoo.fit`, and hold for every segment; a time budget is shared
+    out by frames, and `size` is of each network.
+
+    Args:
+        source: the video. A file is read twice in all: to find where to cut, and to be fitted.
+        out: a folder for all of it.
+        segments: `"auto"` cuts where scenes change and where a scene lasts longer than 10 s; `8` or `"8"` into so many;
+            `"10s"` or `"1.5m"` into segments of that length at most.
+        resume: go on with the segment that was begun; those that have ended stay.
+        on_segment: called as each segment begins.
+
+    Raises:
+        EnervZooError: as `fit` does; what was fitted before stays, to be gone on with.
+    """
+    ranks, folder = join(device), Path(out)
+    cutting = parse_segments(segments)
+    plan = ranks.together(
+        lambda: plan_fit(
+            source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
+            crop=crop, device=device, **options,
+        )
+    )  # fmt: skip
+    record = {**plan.record(), "segments": str(segments)}
+    ranks.decided(lambda: _check_folder(folder, record, resume, overwrite))
+    description = ranks.decided(lambda: read_segments(folder) if resume else None)
+    if description is None:
+        found = ranks.together(lambda: survey(source, **plan.video, scenes=cutting.scenes))
+        parts = ranks.together(lambda: plan_segments(cutting, found.info.frames, found.info.fps, found.cuts))
+        description = SegmentsDescription(found.info, tuple(parts))
+        ranks.decided(lambda: _start_folder(folder, record, description))
+    logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
+    count = len(description.segments)
+    own_loss: dict[str, Any] = {} if plan.loss is None else {"loss": plan.loss}
+    states = ranks.decided(lambda: [_state(segment_folder(folder, number)) for number in range(count)])
+    for number, state in enumerate(states):
+        if state == "ended":
+            continue
+        fit(
+            source,
+            recipe=_part(plan, description, number),
+            device=device,
+            frames_in=frames_in,
+            out=segment_folder(folder, number),
+            resume=state == "begun",
+            on_status=on_segment(number, count) if ranks.first else None,
+            **own_loss,
+        )
+        release_memory()
+    metrics = ranks.decided(lambda: _summarise(folder, description))
+    return SegmentsResult(read_segmented(folder), metrics, folder)
+
+
+def _state(folder: Path) -> str:
+    """How far a segment's fit is: ended, begun or new."""
+    return "ended" if has_ended(folder) else "begun" if (folder / RECORD).is_file() else "new"
+
+
+def _part(plan: FitPlan, description: SegmentsDescription, number: int) -> Recipe:
+    """What fits a segment: the plan, for its frames and its part of the time."""
+    segment = description.segments[number]
+    chosen = Selection.of(plan.video.get("frames"))
+    first = chosen.start + segment.first * chosen.step
+    last = first + (segment.frames - 1) * chosen.step
+    text = f"{first}:{last + 1}" + (f":{chosen.step}" if chosen.step > 1 else "")
+    config = plan.fit
+    if config.time_budget is not None:
+        share = segment.frames / description.video.frames
+        config = replace(config, time_budget=config.time_budget * share)
+    return Recipe(model=plan.model, fit=to_dict(config), video={**plan.video, "frames": text})
+
+
+def _lengths(segments: tuple[Segment, ...]) -> str:
+    shortest, longest = (pick(segment.frames for segment in segments) for pick in (min, max))
+    return str(shortest) if shortest == longest else f"{shortest} to {longest}"
+
+
+# ---------------------------------------------------------------------- the folder
+
+
+def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
+    if folder.exists() and not folder.is_dir():
+        raise FitError(f"{folder}: is a file; --out takes a folder")
+    begun = (folder / SEGMENTS).is_file()
+    if not resume:
+        if not overwrite and (begun or any((folder / name).exists() for name in OURS)):
+            raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
+        return
+    if not begun or not (folder / RECORD).is_file():
+        raise FitError(f"{folder}: holds no fit in segments to resume; leave out --resume to start one")
+    if (folder / METRICS).is_file():
+        raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
+    before, now = read_mapping(folder / RECORD), json.loads(json.dumps(record))
+    for key in ("source", "video", "model", "fit", "segments"):
+        if before.get(key) != now[key]:
+            raise FitError(
+                f"{folder}: holds a fit with other {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
+                "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            )
+
+
+def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:
+    """Write what is decided; the segments' own folders follow. Of a fit that was there before, nothing stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / SEGMENTS).is_file():
+            for number in range(len(read_segments(folder).segments)):
+                shutil.rmtree(segment_folder(folder, number), ignore_errors=True)
+        for name in (*OURS, SEGMENTS):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+    write_json(folder / RECORD, record)
+    write_segments(description, folder)
+
+
+def _summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
+    """Numbers of the whole, from those of its segments; means are over frames."""
+    parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
+    measured = [part["frames_measured"] for part in parts]
+
+    def mean(name: str) -> float | None:
+        known = [(part[name], count) for part, count in zip(parts, measured, strict=True) if part[name] is not None]
+        return sum(value * count for value, count in known) / sum(count for _, count in known) if known else None
+
+    total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
+    info = description.video
+    metrics = {
+        "psnr": mean("psnr"),
+        "ms_ssim": mean("ms_ssim"),
+        "ms_ssim_missing": parts[0]["ms_ssim_missing"],
+        "bpp": bits_per_pixel(total["stored_bytes"], info),
+        "fps": sum(measured) / sum(count / part["fps"] for part, count in zip(parts, measured, strict=True)),
+        **total,
+        "device": parts[0]["device"],
+        "model": parts[0]["model"],
+        "segments": len(parts),
+        "frames": info.frames,
+        "frames_measured": sum(measured),
+        "height": info.height,
+        "width": info.width,
+        "epochs": max(part["epochs"] for part in parts),
+        "fit_frames_per_second": sum(part["fit_frames_per_second"] * part["fit_seconds"] for part in parts)
+        / max(total["fit_seconds"], 1e-9),
+        "recoveries": [{"segment": n, **each} for n, part in enumerate(parts) for each in part["recoveries"]],
+    }
+    _write_frames(folder, description)
+    write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def _write_frames(folder: Path, description: SegmentsDescription) -> None:
+    """One `frames.csv` for the whole, numbered as the whole is."""
+    lines: list[str] = []
+    for number, segment in enumerate(description.segments):
+        text = (segment_folder(folder, number) / FRAMES).read_text(encoding="utf-8")
+        head, *rows = csv.reader(text.splitlines())
+        lines = lines or [",".join(head)]
+        lines += [",".join((str(int(row[0]) + segment.first), *row[1:])) for row in rows]
+    write_text(folder / FRAMES, "\n".join(lines) + "\n")
+
+
+def part_opener(run: str | Path, source: Any = None, *, resize: Any = None, crop: Any = None) -> Callable[[int], Video]:
+    """What opens the original of a segment by its number, as `open_original` opens that of a fit.
+
+    Args:
+        run: the folder of a video in segments.
+        source: what to open; by default what was fitted. Another source is cut at the same frames.
+        resize, crop: overrule what was recorded.
+    """
+    folder = Path(run)
+    segments = read_segments(folder).segments
+    recorded = read_mapping(folder / RECORD).get("source") if (folder / RECORD).is_file() else None
+
+    def open_part(number: int) -> Video:
+        own, segment = segment_folder(folder, number), segments[number]
+        other = source is not None and source_name(source) != recorded
+        frames = f"{segment.first}:{segment.stop}" if other else None
+        return open_original(own, source, frames=frames, resize=resize, crop=crop)
+
+    return open_part

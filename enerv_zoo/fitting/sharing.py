@@ -1,0 +1,86 @@
+"""A step that several processes share: gradients and sums of the whole batch, from everybody's part of it.
+
+Gradients are added by one call, rather than by PyTorch's `DistributedDataParallel`: that wraps the network, which here
+is used as it is and may be compiled; it reduces within the backward pass, where a process that runs out of memory could
+not try again alone with fewer frames; and it counts every process alike, though the last batch of an epoch gives some
+of them fewer frames, or none.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.errors import FitError
+from enerv_zoo.evaluation import Report, evaluate, mean_psnr
+from enerv_zoo.evaluation.report import merged
+from enerv_zoo.fitting.ranks import Ranks
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video import Video
+
+
+class SharedStep:
+    """Adds up what the processes found in their parts of a batch.
+
+    Running statistics (batch normalisation) are each process's own while it computes, as everywhere where data are
+    parallel, and their means, weighted by frames, afterwards: what is saved depends on all frames.
+
+    Args:
+        ranks: the processes.
+        video: the network.
+    """
+
+    def __init__(self, ranks: Ranks, video: NeuralVideo) -> None:
+        self.ranks = ranks
+        self._parameters = [p for p in video.parameters() if p.requires_grad]
+        weights = {id(p) for p in video.parameters()}
+        state = video.state_dict(keep_vars=True).values()
+        self._statistics = [t for t in state if id(t) not in weights and t.is_floating_point()]
+
+    def add(self, sums: Tensor, share: float) -> None:
+        """Turn gradients and `sums` into those of the whole batch.
+
+        Args:
+            sums: of this process's frames; changed in place.
+            share: this process's part of the batch, 0 to 1; its gradients are weighted by it already.
+        """
+        if self.ranks.size == 1:
+            return
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        for statistic in self._statistics:
+            statistic.mul_(share)
+        totals = sums.to(self._parameters[0].dtype)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        self.ranks.add([*gradients, *self._statistics, totals])
+        sums.copy_(totals)
+
+    def agree(self, failure: FitError | None, micro_batch: int) -> int:
+        """Whether everybody has gradients, before they are added up. Returns the smallest micro-batch of all.
+
+        Raises:
+            FitError: a process has failed, this one or another.
+        """
+        failed, negative = self.ranks.largest(failure is not None, -micro_batch)
+        if failed:
+            self.ranks.agree_on(failure)
+        return int(-negative)
+
+
+def shared_psnr(ranks: Ranks, video: NeuralVideo, original: Video) -> float:
+    """`mean_psnr` of all frames; each process draws its part of them."""
+    indices = range(len(original))[ranks.rank :: ranks.size]
+    mine = mean_psnr(video, original, indices) if indices else 0.0
+    parts = ranks.gather((mine, len(indices)))
+    return sum(mean * count for mean, count in parts) / sum(count for _, count in parts)
+
+
+def shared_report(ranks: Ranks, video: NeuralVideo, original: Video, frames: str | None) -> Report:
+    """`evaluate` of frames such as `"::2"`; each process draws its part of them. `fps` is of the first process."""
+    if ranks.size == 1:
+        return evaluate(video, original, frames=frames)
+    step = int(frames.removeprefix("::")) if frames else 1
+    mine = slice(step * ranks.rank, None, step * ranks.size)
+    reports = ranks.gather(evaluate(video, original, frames=mine) if step * ranks.rank < len(original) else None)
+    return merged([report for report in reports if report is not None])

@@ -1,0 +1,126 @@
+"""A long video's folder: `segments.json`, and a fit's folder for every segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from enerv_zoo import __version__
+from enerv_zoo.config import VideoInfo, from_dict, to_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import write_json
+from enerv_zoo.hub.description import FORMAT, read_json
+from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.segmented import Segment, SegmentedVideo
+
+SEGMENTS = "segments.json"
+MAX_SEGMENTS = 100_000
+
+
+@dataclass(frozen=True)
+class SegmentsDescription:
+    """What `segments.json` says.
+
+    Attributes:
+        video: the whole video.
+        segments: its parts, in order; the network of number i is in the folder `segment_folder(i)`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
+
+    video: VideoInfo
+    segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=MAX_SEGMENTS)]
+
+
+def segment_folder(folder: Path, number: int) -> Path:
+    """Where the network of a segment is. The name follows from the number; no file can ask for another one."""
+    return folder / f"segment-{number:05d}"
+
+
+def is_segmented(path: str | Path) -> bool:
+    """Whether a folder holds a video in segments, fitted to the end or not."""
+    return (Path(path) / SEGMENTS).is_file()
+
+
+def write_segments(description: SegmentsDescription, folder: Path) -> None:
+    """Write `segments.json`.
+
+    Raises:
+        EnervZooError: the folder cannot be written.
+    """
+    head = {"format": FORMAT, "library": f"enerv-zoo {__version__}"}
+    write_json(folder / SEGMENTS, {**head, **to_dict(description)})
+
+
+def read_segments(path: str | Path) -> SegmentsDescription:
+    """Read `segments.json`.
+
+    Raises:
+        ConfigError: it is damaged, of a newer format, or its segments are not the video's frames, each once.
+    """
+    file = Path(path) / SEGMENTS
+    data = read_json(file)
+    version = data.pop("format", None)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ConfigError(f"{file}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade")
+    known = {key: data[key] for key in ("video", "segments") if key in data}
+    return from_dict(SegmentsDescription, known, str(file))
+
+
+@dataclass(frozen=True)
+class _FromFolders:
+    """Loads the network of a segment; picklable, so that a video can be sent to workers."""
+
+    folder: Path
+
+    def __call__(self, number: int) -> NeuralVideo:
+        return read_folder(segment_folder(self.folder, number))
+
+
+def read_segmented(path: str | Path, device: str = "cpu") -> SegmentedVideo:
+    """A video in segments from its folder; networks are read, and checked as `load` checks them, when they are needed.
+
+    Raises:
+        ConfigError: the description is damaged, or segments are missing.
+    """
+    folder = Path(path).resolve()
+    description = read_segments(folder)
+    count = len(description.segments)
+    missing = [n for n in range(count) if not (segment_folder(folder, n) / WEIGHTS).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
+            "repeat the fit with --resume to go on"
+        )
+    return SegmentedVideo(description.video, description.segments, _FromFolders(folder)).to(device)
+
+
+def save_segments(video: SegmentedVideo, path: str | Path) -> Path:
+    """Write a video in segments to a folder, one network at a time; the description goes last.
+
+    Raises:
+        EnervZooError: the folder cannot be written.
+    """
+    folder = Path(path)
+    for number, network in enumerate(video.networks()):
+        save(network, segment_folder(folder, number))
+    write_segments(SegmentsDescription(video.info, video.segments), folder)
+    return folder
+
+
+def check_segments(path: str | Path) -> SegmentsDescription:
+    """What a folder's `segments.json` says, once every segment's config and weights are known to agree with it.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    video, folder = read_segmented(path), Path(path)
+    for number, segment in enumerate(video.segments):
+        info = check_folder(segment_folder(folder, number)).video
+        if (info.frames, info.height, info.width) != (segment.frames, video.info.height, video.info.width):
+            raise ConfigError(f"{segment_folder(folder, number)}: draws other frames than {SEGMENTS} says")
+    return SegmentsDescription(video.info, video.segments)

@@ -1,0 +1,54 @@
+"""Which of several processes this one is, as `torchrun` tells it: read from the environment, without PyTorch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from enerv_zoo.errors import ConfigError
+
+_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The place of a process among those that were started together.
+
+    Attributes:
+        rank: its number among all, from 0; the first one writes and prints.
+        size: how many there are.
+        local_rank: its number on its machine, which is the number of its GPU.
+        local_size: how many are on its machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> Launch:
+    """What `torchrun` says of this process; a process that was started alone is the first of one.
+
+    Raises:
+        ConfigError: the variables are incomplete, or contradict each other.
+    """
+    if "RANK" not in environment and "LOCAL_RANK" not in environment:
+        return Launch()  # clusters set WORLD_SIZE alone for jobs of one process
+    given = {name: environment.get(name) for name in _NAMES}
+    if not all(value is not None and value.isdecimal() for value in given.values()):
+        said = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise ConfigError(f"expected whole numbers in {', '.join(_NAMES)}, got {said}; start processes with torchrun")
+    rank, size, local_rank, local_size = (int(value or 0) for value in given.values())
+    if not (rank < size and local_rank < local_size <= size):
+        raise ConfigError(
+            f"process {rank} of {size}, {local_rank} of {local_size} here, is none that torchrun starts; "
+            "unset RANK and LOCAL_RANK to run a process alone"
+        )
+    return Launch(rank, size, local_rank, local_size)

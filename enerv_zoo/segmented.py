@@ -1,0 +1,189 @@
+"""`SegmentedVideo`: a long video, one network a segment, drawn as if it were one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from torch import Tensor
+
+from enerv_zoo.config import Count, ModelConfig, VideoInfo
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.playback import Playable
+
+KEPT = 2
+"""Networks that stay loaded: the one that draws, and the one that drew before."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of frames that one network draws.
+
+    Attributes:
+        first: its first frame.
+        frames: how many.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    first: Annotated[int, Field(ge=0, le=1 << 31)]
+    frames: Count
+
+    @property
+    def stop(self) -> int:
+        """The frame after its last."""
+        return self.first + self.frames
+
+
+class SegmentedVideo(Playable):
+    """A video whose frames several networks draw, one after the other.
+
+    It is indexed, timed, decoded and called as a `NeuralVideo` is. Networks are loaded when they are needed, and the
+    last few stay: memory holds these, however long the video is.
+
+    Args:
+        info: of the whole video.
+        segments: in order, without a gap.
+        load: the network of a segment, by its number; with a module-level function or object the video can be pickled.
+        kept: how many networks stay loaded.
+
+    Attributes:
+        device: where networks draw.
+
+    Raises:
+        ConfigError: the segments are not the video's frames, each once and in order.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        segments: Sequence[Segment],
+        load: Callable[[int], NeuralVideo],
+        kept: int = KEPT,
+    ) -> None:
+        self.info = info
+        self.segments = tuple(segments)
+        self.device = torch.device("cpu")
+        self._load, self._kept = load, max(kept, 1)
+        self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
+        self._way: tuple[str, bool | None] | None = None  # how to compile
+        self._firsts = np.array([segment.first for segment in self.segments])
+        stop = 0
+        for number, segment in enumerate(self.segments):
+            if segment.first != stop or segment.frames < 1:
+                raise ConfigError(f"segment {number} begins at frame {segment.first}; expected frame {stop}")
+            stop = segment.stop
+        if stop != info.frames:
+            raise ConfigError(f"{len(self.segments)} segments of {stop} frames in all; the video has {info.frames}")
+
+    def network(self, number: int) -> NeuralVideo:
+        """The network of a segment, loaded if need be.
+
+        Raises:
+            ConfigError: it draws something else than the segment.
+        """
+        if number in self._loaded:
+            self._loaded.move_to_end(number)
+            return self._loaded[number]
+        while len(self._loaded) >= self._kept:
+            self._loaded.popitem(last=False)  # before the next one takes memory
+        network = self._load(number).to(self.device).eval()
+        segment, found = self.segments[number], network.info
+        wanted = (segment.frames, self.info.height, self.info.width)
+        if (found.frames, found.height, found.width) != wanted:
+            raise ConfigError(
+                f"segment {number} draws {found.frames} frames of {found.height}x{found.width}; expected "
+                f"{wanted[0]} of {wanted[1]}x{wanted[2]}"
+            )
+        self._loaded[number] = network.compile(*self._way) if self._way else network
+        return network
+
+    def networks(self) -> Iterator[NeuralVideo]:
+        """The networks of all segments in order, of which a few are in memory."""
+        return (self.network(number) for number in range(len(self.segments)))
+
+    def segment_of(self, index: float) -> int:
+        """The number of the segment that draws a frame index, whole or fractional."""
+        return int(np.clip(np.searchsorted(self._firsts, index, side="right") - 1, 0, len(self.segments) - 1))
+
+    @property
+    def config(self) -> ModelConfig:
+        """The composition of the first segment's network; the others are of the same family."""
+        return self.network(0).config
+
+    @property
+    def stored_numbers(self) -> int:
+        """How many numbers a decoder needs, for all segments."""
+        return sum(network.stored_numbers for network in self.networks())
+
+    # ------------------------------------------------------------------ drawing
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional.
+
+        Between the last frame of a segment and the first of the next is a cut and nothing else: the last frame stands.
+        """
+        rows: list[Tensor | None] = [None] * len(index)
+        numbers = [self.segment_of(i) for i in index.tolist()]
+        for number in sorted(set(numbers)):
+            places = [place for place, other in enumerate(numbers) if other == number]
+            drawn = self.network(number)(self._local(number, index[places]))
+            for place, frame in zip(places, drawn, strict=True):
+                rows[place] = frame
+        shape = (0, 3, self.info.height, self.info.width)
+        found = [row for row in rows if row is not None]
+        return torch.stack(found) if found else torch.empty(shape, device=self.device)
+
+    def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
+        """As `decode`, but float in [0, 1], on the networks' device."""
+        wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        for number, run in groupby(wanted.tolist(), key=self.segment_of):
+            local = self._local(number, torch.tensor(list(run), dtype=torch.float64))
+            yield from self.network(number).decode_float(local.tolist(), batch_size)
+
+    def _local(self, number: int, index: Tensor) -> Tensor:
+        segment = self.segments[number]
+        last = segment.frames - 1 if number + 1 < len(self.segments) else float("inf")  # as a whole video's end is
+        return (index.double() - segment.first).clamp(max=last)
+
+    # ------------------------------------------------------------------ as a network
+
+    def to(self, device: str | torch.device) -> SegmentedVideo:
+        """Draw on a device from here on."""
+        self.device = torch.device(device)
+        for network in self._loaded.values():
+            network.to(self.device)
+        return self
+
+    def eval(self) -> SegmentedVideo:
+        """For the sake of code that takes either; segments are fitted one by one, elsewhere."""
+        return self
+
+    def compile(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
+        """Take the fastest way to draw that the device has; see `NeuralVideo.compile`."""
+        self._way = (precision, inductor)
+        for network in self._loaded.values():
+            network.compile(precision, inductor)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the networks: another process loads its own."""
+        return {**self.__dict__, "_loaded": OrderedDict()}
+
+    def save_pretrained(self, path: str | Path) -> Path:
+        """Write all segments to a folder that `enerv_zoo.load` reads."""
+        from enerv_zoo.hub import save_segments
+
+        return save_segments(self, path)
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} frames of {self.info.height}x{self.info.width}"
+        return f"SegmentedVideo({size} in {len(self.segments)} segments)"
