@@ -1,7 +1,7 @@
 """Every family on the bundled clip: equal size and equal epochs, or equal time. Restartable.
 
-    python benchmarks/zoo.py                        # 30 epochs each
-    python benchmarks/zoo.py --time-budget 40       # 40 s each, evaluation included
+python benchmarks/zoo.py                        # 30 epochs each
+python benchmarks/zoo.py --time-budget 40       # 40 s each, evaluation included
 """
 
 from __future__ import annotations

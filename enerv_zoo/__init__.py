@@ -29,6 +29,7 @@ _HOMES = {
     "VideoInfo": "config",
     "compare": "fitting",
     "create_model": "zoo",
+    "dissect": "anatomy",
     "evaluate": "evaluation",
     "fit": "fitting",
     "import_checkpoint": "interop",
@@ -47,6 +48,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from enerv_zoo.anatomy import dissect
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render

@@ -22,7 +22,7 @@ ORDER = [
     {"stages"},
     {"neural_video"},
     {"nvz"},
-    {"zoo", "hub", "evaluation"},
+    {"anatomy", "zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"cli"},
 ]
