@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from enerv_zoo import registry
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import completion, console, options
 
 if TYPE_CHECKING:
     from enerv_zoo.config import VideoInfo
@@ -23,7 +23,10 @@ def info(
     run: options.OptionalRun = None,
     revision: options.Revision = None,
     tree: Annotated[bool, typer.Option("--tree", help="Draw the network, with what each part costs.")] = False,
-    model: Annotated[str | None, typer.Option(help="In place of RUN: a family, not yet fitted.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="In place of RUN: a family, not yet fitted.", autocompletion=completion.families),
+    ] = None,
     size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
     resize: Annotated[str, typer.Option(metavar="HxW", help="With --model: the frames' size.")] = "720x1280",
     length: Annotated[int, typer.Option(help="With --model: how many frames.")] = 132,
