@@ -30,6 +30,7 @@ _HOMES = {
     "VideoInfo": "config",
     "compare": "fitting",
     "create_model": "zoo",
+    "dissect": "anatomy",
     "evaluate": "evaluation",
     "fit": "fitting",
     "fit_segments": "fitting",
@@ -49,6 +50,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from enerv_zoo.anatomy import dissect
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render

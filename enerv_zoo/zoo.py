@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TOLERANCE = 0.02
 """A budget is met when the stored numbers are within this fraction of it."""
 
+LARGEST = 1e4
+"""How much wider than by default a network may become: a budget of 10^11 does not take more."""
+
 STEPS = 24
 """How far one width alone is moved, at the most, to meet a budget."""
 
@@ -133,23 +136,40 @@ class _Budget:
             raise ConfigError(f"model {name!r} has no width left to scale; drop the size or one of {', '.join(widths)}")
 
     def solve(self, budget: int) -> dict[str, Any]:
-        """The widths whose network comes nearest to the budget: all scaled alike, then one or the other by steps."""
+        """The widths whose network comes nearest to the budget.
+
+        All are scaled alike, then one or the other is moved by steps. Where that is too coarse (a channel of a grid can
+        be a tenth of the budget), the most important ones stay below the budget and the others are scaled up to it.
+        """
+        kept: dict[str, Any] = {}
+        best: dict[str, Any] | None = None
+        for key in self.widths:
+            below, above = self.bracketed(kept, budget)
+            for widths in (self.refined(below, 1, budget), self.refined(above, -1, budget)):
+                if best is None or self.miss(widths, budget) < self.miss(best, budget):
+                    best = widths
+                if self.miss(best, budget) <= TOLERANCE:
+                    return best
+            kept[key] = below[key]
+        assert best is not None
+        raise ConfigError(
+            f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "
+            f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
+        )
+
+    def bracketed(self, kept: dict[str, Any], budget: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Widths just below and just above the budget, those that are not kept scaled alike."""
+
+        def widths(factor: float) -> dict[str, Any]:
+            return {**self.scaled(factor), **kept}
+
         low, high = 1e-3, 1.0
-        while self.count(self.scaled(high)) < budget:
+        while self.count(widths(high)) < budget and high < LARGEST:
             low, high = high, high * 2
         for _ in range(30):
             middle = (low * high) ** 0.5
-            low, high = (middle, high) if self.count(self.scaled(middle)) < budget else (low, middle)
-        below, above = self.refined(self.scaled(low), 1, budget), self.scaled(high)
-        best = min((below, above), key=lambda widths: self.miss(widths, budget))
-        if self.miss(best, budget) > TOLERANCE:
-            best = min((best, self.refined(above, -1, budget)), key=lambda widths: self.miss(widths, budget))
-        if self.miss(best, budget) > TOLERANCE:
-            raise ConfigError(
-                f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "
-                f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
-            )
-        return best
+            low, high = (middle, high) if self.count(widths(middle)) < budget else (low, middle)
+        return widths(low), widths(high)
 
     def miss(self, widths: dict[str, Any], budget: int) -> float:
         """How far widths are from the budget, as a fraction of it."""

@@ -23,7 +23,7 @@ ORDER = [
     {"neural_video"},
     {"segmented"},
     {"nvz"},
-    {"zoo", "hub", "evaluation"},
+    {"anatomy", "zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"cli"},
 ]

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from enerv_zoo.cli import console, fitting, importing, inspecting, publishing, sharing, watching
+from enerv_zoo.cli import console, fitting, importing, inspecting, publishing, sharing, start, watching
 from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
 from enerv_zoo.launch import launched
 
@@ -22,17 +22,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit", rich_help_panel="Fit")(fitting.fit)
-app.command("compare", rich_help_panel="Fit")(fitting.compare)
-app.command("import", rich_help_panel="Fit")(importing.import_)
-app.command("eval", rich_help_panel="Use a fit")(watching.evaluate)
-app.command("render", rich_help_panel="Use a fit")(watching.render)
+app.command("fit", rich_help_panel="Fit and look")(fitting.fit)
+app.command("info", rich_help_panel="Fit and look")(inspecting.info)
+app.command("render", rich_help_panel="Fit and look")(watching.render)
+app.command("models", rich_help_panel="Fit and look")(inspecting.models)
+app.command("compare", rich_help_panel="Fit and look")(fitting.compare)
+app.command("eval", rich_help_panel="Compress and measure")(watching.evaluate)
+app.command("bench", rich_help_panel="Compress and measure")(inspecting.bench)
 app.command("push", rich_help_panel="Share")(sharing.push)
 app.command("pull", rich_help_panel="Share")(sharing.pull)
-app.command("publish", rich_help_panel="Share")(publishing.publish)
-app.command("bench", rich_help_panel="Look around")(inspecting.bench)
-app.command("info", rich_help_panel="Look around")(inspecting.info)
-app.command("models", rich_help_panel="Look around")(inspecting.models)
+app.command("import", rich_help_panel="Share")(importing.import_)
+app.command("publish", rich_help_panel="Many")(publishing.publish)
 
 
 def _version(wanted: bool) -> None:
@@ -57,7 +57,7 @@ def _options(
     if launch.size > 1 and context.invoked_subcommand != "fit":
         raise ConfigError(f"only fit runs on several processes; start {context.invoked_subcommand} without torchrun")
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        console.out.print(start.screen())
 
 
 def main() -> None:

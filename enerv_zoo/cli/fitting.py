@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import completion, console, options
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -33,7 +33,10 @@ Preset = Annotated[
 RecipeFile = Annotated[
     str | None,
     typer.Option(
-        "--recipe", help="A YAML file, or a shipped recipe (enerv-zoo models --recipes).", rich_help_panel=RECIPE
+        "--recipe",
+        help="A YAML file, or a shipped recipe (enerv-zoo models --recipes).",
+        rich_help_panel=RECIPE,
+        autocompletion=completion.recipes,
     ),
 ]
 
@@ -78,7 +81,13 @@ CheckpointEvery = Annotated[float | None, _knob("Seconds between checkpoints.")]
 def fit(
     video: options.Video,
     model: Annotated[
-        str | None, typer.Option(help="A family (enerv-zoo models).", rich_help_panel=NETWORK, show_default="enerv")
+        str | None,
+        typer.Option(
+            help="A family (enerv-zoo models).",
+            autocompletion=completion.families,
+            rich_help_panel=NETWORK,
+            show_default="enerv",
+        ),
     ] = None,
     size: Size = None,
     set_: Set = None,
@@ -201,7 +210,7 @@ def _fit_segments(video: str, model: str | None, segments: str, given: dict[str,
 
 def compare(
     video: options.Video,
-    models: Annotated[str, typer.Option(help="Families, separated by commas.")],
+    models: Annotated[str, typer.Option(help="Families, separated by commas.", autocompletion=completion.families)],
     out: Annotated[Path, typer.Option(help="A folder for all fits.")],
     size: Annotated[
         str | None,

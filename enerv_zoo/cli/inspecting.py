@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from rich.table import Table
 
 from enerv_zoo import registry
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import completion, console, options
 
 if TYPE_CHECKING:
     from enerv_zoo.config import VideoInfo
@@ -19,19 +20,63 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def info(run: options.Run, revision: options.Revision = None, json: options.Json = False) -> None:
+def info(
+    run: options.OptionalRun = None,
+    revision: options.Revision = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the network, with what each part costs.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(help="In place of RUN: a family, not yet fitted.", autocompletion=completion.families),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
+    resize: Annotated[str, typer.Option(metavar="HxW", help="With --model: the frames' size.")] = "720x1280",
+    length: Annotated[int, typer.Option(help="With --model: how many frames.")] = 132,
+    json: options.Json = False,
+) -> None:
     """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
 
-    Of a .nvz file, also how many bytes each part of it takes.
+    Of a .nvz file, also how many bytes each part of it takes. With --model, what a family would be, part by part.
 
     Examples:
 
         enerv-zoo info runs/bunny
 
-        enerv-zoo info user/bunny-enerv
+        enerv-zoo info user/bunny-enerv --tree
 
         enerv-zoo info bunny.nvz
+
+        enerv-zoo info --model enerv --size 1.5M --resize 720x1280
     """
+    if (run is None) == (model is None):
+        raise typer.BadParameter("expected a RUN, or a family with --model; see enerv-zoo models")
+    if model is not None:
+        _unfitted(model, size, resize, length, json)
+    elif run is not None:
+        _fitted(run, revision, tree, json)
+
+
+def _unfitted(model: str, size: str | None, resize: str, length: int, json: bool) -> None:
+    from dataclasses import asdict
+
+    from enerv_zoo.anatomy import dissect
+    from enerv_zoo.cli.anatomy import tree
+    from enerv_zoo.config import VideoInfo
+    from enerv_zoo.zoo import model_config
+
+    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", resize)
+    if match is None:
+        raise typer.BadParameter(f"expected HEIGHTxWIDTH such as 720x1280, got {resize!r}")
+    if length < 1:
+        raise typer.BadParameter(f"a video has at least 1 frame, got --length {length}")
+    video = VideoInfo(frames=length, height=int(match[1]), width=int(match[2]))
+    anatomy = dissect(model_config(model, video, size=size), video)
+    if json:
+        console.print_json({**asdict(anatomy), "macs": anatomy.macs, "macs_once": anatomy.macs_once})
+        return
+    console.out.print(tree(anatomy, f"{model} for {length} frames of {resize}"), soft_wrap=False)
+
+
+def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     from dataclasses import asdict
 
     from enerv_zoo import hub
@@ -73,6 +118,11 @@ def info(run: options.Run, revision: options.Revision = None, json: options.Json
     if found.description.license:
         rows.append(("licence of the weights", found.description.license))
     console.out.print(console.table(rows, str(run)))
+    if tree:
+        from enerv_zoo.anatomy import dissect
+        from enerv_zoo.cli import anatomy
+
+        console.out.print(anatomy.tree(dissect(config, video), config.family), soft_wrap=False)
 
 
 def _segments_info(folder: Path, json: bool) -> None:

@@ -7,21 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
+from enerv_zoo.cli import completion
 from enerv_zoo.config import parse_yaml
 from enerv_zoo.errors import ConfigError
 
 VIDEO = "A video file, a folder of images, or a sample name such as bunny."
 FRAMES = "Which frames, such as 0:53, 10:, ::2 or 5."
 
-Video = Annotated[str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False)]
-Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="The folder of a fit, a .nvz file, a shipped name, or a repository on the Hub such as user/bunny.",
-        show_default=False,
-    ),
+Video = Annotated[
+    str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False, autocompletion=completion.videos)
 ]
+_RUN = typer.Argument(
+    metavar="RUN",
+    help="The folder of a fit, a .nvz file, a shipped name, or a repository on the Hub such as user/bunny.",
+    show_default=False,
+    autocompletion=completion.fits,
+)
+Run = Annotated[str, _RUN]
+OptionalRun = Annotated[str | None, _RUN]
 Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a repository on the Hub.", show_default="main")
 ]

@@ -1,0 +1,43 @@
+"""A network drawn as a tree: `enerv-zoo info --tree` and `enerv-zoo info --model`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.tree import Tree
+
+from enerv_zoo.cli import console
+
+if TYPE_CHECKING:
+    from enerv_zoo.anatomy import Anatomy, Part
+
+
+def tree(anatomy: Anatomy, title: str) -> Tree:
+    """The parts of a network with their shapes, stored numbers and multiply-accumulates a frame."""
+    totals = f"{anatomy.stored_numbers:,} numbers, {amount(anatomy.macs)}MAC a frame"
+    if anatomy.macs_once:
+        totals += f", {amount(anatomy.macs_once)}MAC once a video"
+    root = Tree(console.plain(f"{title}: {totals}"))
+    for part in anatomy.parts:
+        _grow(root, part)
+    return root
+
+
+def _grow(parent: Tree, part: Part) -> None:
+    label = f"{part.role} ({part.name})" if part.name else part.role
+    cost = f"{part.stored_numbers:,} numbers, {amount(part.macs)}MAC" + (" once a video" if part.once else "")
+    branch = parent.add(console.plain(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}"))
+    for inner in part.parts:
+        _grow(branch, inner)
+
+
+def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "index" for shape in shapes)
+
+
+def amount(count: int) -> str:
+    """A count with three digits and the prefix of its unit: 151 G, 2.4 M."""
+    value, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
+    while value >= 999.5 and len(prefixes) > 1:
+        value, prefixes = value / 1000, prefixes[1:]
+    return f"{value:.3g} {prefixes[0]}"

@@ -1,0 +1,47 @@
+"""What the shell offers when the tab key is pressed: families, recipes, videos and fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enerv_zoo import registry
+from enerv_zoo.recipes import list_recipes
+
+
+def families(incomplete: str) -> list[str]:
+    """Families; of names separated by commas, the last one."""
+    done, comma, begun = incomplete.rpartition(",")
+    return [f"{done}{comma}{name}" for name in registry.models.names() if name.startswith(begun)]
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Names of shipped recipes."""
+    return [name for name in list_recipes() if name.startswith(incomplete)]
+
+
+def videos(incomplete: str) -> list[str]:
+    """Samples, files and folders."""
+    from enerv_zoo.video.samples import samples
+
+    return [name for name in samples() if name.startswith(incomplete)] + _paths(incomplete)
+
+
+def fits(incomplete: str) -> list[str]:
+    """Folders, marked by a slash unless they are fits, and .nvz files."""
+    return [path for path in _paths(incomplete) if path.endswith((".nvz", "/")) or _is_fit(path)]
+
+
+def _is_fit(path: str) -> bool:
+    return (Path(path).expanduser() / "config.json").is_file()
+
+
+def _paths(incomplete: str) -> list[str]:
+    """What is in the folder that a path names so far; hidden files only where a dot was typed."""
+    head, slash, begun = incomplete.rpartition("/")
+    folder = Path(head + slash).expanduser()
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    names = [entry for entry in entries if entry.name.startswith(begun) and (begun or not entry.name.startswith("."))]
+    return [f"{head}{slash}{e.name}" + ("/" if e.is_dir() and not _is_fit(str(e)) else "") for e in names]

@@ -1,0 +1,26 @@
+"""What `enerv-zoo` shows when it is called alone: the first commands, in the order in which one needs them."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+
+STEPS = (
+    ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip, in a minute or two"),
+    ("enerv-zoo info runs/bunny", "see what it is made of"),
+    ("enerv-zoo render runs/bunny bunny.mp4", "watch what it draws"),
+    ("enerv-zoo eval runs/bunny", "measure it"),
+    ("enerv-zoo push runs/bunny user/bunny", "share it"),
+)
+"""Commands and what they are for."""
+
+
+def screen() -> Group:
+    """The start screen."""
+    steps = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    steps.add_column(style="bold cyan", no_wrap=True)
+    steps.add_column(style="dim")
+    for step in STEPS:
+        steps.add_row(*step)
+    title = "[bold]enerv-zoo[/bold] fits neural networks to videos: the network is the video.\n"
+    return Group(title, steps, "\nAll commands: enerv-zoo --help    One of them: enerv-zoo fit --help")

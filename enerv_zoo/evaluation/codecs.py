@@ -1,0 +1,159 @@
+"""Classical codecs on the same frames: how many bytes, how good, how fast."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from statistics import fmean
+
+import av
+import torch
+from torch import Tensor
+
+from enerv_zoo.errors import ConfigError, VideoError, did_you_mean
+from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
+from enerv_zoo.video import Video
+from enerv_zoo.video.encoders import Clock, Movie, encode_movie
+
+logger = logging.getLogger(__name__)
+
+BATCH = 8
+"""Frames compared at a time."""
+
+_TICK = Fraction(1, 1000)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """An encoder with its settings.
+
+    Attributes:
+        encoder: FFmpeg's name of it.
+        options: its preset and what else is set.
+        ladder: constant rate factors, from good to small.
+        worst: the largest factor it knows.
+    """
+
+    encoder: str
+    options: dict[str, str]
+    ladder: tuple[int, ...]
+    worst: int
+
+
+CODECS = {
+    "x264": Codec("libx264", {"preset": "slow"}, (17, 22, 27, 32, 37), 51),
+    "x265": Codec("libx265", {"preset": "slow", "x265-params": "log-level=error"}, (17, 22, 27, 32, 37), 51),
+    "svtav1": Codec("libsvtav1", {"preset": "5"}, (20, 29, 38, 47, 56), 63),
+    "vp9": Codec("libvpx-vp9", {"deadline": "good", "cpu-used": "1", "row-mt": "1"}, (20, 29, 38, 47, 56), 63),
+}
+"""The encoders of `measure_codec`, as 8-bit yuv420p without audio in a Matroska file."""
+
+
+@dataclass(frozen=True)
+class CodecPoint:
+    """One encoding, measured.
+
+    Attributes:
+        codec, crf: what encoded it.
+        bytes: of the whole file.
+        bpp: 8 times that over all pixels of the video.
+        psnr: mean of the frames' RGB PSNR in dB, of decoded 8-bit frames.
+        ms_ssim: mean of the frames' MS-SSIM, or `None` for frames too small for it.
+        encode_seconds, decode_seconds: including colour conversion, as a user waits for them.
+    """
+
+    codec: str
+    crf: int
+    bytes: int
+    bpp: float
+    psnr: float
+    ms_ssim: float | None
+    encode_seconds: float
+    decode_seconds: float
+
+
+def available(names: Sequence[str]) -> list[str]:
+    """Those of the codecs that this build of PyAV has; a missing one is logged.
+
+    Raises:
+        ConfigError: a name that no codec here has.
+    """
+    found = []
+    for name in names:
+        if name not in CODECS:
+            raise ConfigError(
+                f"no codec is called {name!r}.{did_you_mean(name, CODECS)} There are: {', '.join(CODECS)}"
+            )
+        if CODECS[name].encoder in av.codecs_available:
+            found.append(name)
+        else:
+            logger.warning("codec %s is left out: this build of PyAV has no %s", name, CODECS[name].encoder)
+    return found
+
+
+def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[CodecPoint]:
+    """Encode a video at every step of a ladder, decode it, and compare.
+
+    Args:
+        name: one of `CODECS`.
+        video: the frames; sides must be even, as half of the colour is what 4:2:0 keeps.
+        ladder: constant rate factors; by default the codec's.
+
+    Raises:
+        ConfigError: unknown or missing codec, or a factor it does not know.
+        VideoError: an odd side, or the codec fails.
+    """
+    if not available([name]):
+        raise ConfigError(f"this build of PyAV has no {CODECS[name].encoder}; choose another codec than {name}")
+    if video.info.height % 2 or video.info.width % 2:
+        raise VideoError(
+            f"codecs need even sides, the frames are {video.info.height}x{video.info.width}; crop or resize them"
+        )
+    codec = CODECS[name]
+    for crf in ladder or codec.ladder:
+        if not 0 <= crf <= codec.worst:
+            raise ConfigError(f"the rate factor of {name} is 0 to {codec.worst}, got {crf}")
+        with tempfile.TemporaryDirectory() as folder:
+            yield _measured(name, codec, crf, video, Path(folder) / "encoded.mkv")
+
+
+def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> CodecPoint:
+    movie = Movie("matroska", codec.encoder, crf, codec.worst, _TICK, codec.options, {})
+    rate = Fraction(video.info.fps or 25).limit_denominator(1001)
+    start = time.perf_counter()
+    encode_movie(path, movie, (frame.permute(1, 2, 0).numpy() for frame in video.frames), Clock(rate, None), crf)
+    encoded = time.perf_counter()
+    frames = _decoded(path)
+    decoded = time.perf_counter()
+    if len(frames) != len(video):
+        raise VideoError(f"{name} at {crf} gave {len(frames)} frames back of {len(video)}; choose another codec")
+    quality, similarity = _compared(frames, video.frames)
+    size = path.stat().st_size
+    bpp = bits_per_pixel(size, video.info)
+    return CodecPoint(name, crf, size, bpp, quality, similarity, encoded - start, decoded - encoded)
+
+
+def _decoded(path: Path) -> Tensor:
+    """All frames of a file (N, 3, H, W), uint8, converted as this package reads any video."""
+    from enerv_zoo.video import open_video
+
+    return open_video(path).frames
+
+
+def _compared(frames: Tensor, originals: Tensor) -> tuple[float, float | None]:
+    scores: list[float] = []
+    similarities: list[float] = []
+    small = why_no_ms_ssim(*originals.shape[-2:]) is not None
+    for drawn, target in zip(frames.split(BATCH), originals.split(BATCH), strict=True):
+        drawn, target = drawn.float() / 255, target.float() / 255
+        scores += psnr(drawn, target).tolist()
+        if not small:
+            with torch.no_grad():
+                similarities += ms_ssim(drawn, target).tolist()
+    return fmean(scores), fmean(similarities) if similarities else None

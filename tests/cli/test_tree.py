@@ -1,0 +1,47 @@
+"""The network as a tree, and the start screen, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from enerv_zoo.cli.anatomy import amount
+from enerv_zoo.cli.app import app
+
+TINY = ("--model", "nerv", "--resize", "36x64", "--size", "350K", "--length", "8")
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, ["info", *arguments])
+
+
+def test_an_unfitted_network_is_drawn_as_a_tree(capsys):
+    assert app(["info", *TINY], standalone_mode=False) is None
+    drawn = capsys.readouterr().out
+    assert "stage 1" in drawn
+    assert "block (nerv)" in drawn
+    assert "MAC a frame" in " ".join(drawn.split())
+
+
+def test_its_json_adds_up(capsys):
+    app(["info", *TINY, "--json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    assert sum(part["stored_numbers"] for part in found["parts"]) == found["stored_numbers"]
+    assert sum(part["macs"] for part in found["parts"]) == found["macs"] + found["macs_once"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("runs/x", "--model", "nerv"), ("--model", "nerv", "--resize", "0x9"), (*TINY[:6], "--length", "0")],
+)
+def test_what_makes_no_sense_is_a_usage_error(arguments):
+    assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 "), (999, "999 "), (1000, "1 k"), (999_999, "1 M"), (151_600_000_000, "152 G")]
+)
+def test_counts_have_three_digits(count, text):
+    assert amount(count) == text

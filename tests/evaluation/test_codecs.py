@@ -1,0 +1,77 @@
+"""Codecs on real frames, and curves compared by Bjontegaard's definition."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
+from enerv_zoo.evaluation.bjontegaard import bd_psnr, bd_rate
+from enerv_zoo.evaluation.codecs import CODECS, available, measure_codec
+from enerv_zoo.video import open_video
+
+ANCHOR = [(0.05, 30.1), (0.11, 33.2), (0.24, 36.4), (0.52, 39.0)]
+TEST = [(0.04, 30.4), (0.09, 33.9), (0.19, 36.8), (0.43, 39.9)]
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return open_video("bunny", frames="0:8", resize="64x96")
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_codec_trades_bytes_for_quality(name, clip):
+    if CODECS[name].encoder not in av.codecs_available:
+        pytest.skip(f"PyAV without {name}")
+    good, small = measure_codec(name, clip, (20, 45))
+    assert good.bytes > small.bytes > 0
+    assert good.psnr > small.psnr > 15
+    assert good.psnr > 30
+    assert good.bpp == pytest.approx(8 * good.bytes / (8 * 64 * 96))
+    assert good.ms_ssim is None
+    assert good.encode_seconds > 0 < good.decode_seconds
+
+
+def test_a_missing_codec_is_left_out_with_a_line(monkeypatch, caplog):
+    monkeypatch.setattr(av, "codecs_available", {"libx264"})
+    assert available(["x264", "x265"]) == ["x264"]
+    assert "libx265" in caplog.text
+
+
+def test_bad_input_is_named(clip):
+    with pytest.raises(ConfigError, match=r"Did you mean 'x265'"):
+        available(["x266"])
+    with pytest.raises(ConfigError, match="0 to 51, got 60"):
+        next(measure_codec("x264", clip, (60,)))
+    with pytest.raises(VideoError, match="even sides"):
+        next(measure_codec("x264", open_video("bunny", frames="0:2", resize="63x96")))
+
+
+def _by_definition(anchor, test):
+    """VCEG-M33: cubics through log rate over quality, their mean distance over the common range, in per cent."""
+    logs = [np.polyfit([q for _, q in curve], np.log10([r for r, _ in curve]), 3) for curve in (anchor, test)]
+    low, high = max(anchor[0][1], test[0][1]), min(anchor[-1][1], test[-1][1])
+    areas = [np.diff(np.polyval(np.polyint(fit), [low, high]))[0] for fit in logs]
+    return (10 ** ((areas[1] - areas[0]) / (high - low)) - 1) * 100
+
+
+def test_bd_rate_is_what_the_definition_says():
+    assert bd_rate(ANCHOR, TEST, "cubic") == pytest.approx(_by_definition(ANCHOR, TEST), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["cubic", "pchip", "akima"])
+def test_known_distances(method):
+    assert bd_rate(ANCHOR, [(0.8 * rate, q) for rate, q in ANCHOR], method) == pytest.approx(-20)
+    assert bd_psnr(ANCHOR, [(rate, q + 1.5) for rate, q in reversed(ANCHOR)], method) == pytest.approx(1.5)
+
+
+def test_curves_that_cannot_be_compared():
+    with pytest.raises(EnervZooError, match="share no quality"):
+        bd_rate(ANCHOR, [(rate, q + 20) for rate, q in ANCHOR])
+    with pytest.raises(EnervZooError, match="share no rate"):
+        bd_psnr(ANCHOR, [(100 * rate, q) for rate, q in ANCHOR])
+    with pytest.raises(EnervZooError, match="3 points"):
+        bd_rate(ANCHOR[:3], TEST)
+    with pytest.raises(EnervZooError, match="does not rise"):
+        bd_rate(ANCHOR, [*TEST[:3], (0.5, 20.0)])
