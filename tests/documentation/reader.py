@@ -43,7 +43,7 @@ OF_SMALL_FRAMES = {
     "hnerv-": ("--size", "0.2M", "--set", "enc_strds=[3,4]", "--set", "dec_strds=[3,4]"),
     "paper": ("--size", "0.2M"),
 }
-"""Options for recipes whose names contain a word: their losses have MS-SSIM, their strides come to 320 pixels, and their
+"""Options for recipes whose names contain a word: their losses have MS-SSIM, their strides come to 320 pixels, their
 networks take most of a second a step whatever the frame."""
 
 INSTEAD: dict[str, str] = {
