@@ -68,23 +68,30 @@ def speed_rows(record: dict[str, Any]) -> Iterator[str]:
     )
 
 
-FAMILIES = (
-    "family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs", "fitting, s", "decoding, frames/s",
-)  # fmt: skip
+FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs")
+SPEEDS = ("family", "fitting, frames/s", "drawing, frames/s", "drawing fast, frames/s", "machine")
 
 
 def family_rows(record: dict[str, Any]) -> Iterator[str]:
-    """A row for every family of `zoo`, the best first, and what they were measured on below."""
+    """A row for every family of `zoo`, the best first."""
     for name, row in record["families"].items():
-        numbers = (f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]), f"{row['fit_seconds']:.0f}")
-        stored = f"{row['stored_numbers']:,}"
-        yield cells([f"`{name}`", row["paper"], row["parts"], stored, *numbers, f"{row['fps']:.0f}"])
+        numbers = (f"{row['stored_numbers']:,}", f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]))
+        yield cells([f"`{name}`", row["paper"], row["parts"], *numbers])
+
+
+def family_speed_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every family of `zoo_speed`."""
+    machine, case = record["machine"], record["case"]
+    where = f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {case['precision']}"
+    for name, speeds in record["frames_per_second"].items():
+        yield cells([f"`{name}`", *(f"{speeds[key]:.0f}" for key in ("fitting", "drawing", "drawing_fast")), where])
 
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "random_access": (JUMPS, jump_rows),
     "zoo": (FAMILIES, family_rows),
     "zoo_seconds": (FAMILIES, family_rows),
+    "zoo_speed": (SPEEDS, family_speed_rows),
 }
 """Columns and rows of the benchmarks whose tables are not those of two contestants."""
 
