@@ -29,6 +29,7 @@ _HOMES = {
     "VideoError": "errors",
     "VideoInfo": "config",
     "compare": "fitting",
+    "compress": "compression",
     "create_model": "zoo",
     "dissect": "anatomy",
     "evaluate": "evaluation",
@@ -51,6 +52,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from enerv_zoo.anatomy import dissect
+    from enerv_zoo.compression import compress
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render

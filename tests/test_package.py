@@ -25,6 +25,7 @@ ORDER = [
     {"nvz"},
     {"anatomy", "zoo", "hub", "evaluation"},
     {"fitting", "interop"},
+    {"compression"},
     {"cli"},
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.

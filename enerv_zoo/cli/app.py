@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from enerv_zoo.cli import console, fitting, importing, inspecting, publishing, sharing, start, watching
+from enerv_zoo.cli import compressing, console, fitting, importing, inspecting, publishing, sharing, start, watching
 from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
 from enerv_zoo.launch import launched
 
@@ -28,6 +28,7 @@ app.command("render", rich_help_panel="Fit and look")(watching.render)
 app.command("models", rich_help_panel="Fit and look")(inspecting.models)
 app.command("compare", rich_help_panel="Fit and look")(fitting.compare)
 app.command("eval", rich_help_panel="Compress and measure")(watching.evaluate)
+app.command("compress", rich_help_panel="Compress and measure")(compressing.compress)
 app.command("bench", rich_help_panel="Compress and measure")(inspecting.bench)
 app.command("push", rich_help_panel="Share")(sharing.push)
 app.command("pull", rich_help_panel="Share")(sharing.pull)

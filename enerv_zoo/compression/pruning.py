@@ -1,0 +1,41 @@
+"""Global magnitude pruning (Chen et al. 2021, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.compression.quantisation import codable, is_vector
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.neural_video import NeuralVideo
+
+
+def masks(video: NeuralVideo, fraction: float) -> dict[str, Tensor]:
+    """Which numbers stay: all but the `fraction` of smallest magnitude of all matrices and convolutions together.
+
+    Returns:
+        Masks (True stays) by names of tensors; none for vectors and with a fraction of 0.
+
+    Raises:
+        ConfigError: the fraction is no number from 0 to below 1.
+    """
+    if not 0 <= fraction < 1:
+        raise ConfigError(f"the part of the weights to prune is a number from 0 to below 1, got {fraction}")
+    matrices = {name: tensor for name, tensor in codable(video).items() if not is_vector(tensor)}
+    if not fraction or not matrices:
+        return {}
+    magnitudes = torch.cat([tensor.abs().flatten() for tensor in matrices.values()])
+    gone = round(fraction * len(magnitudes))
+    order = torch.argsort(magnitudes, stable=True)  # of equal ones the first go, so that the number is exact
+    stays = torch.ones(len(magnitudes), dtype=torch.bool, device=magnitudes.device)
+    stays[order[:gone]] = False
+    parts = stays.split([tensor.numel() for tensor in matrices.values()])
+    return {name: part.view(tensor.shape) for (name, tensor), part in zip(matrices.items(), parts, strict=True)}
+
+
+@torch.no_grad()
+def prune(video: NeuralVideo, kept: dict[str, Tensor]) -> None:
+    """Set what does not stay to zero."""
+    parameters = dict(video.named_parameters())
+    for name, mask in kept.items():
+        parameters[name].mul_(mask)

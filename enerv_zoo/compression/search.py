@@ -1,0 +1,109 @@
+"""Bit widths by sensitivity: bits go where frames suffer most without them, under a size or a loss of PSNR."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.compression.quantisation import VECTOR_BITS, codable, coded, is_vector, rounded
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz import estimate_bits
+
+CHOICES = tuple(range(2, 13))
+"""Bits that a matrix may have."""
+
+PROBE_BITS = 5
+"""Sensitivity is measured once, with a tensor in so many bits; from there an error falls by 4 a bit."""
+
+PROBED_FRAMES = 8
+BISECTIONS = 24
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a tensor costs in so many bits: in the file, and in the frames' mean squared error."""
+
+    bits: int
+    size: float
+    error: float
+
+
+def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: None) -> dict[str, list[Choice]]:
+    """For every tensor, what each number of bits costs. Frames are compared with those of the exact network.
+
+    Args:
+        video: the network; as it was afterwards.
+        on_tensor: called with each name before it is measured.
+    """
+    probes = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
+    exact = _drawn(video, probes)
+    trial = copy.deepcopy(video)
+    parameters = dict(trial.named_parameters())
+    found = {}
+    for name, tensor in codable(video).items():
+        on_tensor(name)
+        if is_vector(tensor):
+            size = estimate_bits(coded(name, tensor, VECTOR_BITS).levels)
+            found[name] = [Choice(VECTOR_BITS, size, 0.0)]
+            continue
+        parameters[name].data = rounded(name, tensor, PROBE_BITS)
+        error = float((_drawn(trial, probes) - exact).square().mean())
+        parameters[name].data = tensor.clone()
+        found[name] = [
+            Choice(bits, estimate_bits(coded(name, tensor, bits).levels), error * 4.0 ** (PROBE_BITS - bits))
+            for bits in CHOICES
+        ]
+    return found
+
+
+def _drawn(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
+    return torch.cat([batch.cpu() for batch in video.decode_float(frames)])
+
+
+def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, int]:
+    """The bits of every tensor that make error + price x size smallest."""
+    return {
+        name: min(options, key=lambda choice: choice.error + price * choice.size).bits
+        for name, options in found.items()
+    }
+
+
+def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, int]:
+    """The bits with the least error whose estimated size is at most `limit` bits.
+
+    Raises:
+        ConfigError: even the fewest bits are more.
+    """
+    least = sum(min(choice.size for choice in options) for options in found.values())
+    if least > limit:
+        raise ConfigError(
+            f"the network takes at least {least / 8:,.0f} bytes, the target leaves {limit / 8:,.0f}; prune it, "
+            "or fit a smaller one (--size)"
+        )
+
+    def fits(price: float) -> bool:
+        chosen = at_price(found, price)
+        size = sum(next(c.size for c in found[name] if c.bits == bits) for name, bits in chosen.items())
+        return size <= limit
+
+    return at_price(found, _bisected(fits))
+
+
+def within_drop(found: dict[str, list[Choice]], accepted: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+    """The cheapest bits that `accepted` (which measures) still takes; the most bits where it takes none."""
+    dearest = _bisected(lambda price: not accepted(at_price(found, price)), measured=True)
+    return at_price(found, dearest)
+
+
+def _bisected(holds: Callable[[float], bool], measured: bool = False) -> float:
+    """The least price at which `holds`, on a scale of powers; or, where it is measured, the one just below."""
+    low, high = 1e-18, 1e3
+    for _ in range(10 if measured else BISECTIONS):
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return low if measured else high

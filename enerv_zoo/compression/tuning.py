@@ -1,0 +1,84 @@
+"""Fitting on with rounding in the loop, with pruned weights held, and with the file's size in the objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from enerv_zoo.compression.pruning import prune
+from enerv_zoo.compression.quantisation import Bits, is_vector, rounded, scale_axis, scales
+from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.neural_video import NeuralVideo
+
+
+class TuningFitter(Fitter):
+    """A fit whose steps see the network as the file will hold it.
+
+    Frames are drawn with rounded weights; the gradient that arrives at those moves the exact ones (straight through,
+    Bengio et al. 2013). The rate, if it has a weight, is that of a Laplace distribution a tensor: n log2(1 + 2e m / s)
+    bits for n numbers of mean magnitude m and scale s; its gradient is added in closed form.
+
+    Args:
+        video, feed, config: as for `Fitter`.
+        bits: of each tensor; a tensor that is not there is not rounded.
+        kept: masks of pruned tensors.
+        rate_weight: of the bits per pixel in the objective.
+    """
+
+    def __init__(
+        self,
+        video: NeuralVideo,
+        feed: Feed,
+        config: FitConfig,
+        bits: Bits,
+        kept: Mapping[str, Tensor],
+        rate_weight: float = 0.0,
+    ) -> None:
+        super().__init__(video, feed, config)
+        self.bits, self.kept, self.rate_weight = bits, dict(kept), rate_weight
+        self.tensors = dict(video.named_parameters())
+
+    def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
+        with self._as_in_the_file():
+            sums = super()._accumulate(index, frames, batch)
+        for name, tensor in self.tensors.items():
+            if self.rate_weight and name in self.bits and not is_vector(tensor) and tensor.grad is not None:
+                tensor.grad.add_(self._rate_gradient(name, tensor.detach()))
+            if name in self.kept and tensor.grad is not None:
+                tensor.grad.mul_(self.kept[name])
+        return sums
+
+    @contextmanager
+    def _as_in_the_file(self) -> Iterator[None]:
+        exact = {name: self.tensors[name].data for name in self.bits}
+        for name, bits in self.bits.items():
+            self.tensors[name].data = rounded(name, exact[name], bits)
+        try:
+            yield
+        finally:
+            for name, data in exact.items():
+                self.tensors[name].data = data
+
+    def _rate_gradient(self, name: str, tensor: Tensor) -> Tensor:
+        info = self.video.info
+        step = scales(tensor, self.bits[name], scale_axis(name, tensor)).mean()
+        mean = tensor.abs().mean()
+        slope = 2 * math.e / (math.log(2) * (step + 2 * math.e * mean))  # of n log2(1 + 2e m / s) by each magnitude
+        return tensor.sign() * slope * (self.rate_weight / (info.frames * info.height * info.width))
+
+    def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
+        super().fit_batch(index, frames, batch)
+        prune(self.video, self.kept)  # momentum must not bring back what is gone
+
+
+def tune(fitter: TuningFitter, on_epoch: Callable[[dict[str, Any]], None]) -> None:
+    """Run a fit to its end; `on_epoch` is called with each epoch's row of history."""
+    while not fitter.done:
+        on_epoch(fitter.fit_epoch())
+    fitter.video.eval()

@@ -1,0 +1,209 @@
+"""From a fit to one small file: what is in it, what it costs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.cli import main
+from enerv_zoo.compression import compress, pruning, search
+from enerv_zoo.compression.quantisation import codable, coded, even_bits, is_vector, rounded, scale_axis
+from enerv_zoo.errors import ConfigError
+
+SMALL = {"frames": "0:6", "resize": "36x64", "size": "90K", "batch_size": 2, "lr": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "bunny"
+    ez.fit("bunny", "enerv", epochs=40, out=folder, **SMALL)
+    return folder
+
+
+@pytest.fixture
+def video(run):
+    return ez.load(run)
+
+
+@pytest.mark.parametrize("bits", [2, 6, 8, 12, 16])
+def test_what_is_coded_is_what_was_rounded(video, bits):
+    for name, tensor in codable(video).items():
+        values = torch.from_numpy(coded(name, tensor, bits).values())
+        torch.testing.assert_close(values, rounded(name, tensor, bits), rtol=1e-6, atol=0)
+        axis = scale_axis(name, tensor)
+        widths = tensor.abs() if axis is None else tensor.abs().amax([i for i in range(tensor.ndim) if i != axis], True)
+        assert ((values - tensor).abs() <= 0.5001 * widths.max() / (2 ** (bits - 1) - 1)).all()
+
+
+def test_a_tensor_of_zeros_stays_zero():
+    assert not coded("a", torch.zeros(3, 100), 4).values().any()
+
+
+def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tmp_path):
+    path = tmp_path / "bunny.nvz"
+    made = compress(run, path)
+    again = ez.load(path)
+    for name, parameter in again.named_parameters():
+        expected = rounded(name, dict(video.named_parameters())[name].detach(), made.bits[name])
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=0)
+    assert made.bytes == path.stat().st_size
+    assert made.bpp == pytest.approx(8 * made.bytes / (6 * 36 * 64))
+    assert made.ratio > 3
+    assert made.psnr == pytest.approx(ez.evaluate(again, ez.open_video("bunny", frames="0:6", resize="36x64")).psnr)
+    assert abs(made.psnr - made.psnr_before) < 0.15
+    assert {bits for name, bits in made.bits.items() if is_vector(dict(video.named_parameters())[name])} == {12}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.4, 0.95])
+def test_exactly_the_smallest_weights_are_pruned(video, fraction):
+    masks = pruning.masks(video, fraction)
+    matrices = {name: t for name, t in codable(video).items() if not is_vector(t)}
+    numbers = sum(t.numel() for t in matrices.values())
+    gone = [matrices[name][~mask].abs() for name, mask in masks.items()]
+    stays = [matrices[name][mask].abs() for name, mask in masks.items()]
+    assert sum(part.numel() for part in gone) == round(fraction * numbers)
+    if fraction:
+        assert torch.cat(gone).max() <= torch.cat(stays).min()
+        pruning.prune(video, masks)
+        assert sum(int((t == 0).sum()) for t in matrices.values()) >= round(fraction * numbers)
+
+
+def test_tuning_brings_back_what_few_bits_and_pruning_cost(run, tmp_path):
+    coarse = compress(run, tmp_path / "coarse.nvz", bits=4, prune=0.4)
+    tuned = compress(run, tmp_path / "tuned.nvz", bits=4, prune=0.4, tune_epochs=10)
+    assert tuned.psnr > coarse.psnr + 1
+    assert tuned.pruned == coarse.pruned == pytest.approx(0.4, abs=1e-3)
+    weights = ez.load(tmp_path / "tuned.nvz").state_dict()
+    zeros = sum(int((t == 0).sum()) for t in weights.values() if t.ndim > 1)
+    assert zeros >= 0.4 * sum(t.numel() for t in weights.values() if t.ndim > 1) - 1
+    again = compress(run, tmp_path / "again.nvz", bits=4, prune=0.4, tune_epochs=10)
+    assert (tmp_path / "again.nvz").read_bytes() == (tmp_path / "tuned.nvz").read_bytes()
+    assert again.psnr == tuned.psnr
+
+
+def test_a_rate_in_the_objective_makes_the_file_smaller(run, tmp_path):
+    plain = compress(run, tmp_path / "plain.nvz", bits=6, tune_epochs=6)
+    rated = compress(run, tmp_path / "rated.nvz", bits=6, tune_epochs=6, rate_weight=3e-3)
+    assert rated.bytes < 0.97 * plain.bytes
+
+
+def test_the_rates_gradient_is_that_of_its_formula(video):
+    """n log2(1 + 2e m / s) of the numbers, by finite differences."""
+    from enerv_zoo.compression.tuning import TuningFitter
+    from enerv_zoo.config import FitConfig
+    from enerv_zoo.fitting.feed import Feed
+
+    clip = ez.open_video("bunny", frames="0:6", resize="36x64")
+    fitter = TuningFitter(video, Feed(clip.frames), FitConfig(loss="L2"), even_bits(video, 6), {}, rate_weight=1.0)
+    name = next(name for name, tensor in codable(video).items() if not is_vector(tensor))
+    tensor = codable(video)[name].double()
+    step = float((tensor.abs().amax() if scale_axis(name, tensor) is None else tensor.abs().amax(1).mean()) / 31)
+
+    def rate(weights):
+        return weights.numel() * math.log2(1 + 2 * math.e * float(weights.abs().mean()) / step) / (6 * 36 * 64)
+
+    moved = tensor.clone()
+    moved.flatten()[3] += 1e-4 * moved.flatten()[3].sign()
+    slope = (rate(moved) - rate(tensor)) / 1e-4
+    gradient = fitter._rate_gradient(name, tensor.float()).flatten()[3]
+    assert abs(float(gradient)) == pytest.approx(slope, rel=0.02)
+
+
+def test_a_target_in_bits_per_pixel_is_kept(run, tmp_path):
+    whole = compress(run, tmp_path / "whole.nvz")
+    half = compress(run, tmp_path / "half.nvz", bpp=0.6 * whole.bpp)
+    assert 0.85 * 0.6 * whole.bpp < half.bpp <= 0.6 * whole.bpp
+    assert len({bits for bits in half.bits.values() if bits != 12}) > 1, "tensors get what they are worth"
+    with pytest.raises(ConfigError, match=r"takes at least [\d,]+ bytes, the target leaves"):
+        compress(run, tmp_path / "none.nvz", bpp=0.2 * whole.bpp)
+    assert not (tmp_path / "none.nvz").exists()
+
+
+def test_a_target_in_psnr_is_kept_with_fewer_bytes(run, tmp_path):
+    whole = compress(run, tmp_path / "whole.nvz", bits=8)
+    made = compress(run, tmp_path / "small.nvz", max_psnr_drop=0.5)
+    assert made.psnr_before - made.psnr <= 0.5
+    assert made.bytes < whole.bytes
+    with pytest.raises(ConfigError, match="prune less, or tune longer"):
+        compress(run, tmp_path / "none.nvz", max_psnr_drop=0.1, prune=0.9)
+
+
+def test_errors_that_are_assumed_to_fall_by_four_a_bit_do_about_that(video):
+    """The search measures a tensor at one width; at another the frames' error is what it assumes, within 3 times."""
+    found = search.choices(video)
+    name = max((n for n in found if len(found[n]) > 1), key=lambda n: found[n][0].error)
+    exact = search._drawn(video, [0.0, 2.0, 5.0])
+    parameter = dict(video.named_parameters())[name]
+    parameter.data = rounded(name, parameter.data, 7)
+    error = float((search._drawn(video, [0.0, 2.0, 5.0]) - exact).square().mean())
+    assumed = next(choice.error for choice in found[name] if choice.bits == 7)
+    assert 1 / 3 < error / assumed < 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bits": 1}, "coded in 2 to 16 bits, got 1"),
+        ({"bits": 8, "bpp": 0.1}, "bits and bpp were given; give one of them"),
+        ({"bpp": 0}, "bits per pixel are more than 0, got 0"),
+        ({"max_psnr_drop": -1}, "a loss of PSNR is 0 dB or more, got -1"),
+        ({"prune": 1.0}, "from 0 to below 1, got 1.0"),
+        ({"rate_weight": 1e-3}, "give tune_epochs"),
+        ({"tune_epochs": -1}, "epochs and weights are 0 or more"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_nothing_is_written(run, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        compress(run, tmp_path / "x.nvz", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_refusals(video, run, tmp_path):
+    with pytest.raises(ConfigError, match=r"is a file that ends in \.nvz"):
+        compress(run, tmp_path / "x.bin")
+    with pytest.raises(ConfigError, match="need the video; name it with data"):
+        compress(video, tmp_path / "x.nvz", tune_epochs=1)
+
+
+def test_a_network_without_its_video_is_written_unmeasured(video, tmp_path):
+    before = {name: t.clone() for name, t in video.state_dict().items()}
+    made = compress(video, tmp_path / "x.nvz", bits=5, prune=0.5)
+    assert made.psnr is None
+    assert all(torch.equal(t, before[name]) for name, t in video.state_dict().items()), "the network is left alone"
+
+
+@pytest.mark.parametrize("name", ["hnerv", "ffnerv", "rnerv", "enerv_boost"])
+def test_every_kind_of_network_is_compressed(name, tmp_path):
+    options = {"frames": "0:4", "resize": "36x64", "epochs": 2, "batch_size": 2, "loss": "L2", "size": "0.5M"}
+    ez.fit("bunny", name, out=tmp_path / "run", **options)
+    made = compress(tmp_path / "run", tmp_path / "x.nvz", tune_epochs=1)
+    assert np.isfinite(made.psnr)
+    assert ez.load(tmp_path / "x.nvz")[1:3].shape == (2, 3, 36, 64)
+
+
+def test_on_the_command_line(run, tmp_path, monkeypatch, capsys):
+    def cli(*arguments):
+        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = cli("compress", run, tmp_path / "b.nvz", "--bits", 6)
+    assert code == 0
+    for word in ("bits per pixel", "times smaller", "in 6", "PSNR", "dB against the fit", "enerv-zoo render"):
+        assert word in out
+    code, _, err = cli("compress", run, tmp_path / "b.nvz")
+    assert code == 1
+    assert "is there already; choose another name or add --overwrite" in err
+    code, out, _ = cli("compress", run, tmp_path / "b.nvz", "--overwrite", "--json")
+    assert json.loads(out)["bytes"] == (tmp_path / "b.nvz").stat().st_size
+    code, out, _ = cli("info", tmp_path / "b.nvz")
+    assert code == 0
+    assert "bytes" in out or "MB" in out
