@@ -87,7 +87,23 @@ def family_speed_rows(record: dict[str, Any]) -> Iterator[str]:
         yield cells([f"`{name}`", *(f"{speeds[key]:.0f}" for key in ("fitting", "drawing", "drawing_fast")), where])
 
 
+COMPRESSION = ("network", "file", "bytes", "times smaller", "PSNR, dB", "against the fit", "over the entropy")
+
+
+def compression_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every case of `compression`, and the same tuning without rounding."""
+    network = record["case"]["run"]
+    for name, row in record["rows"].items():
+        numbers = (f"{row['bytes']:,}", f"{row['ratio']:.2f}", f"{row['psnr']:.2f}")
+        change = f"{row['psnr'] - row['psnr_before']:+.2f}"
+        yield cells([network, name, *numbers, change, f"{row['bytes'] / row['entropy_bytes'] - 1:.2%}"])
+        network = ""
+    before, tuned = row["psnr_before"], record["control_psnr"]
+    yield cells([network, "tuned, nothing rounded", "", "", f"{tuned:.2f}", f"{tuned - before:+.2f}", ""])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
+    "compression": (COMPRESSION, compression_rows),
     "random_access": (JUMPS, jump_rows),
     "zoo": (FAMILIES, family_rows),
     "zoo_seconds": (FAMILIES, family_rows),

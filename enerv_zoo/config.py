@@ -148,7 +148,7 @@ class FitConfig:
     batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
     lr: Positive = 5e-4
     optimizer: str = "adam"
-    betas: tuple[Fraction01, Fraction01] | tuple[Fraction01, Fraction01, Fraction01] | None = (0.5, 0.999)
+    betas: Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     loss: str = "Fusion6"

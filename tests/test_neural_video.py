@@ -306,7 +306,7 @@ def test_copies_draw_the_same(video, copied):
         ({"condition": "space"}, "the condition 'space' must be a vector"),
         ({"inputs": ("time",), "join": {"name": "coupled"}}, "nothing uses the embedding 'space'"),
         ({"inputs": ("space", "time")}, "fusion 'product': it joins a vector"),
-        ({"join": {"name": "temporal_affine"}}, "is a 'modulate' part, here a 'join' one is needed: coupled, product"),
+        ({"join": {"name": "temporal_affine"}}, "is a 'modulate' part, here a 'join' one is needed: cells, coupled"),
         ({"grid": (1, 1)}, "less than the frame"),
         ({"head": {"name": "rgb", "colour": 3}}, "head 'rgb' has no option 'colour'"),
         ({"stages": (Stage({"name": "nerf"}, 4, 100),)}, "unknown block 'nerf'. Did you mean 'nerv'"),

@@ -19,18 +19,19 @@ from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
 from enerv_zoo.hub import load
-from enerv_zoo.hub.compressed import write_compressed
+from enerv_zoo.hub.compressed import to_network, write_compressed
 from enerv_zoo.hub.description import FitRecord
 from enerv_zoo.hub.record import read_fit
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz import Coded, encode
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.video import Video, open_video
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
-HEAD_BYTES = 2048
-"""About what a file takes beside its coded numbers, which a target has to leave room for."""
+FILES_TRIED = 12
+"""How often bits are chosen anew until the file, with all that it says beside its numbers, is as small as was asked."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,16 @@ def compress(
         before = mean_psnr(video, original) if original is not None else None
         kept = pruning.masks(video, prune)
         pruning.prune(video, kept)
-        chosen = _chosen(video, original, bits, bpp, max_psnr_drop, before, on_stage)
+        chosen = _chosen(source, bits, bpp, max_psnr_drop, before, on_stage)
         if tune_epochs and original is not None:
             recipe = _recipe(source.record, tune_epochs, lr, batch_size, seed)
             feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
             fitter = TuningFitter(video, feed, recipe, chosen, kept, rate_weight)
             tune(fitter, lambda row: on_stage(f"epoch {row['epoch']} of {tune_epochs}: {row['psnr']:.2f} dB"))
             if bits is None and (bpp is not None or max_psnr_drop is not None):
-                chosen = _chosen(video, original, bits, bpp, max_psnr_drop, before, on_stage)
+                chosen = _chosen(source, bits, bpp, max_psnr_drop, before, on_stage)
     on_stage("writing")
-    tensors = {name: coded(name, tensor, chosen[name]) for name, tensor in codable(video).items()}
-    sizes = write_compressed(video, tensors, path, fit=source.record)
+    sizes = write_compressed(video, _coded(video, chosen), path, fit=source.record)
     report = None if original is None else evaluate(load(path, str(video.device)), original)
     return _result(Path(path), sizes.total, video, chosen, kept, before, report, time.monotonic() - began)
 
@@ -195,21 +195,21 @@ def _original(run: str | Path, data: Any) -> Video | None:
 
 
 def _chosen(
-    video: NeuralVideo,
-    original: Video | None,
+    source: _Source,
     bits: int | None,
     bpp: float | None,
     drop: float | None,
     before: float | None,
     on_stage: Callable[[str], None],
 ) -> dict[str, int]:
+    video, original, record = source.video, source.original, source.record
     if bpp is None and drop is None:
         return even_bits(video, DEFAULT_BITS if bits is None else bits)
     on_stage("measuring what each tensor's bits are worth")
     found = search.choices(video)
     if bpp is not None:
         info = video.info
-        return search.within_size(found, bpp * info.frames * info.height * info.width - 8 * HEAD_BYTES)
+        return _within_file(video, found, bpp * info.frames * info.height * info.width / 8, record)
     assert original is not None
     assert before is not None
     assert drop is not None
@@ -222,6 +222,26 @@ def _chosen(
             f"allow for a larger loss than {drop:g} dB, prune less, or tune longer"
         )
     return chosen
+
+
+def _within_file(
+    video: NeuralVideo, found: dict[str, list[search.Choice]], limit: float, record: FitRecord | None
+) -> dict[str, int]:
+    """The bits with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
+    spare = 0.0
+    for _ in range(FILES_TRIED):
+        chosen = search.within_size(found, 8 * (limit - spare))
+        size = len(encode([to_network(video, _coded(video, chosen), fit=record)]))
+        if size <= limit:
+            return chosen
+        spare += size - limit
+    raise ConfigError(
+        f"no file of at most {limit:,.0f} bytes was found, the last one took {size:,}; ask for a little more"
+    )
+
+
+def _coded(video: NeuralVideo, bits: Bits) -> dict[str, Coded]:
+    return {name: coded(name, tensor, bits[name]) for name, tensor in codable(video).items()}
 
 
 def _as_in_the_file(video: NeuralVideo, bits: Bits) -> NeuralVideo:

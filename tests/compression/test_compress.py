@@ -38,7 +38,7 @@ def test_what_is_coded_is_what_was_rounded(video, bits):
         torch.testing.assert_close(values, rounded(name, tensor, bits), rtol=1e-6, atol=0)
         axis = scale_axis(name, tensor)
         widths = tensor.abs() if axis is None else tensor.abs().amax([i for i in range(tensor.ndim) if i != axis], True)
-        assert ((values - tensor).abs() <= 0.5001 * widths.max() / (2 ** (bits - 1) - 1)).all()
+        assert ((values - tensor).abs() <= 0.5 * widths.max() / (2 ** (bits - 1) - 1) + 1e-6 * widths.max()).all()
 
 
 def test_a_tensor_of_zeros_stays_zero():
@@ -88,9 +88,11 @@ def test_tuning_brings_back_what_few_bits_and_pruning_cost(run, tmp_path):
 
 
 def test_a_rate_in_the_objective_makes_the_file_smaller(run, tmp_path):
-    plain = compress(run, tmp_path / "plain.nvz", bits=6, tune_epochs=6)
-    rated = compress(run, tmp_path / "rated.nvz", bits=6, tune_epochs=6, rate_weight=3e-3)
-    assert rated.bytes < 0.97 * plain.bytes
+    tuning = {"bits": 6, "tune_epochs": 20, "lr": 2e-3}
+    plain = compress(run, tmp_path / "plain.nvz", **tuning)
+    rated = compress(run, tmp_path / "rated.nvz", rate_weight=0.01, **tuning)
+    assert rated.bytes < 0.9 * plain.bytes
+    assert rated.psnr > plain.psnr - 0.3
 
 
 def test_the_rates_gradient_is_that_of_its_formula(video):
