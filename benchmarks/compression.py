@@ -28,7 +28,9 @@ from enerv_zoo.nvz import Coded, decode, encode, open_nvz
 
 CASES: dict[str, dict[str, Any]] = {
     "8 bits": {"bits": 8},
+    "8 bits, a scale each channel": {"bits": 8, "scales": "channel"},
     "6 bits": {"bits": 6},
+    "6 bits, a scale each channel": {"bits": 6, "scales": "channel"},
     "6 bits, tuned": {"bits": 6, "tune": True},
     "40 % pruned, 8 bits": {"bits": 8, "prune": 0.4},
     "40 % pruned, 8 bits, tuned": {"bits": 8, "prune": 0.4, "tune": True},

@@ -18,6 +18,9 @@ def compress(
     run: options.Run,
     file: Annotated[Path, typer.Argument(metavar="FILE.nvz", help="The file to write.", show_default=False)],
     bits: Annotated[int | None, typer.Option(help="Bits of every weight, 2 to 16.", show_default="8")] = None,
+    scales: Annotated[
+        str, typer.Option(metavar="tensor|channel", help="One scale for each tensor, or for each output channel.")
+    ] = "tensor",
     bpp: Annotated[
         float | None, typer.Option(help="Stay within so many bits per pixel; bits are chosen for each tensor.")
     ] = None,
@@ -59,6 +62,7 @@ def compress(
             file,
             data=data,
             bits=bits,
+            scales=scales,  # type: ignore[arg-type]
             bpp=bpp,
             max_psnr_drop=max_psnr_drop,
             prune=prune,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from enerv_zoo.cli import completion, console, options
 
 if TYPE_CHECKING:
     from enerv_zoo.config import VideoInfo
+    from enerv_zoo.hub import SegmentsSummary
     from enerv_zoo.nvz import Sizes
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,9 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
-    if hub.is_segmented(run):
-        _segments_info(Path(run), json)
+    whole = hub.describe_segments(run)
+    if whole is not None:
+        _segments_info(run, whole, json)
         return
     found = hub.describe(run, hub.Access(revision))
     config, video = found.description.model, found.description.video
@@ -125,30 +126,31 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
         console.out.print(anatomy.tree(dissect(config, video), config.family), soft_wrap=False)
 
 
-def _segments_info(folder: Path, json: bool) -> None:
-    from enerv_zoo import hub
+def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
+    from dataclasses import asdict
+
     from enerv_zoo.config import to_dict
 
-    description = hub.read_segments(folder)
-    video, segments = description.video, description.segments
-    folders = [hub.segment_folder(folder, number) for number in range(len(segments))]
-    fitted = [hub.describe(path) for path in folders if (path / "model.safetensors").is_file()]
-    numbers = sum(found.network.stored_numbers for found in fitted)
-    size = sum(found.weights_bytes or 0 for found in fitted)
+    video, segments = found.description.video, found.description.segments
     if json:
-        stored = {"fitted": len(fitted), "stored_numbers": numbers, "weights_bytes": size}
-        console.print_json({**to_dict(description), **stored})
+        stored = {"fitted": len(found.fitted), "stored_numbers": found.stored_numbers}
+        sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
+        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
         return
     rate = f", {video.fps:.6g} frames/s" if video.fps else ""
     lengths = [segment.frames for segment in segments]
+    families = {part.description.model.family for part in found.fitted}
     rows = [
         ("video", f"{video.name}: {video.frames} frames of {video.height}x{video.width}{rate}"),
-        ("segments", f"{len(segments)} of {min(lengths)} to {max(lengths)} frames; {len(fitted)} fitted"),
-        ("model", ", ".join(sorted({found.description.model.family for found in fitted})) or "n/a"),
-        ("stored parameters", f"{numbers:,}"),
-        ("weights", console.number(size / 1e6, 2, "MB")),
+        ("segments", f"{len(segments)} of {min(lengths)} to {max(lengths)} frames; {len(found.fitted)} fitted"),
+        ("model", ", ".join(sorted(families)) or "n/a"),
+        ("stored parameters", f"{found.stored_numbers:,}"),
     ]
-    console.out.print(console.table(rows, str(folder)))
+    if found.sizes is not None:
+        rows += _size_rows(found.sizes, video)
+    else:
+        rows.append(("weights", console.number(found.weights_bytes / 1e6, 2, "MB")))
+    console.out.print(console.table(rows, run))
 
 
 def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -19,8 +21,25 @@ VECTOR_BITS = 12
 NUMBERS_A_SCALE = 64
 """A scale costs four bytes, so it serves at least so many numbers."""
 
-Bits = Mapping[str, int]
-"""Bits of each coded tensor, by its name in the state dict."""
+Scales = Literal["tensor", "channel"]
+"""How many scales a tensor has: one, or one for each output channel."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels that a tensor is rounded to.
+
+    Attributes:
+        bits: of a level; the largest number is the highest level.
+        axis: along which scales differ, or `None` for one scale.
+    """
+
+    bits: int
+    axis: int | None = None
+
+
+Grids = Mapping[str, Grid]
+"""The grid of each coded tensor, by its name in the state dict."""
 
 
 def is_vector(tensor: Tensor) -> bool:
@@ -33,48 +52,53 @@ def codable(video: NeuralVideo) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in video.named_parameters()}
 
 
-def even_bits(video: NeuralVideo, bits: int) -> dict[str, int]:
+def even_grids(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[str, Grid]:
     """The same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
 
     Raises:
-        ConfigError: fewer than 2 bits, or more than 16.
+        ConfigError: fewer than 2 bits, or more than 16; scales per something else.
     """
     if not LEAST_BITS <= bits <= MOST_BITS:
         raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits}")
-    return {name: max(bits, VECTOR_BITS) if is_vector(t) else bits for name, t in codable(video).items()}
+    if per not in get_args(Scales):
+        raise ConfigError(f"a scale is per {' or '.join(get_args(Scales))}, got {per!r}")
+    return {
+        name: Grid(
+            max(bits, VECTOR_BITS) if is_vector(t) else bits, channel_axis(name, t) if per == "channel" else None
+        )
+        for name, t in codable(video).items()
+    }
 
 
-def scale_axis(name: str, tensor: Tensor) -> int | None:
-    """Along which axis a tensor has scales of its own: the output channel, for tables of maps the map's channel."""
+def channel_axis(name: str, tensor: Tensor) -> int | None:
+    """The axis of the output channels, for tables of maps the map's channels; `None` where a scale would serve few."""
     if is_vector(tensor):
         return None
     axis = 1 if name.startswith("embeddings.") and tensor.ndim == 4 else 0
     return axis if tensor.numel() // tensor.shape[axis] >= NUMBERS_A_SCALE else None
 
 
-def scales(tensor: Tensor, bits: int, axis: int | None) -> Tensor:
+def steps(tensor: Tensor, grid: Grid) -> Tensor:
     """What a level stands for, so that the largest number is the highest level: shape () or (n,), never 0."""
-    steps = 2 ** (bits - 1) - 1
-    others = tuple(i for i in range(tensor.ndim) if i != axis)
-    largest = tensor.abs().amax(dim=others) if axis is not None else tensor.abs().max()
-    return torch.where(largest > 0, largest / steps, torch.ones_like(largest)).float()
+    levels = 2 ** (grid.bits - 1) - 1
+    others = tuple(i for i in range(tensor.ndim) if i != grid.axis)
+    largest = tensor.abs().amax(dim=others) if grid.axis is not None else tensor.abs().max()
+    return torch.where(largest > 0, largest / levels, torch.ones_like(largest)).float()
 
 
-def _spread(scale: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
-    return scale if axis is None else scale.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
+def _spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
+    return step if axis is None else step.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
 
 
-def rounded(name: str, tensor: Tensor, bits: int) -> Tensor:
-    """The numbers as they will be when they have been coded in `bits`."""
-    axis = scale_axis(name, tensor)
-    scale = _spread(scales(tensor, bits, axis), tensor, axis)
-    return (tensor / scale).round() * scale
+def rounded(tensor: Tensor, grid: Grid) -> Tensor:
+    """The numbers as they will be when they have been coded."""
+    step = _spread(steps(tensor, grid), tensor, grid.axis)
+    return (tensor / step).round() * step
 
 
-def coded(name: str, tensor: Tensor, bits: int) -> Coded:
+def coded(tensor: Tensor, grid: Grid) -> Coded:
     """The numbers as whole numbers, for the file."""
     tensor = tensor.detach().cpu()
-    axis = scale_axis(name, tensor)
-    scale = scales(tensor, bits, axis)
-    levels = (tensor / _spread(scale, tensor, axis)).round().to(torch.int32)
-    return Coded(np.ascontiguousarray(levels.numpy()), scale.numpy(), axis)
+    step = steps(tensor, grid)
+    levels = (tensor / _spread(step, tensor, grid.axis)).round().to(torch.int32)
+    return Coded(np.ascontiguousarray(levels.numpy()), step.numpy(), grid.axis)

@@ -5,28 +5,34 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import Bits, codable, coded, even_bits, rounded
+from enerv_zoo.compression.quantisation import Grid, Grids, Scales, codable, coded, even_grids, rounded
 from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.evaluation import Report, evaluate, mean_psnr
+from enerv_zoo.evaluation import Report, evaluate, evaluate_segments, mean_psnr
+from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
-from enerv_zoo.hub import load
-from enerv_zoo.hub.compressed import to_network, write_compressed
+from enerv_zoo.hub import SegmentsDescription, load, segment_folder, segments_to_json
+from enerv_zoo.hub.compressed import SUFFIX, to_network
 from enerv_zoo.hub.description import FitRecord
 from enerv_zoo.hub.record import read_fit
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded, encode
+from enerv_zoo.nvz import Coded, Network, encode, write_nvz
 from enerv_zoo.precision import plain_float32
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
+
+Fit = NeuralVideo | SegmentedVideo | str | Path
+"""What can be compressed."""
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
@@ -46,7 +52,7 @@ class Compressed:
         psnr_before, psnr: of the network as it was and of the file, dB; `None` where there was no video to compare.
         ms_ssim: of the file, or `None`.
         fps: frames drawn a second from the file, on this machine, or `None`.
-        bits: of each coded tensor.
+        bits: of each coded tensor; of a video in segments, names begin with the segment's number.
         pruned: part of the matrices' numbers that are zero by pruning.
         seconds: that it took.
     """
@@ -70,20 +76,79 @@ class Compressed:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A network to compress, and what is known of it."""
+class _Wanted:
+    """What was asked for; the fields are the arguments of `compress`."""
+
+    bits: int | None
+    scales: Scales
+    bpp: float | None
+    max_psnr_drop: float | None
+    prune: float
+    tune_epochs: int
+    rate_weight: float
+    lr: float
+    batch_size: int | None
+    seed: int
+    on_stage: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}
+        given = [name for name, value in targets.items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} were given; give one of them, the others follow from it")
+        if self.bpp is not None and self.bpp <= 0:
+            raise ConfigError(f"bits per pixel are more than 0, got {self.bpp}")
+        if self.max_psnr_drop is not None and self.max_psnr_drop < 0:
+            raise ConfigError(f"a loss of PSNR is 0 dB or more, got {self.max_psnr_drop}")
+        if self.tune_epochs < 0 or self.rate_weight < 0:
+            raise ConfigError(f"epochs and weights are 0 or more, got {self.tune_epochs} and {self.rate_weight}")
+        if self.rate_weight and not self.tune_epochs:
+            raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+
+    @property
+    def searched(self) -> bool:
+        """Whether each tensor's grid is chosen for a target."""
+        return self.bpp is not None or self.max_psnr_drop is not None
+
+    @property
+    def needs_video(self) -> bool:
+        return self.tune_epochs > 0 or self.max_psnr_drop is not None
+
+    def tuning(self, record: FitRecord | None) -> FitConfig:
+        """The fit's own recipe, but for what tuning changes."""
+        known = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
+        changed = {"epochs": self.tune_epochs, "lr": self.lr, "seed": self.seed, "time_budget": None}
+        base = from_dict(FitConfig, {**known, **changed, "eval_every": 0, "warmup": 0.1}, "fit")
+        return dataclasses.replace(base, batch_size=self.batch_size or base.batch_size or 1)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A network to compress, the frames it draws, and what is known of its fit."""
 
     video: NeuralVideo
     original: Video | None
     record: FitRecord | None
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What became of a part: what the file holds of it, and what is told of it."""
+
+    network: Network
+    grids: Grids
+    pruned: int
+    prunable: int
+    psnr_before: float | None
+
+
 def compress(
-    fit: NeuralVideo | str | Path,
+    fit: Fit,
     path: str | Path,
     *,
     data: Any = None,
     bits: int | None = None,
+    scales: Scales = "tensor",
     bpp: float | None = None,
     max_psnr_drop: float | None = None,
     prune: float = 0.0,
@@ -100,11 +165,14 @@ def compress(
     The order is NeRV's: prune, tune, quantise, code (Chen et al. 2021, 3.3), with rounding in the loop while tuning.
 
     Args:
-        fit: a network, a fit's folder, a `.nvz` file or a repository on the Hub.
+        fit: a network, a fit's folder, a `.nvz` file or a repository on the Hub; or a video in segments, whose networks
+            are compressed one by one, each to the target, into one file.
         path: of the file, which ends in `.nvz`.
         data: the video, to tune on and to measure with; by default what the fit's folder records. A target in PSNR and
             tuning need it.
         bits: of every weight, 2 to 16 (8 if no target is given); biases have at least 12.
+        scales: one for each `"tensor"`, which the entropy coder likes best, or for each output `"channel"`, which loses
+            less at equal bits. Under a target, both are tried for every tensor.
         bpp: size to stay within, in bits per pixel of the video; bits are chosen for each tensor.
         max_psnr_drop: dB that the file may lose against the fit; bits are chosen for each tensor.
         prune: part of the weights to set to zero, from 0 to below 1.
@@ -119,97 +187,115 @@ def compress(
         EnervZooError: the fit cannot be read, or the file cannot be written.
     """
     began = time.monotonic()
-    _check_targets(path, bits, bpp, max_psnr_drop, rate_weight, tune_epochs)
-    source = _open(fit, data, choose_device(device))
-    if source.original is None and (tune_epochs or max_psnr_drop is not None):
+    if Path(path).suffix != SUFFIX:
+        raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
+    wanted = _Wanted(bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, on_stage)
+    chosen_device = choose_device(device)
+    video = load(fit, chosen_device) if isinstance(fit, str | Path) else fit
+    opened = _originals(fit, video, data)
+    if opened is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (--data)")
-    video, original = source.video, source.original
-    with plain_float32(benchmark=True), denormals_flushed():
-        before = mean_psnr(video, original) if original is not None else None
-        kept = pruning.masks(video, prune)
-        pruning.prune(video, kept)
-        chosen = _chosen(source, bits, bpp, max_psnr_drop, before, on_stage)
-        if tune_epochs and original is not None:
-            recipe = _recipe(source.record, tune_epochs, lr, batch_size, seed)
-            feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
-            fitter = TuningFitter(video, feed, recipe, chosen, kept, rate_weight)
-            tune(fitter, lambda row: on_stage(f"epoch {row['epoch']} of {tune_epochs}: {row['psnr']:.2f} dB"))
-            if bits is None and (bpp is not None or max_psnr_drop is not None):
-                chosen = _chosen(source, bits, bpp, max_psnr_drop, before, on_stage)
-    on_stage("writing")
-    sizes = write_compressed(video, _coded(video, chosen), path, fit=source.record)
-    report = None if original is None else evaluate(load(path, str(video.device)), original)
-    return _result(Path(path), sizes.total, video, chosen, kept, before, report, time.monotonic() - began)
+    made: list[_Made] = []
+
+    def networks() -> Iterator[Network]:
+        for part in _parts(fit, video, opened, chosen_device):
+            with plain_float32(benchmark=True), denormals_flushed():
+                made.append(_make(part, wanted))
+            yield made[-1].network
+            made[-1] = dataclasses.replace(made[-1], network=Network({}, {}))  # only its bytes stay
+        on_stage("writing")
+
+    whole = None
+    if isinstance(video, SegmentedVideo):
+        whole = segments_to_json(SegmentsDescription(video.info, video.segments))
+    sizes = write_nvz(path, networks(), whole=whole)
+    report = None if opened is None else _evaluated(load(path, chosen_device), opened)
+    return _result(Path(path), sizes.total, video, made, report, time.monotonic() - began)
 
 
-def _check_targets(
-    path: str | Path,
-    bits: int | None,
-    bpp: float | None,
-    drop: float | None,
-    rate_weight: float,
-    tune_epochs: int,
-) -> None:
-    if Path(path).suffix != ".nvz":
-        raise ConfigError(f"{path}: a compressed fit is a file that ends in .nvz; choose such a name")
-    given = [name for name, value in (("bits", bits), ("bpp", bpp), ("max_psnr_drop", drop)) if value is not None]
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)} were given; give one of them, the others follow from it")
-    if bpp is not None and bpp <= 0:
-        raise ConfigError(f"bits per pixel are more than 0, got {bpp}")
-    if drop is not None and drop < 0:
-        raise ConfigError(f"a loss of PSNR is 0 dB or more, got {drop}")
-    if tune_epochs < 0 or rate_weight < 0:
-        raise ConfigError(f"epochs and weights are 0 or more, got {tune_epochs} and {rate_weight}")
-    if rate_weight and not tune_epochs:
-        raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+# ---------------------------------------------------------------------- what is compressed
+
+Opened = Callable[[int], Video]
+"""Gives the original of a part, by its number."""
 
 
-def _open(fit: NeuralVideo | str | Path, data: Any, device: str) -> _Source:
-    if isinstance(fit, NeuralVideo):
-        video, record = copy.deepcopy(fit), None
-        original = None if data is None else open_video(data)
-    else:
-        found = load(fit, device)
-        if not isinstance(found, NeuralVideo):
-            raise ConfigError(f"{fit}: is a video in segments; compress the folder of each segment")
-        video = found
-        record = read_fit(Path(fit)) if Path(fit).is_dir() else None
-        original = _original(fit, data)
-    video.file_bytes = None  # what is measured from here on is another network
-    return _Source(video.to(device).eval(), original, record)
-
-
-def _original(run: str | Path, data: Any) -> Video | None:
-    """The video that a fit was made from, cut as it was then; `None` where nobody knows it."""
-    if data is None and not Path(run).exists():
+def _originals(fit: Fit, video: NeuralVideo | SegmentedVideo, data: Any) -> Opened | None:
+    """What opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
+    if not isinstance(fit, str | Path):
+        return None if data is None else _cut(open_video(data), video)
+    if data is None and not Path(fit).exists():
         return None
     try:
-        return open_original(run, data)
+        if isinstance(video, SegmentedVideo):
+            opener = part_opener(fit, data)
+            opener(0)
+            return opener
+        original = open_original(fit, data)
     except ConfigError:
         raise
     except Exception:
         if data is not None:
             raise
         return None
+    return lambda number: original
 
 
-def _chosen(
-    source: _Source,
-    bits: int | None,
-    bpp: float | None,
-    drop: float | None,
-    before: float | None,
-    on_stage: Callable[[str], None],
-) -> dict[str, int]:
-    video, original, record = source.video, source.original, source.record
-    if bpp is None and drop is None:
-        return even_bits(video, DEFAULT_BITS if bits is None else bits)
-    on_stage("measuring what each tensor's bits are worth")
+def _cut(original: Video, video: NeuralVideo | SegmentedVideo) -> Opened:
+    if isinstance(video, NeuralVideo):
+        return lambda number: original
+    segments = video.segments
+    return lambda number: open_video(original, frames=slice(segments[number].first, segments[number].stop))
+
+
+def _parts(fit: Fit, video: NeuralVideo | SegmentedVideo, opened: Opened | None, device: str) -> Iterator[_Part]:
+    """The networks of a video, one at a time; they are copies."""
+    networks = video.networks() if isinstance(video, SegmentedVideo) else iter([video])
+    for number, network in enumerate(networks):
+        twin = copy.deepcopy(network).to(device).eval()
+        twin.file_bytes = None  # what is measured from here on is another network
+        yield _Part(twin, opened(number) if opened else None, _record(fit, video, number))
+
+
+def _record(fit: Fit, video: NeuralVideo | SegmentedVideo, number: int) -> FitRecord | None:
+    if not isinstance(fit, str | Path):
+        return None
+    folder = segment_folder(Path(fit), number) if isinstance(video, SegmentedVideo) else Path(fit)
+    return read_fit(folder) if folder.is_dir() else None
+
+
+def _evaluated(video: NeuralVideo | SegmentedVideo, opened: Opened) -> Report:
+    return evaluate_segments(video, opened) if isinstance(video, SegmentedVideo) else evaluate(video, opened(0))
+
+
+# ---------------------------------------------------------------------- one network
+
+
+def _make(part: _Part, wanted: _Wanted) -> _Made:
+    video, original = part.video, part.original
+    before = mean_psnr(video, original) if original is not None else None
+    kept = pruning.masks(video, wanted.prune)
+    pruning.prune(video, kept)
+    grids = _chosen(part, wanted, before)
+    if wanted.tune_epochs and original is not None:
+        feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
+        fitter = TuningFitter(video, feed, wanted.tuning(part.record), grids, kept, wanted.rate_weight)
+        tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
+        if wanted.searched:
+            grids = _chosen(part, wanted, before)
+    numbers = sum(mask.numel() for mask in kept.values())
+    zeros = sum(int((~mask).sum()) for mask in kept.values())
+    return _Made(to_network(video, _coded(video, grids), fit=part.record), grids, zeros, numbers, before)
+
+
+def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Grid]:
+    video, original, drop = part.video, part.original, wanted.max_psnr_drop
+    if not wanted.searched:
+        return even_grids(video, DEFAULT_BITS if wanted.bits is None else wanted.bits, wanted.scales)
+    wanted.on_stage("measuring what each tensor's bits are worth")
     found = search.choices(video)
-    if bpp is not None:
+    if wanted.bpp is not None:
         info = video.info
-        return _within_file(video, found, bpp * info.frames * info.height * info.width / 8, record)
+        return _within_file(video, found, wanted.bpp * info.frames * info.height * info.width / 8, part.record)
     assert original is not None
     assert before is not None
     assert drop is not None
@@ -226,8 +312,8 @@ def _chosen(
 
 def _within_file(
     video: NeuralVideo, found: dict[str, list[search.Choice]], limit: float, record: FitRecord | None
-) -> dict[str, int]:
-    """The bits with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
+) -> dict[str, Grid]:
+    """The grids with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
     spare = 0.0
     for _ in range(FILES_TRIED):
         chosen = search.within_size(found, 8 * (limit - spare))
@@ -240,48 +326,44 @@ def _within_file(
     )
 
 
-def _coded(video: NeuralVideo, bits: Bits) -> dict[str, Coded]:
-    return {name: coded(name, tensor, bits[name]) for name, tensor in codable(video).items()}
+def _coded(video: NeuralVideo, grids: Grids) -> dict[str, Coded]:
+    return {name: coded(tensor, grids[name]) for name, tensor in codable(video).items()}
 
 
-def _as_in_the_file(video: NeuralVideo, bits: Bits) -> NeuralVideo:
+def _as_in_the_file(video: NeuralVideo, grids: Grids) -> NeuralVideo:
     twin = copy.deepcopy(video)
     for name, parameter in twin.named_parameters():
-        parameter.data = rounded(name, parameter.data, bits[name])
+        parameter.data = rounded(parameter.data, grids[name])
     return twin
-
-
-def _recipe(record: FitRecord | None, epochs: int, lr: float, batch_size: int | None, seed: int) -> FitConfig:
-    """The fit's own recipe, but for what tuning changes."""
-    known = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
-    tuning = {"epochs": epochs, "lr": lr, "seed": seed, "time_budget": None, "eval_every": 0, "warmup": 0.1}
-    base = from_dict(FitConfig, {**known, **tuning}, "fit")
-    return dataclasses.replace(base, batch_size=batch_size or base.batch_size or 1)
 
 
 def _result(
     path: Path,
     size: int,
-    video: NeuralVideo,
-    bits: dict[str, int],
-    kept: dict[str, Any],
-    before: float | None,
+    video: NeuralVideo | SegmentedVideo,
+    made: Sequence[_Made],
     report: Report | None,
     seconds: float,
 ) -> Compressed:
     info = video.info
-    numbers = sum(mask.numel() for mask in kept.values())
-    zeros = sum(int((~mask).sum()) for mask in kept.values())
+    frames = [segment.frames for segment in video.segments] if isinstance(video, SegmentedVideo) else [info.frames]
+    before = [part.psnr_before for part in made]
+    known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
+    prunable = sum(part.prunable for part in made)
+    widths: dict[str, int] = {}
+    for number, part in enumerate(made):
+        of = f"{number}." if len(made) > 1 else ""
+        widths |= {of + name: grid.bits for name, grid in part.grids.items()}
     return Compressed(
         path=path,
         bytes=size,
-        bpp=8 * size / (info.frames * info.height * info.width),
+        bpp=bits_per_pixel(size, info),
         float32_bytes=4 * video.stored_numbers,
-        psnr_before=before,
+        psnr_before=sum(known) / info.frames if known else None,
         psnr=report.psnr if report else None,
         ms_ssim=report.ms_ssim if report else None,
         fps=report.fps if report else None,
-        bits=bits,
-        pruned=zeros / numbers if numbers else 0.0,
+        bits=widths,
+        pruned=sum(part.pruned for part in made) / prunable if prunable else 0.0,
         seconds=round(seconds, 3),
     )

@@ -1,4 +1,4 @@
-"""Bit widths by sensitivity: bits go where frames suffer most without them, under a size or a loss of PSNR."""
+"""Grids by sensitivity: bits go where frames suffer most without them, under a size or a loss of PSNR."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import VECTOR_BITS, codable, coded, is_vector, rounded
+from enerv_zoo.compression.quantisation import VECTOR_BITS, Grid, channel_axis, codable, coded, is_vector, rounded
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import estimate_bits
@@ -26,15 +26,17 @@ BISECTIONS = 24
 
 @dataclass(frozen=True)
 class Choice:
-    """What a tensor costs in so many bits: in the file, and in the frames' mean squared error."""
+    """What a tensor costs on a grid: bits in the file, and mean squared error of the frames."""
 
-    bits: int
+    grid: Grid
     size: float
     error: float
 
 
 def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: None) -> dict[str, list[Choice]]:
-    """For every tensor, what each number of bits costs. Frames are compared with those of the exact network.
+    """For every tensor, what each number of bits costs, with one scale or one a channel.
+
+    Frames are compared with those of the exact network.
 
     Args:
         video: the network; as it was afterwards.
@@ -48,16 +50,18 @@ def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: 
     for name, tensor in codable(video).items():
         on_tensor(name)
         if is_vector(tensor):
-            size = estimate_bits(coded(name, tensor, VECTOR_BITS).levels)
-            found[name] = [Choice(VECTOR_BITS, size, 0.0)]
+            grid = Grid(VECTOR_BITS)
+            found[name] = [Choice(grid, estimate_bits(coded(tensor, grid).levels), 0.0)]
             continue
-        parameters[name].data = rounded(name, tensor, PROBE_BITS)
-        error = float((_drawn(trial, probes) - exact).square().mean())
+        found[name] = []
+        for axis in {None, channel_axis(name, tensor)}:
+            parameters[name].data = rounded(tensor, Grid(PROBE_BITS, axis))
+            error = float((_drawn(trial, probes) - exact).square().mean())
+            for bits in CHOICES:
+                levels = coded(tensor, grid := Grid(bits, axis))
+                size = estimate_bits(levels.levels) + 32 * levels.scale.size
+                found[name].append(Choice(grid, size, error * 4.0 ** (PROBE_BITS - bits)))
         parameters[name].data = tensor.clone()
-        found[name] = [
-            Choice(bits, estimate_bits(coded(name, tensor, bits).levels), error * 4.0 ** (PROBE_BITS - bits))
-            for bits in CHOICES
-        ]
     return found
 
 
@@ -65,16 +69,16 @@ def _drawn(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
     return torch.cat([batch.cpu() for batch in video.decode_float(frames)])
 
 
-def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, int]:
-    """The bits of every tensor that make error + price x size smallest."""
+def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, Grid]:
+    """The grid of every tensor that makes error + price x size smallest."""
     return {
-        name: min(options, key=lambda choice: choice.error + price * choice.size).bits
+        name: min(options, key=lambda choice: choice.error + price * choice.size).grid
         for name, options in found.items()
     }
 
 
-def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, int]:
-    """The bits with the least error whose estimated size is at most `limit` bits.
+def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, Grid]:
+    """The grids with the least error whose estimated size is at most `limit` bits.
 
     Raises:
         ConfigError: even the fewest bits are more.
@@ -88,14 +92,14 @@ def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, int]:
 
     def fits(price: float) -> bool:
         chosen = at_price(found, price)
-        size = sum(next(c.size for c in found[name] if c.bits == bits) for name, bits in chosen.items())
+        size = sum(next(c.size for c in found[name] if c.grid == grid) for name, grid in chosen.items())
         return size <= limit
 
     return at_price(found, _bisected(fits))
 
 
-def within_drop(found: dict[str, list[Choice]], accepted: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """The cheapest bits that `accepted` (which measures) still takes; the most bits where it takes none."""
+def within_drop(found: dict[str, list[Choice]], accepted: Callable[[dict[str, Grid]], bool]) -> dict[str, Grid]:
+    """The cheapest grids that `accepted` (which measures) still takes; the finest where it takes none."""
     dearest = _bisected(lambda price: not accepted(at_price(found, price)), measured=True)
     return at_price(found, dearest)
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from enerv_zoo.compression.pruning import prune
-from enerv_zoo.compression.quantisation import Bits, is_vector, rounded, scale_axis, scales
+from enerv_zoo.compression.quantisation import Grids, is_vector, rounded, steps
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
@@ -26,7 +26,7 @@ class TuningFitter(Fitter):
 
     Args:
         video, feed, config: as for `Fitter`.
-        bits: of each tensor; a tensor that is not there is not rounded.
+        grids: of each tensor; a tensor that is not there is not rounded.
         kept: masks of pruned tensors.
         rate_weight: of the bits per pixel in the objective.
     """
@@ -36,19 +36,19 @@ class TuningFitter(Fitter):
         video: NeuralVideo,
         feed: Feed,
         config: FitConfig,
-        bits: Bits,
+        grids: Grids,
         kept: Mapping[str, Tensor],
         rate_weight: float = 0.0,
     ) -> None:
         super().__init__(video, feed, config)
-        self.bits, self.kept, self.rate_weight = bits, dict(kept), rate_weight
+        self.grids, self.kept, self.rate_weight = grids, dict(kept), rate_weight
         self.tensors = dict(video.named_parameters())
 
     def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         with self._as_in_the_file():
             sums = super()._accumulate(index, frames, batch)
         for name, tensor in self.tensors.items():
-            if self.rate_weight and name in self.bits and not is_vector(tensor) and tensor.grad is not None:
+            if self.rate_weight and name in self.grids and not is_vector(tensor) and tensor.grad is not None:
                 tensor.grad.add_(self._rate_gradient(name, tensor.detach()))
             if name in self.kept and tensor.grad is not None:
                 tensor.grad.mul_(self.kept[name])
@@ -56,9 +56,9 @@ class TuningFitter(Fitter):
 
     @contextmanager
     def _as_in_the_file(self) -> Iterator[None]:
-        exact = {name: self.tensors[name].data for name in self.bits}
-        for name, bits in self.bits.items():
-            self.tensors[name].data = rounded(name, exact[name], bits)
+        exact = {name: self.tensors[name].data for name in self.grids}
+        for name, grid in self.grids.items():
+            self.tensors[name].data = rounded(exact[name], grid)
         try:
             yield
         finally:
@@ -67,7 +67,7 @@ class TuningFitter(Fitter):
 
     def _rate_gradient(self, name: str, tensor: Tensor) -> Tensor:
         info = self.video.info
-        step = scales(tensor, self.bits[name], scale_axis(name, tensor)).mean()
+        step = steps(tensor, self.grids[name]).mean()
         mean = tensor.abs().mean()
         slope = 2 * math.e / (math.log(2) * (step + 2 * math.e * mean))  # of n log2(1 + 2e m / s) by each magnitude
         return tensor.sign() * slope * (self.rate_weight / (info.frames * info.height * info.width))

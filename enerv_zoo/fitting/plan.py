@@ -138,7 +138,13 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
 
 
 def open_original(
-    run: str | Path, source: Any = None, *, frames: str | None = None, resize: Any = None, crop: Any = None
+    run: str | Path,
+    source: Any = None,
+    *,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    number: int = 0,
 ) -> Video:
     """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
 
@@ -147,13 +153,14 @@ def open_original(
         source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
             range applies to that source alone.
         frames, resize, crop: overrule what `fit.json` records.
+        number: of the network, in a compressed file of several.
 
     Raises:
         FitError: no source was given and none is recorded.
     """
     path = Path(run) / RECORD
     in_folder = read_mapping(path) if path.is_file() else {}
-    record = record_of(run) if is_compressed(run) else in_folder
+    record = record_of(run, number) if is_compressed(run) else in_folder
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

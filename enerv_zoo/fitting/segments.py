@@ -24,6 +24,7 @@ from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, open_original, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import FRAMES, OURS, fit, has_ended
+from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
 from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.hub.segments import (
     SEGMENTS,
@@ -34,6 +35,7 @@ from enerv_zoo.hub.segments import (
     write_segments,
 )
 from enerv_zoo.machine import release_memory
+from enerv_zoo.nvz import open_nvz
 from enerv_zoo.segmented import Segment, SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.scenes import survey
@@ -248,18 +250,23 @@ def part_opener(run: str | Path, source: Any = None, *, resize: Any = None, crop
     """What opens the original of a segment by its number, as `open_original` opens that of a fit.
 
     Args:
-        run: the folder of a video in segments.
+        run: the folder of a video in segments, or its compressed file.
         source: what to open; by default what was fitted. Another source is cut at the same frames.
         resize, crop: overrule what was recorded.
     """
-    folder = Path(run)
-    segments = read_segments(folder).segments
-    recorded = read_mapping(folder / RECORD).get("source") if (folder / RECORD).is_file() else None
+    path = Path(run)
+    compressed = is_compressed(path)
+    if compressed:
+        segments, recorded = segments_of(open_nvz(path), str(path)).segments, record_of(path).get("source")
+    else:
+        segments = read_segments(path).segments
+        recorded = read_mapping(path / RECORD).get("source") if (path / RECORD).is_file() else None
 
     def open_part(number: int) -> Video:
-        own, segment = segment_folder(folder, number), segments[number]
+        segment = segments[number]
+        own = path if compressed else segment_folder(path, number)
         other = source is not None and source_name(source) != recorded
         frames = f"{segment.first}:{segment.stop}" if other else None
-        return open_original(own, source, frames=frames, resize=resize, crop=crop)
+        return open_original(own, source, frames=frames, resize=resize, crop=crop, number=number)
 
     return open_part

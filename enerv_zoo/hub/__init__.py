@@ -12,10 +12,11 @@ from enerv_zoo.hub.segments import (
     read_segments,
     save_segments,
     segment_folder,
+    segments_to_json,
     write_segments,
 )
 from enerv_zoo.hub.shipping import list_shipped, shipped
-from enerv_zoo.hub.source import Summary, describe, load, locate
+from enerv_zoo.hub.source import SegmentsSummary, Summary, describe, describe_segments, load, locate
 from enerv_zoo.hub.upload import push, push_video
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "FitRecord",
     "Pretrained",
     "SegmentsDescription",
+    "SegmentsSummary",
     "Summary",
     "describe",
+    "describe_segments",
     "is_segmented",
     "list_pretrained",
     "list_shipped",
@@ -41,6 +44,7 @@ __all__ = [
     "save",
     "save_segments",
     "segment_folder",
+    "segments_to_json",
     "shipped",
     "write_compressed",
     "write_segments",

@@ -1,8 +1,9 @@
-"""A network in one file, `.nvz`: its config and its numbers, entropy-coded."""
+"""A video in one file, `.nvz`: configs and numbers of its network, or of its segments' networks, entropy-coded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.description import Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import check_selection
+from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
 from enerv_zoo.hub.tensors import check_numbers, check_tensors
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Coded, Network, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video.samples import samples
 
 SUFFIX = ".nvz"
@@ -85,27 +88,64 @@ def write_compressed(
     return write_nvz(path, [to_network(video, tensors, fit=fit, license=license)])
 
 
-def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo:
-    """Read a network from a file; nothing is allocated before config and tensors agree.
+def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo | SegmentedVideo:
+    """Read a video from a file; nothing is allocated before configs and tensors agree.
+
+    Of a video in segments, networks are read and checked when they are needed.
 
     Raises:
         ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
     """
-    file, _, _ = open_compressed(path)
-    video = to_video(file.read(0), str(path))
-    video.file_bytes = file.sizes.total
-    return video.to(device).eval()
+    file = open_nvz(path)
+    if file.whole is not None:
+        description = segments_of(file, str(path))
+        return SegmentedVideo(description.video, description.segments, _FromFile(Path(path).resolve())).to(device)
+    if len(file) != 1:
+        raise ConfigError(f"{path}: holds {len(file)} networks and does not say of which segments; it is damaged")
+    return _read(file, 0, str(path)).to(device)
+
+
+def _read(file: NvzFile, number: int, where: str) -> NeuralVideo:
+    """A network; of the file's bytes, its own are its tensors', and the first one's the head, too."""
+    check_entry(file.networks[number], where)
+    video = to_video(file.read(number), where)
+    video.file_bytes = sum(file.sizes.tensors[number].values()) + (file.sizes.head if number == 0 else 0)
+    return video
+
+
+@dataclass(frozen=True)
+class _FromFile:
+    """Loads the network of a segment; picklable, so that a video can be sent to workers."""
+
+    path: Path
+
+    def __call__(self, number: int) -> NeuralVideo:
+        return _read(open_nvz(self.path), number, str(self.path))
+
+
+def segments_of(file: NvzFile, where: str) -> SegmentsDescription:
+    """The segments whose networks a file holds.
+
+    Raises:
+        ConfigError: it holds one network and no segments, or does not hold a network for each.
+    """
+    if file.whole is None:
+        raise ConfigError(f"{where}: holds one network, and no video in segments")
+    description = segments_from_json(file.whole, where)
+    if len(description.segments) != len(file):
+        raise ConfigError(f"{where}: has {len(file)} networks for {len(description.segments)} segments; it is damaged")
+    return description
 
 
 def open_compressed(path: str | Path) -> tuple[NvzFile, Description, NeuralVideo]:
     """A file of one network, what it says of it, and the network without its numbers (see `outline`).
 
     Raises:
-        ConfigError: as `read_compressed` does.
+        ConfigError: as `read_compressed` does, or the file holds a video in segments.
     """
     file = open_nvz(path)
-    if len(file) != 1:
-        raise ConfigError(f"{path}: holds {len(file)} networks, expected one; it is not a single fit")
+    if len(file) != 1 or file.whole is not None:
+        raise ConfigError(f"{path}: holds {len(file)} segments; expected the file of a single network")
     description, network = check_entry(file.networks[0], str(path))
     return file, description, network
 
@@ -144,14 +184,16 @@ def _tensor(tensor: Coded | np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(tensor.values() if isinstance(tensor, Coded) else tensor))
 
 
-def record_of(path: str | Path) -> dict[str, Any]:
-    """What `fit.json` in a folder would say, of a file: the sample that it names, and how that was cut.
+def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
+    """What `fit.json` in a folder would say, of a network in a file: the sample that it names, and how that was cut.
 
     Raises:
-        ConfigError: as `read_compressed` does.
+        ConfigError: as `read_compressed` does, or there is no such network.
     """
     file = open_nvz(path)
-    description = from_json((file.whole or file.networks[0].description) if len(file) else {}, str(path))
+    if not 0 <= number < len(file):
+        raise ConfigError(f"{path}: has {len(file)} networks, number {number} is not one of them")
+    description = from_json(file.networks[number].description, str(path))
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
     record = {"source": name if name in samples() else None, "video": dict(recipe.video) if recipe else {}}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -52,8 +53,12 @@ def write_segments(description: SegmentsDescription, folder: Path) -> None:
     Raises:
         EnervZooError: the folder cannot be written.
     """
-    head = {"format": FORMAT, "library": f"enerv-zoo {__version__}"}
-    write_json(folder / SEGMENTS, {**head, **to_dict(description)})
+    write_json(folder / SEGMENTS, segments_to_json(description))
+
+
+def segments_to_json(description: SegmentsDescription) -> dict[str, Any]:
+    """What `segments.json` says, as plain data; a compressed file of several networks says the same of them."""
+    return {"format": FORMAT, "library": f"enerv-zoo {__version__}", **to_dict(description)}
 
 
 def read_segments(path: str | Path) -> SegmentsDescription:
@@ -63,12 +68,16 @@ def read_segments(path: str | Path) -> SegmentsDescription:
         ConfigError: it is damaged, of a newer format, or its segments are not the video's frames, each once.
     """
     file = Path(path) / SEGMENTS
-    data = read_json(file)
-    version = data.pop("format", None)
+    return segments_from_json(read_json(file), str(file))
+
+
+def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescription:
+    """The inverse of `segments_to_json`; errors are those of `read_segments`."""
+    version = data.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ConfigError(f"{file}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade")
+        raise ConfigError(f"{where}: format {version!r:.40} is not read by this version (1 to {FORMAT} are); upgrade")
     known = {key: data[key] for key in ("video", "segments") if key in data}
-    return from_dict(SegmentsDescription, known, str(file))
+    return from_dict(SegmentsDescription, known, where)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,23 @@ from pathlib import Path
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.compressed import SUFFIX, is_compressed, open_compressed, read_compressed
+from enerv_zoo.hub.compressed import SUFFIX, check_entry, is_compressed, open_compressed, read_compressed, segments_of
 from enerv_zoo.hub.description import CONFIG, Description, read_description
 from enerv_zoo.hub.download import fetch
 from enerv_zoo.hub.folder import WEIGHTS, read_folder
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import RECORD
-from enerv_zoo.hub.segments import is_segmented, read_segmented
+from enerv_zoo.hub.segments import (
+    SegmentsDescription,
+    is_segmented,
+    read_segmented,
+    read_segments,
+    segment_folder,
+)
 from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Sizes
+from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.segmented import SegmentedVideo
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -106,6 +112,48 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
     description = read_description(folder)
     network = outline(description.model, description.video, f"{id_or_path}: {CONFIG}")
     return Summary(description, network, size)
+
+
+@dataclass(frozen=True)
+class SegmentsSummary:
+    """What is known of a video in segments without its weights.
+
+    Attributes:
+        description: the whole and its segments.
+        fitted: of the segments that are there, in order.
+        sizes: of a compressed file's parts, or `None`.
+    """
+
+    description: SegmentsDescription
+    fitted: tuple[Summary, ...]
+    sizes: Sizes | None = None
+
+    @property
+    def stored_numbers(self) -> int:
+        """Of all networks that are there."""
+        return sum(part.network.stored_numbers for part in self.fitted)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of the weights' files, or of the compressed file."""
+        return self.sizes.total if self.sizes else sum(part.weights_bytes or 0 for part in self.fitted)
+
+
+def describe_segments(path: str | Path) -> SegmentsSummary | None:
+    """Read what a folder or a compressed file says of a video in segments; `None` if it holds no such video.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    if is_segmented(path):
+        description = read_segments(path)
+        folders = [segment_folder(Path(path), number) for number in range(len(description.segments))]
+        return SegmentsSummary(description, tuple(describe(f) for f in folders if (f / WEIGHTS).is_file()))
+    if not is_compressed(path) or (file := open_nvz(path)).whole is None:
+        return None
+    entries = [check_entry(entry, str(path)) for entry in file.networks]
+    parts = (Summary(*known, sum(sizes.values())) for known, sizes in zip(entries, file.sizes.tensors, strict=True))
+    return SegmentsSummary(segments_of(file, str(path)), tuple(parts), file.sizes)
 
 
 def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:

@@ -6,7 +6,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -199,12 +199,12 @@ def decode(data: bytes | memoryview, where: str = "the data") -> NvzFile:
     return NvzFile(lambda start, length: view[start : start + length], len(view), where)
 
 
-def write_nvz(path: str | Path, networks: Sequence[Network], *, whole: dict[str, Any] | None = None) -> Sizes:
+def write_nvz(path: str | Path, networks: Iterable[Network], *, whole: dict[str, Any] | None = None) -> Sizes:
     """Write networks as one file, at once, and say what each part takes.
 
     Args:
         path: the file.
-        networks: one for every part of the video.
+        networks: one for every part of the video; of an iterator, one at a time is in memory, and the bytes of all.
         whole: a description of all together.
 
     Raises:
@@ -218,7 +218,7 @@ def write_nvz(path: str | Path, networks: Sequence[Network], *, whole: dict[str,
     return sizes
 
 
-def encode(networks: Sequence[Network], whole: dict[str, Any] | None = None) -> bytes:
+def encode(networks: Iterable[Network], whole: dict[str, Any] | None = None) -> bytes:
     """The bytes that `write_nvz` writes.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import sys
 
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo import hub
 from enerv_zoo.cli import main
 from enerv_zoo.compression import compress, pruning, search
-from enerv_zoo.compression.quantisation import codable, coded, even_bits, is_vector, rounded, scale_axis
+from enerv_zoo.compression.quantisation import Grid, codable, coded, even_grids, is_vector, rounded, steps
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.hub.compressed import record_of
+from enerv_zoo.nvz import open_nvz, write_nvz
 
 SMALL = {"frames": "0:6", "resize": "36x64", "size": "90K", "batch_size": 2, "lr": 3e-3}
 
@@ -31,18 +35,23 @@ def video(run):
     return ez.load(run)
 
 
+@pytest.mark.parametrize("per", ["tensor", "channel"])
 @pytest.mark.parametrize("bits", [2, 6, 8, 12, 16])
-def test_what_is_coded_is_what_was_rounded(video, bits):
+def test_what_is_coded_is_what_was_rounded(video, bits, per):
+    grids = even_grids(video, bits, per)
     for name, tensor in codable(video).items():
-        values = torch.from_numpy(coded(name, tensor, bits).values())
-        torch.testing.assert_close(values, rounded(name, tensor, bits), rtol=1e-6, atol=0)
-        axis = scale_axis(name, tensor)
-        widths = tensor.abs() if axis is None else tensor.abs().amax([i for i in range(tensor.ndim) if i != axis], True)
-        assert ((values - tensor).abs() <= 0.5 * widths.max() / (2 ** (bits - 1) - 1) + 1e-6 * widths.max()).all()
+        grid = grids[name]
+        assert grid.bits == (max(bits, 12) if is_vector(tensor) else bits)
+        values = torch.from_numpy(coded(tensor, grid).values())
+        torch.testing.assert_close(values, rounded(tensor, grid), rtol=1e-6, atol=0)
+        others = [i for i in range(tensor.ndim) if i != grid.axis]
+        widths = tensor.abs().max() if grid.axis is None else tensor.abs().amax(others, True)
+        assert ((values - tensor).abs() <= widths * (0.5 / (2 ** (grid.bits - 1) - 1) + 1e-6)).all()
+    assert any(grid.axis is not None for grid in grids.values()) == (per == "channel")
 
 
 def test_a_tensor_of_zeros_stays_zero():
-    assert not coded("a", torch.zeros(3, 100), 4).values().any()
+    assert not coded(torch.zeros(3, 100), Grid(4, 0)).values().any()
 
 
 def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tmp_path):
@@ -50,7 +59,7 @@ def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tm
     made = compress(run, path)
     again = ez.load(path)
     for name, parameter in again.named_parameters():
-        expected = rounded(name, dict(video.named_parameters())[name].detach(), made.bits[name])
+        expected = rounded(dict(video.named_parameters())[name].detach(), Grid(made.bits[name]))
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=0)
     assert made.bytes == path.stat().st_size
     assert made.bpp == pytest.approx(8 * made.bytes / (6 * 36 * 64))
@@ -58,6 +67,13 @@ def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tm
     assert made.psnr == pytest.approx(ez.evaluate(again, ez.open_video("bunny", frames="0:6", resize="36x64")).psnr)
     assert abs(made.psnr - made.psnr_before) < 0.15
     assert {bits for name, bits in made.bits.items() if is_vector(dict(video.named_parameters())[name])} == {12}
+
+
+def test_a_scale_for_each_channel_loses_less_and_takes_more(run, tmp_path):
+    one = compress(run, tmp_path / "one.nvz", bits=6)
+    many = compress(run, tmp_path / "many.nvz", bits=6, scales="channel")
+    assert many.bytes > one.bytes
+    assert many.psnr > one.psnr - 0.1
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.4, 0.95])
@@ -102,10 +118,11 @@ def test_the_rates_gradient_is_that_of_its_formula(video):
     from enerv_zoo.fitting.feed import Feed
 
     clip = ez.open_video("bunny", frames="0:6", resize="36x64")
-    fitter = TuningFitter(video, Feed(clip.frames), FitConfig(loss="L2"), even_bits(video, 6), {}, rate_weight=1.0)
+    grids = even_grids(video, 6, "channel")
+    fitter = TuningFitter(video, Feed(clip.frames), FitConfig(loss="L2"), grids, {}, rate_weight=1.0)
     name = next(name for name, tensor in codable(video).items() if not is_vector(tensor))
     tensor = codable(video)[name].double()
-    step = float((tensor.abs().amax() if scale_axis(name, tensor) is None else tensor.abs().amax(1).mean()) / 31)
+    step = float(steps(tensor, grids[name]).mean())
 
     def rate(weights):
         return weights.numel() * math.log2(1 + 2 * math.e * float(weights.abs().mean()) / step) / (6 * 36 * 64)
@@ -123,7 +140,7 @@ def test_a_target_in_bits_per_pixel_is_kept(run, tmp_path):
     assert 0.85 * 0.6 * whole.bpp < half.bpp <= 0.6 * whole.bpp
     assert len({bits for bits in half.bits.values() if bits != 12}) > 1, "tensors get what they are worth"
     with pytest.raises(ConfigError, match=r"takes at least [\d,]+ bytes, the target leaves"):
-        compress(run, tmp_path / "none.nvz", bpp=0.2 * whole.bpp)
+        compress(run, tmp_path / "none.nvz", bpp=0.05 * whole.bpp)
     assert not (tmp_path / "none.nvz").exists()
 
 
@@ -142,9 +159,9 @@ def test_errors_that_are_assumed_to_fall_by_four_a_bit_do_about_that(video):
     name = max((n for n in found if len(found[n]) > 1), key=lambda n: found[n][0].error)
     exact = search._drawn(video, [0.0, 2.0, 5.0])
     parameter = dict(video.named_parameters())[name]
-    parameter.data = rounded(name, parameter.data, 7)
+    parameter.data = rounded(parameter.data, Grid(7))
     error = float((search._drawn(video, [0.0, 2.0, 5.0]) - exact).square().mean())
-    assumed = next(choice.error for choice in found[name] if choice.bits == 7)
+    assumed = next(choice.error for choice in found[name] if choice.grid == Grid(7))
     assert 1 / 3 < error / assumed < 3
 
 
@@ -152,6 +169,7 @@ def test_errors_that_are_assumed_to_fall_by_four_a_bit_do_about_that(video):
     ("options", "message"),
     [
         ({"bits": 1}, "coded in 2 to 16 bits, got 1"),
+        ({"scales": "row"}, "per tensor or channel, got 'row'"),
         ({"bits": 8, "bpp": 0.1}, "bits and bpp were given; give one of them"),
         ({"bpp": 0}, "bits per pixel are more than 0, got 0"),
         ({"max_psnr_drop": -1}, "a loss of PSNR is 0 dB or more, got -1"),
@@ -189,14 +207,21 @@ def test_every_kind_of_network_is_compressed(name, tmp_path):
     assert ez.load(tmp_path / "x.nvz")[1:3].shape == (2, 3, 36, 64)
 
 
-def test_on_the_command_line(run, tmp_path, monkeypatch, capsys):
-    def cli(*arguments):
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs a command: its exit code, and what it printed."""
+
+    def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
         return end.value.code or 0, *capsys.readouterr()
 
     monkeypatch.setenv("COLUMNS", "200")
+    return run
+
+
+def test_on_the_command_line(run, tmp_path, cli):
     code, out, _ = cli("compress", run, tmp_path / "b.nvz", "--bits", 6)
     assert code == 0
     for word in ("bits per pixel", "times smaller", "in 6", "PSNR", "dB against the fit", "enerv-zoo render"):
@@ -209,3 +234,78 @@ def test_on_the_command_line(run, tmp_path, monkeypatch, capsys):
     code, out, _ = cli("info", tmp_path / "b.nvz")
     assert code == 0
     assert "bytes" in out or "MB" in out
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A folder of three segments, of the clip's first seven frames."""
+    folder = tmp_path_factory.mktemp("segments") / "bunny"
+    recipe = {"resize": "36x64", "size": "60K", "batch_size": 2, "epochs": 2, "loss": "L2"}
+    ez.fit_segments("bunny", "nerv", out=folder, segments=3, frames="0:7", **recipe)
+    return folder
+
+
+def test_a_video_in_segments_is_one_file(parts, tmp_path):
+    path = tmp_path / "bunny.nvz"
+    made = compress(parts, path)
+    again, whole = ez.load(path), ez.load(parts)
+    assert isinstance(again, ez.SegmentedVideo)
+    assert (again.info, again.segments) == (whole.info, whole.segments)
+    for network, exact in zip(again.networks(), whole.networks(), strict=True):
+        for name, parameter in network.named_parameters():
+            grid = Grid(12 if is_vector(parameter) else 8)
+            torch.testing.assert_close(
+                parameter, rounded(dict(exact.named_parameters())[name], grid), rtol=1e-6, atol=0
+            )
+    assert torch.equal(again[5], torch.cat([again[:5], again[5:]])[5])
+    report = ez.evaluate(again, ez.open_video("bunny", frames="0:7", resize="36x64"))
+    assert report.stored_bytes == made.bytes == path.stat().st_size
+    assert made.bpp == report.bpp == 8 * path.stat().st_size / (7 * 36 * 64)
+    assert made.psnr == pytest.approx(report.psnr)
+    assert made.psnr == pytest.approx(made.psnr_before, abs=0.2)
+    assert {name.split(".")[0] for name in made.bits} == {"0", "1", "2"}
+    assert made.float32_bytes == 4 * whole.stored_numbers
+    assert torch.equal(pickle.loads(pickle.dumps(again))[6], again[6])
+
+
+def test_a_file_of_segments_is_compressed_again_and_each_part_keeps_to_the_target(parts, tmp_path):
+    first = compress(parts, tmp_path / "first.nvz")
+    made = compress(tmp_path / "first.nvz", tmp_path / "again.nvz", bpp=0.7 * first.bpp)
+    assert made.bpp <= 0.7 * first.bpp
+    assert made.psnr is not None, "the file names the sample and the frames of each part"
+    tuned = compress(parts, tmp_path / "tuned.nvz", bits=4, tune_epochs=4)
+    assert tuned.psnr > compress(parts, tmp_path / "coarse.nvz", bits=4).psnr
+    from_memory = compress(ez.load(parts), tmp_path / "memory.nvz", data=ez.open_video("bunny", frames="0:7", resize="36x64"))
+    assert from_memory.psnr == pytest.approx(first.psnr)
+
+
+def test_a_file_of_segments_on_the_command_line(parts, tmp_path, cli):
+    file = tmp_path / "bunny.nvz"
+    assert cli("compress", parts, file)[0] == 0
+    code, out, _ = cli("info", file)
+    assert (code, "3 of 2 to 3 frames; 3 fitted" in out, f"{file.stat().st_size:,} bytes" in out) == (0, True, True)
+    assert json.loads(cli("info", file, "--json")[1])["weights_bytes"] == file.stat().st_size
+    for arguments in ((), ("bunny",)):
+        code, out, _ = cli("eval", file, *arguments, "--json")
+        assert json.loads(out)["stored_bytes"] == file.stat().st_size
+    assert cli("render", file, tmp_path / "bunny.mp4")[0] == 0
+    assert len(ez.open_video(tmp_path / "bunny.mp4")) == 7
+
+
+def test_a_file_whose_segments_do_not_match_is_refused(parts, tmp_path):
+    compress(parts, tmp_path / "x.nvz")
+    file = open_nvz(tmp_path / "x.nvz")
+    networks = [file.read(number) for number in range(3)]
+    for name, kept, whole, message in (
+        ("fewer", networks[:2], file.whole, "has 2 networks for 3 segments"),
+        ("none", networks, None, "holds 3 networks and does not say of which segments"),
+        ("other", networks, {**file.whole, "format": 99}, "format 99 is not read by this version"),
+        ("order", networks[::-1], file.whole, "segment 0 draws 3 frames of 36x64; expected 2"),
+    ):
+        write_nvz(tmp_path / f"{name}.nvz", kept, whole=whole)
+        with pytest.raises(ConfigError, match=message):
+            ez.load(tmp_path / f"{name}.nvz")[0]
+    with pytest.raises(ConfigError, match="holds 3 segments; expected the file of a single network"):
+        hub.describe(tmp_path / "x.nvz")
+    with pytest.raises(ConfigError, match="number 7 is not one of them"):
+        record_of(tmp_path / "x.nvz", 7)
