@@ -44,6 +44,7 @@ _HOMES = {
     "open_video": "video",
     "pull": "hub",
     "push": "hub",
+    "rate_distortion": "compression",
     "render": "evaluation",
     "write_video": "video",
 }
@@ -52,7 +53,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from enerv_zoo.anatomy import dissect
-    from enerv_zoo.compression import compress
+    from enerv_zoo.compression import compress, rate_distortion
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render

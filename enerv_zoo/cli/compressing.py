@@ -1,17 +1,20 @@
-"""`enerv-zoo compress`."""
+"""`enerv-zoo compress` and `enerv-zoo rd`."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import completion, console, options
+from enerv_zoo.cli import fitting as fits
 
 if TYPE_CHECKING:
-    from enerv_zoo.compression import Compressed
+    from enerv_zoo.compression import Compressed, RateDistortion
 
 
 def compress(
@@ -103,3 +106,102 @@ def _rows(made: Compressed) -> list[tuple[str, str]]:
     else:
         rows.append(("PSNR", "not measured: name the video with --data"))
     return rows
+
+
+def rd(
+    video: options.Video,
+    out: Annotated[Path, typer.Option(help="A folder for fits, files and results.")],
+    models: Annotated[
+        str,
+        typer.Option(help="Families, separated by commas; '' for codecs alone.", autocompletion=completion.families),
+    ] = "enerv",
+    sizes: Annotated[
+        str | None, typer.Option(help="Stored parameters, separated by commas, such as 0.35M,1M.", show_default=False)
+    ] = None,
+    bits: Annotated[str, typer.Option(help="Of the weights; a point on the curve for each.")] = "8,7,6,5,4",
+    tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
+    codecs: Annotated[str, typer.Option(help="Separated by commas; '' for none.")] = "x264,x265,svtav1,vp9",
+    anchor: Annotated[
+        str | None, typer.Option(help="The curve to compare with.", show_default="the first codec")
+    ] = None,
+    preset: fits.Preset = None,
+    recipe: fits.RecipeFile = None,
+    epochs: fits.Epochs = None,
+    batch_size: fits.BatchSize = None,
+    lr: fits.Rate = None,
+    loss: fits.Loss = None,
+    frames: options.Frames = None,
+    resize: options.Resize = None,
+    crop: options.Crop = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Measure rate against quality: networks as .nvz files beside real codecs, on the same frames.
+
+    Draws the curves and gives Bjontegaard's differences. Run it again to go on after an interruption.
+
+    Examples:
+
+        enerv-zoo rd bunny --models enerv,hnerv --sizes 0.2M,0.5M --preset quick --out runs/rd
+
+        enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
+    """
+    from enerv_zoo import compression
+
+    knobs = {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
+        "crop": crop, "recipe": fits.chosen_recipe(preset, recipe),
+    }  # fmt: skip
+    with fits.bars() as on_model:
+        result = compression.rate_distortion(
+            video,
+            fits.listed(models),
+            out=out,
+            sizes=None if sizes is None else fits.listed(sizes),
+            bits=_numbers(bits),
+            tune_epochs=tune_epochs,
+            codecs=fits.listed(codecs),
+            anchor=anchor,
+            device=device,
+            on_model=on_model,
+            on_stage=lambda text: console.err.print(f"[dim]{text}[/dim]"),
+            **{key: value for key, value in knobs.items() if value is not None},
+        )
+    if json:
+        console.print_json(result.to_dict())
+        return
+    for line in _rate_lines(result):
+        console.out.print(line)
+    console.out.print(f"\nwritten to {out}: rd.json, rd.png, the compressed fits, and the fits in {out / 'fits'}")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in fits.listed(text)]
+    except ValueError as error:
+        raise typer.BadParameter(f"expected whole numbers separated by commas, such as 8,6,5, got {text!r}") from error
+
+
+def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
+    points = Table("", "", "bytes", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encoding", "decode frames/s", box=None)
+    for curve in result.curves:
+        for point in sorted(curve.points, key=lambda point: point.bytes):
+            points.add_row(
+                curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}", console.number(point.psnr),
+                console.number(point.ms_ssim, 4), console.seconds(point.encode_seconds),
+                console.number(point.decode_fps, 1),
+            )  # fmt: skip
+    yield points
+    if result.gains:
+        gains = Table(f"against {result.gains[0].anchor}", "BD-rate", "BD-PSNR", "", box=None)
+        for gain in result.gains:
+            rate = "n/a" if gain.bd_rate is None else f"{gain.bd_rate:+.1f} %"
+            quality = "n/a" if gain.bd_psnr is None else f"{gain.bd_psnr:+.2f} dB"
+            gains.add_row(gain.curve, rate, quality, gain.missing or "")
+        yield ""
+        yield gains
+    if result.source is not None:
+        yield (
+            f"\nThe source is itself {result.source['codec']} of {result.source['bpp']:.3f} bits per pixel: codecs of "
+            "its kind find again what it kept."
+        )

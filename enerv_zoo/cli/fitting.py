@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -155,7 +157,7 @@ def fit(
         "time_budget": options.parse_seconds(time_budget), "precision": precision,
         "deterministic": deterministic,
     }  # fmt: skip
-    chosen = _recipe(preset, recipe)
+    chosen = chosen_recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
     given: dict[str, Any] = {
         "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
@@ -183,8 +185,6 @@ def fit(
 
 
 def _fit_segments(video: str, model: str | None, segments: str, given: dict[str, Any], json: bool) -> None:
-    from contextlib import ExitStack
-
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
@@ -248,18 +248,21 @@ def compare(
 
     knobs = {
         "epochs": epochs, "time_budget": options.parse_seconds(time_budget), "batch_size": batch_size, "lr": lr,
-        "loss": loss, "seed": seed, "recipe": _recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
+        "loss": loss, "seed": seed, "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize,
+        "crop": crop,
     }  # fmt: skip
     failure = None
     try:
-        results = _compared(
-            video,
-            _listed(models),
-            out=out,
-            size=None if size is None else _listed(size),
-            device=device,
-            **{key: value for key, value in knobs.items() if value is not None},
-        )
+        with bars() as on_model:
+            results = fitting.compare(
+                video,
+                listed(models),
+                out=out,
+                size=None if size is None else listed(size),
+                device=device,
+                on_model=on_model,
+                **{key: value for key, value in knobs.items() if value is not None},
+            )
     except fitting.FitsFailed as error:
         results, failure = error.results, error
     if json:
@@ -271,11 +274,9 @@ def compare(
         raise failure
 
 
-def _compared(video: str, models: list[str], **options: Any) -> dict[str, dict[str, Any]]:
-    """`fitting.compare` with a bar for each fit."""
-    from contextlib import ExitStack
-
-    from enerv_zoo import fitting
+@contextmanager
+def bars() -> Iterator[Callable[[str], Any]]:
+    """What shows a bar for each of several fits, in turn: `on_model` of `fitting.compare`."""
     from enerv_zoo.cli.progress import shown
 
     with ExitStack() as stack:
@@ -284,7 +285,7 @@ def _compared(video: str, models: list[str], **options: Any) -> dict[str, dict[s
             stack.close()
             return stack.enter_context(shown(name))
 
-        return fitting.compare(video, models, on_model=on_model, **options)
+        yield on_model
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:
@@ -305,11 +306,13 @@ def _comparison(results: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """Names that commas separate."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _recipe(preset: str | None, recipe: str | None) -> Any:
+def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
+    """What `--preset` or `--recipe` names, or `None`."""
     from enerv_zoo import recipes
     from enerv_zoo.errors import did_you_mean
 

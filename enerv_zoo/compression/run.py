@@ -89,6 +89,7 @@ class _Wanted:
     lr: float
     batch_size: int | None
     seed: int
+    measure: bool
     on_stage: Callable[[str], None]
 
     def __post_init__(self) -> None:
@@ -158,6 +159,7 @@ def compress(
     batch_size: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    measure: bool = True,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Compressed:
     """Write a fit as one `.nvz` file of entropy-coded whole numbers.
@@ -180,6 +182,7 @@ def compress(
         rate_weight: of the bits per pixel in the objective while tuning.
         lr, batch_size, seed: of the tuning; the batch is the fit's own by default.
         device: `"auto"`, `"cpu"` or `"cuda"`.
+        measure: compare the fit's and the file's frames with the video's.
         on_stage: called with a line for each stage.
 
     Raises:
@@ -189,7 +192,9 @@ def compress(
     began = time.monotonic()
     if Path(path).suffix != SUFFIX:
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
-    wanted = _Wanted(bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, on_stage)
+    wanted = _Wanted(
+        bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, measure, on_stage
+    )
     chosen_device = choose_device(device)
     video = load(fit, chosen_device) if isinstance(fit, str | Path) else fit
     opened = _originals(fit, video, data)
@@ -209,7 +214,7 @@ def compress(
     if isinstance(video, SegmentedVideo):
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
     sizes = write_nvz(path, networks(), whole=whole)
-    report = None if opened is None else _evaluated(load(path, chosen_device), opened)
+    report = None if opened is None or not measure else _evaluated(load(path, chosen_device), opened)
     return _result(Path(path), sizes.total, video, made, report, time.monotonic() - began)
 
 
@@ -272,7 +277,8 @@ def _evaluated(video: NeuralVideo | SegmentedVideo, opened: Opened) -> Report:
 
 def _make(part: _Part, wanted: _Wanted) -> _Made:
     video, original = part.video, part.original
-    before = mean_psnr(video, original) if original is not None else None
+    compared = wanted.measure or wanted.max_psnr_drop is not None
+    before = mean_psnr(video, original) if compared and original is not None else None
     kept = pruning.masks(video, wanted.prune)
     pruning.prune(video, kept)
     grids = _chosen(part, wanted, before)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from statistics import fmean
 
 import av
-import torch
-from torch import Tensor
 
 from enerv_zoo.errors import ConfigError, VideoError, did_you_mean
+from enerv_zoo.evaluation.rates import RatePoint, scored
 from enerv_zoo.evaluation.report import bits_per_pixel
-from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
-from enerv_zoo.video import Video
+from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.encoders import Clock, Movie, encode_movie
 
 logger = logging.getLogger(__name__)
-
-BATCH = 8
-"""Frames compared at a time."""
 
 _TICK = Fraction(1, 1000)
 
@@ -55,29 +50,6 @@ CODECS = {
 """The encoders of `measure_codec`, as 8-bit yuv420p without audio in a Matroska file."""
 
 
-@dataclass(frozen=True)
-class CodecPoint:
-    """One encoding, measured.
-
-    Attributes:
-        codec, crf: what encoded it.
-        bytes: of the whole file.
-        bpp: 8 times that over all pixels of the video.
-        psnr: mean of the frames' RGB PSNR in dB, of decoded 8-bit frames.
-        ms_ssim: mean of the frames' MS-SSIM, or `None` for frames too small for it.
-        encode_seconds, decode_seconds: including colour conversion, as a user waits for them.
-    """
-
-    codec: str
-    crf: int
-    bytes: int
-    bpp: float
-    psnr: float
-    ms_ssim: float | None
-    encode_seconds: float
-    decode_seconds: float
-
-
 def available(names: Sequence[str]) -> list[str]:
     """Those of the codecs that this build of PyAV has; a missing one is logged.
 
@@ -97,7 +69,7 @@ def available(names: Sequence[str]) -> list[str]:
     return found
 
 
-def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[CodecPoint]:
+def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[RatePoint]:
     """Encode a video at every step of a ladder, decode it, and compare.
 
     Args:
@@ -123,37 +95,25 @@ def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) 
             yield _measured(name, codec, crf, video, Path(folder) / "encoded.mkv")
 
 
-def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> CodecPoint:
+def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> RatePoint:
     movie = Movie("matroska", codec.encoder, crf, codec.worst, _TICK, codec.options, {})
     rate = Fraction(video.info.fps or 25).limit_denominator(1001)
+    os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 prints its settings
     start = time.perf_counter()
     encode_movie(path, movie, (frame.permute(1, 2, 0).numpy() for frame in video.frames), Clock(rate, None), crf)
     encoded = time.perf_counter()
-    frames = _decoded(path)
-    decoded = time.perf_counter()
+    frames = open_video(path).frames  # converted as this package reads any video
+    seconds = time.perf_counter() - encoded
     if len(frames) != len(video):
         raise VideoError(f"{name} at {crf} gave {len(frames)} frames back of {len(video)}; choose another codec")
-    quality, similarity = _compared(frames, video.frames)
     size = path.stat().st_size
-    bpp = bits_per_pixel(size, video.info)
-    return CodecPoint(name, crf, size, bpp, quality, similarity, encoded - start, decoded - encoded)
-
-
-def _decoded(path: Path) -> Tensor:
-    """All frames of a file (N, 3, H, W), uint8, converted as this package reads any video."""
-    from enerv_zoo.video import open_video
-
-    return open_video(path).frames
-
-
-def _compared(frames: Tensor, originals: Tensor) -> tuple[float, float | None]:
-    scores: list[float] = []
-    similarities: list[float] = []
-    small = why_no_ms_ssim(*originals.shape[-2:]) is not None
-    for drawn, target in zip(frames.split(BATCH), originals.split(BATCH), strict=True):
-        drawn, target = drawn.float() / 255, target.float() / 255
-        scores += psnr(drawn, target).tolist()
-        if not small:
-            with torch.no_grad():
-                similarities += ms_ssim(drawn, target).tolist()
-    return fmean(scores), fmean(similarities) if similarities else None
+    quality, similarity = scored([frames], video.frames)
+    return RatePoint(
+        setting=f"crf {crf}",
+        bytes=size,
+        bpp=bits_per_pixel(size, video.info),
+        psnr=quality,
+        ms_ssim=similarity,
+        encode_seconds=encoded - start,
+        decode_fps=len(frames) / seconds,
+    )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.evaluation.rates import RateCurve
 from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import replacing
 from enerv_zoo.neural_video import NeuralVideo
@@ -80,6 +81,45 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     panels[0].set_ylabel("PSNR while fitting (dB)")
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(frameon=False, loc="lower right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+    return Path(path)
+
+
+def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
+    """Plot PSNR and MS-SSIM over bits per pixel, a line through the best points of each curve.
+
+    Args:
+        curves: measured on one video.
+        path: of the picture; its suffix says which format.
+
+    Returns:
+        The path, or `None` where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
+        return None
+    shown = {"PSNR (dB)": "psnr"}
+    if all(point.ms_ssim is not None for curve in curves for point in curve.points):
+        shown["MS-SSIM"] = "ms_ssim"
+    figure = Figure(figsize=(7 * len(shown), 4.6), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (label, name) in zip(panels, shown.items(), strict=True):
+        for curve in curves:
+            best = curve.best()
+            points = [(point.bpp, getattr(point, name)) for point in best]
+            (line,) = axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=1.8, label=curve.name)
+            others = [(point.bpp, getattr(point, name)) for point in curve.points if point not in best]
+            if others:
+                axes.plot(*zip(*others, strict=True), ".", color=line.get_color(), alpha=0.4)
+        axes.set_xscale("log")
+        axes.set_xlabel("bits per pixel")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

@@ -275,7 +275,9 @@ def test_a_file_of_segments_is_compressed_again_and_each_part_keeps_to_the_targe
     assert made.psnr is not None, "the file names the sample and the frames of each part"
     tuned = compress(parts, tmp_path / "tuned.nvz", bits=4, tune_epochs=4)
     assert tuned.psnr > compress(parts, tmp_path / "coarse.nvz", bits=4).psnr
-    from_memory = compress(ez.load(parts), tmp_path / "memory.nvz", data=ez.open_video("bunny", frames="0:7", resize="36x64"))
+    from_memory = compress(
+        ez.load(parts), tmp_path / "memory.nvz", data=ez.open_video("bunny", frames="0:7", resize="36x64")
+    )
     assert from_memory.psnr == pytest.approx(first.psnr)
 
 

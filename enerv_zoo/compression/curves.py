@@ -1,0 +1,200 @@
+"""Families of networks and real codecs on one video: how many bytes for what quality."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.compression.run import compress
+from enerv_zoo.config import from_dict, read_mapping
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation import plot_rates
+from enerv_zoo.evaluation.codecs import CODECS, Codec, available, measure_codec
+from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
+from enerv_zoo.files import write_json
+from enerv_zoo.fitting import compare
+from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
+from enerv_zoo.fitting.plan import choose_device, open_original, source_name
+from enerv_zoo.hub import load
+from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.identity import digest
+
+RESULT = "rd.json"
+PICTURE = "rd.png"
+POINTS = "points.json"
+FITS = "fits"
+BITS = (8, 7, 6, 5, 4)
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """What `rate_distortion` measured; also `rd.json`.
+
+    Attributes:
+        video: name, frames, height and width of what was encoded.
+        source: what that is compressed with already (`codec`, `bpp`), or `None`.
+        curves: of every family and codec.
+        gains: of every curve but the anchor, against the anchor.
+    """
+
+    video: dict[str, Any]
+    source: dict[str, Any] | None
+    curves: tuple[RateCurve, ...]
+    gains: tuple[Gain, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return dataclasses.asdict(self)
+
+
+def rate_distortion(
+    source: Any,
+    models: Sequence[str],
+    *,
+    out: str | Path,
+    sizes: Sequence[str | float] | None = None,
+    bits: Sequence[int] = BITS,
+    tune_epochs: int = 0,
+    codecs: Sequence[str] = tuple(CODECS),
+    anchor: str | None = None,
+    device: str = "auto",
+    runner: Runner = run_here,
+    on_model: OnFit = lambda name: None,
+    on_stage: Callable[[str], None] = lambda text: None,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    **options: Any,
+) -> RateDistortion:
+    """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
+
+    Every point is a file: its bytes are counted, and the 8-bit RGB frames that it decodes to are compared with the
+    original's. What has been done is kept, so the same call goes on after an interruption. Writes `rd.json`, `rd.png`,
+    the compressed fits, and the fits themselves in `out/fits`.
+
+    Args:
+        source: the video, as `enerv_zoo.fit` takes it.
+        models: names of families; none for codecs alone.
+        out: folder for all of it.
+        sizes: budgets of stored numbers, such as `["0.35M", "1M"]`; by default the recipe's.
+        bits: of the weights; a point for each.
+        tune_epochs: of every compression (see `enerv_zoo.compress`).
+        codecs: of `x264`, `x265`, `svtav1` and `vp9`; those that PyAV lacks are left out with a warning.
+        anchor: the curve that the others are compared with; by default the first codec, else the first family.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        runner: does the fits (see `enerv_zoo.compare`).
+        on_model: called with each fit's name as it begins; returns its `on_status`.
+        on_stage: called with a line for each encoding.
+        frames, resize, crop: of the video.
+        options: as for `enerv_zoo.fit`.
+
+    Raises:
+        ConfigError: nothing to measure, or an unknown name.
+        VideoError: there is no such source, or codecs cannot take its size.
+        FitsFailed: some fits failed; all others are done by then, and nothing else is.
+    """
+    folder, chosen = Path(out), choose_device(device)
+    encoders = available(codecs)
+    names = [*models, *encoders]
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"name families and codecs to measure, each once; got {', '.join(names) or 'none'}")
+    if models and not bits:
+        raise ConfigError("name the bits of the weights to measure, such as 8,6,5,4")
+    first = anchor or (encoders[0] if encoders else names[0])
+    if first not in names:
+        raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
+    selection = {"frames": frames, "resize": resize, "crop": crop}
+    fits: dict[str, dict[str, Any]] = {}
+    if models:
+        budgets: Any = None if sizes is None else list(sizes)
+        fits = compare(
+            source, models, out=folder / FITS, size=budgets, on_model=on_model, device=device, runner=runner,
+            **selection, **options,
+        )  # fmt: skip
+        unnamed = source if source_name(source) is None else None
+        original = open_original(folder / FITS / next(iter(fits)), unnamed)
+    else:
+        original = open_video(source, **selection)
+    known = _Known(folder, original)
+    curves = []
+    for model in models:
+        own = {name: fit for name, fit in fits.items() if fit["model"] == model}
+        points = [
+            _network_point(known, folder, name, fit, width, tune_epochs, original, chosen, on_stage)
+            for name, fit in own.items()
+            for width in bits
+        ]
+        settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
+        curves.append(RateCurve(model, settings, tuple(points)))
+    for name in encoders:
+        codec = CODECS[name]
+        points = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
+        preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
+        curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(points)))
+    info = original.info
+    result = RateDistortion(
+        {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
+        source_rate(source) if isinstance(source, str | Path) else None,
+        tuple(curves),
+        tuple(gains(curves, first)),
+    )
+    write_json(folder / RESULT, result.to_dict())
+    plot_rates(curves, folder / PICTURE)
+    return result
+
+
+class _Known:
+    """Points that were measured before, on the same frames, by what was asked for."""
+
+    def __init__(self, folder: Path, original: Video) -> None:
+        self.path, self.frames = folder / POINTS, digest(original)
+        self.rows = read_mapping(self.path) if self.path.is_file() else {}
+
+    def get(self, *asked: Any) -> tuple[str, RatePoint | None]:
+        """The point's key, and the point if it is there."""
+        key = hashlib.sha256(json.dumps([self.frames, *asked], sort_keys=True).encode()).hexdigest()[:32]
+        return key, from_dict(RatePoint, self.rows[key], str(self.path)) if key in self.rows else None
+
+    def add(self, key: str, point: RatePoint) -> RatePoint:
+        self.rows[key] = dataclasses.asdict(point)
+        write_json(self.path, self.rows)
+        return point
+
+
+def _network_point(
+    known: _Known,
+    folder: Path,
+    name: str,
+    fit: dict[str, Any],
+    bits: int,
+    tune_epochs: int,
+    original: Video,
+    device: str,
+    on_stage: Callable[[str], None],
+) -> RatePoint:
+    path = folder / f"{name}-{bits}bit.nvz"
+    key, point = known.get("network", fit["id"], bits, tune_epochs)
+    if point is not None and path.is_file() and path.stat().st_size == point.bytes:
+        return point
+    setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
+    on_stage(f"{name} in {bits} bits")
+    made = compress(
+        folder / FITS / name, path, data=original, bits=bits, tune_epochs=tune_epochs, device=device, measure=False
+    )
+    seconds = fit["fit_seconds"] + made.seconds
+    return known.add(key, measure_network(load(path, device), original, setting, made.bytes, seconds))
+
+
+def _codec_point(
+    known: _Known, name: str, codec: Codec, crf: int, original: Video, on_stage: Callable[[str], None]
+) -> RatePoint:
+    key, point = known.get("codec", dataclasses.asdict(codec), crf)
+    if point is not None:
+        return point
+    on_stage(f"{name} at crf {crf}")
+    return known.add(key, next(measure_codec(name, original, (crf,))))
