@@ -46,6 +46,7 @@ _HOMES = {
     "push": "hub",
     "rate_distortion": "compression",
     "render": "evaluation",
+    "write_report": "report",
     "write_video": "video",
 }
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.recipes import list_recipes
+    from enerv_zoo.report import write_report
     from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models

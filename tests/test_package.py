@@ -26,6 +26,7 @@ ORDER = [
     {"anatomy", "zoo", "hub", "evaluation"},
     {"fitting", "interop"},
     {"compression"},
+    {"report"},
     {"cli"},
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.

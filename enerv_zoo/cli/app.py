@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from enerv_zoo.cli import compressing, console, fitting, importing, inspecting, publishing, sharing, start, watching
+from enerv_zoo.cli import (
+    compressing,
+    console,
+    fitting,
+    importing,
+    inspecting,
+    publishing,
+    reporting,
+    sharing,
+    start,
+    watching,
+)
 from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
 from enerv_zoo.launch import launched
 
@@ -26,6 +37,7 @@ app.command("fit", rich_help_panel="Fit and look")(fitting.fit)
 app.command("info", rich_help_panel="Fit and look")(inspecting.info)
 app.command("render", rich_help_panel="Fit and look")(watching.render)
 app.command("models", rich_help_panel="Fit and look")(inspecting.models)
+app.command("report", rich_help_panel="Fit and look")(reporting.report)
 app.command("compare", rich_help_panel="Fit and look")(fitting.compare)
 app.command("eval", rich_help_panel="Compress and measure")(watching.evaluate)
 app.command("compress", rich_help_panel="Compress and measure")(compressing.compress)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, options
 from enerv_zoo.cli import fitting as fits
+from enerv_zoo.cli.reporting import REPORT, WithReport, closing_report
 
 if TYPE_CHECKING:
     from enerv_zoo.compression import Compressed, RateDistortion
@@ -134,6 +135,7 @@ def rd(
     resize: options.Resize = None,
     crop: options.Crop = None,
     device: options.Device = "auto",
+    report: WithReport = True,
     json: options.Json = False,
 ) -> None:
     """Measure rate against quality: networks as .nvz files beside real codecs, on the same frames.
@@ -167,12 +169,14 @@ def rd(
             on_stage=lambda text: console.err.print(f"[dim]{text}[/dim]"),
             **{key: value for key, value in knobs.items() if value is not None},
         )
+    page = closing_report(result.best_files, out / REPORT, device, result.original, result) if report else None
     if json:
         console.print_json(result.to_dict())
         return
     for line in _rate_lines(result):
         console.out.print(line)
-    console.out.print(f"\nwritten to {out}: rd.json, rd.png, the compressed fits, and the fits in {out / 'fits'}")
+    look = f"{page.name} (open it in a browser), " if page else ""
+    console.out.print(f"\nwritten to {out}: {look}rd.json, rd.png, the compressed fits, and the fits in {out / 'fits'}")
 
 
 def _numbers(text: str) -> list[int]:

@@ -12,6 +12,8 @@ import typer
 from rich.table import Table
 
 from enerv_zoo.cli import completion, console, options
+from enerv_zoo.cli.reporting import REPORT, WithReport, closing_report
+from enerv_zoo.launch import launched
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -130,12 +132,13 @@ def fit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
+    report: WithReport = True,
     json: options.Json = False,
 ) -> None:
     """Fit a network to a video.
 
-    Leaves a folder with the weights, the numbers of every frame and epoch, and pictures. What is given here overrules
-    the recipe or preset; without either, the paper's E-NeRV and its recipe are fitted, which takes a GPU.
+    Leaves a folder with the weights, the numbers of every frame and epoch, and a page to look at them. What is given
+    here overrules the recipe or preset; without either, E-NeRV is fitted as published, which takes a GPU.
 
     Examples:
 
@@ -165,10 +168,11 @@ def fit(
         "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
     if segments is not None:
-        _fit_segments(video, model, segments, given, json)
+        _fit_segments(video, model, segments, given, report, json)
         return
     with shown(_slug(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
+    page = closing_report([folder], folder / REPORT, device) if report and launched().first else None
     if json:
         console.print_json(result.metrics)
         return
@@ -180,11 +184,14 @@ def fit(
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
     console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], title))
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
-    console.out.print(f"\nwritten to {folder}: look at {pictures}, or play it:")
+    look = f"open {page.name}" if page else f"look at {pictures}"
+    console.out.print(f"\nwritten to {folder}: {look}, or play it:")
     console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
 
 
-def _fit_segments(video: str, model: str | None, segments: str, given: dict[str, Any], json: bool) -> None:
+def _fit_segments(
+    video: str, model: str | None, segments: str, given: dict[str, Any], report: bool, json: bool
+) -> None:
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
@@ -195,7 +202,9 @@ def _fit_segments(video: str, model: str | None, segments: str, given: dict[str,
             return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
 
         result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **given)
-    metrics = result.metrics
+    metrics, page = result.metrics, None
+    if report and launched().first:
+        page = closing_report([result.folder], result.folder / REPORT, given["device"])
     if json:
         console.print_json(metrics)
         return
@@ -204,7 +213,8 @@ def _fit_segments(video: str, model: str | None, segments: str, given: dict[str,
     console.out.print(
         console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
     )
-    console.out.print(f"\nwritten to {result.folder}; play it:")
+    look = f": open {page.name}, or" if page else ";"
+    console.out.print(f"\nwritten to {result.folder}{look} play it:")
     console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
 
 
@@ -231,6 +241,7 @@ def compare(
     resize: options.Resize = None,
     crop: options.Crop = None,
     device: options.Device = "auto",
+    report: WithReport = True,
     json: options.Json = False,
 ) -> None:
     """Fit several families to one video with one recipe; print one table and draw the curves.
@@ -265,11 +276,13 @@ def compare(
             )
     except fitting.FitsFailed as error:
         results, failure = error.results, error
+    page = closing_report([out / name for name in results], out / REPORT, device) if report and results else None
     if json:
         console.print_json(results)
     elif results:
         console.out.print(_comparison(results))
-        console.out.print(f"\nwritten to {out}: compare.json, psnr.png, and a folder for each fit")
+        files = ["compare.json", "psnr.png", *([f"{page.name} (open it in a browser)"] if page else [])]
+        console.out.print(f"\nwritten to {out}: {', '.join(files)}, and a folder for each fit")
     if failure is not None:
         raise failure
 

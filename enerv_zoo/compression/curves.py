@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,26 @@ class RateDistortion:
         source: what that is compressed with already (`codec`, `bpp`), or `None`.
         curves: of every family and codec.
         gains: of every curve but the anchor, against the anchor.
+        best_files: of each family, the compressed fit with the highest PSNR.
+        original: the frames that were encoded.
     """
 
     video: dict[str, Any]
     source: dict[str, Any] | None
     curves: tuple[RateCurve, ...]
     gains: tuple[Gain, ...]
+    best_files: tuple[Path, ...]
+    original: Video = field(compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        return dataclasses.asdict(self)
+        """All of it but the frames as plain data."""
+        return {
+            "video": self.video,
+            "source": self.source,
+            "curves": [dataclasses.asdict(curve) for curve in self.curves],
+            "gains": [dataclasses.asdict(gain) for gain in self.gains],
+            "best_files": [path.name for path in self.best_files],
+        }
 
 
 def rate_distortion(
@@ -121,27 +131,30 @@ def rate_distortion(
     else:
         original = open_video(source, **selection)
     known = _Known(folder, original)
-    curves = []
+    curves, best = [], []
     for model in models:
         own = {name: fit for name, fit in fits.items() if fit["model"] == model}
-        points = [
-            _network_point(known, folder, name, fit, width, tune_epochs, original, chosen, on_stage)
-            for name, fit in own.items()
-            for width in bits
-        ]
+        points = {folder / f"{name}-{width}bit.nvz": (name, fit, width) for name, fit in own.items() for width in bits}
+        measured = {
+            path: _network_point(known, path, folder / FITS / name, fit, width, tune_epochs, original, chosen, on_stage)
+            for path, (name, fit, width) in points.items()
+        }
+        best.append(max(measured, key=lambda path: measured[path].psnr))
         settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
-        curves.append(RateCurve(model, settings, tuple(points)))
+        curves.append(RateCurve(model, settings, tuple(measured.values())))
     for name in encoders:
         codec = CODECS[name]
-        points = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
+        encoded = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
         preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
-        curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(points)))
+        curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(encoded)))
     info = original.info
     result = RateDistortion(
         {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
         source_rate(source) if isinstance(source, str | Path) else None,
         tuple(curves),
         tuple(gains(curves, first)),
+        tuple(best),
+        original,
     )
     write_json(folder / RESULT, result.to_dict())
     plot_rates(curves, folder / PICTURE)
@@ -168,8 +181,8 @@ class _Known:
 
 def _network_point(
     known: _Known,
-    folder: Path,
-    name: str,
+    path: Path,
+    run: Path,
     fit: dict[str, Any],
     bits: int,
     tune_epochs: int,
@@ -177,15 +190,12 @@ def _network_point(
     device: str,
     on_stage: Callable[[str], None],
 ) -> RatePoint:
-    path = folder / f"{name}-{bits}bit.nvz"
     key, point = known.get("network", fit["id"], bits, tune_epochs)
     if point is not None and path.is_file() and path.stat().st_size == point.bytes:
         return point
     setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
-    on_stage(f"{name} in {bits} bits")
-    made = compress(
-        folder / FITS / name, path, data=original, bits=bits, tune_epochs=tune_epochs, device=device, measure=False
-    )
+    on_stage(f"{run.name} in {bits} bits")
+    made = compress(run, path, data=original, bits=bits, tune_epochs=tune_epochs, device=device, measure=False)
     seconds = fit["fit_seconds"] + made.seconds
     return known.add(key, measure_network(load(path, device), original, setting, made.bytes, seconds))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.description import Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.outline import outline
-from enerv_zoo.hub.record import check_selection
+from enerv_zoo.hub.record import PARTS, check_selection
 from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
 from enerv_zoo.hub.tensors import check_numbers, check_tensors
 from enerv_zoo.neural_video import NeuralVideo
@@ -196,6 +196,7 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     description = from_json(file.networks[number].description, str(path))
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
-    record = {"source": name if name in samples() else None, "video": dict(recipe.video) if recipe else {}}
+    parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
+    record = {"source": name if name in samples() else None, **parts}
     check_selection(record, str(path))
     return record

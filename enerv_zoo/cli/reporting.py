@@ -1,0 +1,73 @@
+"""`enerv-zoo report`, and the report at the end of other commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enerv_zoo.cli import console, options
+
+if TYPE_CHECKING:
+    from enerv_zoo.compression import RateDistortion
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report.html"
+
+WithReport = Annotated[
+    bool,
+    typer.Option("--report/--no-report", help="Write report.html, a page to look at, at the end."),
+]
+
+
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Fits of one video: folders, .nvz files or repositories on the Hub."),
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path(REPORT),
+    data: Annotated[
+        str | None, typer.Option(metavar="VIDEO", help="The original.", show_default="the video that was fitted")
+    ] = None,
+    frames: options.Frames = None,
+    device: options.Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write one HTML file in which fits can be looked at, beside the original and beside each other.
+
+    It has a slider on any frame, movies in step, differences, the worst frames, curves, numbers, and the command that
+    fits each again. It opens from disk, without a network.
+
+    Examples:
+
+        enerv-zoo report runs/bunny --out bunny.html
+
+        enerv-zoo report runs/compare/enerv runs/compare/nerv --out compared.html
+    """
+    from enerv_zoo.errors import ConfigError
+    from enerv_zoo.report import write_report
+
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
+    with console.err.status("drawing"):
+        write_report(runs, out, frames=frames, data=data, device=device)
+    console.out.print(f"written to {out}: open it in a browser")
+
+
+def closing_report(
+    runs: Sequence[str | Path], out: Path, device: str, data: Any = None, rates: RateDistortion | None = None
+) -> Path | None:
+    """The report at the end of a command; if it cannot be written, that is told, and what was done before stands."""
+    from enerv_zoo.errors import EnervZooError
+    from enerv_zoo.report import write_report
+
+    try:
+        with console.err.status("drawing the report"):
+            return write_report(runs, out, device=device, data=data, rates=rates)
+    except EnervZooError as error:
+        logger.warning("no report was written: %s", error)
+        return None

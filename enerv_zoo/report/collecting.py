@@ -1,0 +1,123 @@
+"""Everything that is known of a fit, from its folder or its file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from enerv_zoo.config import read_mapping
+from enerv_zoo.evaluation import evaluate, evaluate_segments
+from enerv_zoo.fitting.plan import open_original
+from enerv_zoo.fitting.run import FRAMES, read_history
+from enerv_zoo.fitting.segments import part_opener
+from enerv_zoo.hub import Access, load, locate
+from enerv_zoo.hub.compressed import is_compressed, record_of
+from enerv_zoo.hub.download import PUBLISHED
+from enerv_zoo.hub.record import METRICS, PARTS, RECORD
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.report.command import fit_command
+from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.video import Video
+
+HISTORY_KEYS = ("epoch", "psnr", "loss")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fit, ready to be shown.
+
+    Attributes:
+        name: what to call it.
+        video: the network or networks.
+        original: gives the frame (3, H, W), uint8, that it should draw, by index.
+        metrics: as in `metrics.json`.
+        frames: a mapping a frame: `frame`, `psnr` (`None` where it is exact) and `ms_ssim`.
+        history: a mapping an epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
+        command: that fits it again, or `None`.
+        recipe: as YAML, or `None`.
+    """
+
+    name: str
+    video: NeuralVideo | SegmentedVideo
+    original: Callable[[int], Tensor]
+    metrics: dict[str, Any]
+    frames: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    command: str | None
+    recipe: str | None
+
+
+def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
+    """Read what a fit's folder says; what it does not say is measured.
+
+    Args:
+        run: a folder, a `.nvz` file or a repository.
+        name: what to call it.
+        data: the video; by default the one that was fitted.
+        device: where frames are drawn.
+
+    Raises:
+        EnervZooError: the fit or its video cannot be read.
+    """
+    path = locate(run, Access(), PUBLISHED)
+    video = load(path, device)
+    opened = part_opener(path, data) if isinstance(video, SegmentedVideo) else None
+    whole = None if opened else open_original(path, data)
+    if (path / METRICS).is_file() and (path / FRAMES).is_file():
+        metrics, frames = read_mapping(path / METRICS), _rows(path / FRAMES)
+    else:
+        report = evaluate_segments(video, opened) if opened else evaluate(video, whole)  # type: ignore[arg-type]
+        found = report.to_dict()
+        frames = [{key: row[key] for key in ("frame", "psnr", "ms_ssim")} for row in found.pop("frames")]
+        metrics = {**found, "model": video.config.family}
+    record = record_of(path) if is_compressed(path) else _record(path)
+    history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
+    recipe = {key: record[key] for key in PARTS if record.get(key)}
+    return Run(
+        name,
+        video,
+        _frame_of(video, opened) if isinstance(video, SegmentedVideo) and opened else lambda i: whole.frames[i],  # type: ignore[union-attr]
+        metrics,
+        frames,
+        history,
+        fit_command(record, f"runs/{name}") if recipe else None,
+        yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
+    )
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return read_mapping(folder / RECORD) if (folder / RECORD).is_file() else {}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of `frames.csv`."""
+
+    def number(text: str) -> float | None:
+        return float(text) if text and math.isfinite(float(text)) else None
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {"frame": int(row["frame"]), "psnr": number(row["psnr"]), "ms_ssim": number(row["ms_ssim"])}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _frame_of(video: SegmentedVideo, opened: Callable[[int], Video]) -> Callable[[int], Tensor]:
+    """Frames of a video in segments, of which one segment's are in memory."""
+    held: dict[int, Video] = {}
+
+    def frame(index: int) -> Tensor:
+        number = video.segment_of(index)
+        if number not in held:
+            held.clear()
+            held[number] = opened(number)
+        return held[number].frames[index - video.segments[number].first]
+
+    return frame

@@ -1,0 +1,53 @@
+"""The command that repeats a fit."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.video.transforms import as_size
+
+
+def fit_command(record: Mapping[str, Any], out: str) -> str | None:
+    """The command line that fits as `fit.json` says; `None` where no command says that.
+
+    Args:
+        record: of `fit.json`; without a `source`, the command has `VIDEO` in its place.
+        out: the folder for the fit.
+    """
+    model = dict(record.get("model") or {})
+    words = ["enerv-zoo", "fit", record.get("source") or "VIDEO"]
+    if name := model.pop("name", None):
+        words += ["--model", name]
+    if size := model.pop("size", None):
+        words += ["--size", str(size)]
+    for option, value in model.items():
+        words += ["--set", f"{option}={value if isinstance(value, str) else json.dumps(value)}"]
+    for option, value in (record.get("video") or {}).items():
+        if value is not None:
+            words += [f"--{option}", value if isinstance(value, str) else "x".join(map(str, as_size(value)))]
+    chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
+    known = {name: value for name in ("optimizer", "time_budget") if (value := getattr(chosen, name)) is not None}
+    unless_told = plan_fit(None, device="cpu", **known).fit  # with these, others have other defaults
+    for field in fields(FitConfig):
+        value = getattr(chosen, field.name)
+        if value != getattr(unless_told, field.name) or (field.name in known and value != field.default):
+            if value is None or (field.name == "betas" and len(value) != 2):
+                return None
+            words += _flag(field.name.replace("_", "-"), value)
+    if segments := record.get("segments"):
+        words += ["--segments", str(segments)]
+    return shlex.join([*words, "--out", out])
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, (list, tuple)):
+        return [f"--{name}", *map(str, value)]
+    return [f"--{name}", f"{value}s" if name == "time-budget" else str(value)]

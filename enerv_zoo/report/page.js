@@ -1,0 +1,233 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const SVG = "http://www.w3.org/2000/svg";
+  const colour = (i) => `var(--run${i % 6})`;
+  const make = (tag, parent, attributes = {}, text = "") => {
+    const node = parent.namespaceURI === SVG || tag === "svg" ? document.createElementNS(SVG, tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.textContent = text;
+    parent.append(node);
+    return node;
+  };
+
+  // ------------------------------------------------------------------ charts
+
+  /* Round numbers between two, or round powers where the numbers are logarithms. */
+  const ticks = (low, high, log) => {
+    if (log) {
+      const found = [];
+      for (let e = Math.floor(low); e <= high; e++) for (const n of [1, 2, 5]) found.push(Math.log10(n) + e);
+      const inside = found.filter((v) => v >= low && v <= high);
+      if (inside.length > 1) return inside;
+    }
+    const step = 10 ** Math.floor(Math.log10((high - low) / 4));
+    const nice = [1, 2, 5, 10].map((n) => n * step).find((s) => (high - low) / s <= 5.5);
+    const found = [];
+    for (let v = Math.ceil(low / nice) * nice; v <= high + nice * 1e-6; v += nice) found.push(v);
+    return found;
+  };
+  const label = (v) => (Math.abs(v) >= 1e4 ? v.toExponential(0) : String(+v.toPrecision(4)));
+
+  /* series: [{name, colour, points: [[x, y], ...], dots}]; log: which axes are logarithmic; pick: called with an x. */
+  const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {}) => {
+    series = series.filter((s) => s.points.length);
+    if (!parent || !series.length) return {mark: () => {}};
+    const scale = (axis) => (log.includes(axis) ? Math.log10 : (v) => v);
+    const back = (axis) => (log.includes(axis) ? (v) => 10 ** v : (v) => v);
+    const range = (axis, i) => {
+      const values = series.flatMap((s) => s.points.map((p) => scale(axis)(p[i])));
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      const pad = i ? (high - low || 1) * 0.06 : 0;
+      return [low - pad, (high === low ? high + 1 : high) + pad];
+    };
+    const [W, H, L, R, T, B] = [innerWidth < 600 ? 340 : 520, 220, 52, 12, 10, 34];
+    const [[x0, x1], [y0, y1]] = [range("x", 0), range("y", 1)];
+    const x = (v) => L + ((scale("x")(v) - x0) / (x1 - x0)) * (W - L - R);
+    const y = (v) => H - B - ((scale("y")(v) - y0) / (y1 - y0)) * (H - T - B);
+    const box = make("div", parent, {class: pick ? "chart picks" : "chart"});
+    make("h3", box, {}, title);
+    const svg = make("svg", box, {viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title});
+    for (const v of ticks(y0, y1, log.includes("y"))) {
+      const at = y(back("y")(v));
+      make("line", svg, {class: "grid", x1: L, x2: W - R, y1: at, y2: at});
+      make("text", svg, {x: L - 6, y: at + 4, "text-anchor": "end"}, label(back("y")(v)));
+    }
+    for (const v of ticks(x0, x1, log.includes("x"))) make("text", svg, {x: x(back("x")(v)), y: H - B + 16, "text-anchor": "middle"}, label(back("x")(v)));
+    make("text", svg, {x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle"}, xlabel);
+    for (const s of series) {
+      const path = s.points.map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join("");
+      make("path", svg, {d: path, stroke: s.colour});
+      if (s.dots || s.points.length === 1)
+        for (const p of s.points) make("circle", svg, {cx: x(p[0]), cy: y(p[1]), r: 3, fill: s.colour});
+    }
+    if (series.length > 1) {
+      const legend = make("div", box, {class: "legend"});
+      for (const s of series) make("span", legend, {style: `--colour: ${s.colour}`}, s.name);
+    }
+    const cursor = pick && make("line", svg, {class: "cursor", y1: T, y2: H - B, x1: -9, x2: -9});
+    if (pick)
+      svg.addEventListener("click", (event) => {
+        const place = svg.getBoundingClientRect();
+        const at = ((event.clientX - place.left) / place.width) * W;
+        pick(back("x")(x0 + ((at - L) / (W - L - R)) * (x1 - x0)));
+      });
+    return {mark: (v) => { cursor.setAttribute("x1", x(v)); cursor.setAttribute("x2", x(v)); }};
+  };
+
+  const lines = (key, rows) =>
+    data.runs.map((run, i) => ({
+      name: run.name, colour: colour(i), points: rows(run).filter((r) => r[key] != null).map((r) => [r.frame ?? r.epoch, r[key]]),
+    }));
+
+  // ------------------------------------------------------------------ frames
+
+  const stage = $("stage");
+  const movies = stage ? [...stage.querySelectorAll("figure")] : [];
+  const videos = movies.map((figure) => figure.querySelector("video"));
+  const seconds = (position) => (position + 0.5) / data.fps;
+  let position = 0;
+  let playing = false;
+  let marks = [];
+
+  const decibels = (psnr) => (psnr == null ? "exact" : `${psnr.toFixed(2)} dB`);
+  const shown = () => movies.map((figure, i) => (figure.hidden ? null : videos[i])).filter(Boolean);
+
+  const tell = () => {
+    const frame = data.frames[position];
+    $("scrub").value = position;
+    $("frame").textContent = `${frame} of ${data.length}`;
+    $("numbers").textContent = data.runs
+      .map((run) => {
+        const row = run.frames.find((r) => r.frame === frame);
+        if (!row) return "";
+        const name = data.runs.length > 1 ? `${run.name}: ` : "";
+        return `${name}${decibels(row.psnr)}${row.ms_ssim == null ? "" : `, MS-SSIM ${row.ms_ssim.toFixed(4)}`}`;
+      })
+      .filter(Boolean).join(" · ");
+    for (const mark of marks) mark.mark(frame);
+  };
+
+  const seek = (to) => {
+    position = Math.max(0, Math.min(data.frames.length - 1, to));
+    for (const video of shown()) video.currentTime = seconds(position);
+    tell();
+  };
+  const select = (frame) => {
+    pause();
+    let best = 0;
+    data.frames.forEach((f, i) => { if (Math.abs(f - frame) < Math.abs(data.frames[best] - frame)) best = i; });
+    seek(best);
+  };
+
+  const step = () => {
+    if (!playing) return;
+    const [master, ...others] = shown();
+    for (const video of others)
+      if (Math.abs(video.currentTime - master.currentTime) > 1 / data.fps) video.currentTime = master.currentTime;
+    position = Math.min(data.frames.length - 1, Math.floor(master.currentTime * data.fps));
+    tell();
+    requestAnimationFrame(step);
+  };
+  const play = () => {
+    playing = true;
+    $("play").textContent = "Pause";
+    for (const video of shown()) video.play().catch(() => {});
+    requestAnimationFrame(step);
+  };
+  const pause = () => {
+    if (!playing) return;
+    playing = false;
+    $("play").textContent = "Play";
+    for (const video of videos) video.pause();
+    seek(position);
+  };
+
+  // ------------------------------------------------------------------ what is on the stage
+
+  const show = (view) => {
+    stage.dataset.view = view;
+    for (const button of document.querySelectorAll("[data-show]")) button.setAttribute("aria-pressed", button.dataset.show === view);
+    const [left, right] = [$("left").value, $("right").value];
+    for (const figure of movies) {
+      const {layer} = figure.dataset;
+      figure.classList.toggle("over", view === "wipe" && layer === right && left !== right);
+      figure.hidden = view === "wipe" ? layer !== left && layer !== right : layer.startsWith("error") !== (view === "errors");
+    }
+    for (const control of document.querySelectorAll(".for-wipe")) control.hidden = view !== "wipe";
+    $("heat").hidden = view !== "errors";
+    const on = playing;
+    if (on) for (const video of videos) video.pause();
+    seek(position);
+    if (on) play();
+  };
+  const wipe = (percent) => {
+    $("wipe").value = percent;
+    stage.style.setProperty("--wipe", `${percent}%`);
+  };
+  const drag = (event) => {
+    if (stage.dataset.view !== "wipe" || !(event.buttons & 1)) return;
+    const place = stage.getBoundingClientRect();
+    wipe(Math.max(0, Math.min(100, ((event.clientX - place.left) / place.width) * 100)));
+  };
+
+  // ------------------------------------------------------------------ start
+
+  const worst = data.runs.map((run) => [...run.frames].sort((a, b) => (a.psnr ?? Infinity) - (b.psnr ?? Infinity)).filter((r) => data.frames.includes(r.frame)).slice(0, 8));
+  worst.forEach((rows, i) => {
+    const box = make("div", $("worst"), {class: "row"});
+    if (data.runs.length > 1) make("span", box, {style: `color: ${colour(i)}`}, data.runs[i].name);
+    for (const row of rows)
+      make("button", box, {type: "button"}, `${row.frame}: ${decibels(row.psnr)}`).addEventListener("click", () => select(row.frame));
+  });
+  let nextWorst = 0;
+  const goWorst = () => { if (worst[0]?.length) select(worst[0][nextWorst++ % worst[0].length].frame); };
+
+  marks = [
+    chart($("quality"), "PSNR of each frame (dB)", lines("psnr", (r) => r.frames), {xlabel: "frame; click to see it", pick: select}),
+    chart($("quality"), "MS-SSIM of each frame", lines("ms_ssim", (r) => r.frames), {xlabel: "frame; click to see it", pick: select}),
+  ];
+  chart($("epochs"), "PSNR while fitting (dB)", lines("psnr", (r) => r.history), {xlabel: "epoch"});
+  chart($("epochs"), "Loss", lines("loss", (r) => r.history), {xlabel: "epoch", log: "y"});
+  if (data.rates) {
+    const curves = (key) =>
+      data.rates.map((c, i) => ({name: c.name, colour: colour(i), dots: true, points: c.points.filter((p) => p[key] != null).map((p) => [p.bpp, p[key]])}));
+    chart($("rates"), "PSNR (dB) over bits per pixel", curves("psnr"), {xlabel: "bits per pixel", log: "x"});
+    chart($("rates"), "MS-SSIM over bits per pixel", curves("ms_ssim"), {xlabel: "bits per pixel", log: "x"});
+  }
+
+  if (videos.length) {
+    $("scrub").max = data.frames.length - 1;
+    $("scrub").addEventListener("input", (event) => { pause(); seek(Number(event.target.value)); });
+    $("wipe").addEventListener("input", (event) => wipe(Number(event.target.value)));
+    $("play").addEventListener("click", () => (playing ? pause() : play()));
+    $("next").addEventListener("click", goWorst);
+    for (const name of ["left", "right"]) $(name).addEventListener("change", () => show("wipe"));
+    for (const button of document.querySelectorAll("[data-show]")) button.addEventListener("click", () => show(button.dataset.show));
+    stage.addEventListener("pointerdown", drag);
+    stage.addEventListener("pointermove", drag);
+    stage.addEventListener("dragstart", (event) => event.preventDefault());
+    for (const video of videos) {
+      video.loop = true;
+      video.addEventListener("loadeddata", () => { if (!playing) video.currentTime = seconds(position); }, {once: true});
+    }
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "TEXTAREA"].includes(event.target.tagName)) return;
+      const keys = {
+        " ": () => (event.target.tagName === "BUTTON" ? null : playing ? pause() : play()),
+        ArrowLeft: () => { pause(); seek(position - 1); }, ArrowRight: () => { pause(); seek(position + 1); },
+        Home: () => { pause(); seek(0); }, End: () => { pause(); seek(data.frames.length - 1); },
+        w: goWorst, 1: () => show("wipe"), 2: () => show("sides"), 3: () => show("errors"),
+      };
+      if (!(event.key in keys) || (event.target.type === "range" && event.key !== " " && event.key.length > 1)) return;
+      if (keys[event.key]() !== null) event.preventDefault();
+    });
+    wipe(50);
+    show("wipe");
+  }
+  for (const button of document.querySelectorAll("[data-copy]"))
+    button.addEventListener("click", () => {
+      navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => { button.textContent = "Copied"; });
+    });
+})();

@@ -1,0 +1,168 @@
+"""`write_report`: fits, and rates of codecs, as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enerv_zoo import __version__
+from enerv_zoo.compression import RateDistortion
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation.report import select_frames
+from enerv_zoo.files import write_text
+from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.report.collecting import Run, collect
+from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MOST_FRAMES = 400
+"""Of a longer video, so many are shown, evenly apart."""
+
+HEADINGS = ("fit", "PSNR", "MS-SSIM", "parameters", "bytes", "bits per pixel", "decode frames/s", "fit time", "device")
+
+
+def write_report(
+    runs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    frames: str | None = None,
+    data: Any = None,
+    rates: RateDistortion | None = None,
+    device: str = "auto",
+) -> Path:
+    """Write a page that shows fits of one video beside the original and beside each other.
+
+    The page is one HTML file with its movies inside: it opens from disk, without a network.
+
+    Args:
+        runs: folders of fits, `.nvz` files or repositories on the Hub; all of one video, cut and resized alike.
+        out: the file.
+        frames: which frames to show, such as `"0:53"`; by default all, or of more than 400 every n-th.
+        data: the original, by default the video that each was fitted to.
+        rates: from `enerv_zoo.rate_distortion`, to be shown, too.
+        device: where frames are drawn: `"auto"`, `"cpu"` or `"cuda"`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigError: no fits, or fits of videos of other sizes.
+        EnervZooError: a fit or its video cannot be read, or the file cannot be written.
+    """
+    listed = [runs] if isinstance(runs, str | Path) else list(runs)
+    if not listed and rates is None:
+        raise ConfigError("a report needs a fit; name the folder of one")
+    chosen = choose_device(device)
+    found = [collect(run, name, data, chosen) for run, name in zip(listed, _names(listed), strict=True)]
+    _check_alike(found)
+    page: dict[str, Any] = {
+        "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "data": {"runs": []}, "rates": False,
+        "gains": [], "points": [], "source": None, "history": False,
+    }  # fmt: skip
+    if found:
+        page |= _shown(found, frames)
+    if rates is not None:
+        points = [(curve.name, p) for curve in rates.curves for p in sorted(curve.points, key=lambda p: p.bytes)]
+        page |= {"rates": True, "gains": rates.gains, "points": points, "source": rates.source}
+        page["data"]["rates"] = [
+            {"name": curve.name, "points": [vars(point) for point in curve.best()]} for curve in rates.curves
+        ]
+        if not found:
+            video = rates.video
+            page["title"] = f"{video['name']}: rate and quality"
+            page["video"] = f"{video['frames']} frames of {video['height']}x{video['width']}"
+    text = _template().render(css=_asset("page.css"), js=_asset("page.js"), version=__version__, **page)
+    write_text(out, text)
+    return Path(out)
+
+
+def _names(runs: Sequence[str | Path]) -> list[str]:
+    """What to call each: its last part, or all of it where two would be called the same."""
+    short = [Path(run).name.removesuffix(".nvz") or str(run) for run in runs]
+    return [str(run) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} has {size[0]} frames of {size[1]}x{size[2]}" for name, size in sizes.items())
+        raise ConfigError(f"a report shows fits of one video in one size; {told}")
+
+
+def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
+    """What the page says of fits."""
+    info = runs[0].video.info
+    indices = select_frames(frames, info.frames)
+    indices = indices[:: -(-len(indices) // MOST_FRAMES)]
+    fps = (info.fps or 25.0) / (indices[1] - indices[0] if len(indices) > 1 else 1)
+    fps = min(max(fps, 1.0), 60.0)
+    original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
+    movies = [{"layer": "original", "label": "original", "data": movie(original, fps), "error": False}]
+    errors = []
+    for number, run in enumerate(runs):
+        drawn = Frames(run.video.decode(indices), len(indices), info.height, info.width)
+        movies.append({"layer": f"run{number}", "label": run.name, "data": movie(drawn, fps), "error": False})
+        hot = (heat(frame, target) for frame, target in zip(drawn, original, strict=True))
+        errors.append({"layer": f"error{number}", "label": run.name, "data": movie(hot, fps, 22), "error": True})
+    height, width = shown_size(info.height, info.width)
+    names = ", ".join(run.name for run in runs)
+    rate = f", {info.fps:.6g} frames/s" if info.fps else ""
+    return {
+        "title": f"{info.name}: {names}" if info.name else names,
+        "video": f"{info.frames} frames of {info.height}x{info.width}{rate}",
+        "attribution": info.attribution,
+        "movies": [*movies, *errors],
+        "height": height,
+        "width": width,
+        "heat": HEAT_RANGE,
+        "history": any(run.history for run in runs),
+        "headings": HEADINGS,
+        "runs": [
+            {"name": run.name, "cells": _cells(run), "command": run.command, "recipe": run.recipe} for run in runs
+        ],
+        "data": {
+            "runs": [{"name": run.name, "frames": run.frames, "history": run.history} for run in runs],
+            "frames": indices,
+            "length": info.frames,
+            "fps": fps,
+        },
+    }
+
+
+def _cells(run: Run) -> list[str]:
+    """A row of the table, by `HEADINGS`."""
+    metrics = run.metrics
+
+    def number(key: str, form: str, unit: str = "") -> str:
+        value = metrics.get(key)
+        return "n/a" if value is None else format(value, form) + unit
+
+    return [
+        run.name,
+        number("psnr", ".2f", " dB"),
+        number("ms_ssim", ".4f"),
+        number("stored_numbers", ","),
+        number("stored_bytes", ","),
+        number("bpp", ".4f"),
+        number("fps", ",.1f"),
+        number("fit_seconds", ",.0f", " s"),
+        str(metrics.get("device", "n/a")),
+    ]
+
+
+def _asset(name: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8"))

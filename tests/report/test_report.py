@@ -1,0 +1,436 @@
+"""The page that shows fits: what is on it, that it needs nothing else, and how it behaves in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo import fitting
+from enerv_zoo.cli import main
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation import RateCurve, RatePoint
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.report import movies
+from enerv_zoo.report.command import fit_command
+from enerv_zoo.video import Video
+from enerv_zoo.video.transforms import as_size
+
+CUT = {"frames": "0:12", "resize": "176x320"}
+OPTIONS = {**CUT, "size": "60K", "epochs": 2, "batch_size": 4, "loss": "L2", "lr": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two fits of the same frames."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("nerv", "enerv_unmodulated"):
+        ez.fit("bunny", name, out=folder / name, **OPTIONS)
+    return [folder / "nerv", folder / "enerv_unmodulated"]
+
+
+@pytest.fixture(scope="module")
+def page(runs, tmp_path_factory):
+    return ez.write_report(runs, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs a command: its exit code, and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    monkeypatch.setenv("COLUMNS", "200")
+    return run
+
+
+# ---------------------------------------------------------------------- what is on it
+
+
+def embedded(page):
+    """The data in a page."""
+    text = page.read_text()
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def movies_of(page, folder):
+    """The movies in a page by their layer, opened."""
+    found = {}
+    for layer, data in re.findall(r'data-layer="(\w+)"><video[^>]*base64,([^"]*)"', page.read_text()):
+        file = folder / f"{layer}.mp4"
+        file.write_bytes(base64.b64decode(data))
+        found[layer] = ez.open_video(file).frames
+    return found
+
+
+def test_the_page_holds_the_folders_numbers(runs, page):
+    data, text = embedded(page), page.read_text()
+    assert data["frames"] == list(range(12))
+    for run, found in zip(runs, data["runs"], strict=True):
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert found["name"] == run.name
+        assert sum(row["psnr"] for row in found["frames"]) / 12 == pytest.approx(metrics["psnr"])
+        assert sum(row["ms_ssim"] for row in found["frames"]) / 12 == pytest.approx(metrics["ms_ssim"])
+        assert [row["epoch"] for row in found["history"]] == [1, 2]
+        for cell in (f"{metrics['psnr']:.2f} dB", f"{metrics['stored_bytes']:,}", f"{metrics['bpp']:.4f}"):
+            assert f"<td>{cell}</td>" in text
+
+
+def test_the_movies_are_the_frames(runs, page, tmp_path):
+    found = movies_of(page, tmp_path)
+    original = ez.open_video("bunny", **CUT).frames
+    assert set(found) == {"original", "run0", "run1", "error0", "error1"}
+    for layer, exact in (("original", original), ("run0", ez.load(runs[0])[:]), ("run1", ez.load(runs[1])[:])):
+        assert found[layer].shape == exact.shape
+        noise = (found[layer].float() - exact.float()).square().mean((1, 2, 3))
+        assert 10 * torch.log10(255**2 / noise.max()) > 33, "4:2:0 and a little compression"
+    hot = torch.stack([movies.heat(a, b) for a, b in zip(ez.load(runs[0])[:], original, strict=True)])
+    assert (found["error0"].float() - hot.float()).abs().mean() < 12
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    text = re.sub(r"base64,[A-Za-z0-9+/=]*", "", page.read_text())
+    assert not re.findall(r'(?:src|href)\s*=\s*"(?!data:)[^"]', text)
+    assert not re.findall(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
+    assert "default-src 'none'" in text
+
+
+def test_words_of_strangers_stay_words(runs, tmp_path):
+    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    folder = tmp_path / "fit"
+    shutil.copytree(runs[0], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["video"]["name"] = config["video"]["attribution"] = hostile
+    (folder / "config.json").write_text(json.dumps(config))
+    text = ez.write_report(folder, tmp_path / "x.html").read_text()
+    assert "&lt;/script&gt;" in text
+    assert text.count("<script") == 2
+    assert "<img" not in text
+
+
+@pytest.mark.parametrize("recipe", [None, *ez.list_recipes()])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"model": "nerv", "size": "0.3M", "model_options": {"fc_dim": 12, "act": "gelu", "stride_list": [5, 2, 2]}},
+        {"optimizer": "adan", "clip_grad": 1.0, "deterministic": True, "shuffle": False},
+        {"optimizer": "adan", "betas": (0.9, 0.95), "frames": "3:9", "crop": (96, 100), "eps": 1e-7},
+        {"time_budget": 90.5, "warmup": 0.1},
+        {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7},
+    ],
+)
+def test_the_command_fits_what_was_fitted(recipe, options, cli, monkeypatch):
+    plan = plan_fit("bunny", recipe=recipe, device="cpu", **options)
+    command = fit_command(json.loads(json.dumps(plan.record())), "runs/x")
+    asked = {}
+
+    def spy(source, model, **given):
+        asked.update(given, source=source, model=model)
+        raise ConfigError("seen")
+
+    monkeypatch.setattr(fitting, "fit", spy)
+    _, _, err = cli(*shlex.split(command)[1:])
+    assert "seen" in err
+    kept = {
+        k: v for k, v in asked.items() if k not in ("device", "frames_in", "out", "resume", "overwrite", "on_status")
+    }
+    if "crop" in options:
+        assert as_size(kept["crop"]) == options["crop"]
+        kept["crop"] = options["crop"]
+    again = plan_fit(device="cpu", **kept)
+    assert json.loads(json.dumps(again.record())) == json.loads(json.dumps(plan.record()))
+    assert "--out runs/x" in command
+
+
+def test_a_command_for_what_no_command_says():
+    record = plan_fit("bunny", device="cpu", betas=None).record()
+    assert fit_command(record, "x") is None
+    assert fit_command({"model": {"name": "nerv"}}, "a b") == "enerv-zoo fit VIDEO --model nerv --out 'a b'"
+    assert "--segments 10s" in fit_command({"model": {"name": "nerv"}, "segments": "10s"}, "x")
+
+
+def test_heat_is_dark_where_frames_agree():
+    frame = torch.randint(32, 200, (3, 6, 8), dtype=torch.uint8)
+    assert movies.heat(frame, frame).float().amax() <= 4
+    other = frame.clone()
+    other[1] += movies.HEAT_RANGE
+    assert (movies.heat(frame, other).permute(1, 2, 0) == torch.tensor([252, 253, 191])).all()
+    steps = [float(movies.heat(frame, frame + d).float().mean()) for d in range(0, 32, 4)]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "shown"), [(36, 64, (36, 64)), (37, 65, (36, 64)), (2160, 3840, (720, 1280)), (1, 1, (2, 2))]
+)
+def test_frames_are_shown_in_even_sizes(height, width, shown):
+    assert movies.shown_size(height, width) == shown
+
+
+# ---------------------------------------------------------------------- from where
+
+
+def test_of_a_compressed_file_and_some_frames(runs, tmp_path):
+    made = ez.compress(runs[0], tmp_path / "small.nvz")
+    page = ez.write_report(tmp_path / "small.nvz", tmp_path / "x.html", frames="2:8:2")
+    data, text = embedded(page), page.read_text()
+    assert data["frames"] == [2, 4, 6]
+    assert data["fps"] == 12.5
+    assert f"<td>{made.bytes:,}</td>" in text
+    assert "enerv-zoo fit bunny --model nerv" in text, "the file knows its recipe"
+    assert "Over epochs" not in text
+
+
+def test_of_a_video_in_segments(tmp_path):
+    options = {"resize": "36x64", "size": "60K", "batch_size": 2, "epochs": 1, "loss": "L2"}
+    ez.fit_segments("bunny", "nerv", out=tmp_path / "long", segments=2, frames="0:6", **options)
+    page = ez.write_report(tmp_path / "long", tmp_path / "x.html")
+    assert "--segments 2" in page.read_text()
+    found = movies_of(page, tmp_path)
+    exact = ez.open_video("bunny", frames="0:6", resize="36x64").frames
+    assert (found["original"].float() - exact.float()).abs().mean() < 6
+    assert (found["run0"].float() - ez.load(tmp_path / "long")[:].float()).abs().mean() < 6
+
+
+def test_of_a_long_video_every_nth_frame(runs, tmp_path, monkeypatch):
+    from enerv_zoo.report import page as module
+
+    monkeypatch.setattr(module, "MOST_FRAMES", 5)
+    assert embedded(ez.write_report(runs[0], tmp_path / "x.html"))["frames"] == [0, 3, 6, 9]
+
+
+def test_of_rates_alone_and_with_fits(runs, tmp_path):
+    result = ez.rate_distortion("bunny", [], out=tmp_path / "rd", codecs=["x264", "vp9"], **CUT)
+    page = ez.write_report([], tmp_path / "rates.html", rates=result)
+    assert [curve["name"] for curve in embedded(page)["rates"]] == ["x264", "vp9"]
+    assert "<video" not in page.read_text()
+    assert "is itself h264 of 0.052 bits per pixel" in page.read_text()
+    assert "<td>crf 27</td>" in page.read_text()
+    both = ez.write_report(runs, tmp_path / "both.html", rates=result).read_text()
+    assert "<video" in both
+    assert "BD-rate" in both
+
+
+def test_what_makes_no_report(runs, tmp_path):
+    with pytest.raises(ConfigError, match="needs a fit"):
+        ez.write_report([], tmp_path / "x.html")
+    ez.fit("bunny", "nerv", out=tmp_path / "other", **{**OPTIONS, "frames": "0:3"})
+    with pytest.raises(ConfigError, match="one video in one size; nerv has 12 frames of 176x320, other has 3 frames"):
+        ez.write_report([runs[0], tmp_path / "other"], tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_on_the_command_line(runs, tmp_path, cli):
+    out = tmp_path / "r.html"
+    assert cli("report", *runs, "--out", out, "--frames", "0:3")[0] == 0
+    assert embedded(out)["frames"] == [0, 1, 2]
+    code, _, err = cli("report", runs[0], "--out", out)
+    assert (code, "is there already" in err) == (1, True)
+    fit = ("--frames", "0:3", "--resize", "36x64", "--size", "60K", "--epochs", "1", "--loss", "L2", "--model", "nerv")
+    code, text, _ = cli("fit", "bunny", *fit, "--out", tmp_path / "fit")
+    assert (code, "open report.html" in text) == (0, True)
+    assert embedded(tmp_path / "fit" / "report.html")["frames"] == [0, 1, 2]
+    assert cli("fit", "bunny", *fit, "--out", tmp_path / "bare", "--no-report")[0] == 0
+    assert not (tmp_path / "bare" / "report.html").exists()
+    parts = ("compare", "bunny", "--models", "nerv,enerv_unmodulated", *fit[:-2], "--out", tmp_path / "several")
+    assert cli(*parts)[0] == 0
+    assert len(embedded(tmp_path / "several" / "report.html")["runs"]) == 2
+
+
+# ---------------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on a machine that tests everything")
+        pytest.skip("no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def wait_for(tab, expression):
+    """Until an expression is true; by asking, as the page's policy lets no strings be evaluated in it."""
+    for _ in range(500):
+        if tab.evaluate(expression):
+            return
+        tab.wait_for_timeout(20)
+    pytest.fail(f"never true: {expression}")
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a file; at the end no error may have been told, and nothing but the file been asked for."""
+    contexts, problems = [], []
+
+    def open_(file, **options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or problems.append(request.url))
+        tab.goto(file.as_uri())
+        wait_for(tab, "[...document.querySelectorAll('video')].every(v => v.readyState >= 2)")
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def shown(tab):
+    """What is on the stage: the position of every movie that shows, in frames, by its layer."""
+    wait_for(tab, "[...document.querySelectorAll('video')].every(v => !v.seeking)")
+    fps = tab.evaluate("JSON.parse(document.getElementById('data').textContent).fps")
+    movies = "[...document.querySelectorAll('figure:not([hidden]) video')]"
+    found = tab.evaluate(f"{movies}.map(v => [v.parentNode.dataset.layer, v.currentTime])")
+    return {layer: round(seconds * fps - 0.5, 3) for layer, seconds in found}
+
+
+def test_the_slider_moves(page, open_page):
+    tab = open_page(page)
+    over = "getComputedStyle(document.querySelector('figure.over')).clipPath"
+    assert tab.evaluate(over) == "inset(0px 0px 0px 50%)"
+    tab.locator("#wipe").fill("20")
+    assert tab.evaluate(over) == "inset(0px 0px 0px 20%)"
+    stage = tab.locator("#stage").bounding_box()
+    tab.mouse.move(stage["x"] + 0.4 * stage["width"], stage["y"] + 50)
+    tab.mouse.down()
+    tab.mouse.move(stage["x"] + 0.75 * stage["width"], stage["y"] + 50)
+    tab.mouse.up()
+    assert float(re.search(r"([\d.]+)%\)", tab.evaluate(over))[1]) == pytest.approx(75, abs=0.5)
+    assert set(shown(tab)) == {"original", "run0"}
+    tab.locator("#left").select_option("run1")
+    assert set(shown(tab)) == {"run0", "run1"}
+    assert tab.evaluate("document.querySelector('figure.over').dataset.layer") == "run0"
+
+
+def test_the_scrubber_seeks_all_in_step(page, open_page):
+    tab = open_page(page)
+    tab.locator("#scrub").fill("7")
+    assert shown(tab) == {"original": 7, "run0": 7}
+    assert tab.locator("#frame").inner_text() == "7 of 12"
+    tab.get_by_role("button", name="Side by side").click()
+    assert shown(tab) == {"original": 7, "run0": 7, "run1": 7}
+    tab.get_by_role("button", name="Difference").click()
+    assert shown(tab) == {"error0": 7, "error1": 7}
+    assert tab.locator("#heat").is_visible()
+    assert not tab.locator("#wipe").is_visible()
+
+
+def test_a_click_on_a_chart_selects_the_frame(page, open_page):
+    tab = open_page(page)
+    for number, frame in ((0, 9), (1, 4)):
+        chart = tab.locator("#quality svg").nth(number)
+        chart.scroll_into_view_if_needed()
+        box = chart.bounding_box()
+        across = (52 + frame / 11 * (520 - 52 - 12)) / 520
+        tab.mouse.click(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
+        assert set(shown(tab).values()) == {frame}
+        told = tab.locator("#numbers").inner_text()
+        row = embedded(page)["runs"][0]["frames"][frame]
+        assert f"nerv: {row['psnr']:.2f} dB, MS-SSIM {row['ms_ssim']:.4f}" in told
+    marks = tab.evaluate("[...document.querySelectorAll('.cursor')].map(c => c.getAttribute('x1'))")
+    assert marks[0] == marks[1]
+
+
+def test_worst_frames_come_first(page, open_page):
+    tab = open_page(page)
+    rows = sorted(embedded(page)["runs"][0]["frames"], key=lambda row: row["psnr"])
+    first = tab.locator("#worst .row").first.locator("button")
+    assert [int(text.split(":")[0]) for text in first.all_inner_texts()] == [row["frame"] for row in rows[:8]]
+    first.nth(2).click()
+    assert set(shown(tab).values()) == {rows[2]["frame"]}
+    for row in rows[:2]:
+        tab.locator("#next").click()
+        assert set(shown(tab).values()) == {row["frame"]}
+
+
+def test_by_keyboard_alone(page, open_page):
+    tab = open_page(page)
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowLeft")
+    assert shown(tab) == {"original": 2, "run0": 2}
+    tab.keyboard.press("End")
+    assert set(shown(tab).values()) == {11}
+    tab.keyboard.press("2")
+    assert len(shown(tab)) == 3
+    tab.keyboard.press("1")
+    for name in ("wipe", "left", "right", "scrub", "play"):
+        assert tab.evaluate(f"document.getElementById('{name}').tabIndex") == 0
+    tab.locator("#scrub").focus()
+    tab.keyboard.press("Home")
+    tab.keyboard.press("ArrowRight")
+    assert set(shown(tab).values()) == {1}
+
+
+def test_it_plays_in_step_and_stops_on_a_frame(page, open_page):
+    tab = open_page(page)
+    tab.keyboard.press("2")
+    tab.keyboard.press(" ")
+    assert tab.locator("#play").inner_text() == "Pause"
+    wait_for(tab, "Number(document.getElementById('scrub').value) >= 3")
+    times = tab.evaluate("[...document.querySelectorAll('figure:not([hidden]) video')].map(v => v.currentTime)")
+    assert max(times) - min(times) < 0.25
+    tab.keyboard.press(" ")
+    assert tab.locator("#play").inner_text() == "Play"
+    assert len(set(shown(tab).values())) == 1
+    assert next(iter(shown(tab).values())) == int(tab.locator("#scrub").input_value())
+
+
+def test_the_frame_that_shows_is_the_one_that_is_told(runs, tmp_path, open_page):
+    """An original whose frame i is as bright as i says: what a movie shows is read back from the screen."""
+    frames = torch.stack([torch.full((3, 176, 320), 10 + 20 * i, dtype=torch.uint8) for i in range(12)])
+    info = dataclasses.replace(ez.load(runs[0]).info, name="steps")
+    tab = open_page(ez.write_report(runs[0], tmp_path / "x.html", data=Video(frames, info)))
+    for frame in (0, 11, 5, 6, 1):
+        tab.locator("#scrub").fill(str(frame))
+        shown(tab)
+        tab.wait_for_timeout(100)
+        bright = tab.evaluate(
+            """() => { const c = document.createElement('canvas').getContext('2d');
+            c.drawImage(document.querySelector('[data-layer=original] video'), 0, 0);
+            return c.getImageData(50, 50, 1, 1).data[0]; }"""
+        )
+        assert bright == pytest.approx(10 + 20 * frame, abs=4)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
+    tab = open_page(page, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(map(int, re.findall(r"\d+", back)))
+    assert (brightness < 200) == (scheme == "dark")
+    assert all(box["width"] <= 390 for box in (tab.locator(name).bounding_box() for name in ("#stage", "#scrub", "h1")))
+
+
+def test_rates_alone_in_a_browser(tmp_path, open_page):
+    points = tuple(RatePoint("crf", 1000 * n, n / 10, 30 + n, None, 1.0, 1.0) for n in (1, 2, 3, 4))
+    result = ez.rate_distortion("bunny", [], out=tmp_path, codecs=["x264"], frames="0:2", resize="36x64")
+    result = dataclasses.replace(result, curves=(RateCurve("a", {}, points), RateCurve("b", {}, points[:1])))
+    tab = open_page(ez.write_report([], tmp_path / "x.html", rates=result))
+    assert tab.locator("#rates circle").count() == 5
+    assert tab.locator("#rates svg").count() == 1, "no MS-SSIM of frames this small"
