@@ -27,12 +27,18 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 _TINY = ("--resize", "36x64", "--epochs", "1", "--batch-size", "16")
-SMALLER = {"fit": _TINY, "compare": _TINY, "publish bunny": ("--dry-run",)}
+SMALLER = {
+    "fit": _TINY,
+    "compare": _TINY,
+    "rd": (*_TINY, "--bits", "8", "--codecs", "x264"),
+    "publish bunny": ("--dry-run",),
+}
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
 VALUES = {
     "fit": {"--time-budget": "6s", "--size": "0.2M"},
     "compare": {"--time-budget": "6s", "--size": "0.2M"},
+    "rd": {"--sizes": "0.2M"},
     "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "48x64"},
 }
 """Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
