@@ -3,11 +3,13 @@
 python benchmarks/figures.py anatomy                        # enerv.png: every part with its shapes
 python benchmarks/figures.py mixture runs/bunny             # mixture.jpg: time and modulation apart
 python benchmarks/figures.py report runs/enerv runs/nerv    # report.png: a report in a browser
+python benchmarks/figures.py gallery runs/zoo/*             # gallery.jpg: a frame of each fit
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +21,7 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 
 import enerv_zoo as ez
 from enerv_zoo.anatomy import Part
+from enerv_zoo.fitting import open_original
 from enerv_zoo.zoo import model_config
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -158,17 +161,40 @@ def report(runs: list[str], path: Path) -> None:
         browser.close()
 
 
+# ---------------------------------------------------------------------- all families
+
+
+def gallery(runs: list[str], path: Path, frame: int = 8) -> None:
+    """The same frame as every fit draws it, the best first, after the original."""
+    original = open_original(runs[0])
+    scores = {run: json.loads((Path(run) / "metrics.json").read_text())["psnr"] for run in runs}
+    pictures = {"original": original.frames[frame]}
+    for run in sorted(runs, key=lambda run: -scores[run]):
+        pictures[f"{Path(run).name}, {scores[run]:.2f} dB"] = ez.load(run)[frame]
+    rows = -(-len(pictures) // 3)
+    figure = Figure(figsize=(10.5, 2.2 * rows), dpi=110, layout="constrained")
+    panels = figure.subplots(rows, 3).flatten()
+    for axes in panels:
+        axes.axis("off")
+    for axes, (name, picture) in zip(panels, pictures.items(), strict=False):
+        axes.imshow(picture.permute(1, 2, 0), interpolation="nearest")
+        axes.set_title(name, fontsize=9)
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["anatomy", "mixture", "report"])
+    parser.add_argument("figure", choices=["anatomy", "mixture", "report", "gallery"])
     parser.add_argument("runs", nargs="*", help="folders of fits")
     case = parser.parse_args()
     if case.figure == "anatomy":
         anatomy(IMAGES / "enerv.png")
     elif case.figure == "mixture":
         mixture(case.runs[0], IMAGES / "mixture.jpg")
-    else:
+    elif case.figure == "report":
         report(case.runs, IMAGES / "report.png")
+    else:
+        gallery(case.runs, IMAGES / "gallery.jpg")
 
 
 if __name__ == "__main__":

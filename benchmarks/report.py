@@ -102,9 +102,39 @@ def compression_rows(record: dict[str, Any]) -> Iterator[str]:
     yield cells([network, "tuned, nothing rounded", "", "", f"{tuned:.2f}", f"{tuned - before:+.2f}", ""])
 
 
+RATES = (
+    "source", "by", "bits per pixel", "PSNR, dB", "BD-rate", "BD-PSNR", "seconds to encode a point", "decode frames/s",
+)  # fmt: skip
+
+
+def rate_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every curve of `rd`: the range of its points, and how far it is from the anchor."""
+    video = record["video"]
+    source = f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
+    gains = {gain["curve"]: gain for gain in record["gains"]}
+    for curve in record["curves"]:
+        points, gain = curve["points"], gains.get(curve["name"])
+        ends = {key: sorted(point[key] for point in points) for key in points[0] if key != "setting"}
+        rate, quality = (gain["bd_rate"], gain["bd_psnr"]) if gain else (None, None)
+        yield cells(
+            [
+                source,
+                curve["name"],
+                f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
+                f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
+                "anchor" if gain is None else "share no PSNR" if rate is None else f"{rate:+.0f} %",
+                "" if gain is None else "share no rate" if quality is None else f"{quality:+.2f} dB",
+                f"{ends['encode_seconds'][0]:,.1f} to {ends['encode_seconds'][-1]:,.1f}",
+                f"{ends['decode_fps'][len(points) // 2]:,.0f}",
+            ]
+        )
+        source = ""
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "random_access": (JUMPS, jump_rows),
+    "rd": (RATES, rate_rows),
     "zoo": (FAMILIES, family_rows),
     "zoo_seconds": (FAMILIES, family_rows),
     "zoo_speed": (SPEEDS, family_speed_rows),

@@ -1,0 +1,58 @@
+"""Rate against quality of networks and real codecs, for the documentation: `enerv-zoo rd` with its result kept.
+
+What has been fitted and encoded in the folder is kept, so it can be repeated until all is done.
+
+    python benchmarks/flight.py runs/flight --frames 66
+    python benchmarks/rate_distortion.py bunny runs/rd-bunny
+    python benchmarks/rate_distortion.py runs/flight runs/rd-flight
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from common import machine, write_result
+
+import enerv_zoo as ez
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+RECIPE = {"batch_size": 2, "lr": 3e-3, "loss": "L2"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video")
+    parser.add_argument("out", help="a folder for fits and files")
+    parser.add_argument("--models", default="enerv_nerv_block,hnerv_boost,nerv")
+    parser.add_argument("--sizes", default="0.1M,0.25M,0.6M")
+    parser.add_argument("--bits", default="8,6,5")
+    parser.add_argument("--tune-epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--frames", default="0:66")
+    parser.add_argument("--resize", default="144x256")
+    case = vars(parser.parse_args())
+    folder = Path(case.pop("out"))
+    result = ez.rate_distortion(
+        case["video"],
+        case["models"].split(","),
+        out=folder,
+        sizes=case["sizes"].split(","),
+        bits=[int(bits) for bits in case["bits"].split(",")],
+        **{key: case[key] for key in ("tune_epochs", "epochs", "frames", "resize")},
+        on_stage=print,
+        **RECIPE,
+    )
+    name = case["video"] = Path(case["video"]).name
+    shutil.copyfile(folder / "rd.png", IMAGES / f"rd-{name}.png")
+    write_result(
+        f"rd-{name}-cpu{torch.get_num_threads()}",
+        {**case, **RECIPE},
+        {"benchmark": "rd", "machine": machine("cpu"), **result.to_dict()},
+    )
+
+
+if __name__ == "__main__":
+    main()
