@@ -35,7 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "40 % pruned, 8 bits": {"bits": 8, "prune": 0.4},
     "40 % pruned, 8 bits, tuned": {"bits": 8, "prune": 0.4, "tune": True},
     "at most 0.2 dB less": {"max_psnr_drop": 0.2},
-    "6 bits, tuned with a rate": {"bits": 6, "tune": True, "rate_weight": 3e-3},
+    "6 bits, tuned with a rate": {"bits": 6, "tune": True, "rate_weight": 0.03},
 }
 
 

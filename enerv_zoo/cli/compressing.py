@@ -34,7 +34,7 @@ def compress(
     prune: Annotated[float, typer.Option(help="Part of the weights to set to zero, such as 0.4.")] = 0.0,
     tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on, with rounding, after pruning.")] = 0,
     rate_weight: Annotated[
-        float, typer.Option(help="Weight of the bits per pixel in the objective while tuning, such as 0.001.")
+        float, typer.Option(help="Weight of the bits per pixel in the objective while tuning, such as 0.03.")
     ] = 0.0,
     lr: Annotated[float, typer.Option(help="Learning rate of the tuning.")] = 5e-4,
     data: Annotated[
@@ -91,7 +91,7 @@ def _plain(made: Compressed) -> dict[str, object]:
 
 
 def _rows(made: Compressed) -> list[tuple[str, str]]:
-    widths = ", ".join(f"{count} in {bits}" for bits, count in sorted(Counter(made.bits.values()).items()))
+    widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(Counter(made.bits.values()).items()))
     rows = [
         ("file", f"{made.bytes:,} bytes, {made.bpp:.4f} bits per pixel"),
         ("against float32", f"{made.ratio:.2f} times smaller"),

@@ -30,11 +30,11 @@ class Grid:
     """The levels that a tensor is rounded to.
 
     Attributes:
-        bits: of a level; the largest number is the highest level.
+        bits: of a level, whole or not: the largest number is level 2^(bits - 1) - 1, rounded.
         axis: along which scales differ, or `None` for one scale.
     """
 
-    bits: int
+    bits: float
     axis: int | None = None
 
 
@@ -80,7 +80,7 @@ def channel_axis(name: str, tensor: Tensor) -> int | None:
 
 def steps(tensor: Tensor, grid: Grid) -> Tensor:
     """What a level stands for, so that the largest number is the highest level: shape () or (n,), never 0."""
-    levels = 2 ** (grid.bits - 1) - 1
+    levels = round(2 ** (grid.bits - 1)) - 1
     others = tuple(i for i in range(tensor.ndim) if i != grid.axis)
     largest = tensor.abs().amax(dim=others) if grid.axis is not None else tensor.abs().max()
     return torch.where(largest > 0, largest / levels, torch.ones_like(largest)).float()

@@ -65,7 +65,7 @@ class Compressed:
     psnr: float | None
     ms_ssim: float | None
     fps: float | None
-    bits: dict[str, int]
+    bits: dict[str, float]
     pruned: float
     seconds: float
 
@@ -356,7 +356,7 @@ def _result(
     before = [part.psnr_before for part in made]
     known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
     prunable = sum(part.prunable for part in made)
-    widths: dict[str, int] = {}
+    widths: dict[str, float] = {}
     for number, part in enumerate(made):
         of = f"{number}." if len(made) > 1 else ""
         widths |= {of + name: grid.bits for name, grid in part.grids.items()}

@@ -14,8 +14,8 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import estimate_bits
 
-CHOICES = tuple(range(2, 13))
-"""Bits that a matrix may have."""
+CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
+"""Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next whole bit is a big step."""
 
 PROBE_BITS = 5
 """Sensitivity is measured once, with a tensor in so many bits; from there an error falls by 4 a bit."""

@@ -50,6 +50,14 @@ def test_what_is_coded_is_what_was_rounded(video, bits, per):
     assert any(grid.axis is not None for grid in grids.values()) == (per == "channel")
 
 
+@pytest.mark.parametrize(("bits", "highest"), [(2, 1), (2.5, 2), (5, 15), (5.5, 22), (8, 127)])
+def test_half_bits_are_levels_between(bits, highest):
+    tensor = torch.linspace(-3, 3, 1001).view(7, 143)
+    levels = coded(tensor, Grid(bits)).levels
+    assert (levels.min(), levels.max()) == (-highest, highest)
+    assert len(np.unique(levels)) == 2 * highest + 1
+
+
 def test_a_tensor_of_zeros_stays_zero():
     assert not coded(torch.zeros(3, 100), Grid(4, 0)).values().any()
 
