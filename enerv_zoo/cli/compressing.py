@@ -41,6 +41,9 @@ def compress(
         str | None,
         typer.Option(metavar="VIDEO", help="The video, to tune on and to measure with.", show_default="the fit's own"),
     ] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights, such as cc-by-4.0.", show_default="what the fit says")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -73,6 +76,7 @@ def compress(
             tune_epochs=tune_epochs,
             rate_weight=rate_weight,
             lr=lr,
+            license=license,
             device=device,
             on_stage=lambda text: status.update(text),
         )

@@ -10,23 +10,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import Grid, Grids, Scales, codable, coded, even_grids, rounded
+from enerv_zoo.compression.quantisation import Grid, Grids, Scales, codable, coded, even_grids
 from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.evaluation import Report, evaluate, evaluate_segments, mean_psnr
-from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.evaluation import Report, evaluate, mean_psnr
+from enerv_zoo.evaluation.report import bits_per_pixel, merged
+from enerv_zoo.files import finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
-from enerv_zoo.hub import SegmentsDescription, load, segment_folder, segments_to_json
-from enerv_zoo.hub.compressed import SUFFIX, to_network
-from enerv_zoo.hub.description import FitRecord
+from enerv_zoo.hub import (
+    Access,
+    SegmentsDescription,
+    load,
+    locate,
+    read_description,
+    segment_folder,
+    segments_to_json,
+)
+from enerv_zoo.hub.compressed import SUFFIX, is_compressed, to_network
+from enerv_zoo.hub.description import FitRecord, from_json
 from enerv_zoo.hub.record import read_fit
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded, Network, encode, write_nvz
+from enerv_zoo.nvz import Coded, Network, encode, open_nvz, write_nvz
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
@@ -36,6 +47,12 @@ Fit = NeuralVideo | SegmentedVideo | str | Path
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
+OF_THE_FILE = ("psnr", "ms_ssim", "ms_ssim_missing", "bpp", "fps", "stored_bytes", "device")
+"""Metrics of a fit that are others once it is compressed."""
+
+MEASURED = 80
+"""Bytes that a file's own PSNR and MS-SSIM, which are known last, take in it at most."""
+
 FILES_TRIED = 12
 """How often bits are chosen anew until the file, with all that it says beside its numbers, is as small as was asked."""
 
@@ -89,6 +106,7 @@ class _Wanted:
     lr: float
     batch_size: int | None
     seed: int
+    license: str | None
     measure: bool
     on_stage: Callable[[str], None]
 
@@ -130,6 +148,7 @@ class _Part:
     video: NeuralVideo
     original: Video | None
     record: FitRecord | None
+    license: str | None
 
 
 @dataclass(frozen=True)
@@ -141,6 +160,7 @@ class _Made:
     pruned: int
     prunable: int
     psnr_before: float | None
+    report: Report | None
 
 
 def compress(
@@ -158,6 +178,7 @@ def compress(
     lr: float = TUNING_RATE,
     batch_size: int | None = None,
     seed: int = 0,
+    license: str | None = None,
     device: str = "auto",
     measure: bool = True,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -181,6 +202,7 @@ def compress(
         tune_epochs: passes over the video after pruning, with rounding.
         rate_weight: of the bits per pixel in the objective while tuning.
         lr, batch_size, seed: of the tuning; the batch is the fit's own by default.
+        license: of the weights, by its identifier on the Hub; by default what the fit says.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         measure: compare the fit's and the file's frames with the video's.
         on_stage: called with a line for each stage.
@@ -193,17 +215,19 @@ def compress(
     if Path(path).suffix != SUFFIX:
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
     wanted = _Wanted(
-        bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, measure, on_stage
-    )
+        bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, license, measure,
+        on_stage,
+    )  # fmt: skip
     chosen_device = choose_device(device)
-    video = load(fit, chosen_device) if isinstance(fit, str | Path) else fit
-    opened = _originals(fit, video, data)
+    path_in = locate(fit, Access()) if isinstance(fit, str | Path) else None
+    video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
+    opened = _originals(path_in, video, data)
     if opened is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (--data)")
     made: list[_Made] = []
 
     def networks() -> Iterator[Network]:
-        for part in _parts(fit, video, opened, chosen_device):
+        for part in _parts(path_in, video, opened, chosen_device):
             with plain_float32(benchmark=True), denormals_flushed():
                 made.append(_make(part, wanted))
             yield made[-1].network
@@ -214,8 +238,7 @@ def compress(
     if isinstance(video, SegmentedVideo):
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
     sizes = write_nvz(path, networks(), whole=whole)
-    report = None if opened is None or not measure else _evaluated(load(path, chosen_device), opened)
-    return _result(Path(path), sizes.total, video, made, report, time.monotonic() - began)
+    return _result(Path(path), sizes.total, video, made, time.monotonic() - began)
 
 
 # ---------------------------------------------------------------------- what is compressed
@@ -224,18 +247,16 @@ Opened = Callable[[int], Video]
 """Gives the original of a part, by its number."""
 
 
-def _originals(fit: Fit, video: NeuralVideo | SegmentedVideo, data: Any) -> Opened | None:
+def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any) -> Opened | None:
     """What opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
-    if not isinstance(fit, str | Path):
+    if path is None:
         return None if data is None else _cut(open_video(data), video)
-    if data is None and not Path(fit).exists():
-        return None
     try:
         if isinstance(video, SegmentedVideo):
-            opener = part_opener(fit, data)
+            opener = part_opener(path, data)
             opener(0)
             return opener
-        original = open_original(fit, data)
+        original = open_original(path, data)
     except ConfigError:
         raise
     except Exception:
@@ -252,24 +273,28 @@ def _cut(original: Video, video: NeuralVideo | SegmentedVideo) -> Opened:
     return lambda number: open_video(original, frames=slice(segments[number].first, segments[number].stop))
 
 
-def _parts(fit: Fit, video: NeuralVideo | SegmentedVideo, opened: Opened | None, device: str) -> Iterator[_Part]:
+def _parts(
+    path: Path | None, video: NeuralVideo | SegmentedVideo, opened: Opened | None, device: str
+) -> Iterator[_Part]:
     """The networks of a video, one at a time; they are copies."""
     networks = video.networks() if isinstance(video, SegmentedVideo) else iter([video])
     for number, network in enumerate(networks):
         twin = copy.deepcopy(network).to(device).eval()
         twin.file_bytes = None  # what is measured from here on is another network
-        yield _Part(twin, opened(number) if opened else None, _record(fit, video, number))
+        record, license = _known(path, video, number)
+        yield _Part(twin, opened(number) if opened else None, record, license)
 
 
-def _record(fit: Fit, video: NeuralVideo | SegmentedVideo, number: int) -> FitRecord | None:
-    if not isinstance(fit, str | Path):
-        return None
-    folder = segment_folder(Path(fit), number) if isinstance(video, SegmentedVideo) else Path(fit)
-    return read_fit(folder) if folder.is_dir() else None
-
-
-def _evaluated(video: NeuralVideo | SegmentedVideo, opened: Opened) -> Report:
-    return evaluate_segments(video, opened) if isinstance(video, SegmentedVideo) else evaluate(video, opened(0))
+def _known(path: Path | None, video: NeuralVideo | SegmentedVideo, number: int) -> tuple[FitRecord | None, str | None]:
+    """How a part was fitted, and the licence of its weights."""
+    if path is None:
+        return None, None
+    if is_compressed(path):
+        description = from_json(open_nvz(path).networks[number].description, str(path))
+        return description.fit, description.license
+    folder = segment_folder(path, number) if isinstance(video, SegmentedVideo) else path
+    description = read_description(folder)
+    return read_fit(folder) or description.fit, description.license
 
 
 # ---------------------------------------------------------------------- one network
@@ -290,7 +315,19 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
             grids = _chosen(part, wanted, before)
     numbers = sum(mask.numel() for mask in kept.values())
     zeros = sum(int((~mask).sum()) for mask in kept.values())
-    return _Made(to_network(video, _coded(video, grids), fit=part.record), grids, zeros, numbers, before)
+    levels = _coded(video, grids)
+    report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, grids), original)
+    network = to_network(video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
+    return _Made(network, grids, zeros, numbers, before, report)
+
+
+def _record(record: FitRecord | None, report: Report | None) -> FitRecord | None:
+    """What the file says of its fit: of the numbers, those that are its own."""
+    if record is None:
+        return None
+    kept = {name: value for name, value in record.metrics.items() if name not in OF_THE_FILE}
+    own = {"psnr": report.psnr, "ms_ssim": report.ms_ssim} if report else {}
+    return dataclasses.replace(record, metrics=finite({**kept, **own}))
 
 
 def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Grid]:
@@ -301,7 +338,7 @@ def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Gri
     found = search.choices(video)
     if wanted.bpp is not None:
         info = video.info
-        return _within_file(video, found, wanted.bpp * info.frames * info.height * info.width / 8, part.record)
+        return _within_file(part, wanted, found, wanted.bpp * info.frames * info.height * info.width / 8)
     assert original is not None
     assert before is not None
     assert drop is not None
@@ -316,14 +353,15 @@ def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Gri
     return chosen
 
 
-def _within_file(
-    video: NeuralVideo, found: dict[str, list[search.Choice]], limit: float, record: FitRecord | None
-) -> dict[str, Grid]:
+def _within_file(part: _Part, wanted: _Wanted, found: dict[str, list[search.Choice]], limit: float) -> dict[str, Grid]:
     """The grids with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
     spare = 0.0
     for _ in range(FILES_TRIED):
         chosen = search.within_size(found, 8 * (limit - spare))
-        size = len(encode([to_network(video, _coded(video, chosen), fit=record)]))
+        levels = _coded(part.video, chosen)
+        head = _record(part.record, None)
+        network = to_network(part.video, levels, fit=head, license=wanted.license or part.license)
+        size = len(encode([network])) + MEASURED
         if size <= limit:
             return chosen
         spare += size - limit
@@ -337,9 +375,11 @@ def _coded(video: NeuralVideo, grids: Grids) -> dict[str, Coded]:
 
 
 def _as_in_the_file(video: NeuralVideo, grids: Grids) -> NeuralVideo:
+    """The network that the file decodes to, bit for bit."""
     twin = copy.deepcopy(video)
+    levels = _coded(video, grids)
     for name, parameter in twin.named_parameters():
-        parameter.data = rounded(parameter.data, grids[name])
+        parameter.data = torch.from_numpy(levels[name].values()).to(parameter.device)
     return twin
 
 
@@ -348,13 +388,15 @@ def _result(
     size: int,
     video: NeuralVideo | SegmentedVideo,
     made: Sequence[_Made],
-    report: Report | None,
     seconds: float,
 ) -> Compressed:
     info = video.info
     frames = [segment.frames for segment in video.segments] if isinstance(video, SegmentedVideo) else [info.frames]
     before = [part.psnr_before for part in made]
     known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
+    reports = [part.report for part in made if part.report is not None]
+    drawing = sum(count / part.fps for count, part in zip(frames, reports, strict=False))
+    report = merged(reports) if reports else None
     prunable = sum(part.prunable for part in made)
     widths: dict[str, float] = {}
     for number, part in enumerate(made):
@@ -368,7 +410,7 @@ def _result(
         psnr_before=sum(known) / info.frames if known else None,
         psnr=report.psnr if report else None,
         ms_ssim=report.ms_ssim if report else None,
-        fps=report.fps if report else None,
+        fps=info.frames / drawing if report else None,
         bits=widths,
         pruned=sum(part.pruned for part in made) / prunable if prunable else 0.0,
         seconds=round(seconds, 3),

@@ -84,6 +84,20 @@ def test_a_scale_for_each_channel_loses_less_and_takes_more(run, tmp_path):
     assert many.psnr > one.psnr - 0.1
 
 
+def test_the_file_says_how_good_it_is_and_keeps_the_licence(run, tmp_path):
+    made = compress(run, tmp_path / "x.nvz", bits=5, license="cc-by-3.0")
+    description = hub.describe(tmp_path / "x.nvz").description
+    assert description.license == "cc-by-3.0"
+    assert description.fit.metrics["psnr"] == made.psnr < made.psnr_before
+    assert description.fit.metrics["epochs"] == 40
+    assert not {"bpp", "stored_bytes", "fps"} & description.fit.metrics.keys(), "those were the folder's"
+    assert description.fit.recipe.model["name"] == "enerv"
+    compress(tmp_path / "x.nvz", tmp_path / "y.nvz", bits=4, measure=False)
+    again = hub.describe(tmp_path / "y.nvz").description
+    assert again.license == "cc-by-3.0"
+    assert "psnr" not in again.fit.metrics
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.4, 0.95])
 def test_exactly_the_smallest_weights_are_pruned(video, fraction):
     masks = pruning.masks(video, fraction)
