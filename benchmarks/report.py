@@ -114,7 +114,7 @@ def rate_rows(record: dict[str, Any]) -> Iterator[str]:
     gains = {gain["curve"]: gain for gain in record["gains"]}
     for curve in record["curves"]:
         points, gain = curve["points"], gains.get(curve["name"])
-        ends = {key: sorted(point[key] for point in points) for key in points[0] if key != "setting"}
+        ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}
         rate, quality = (gain["bd_rate"], gain["bd_psnr"]) if gain else (None, None)
         yield cells(
             [
@@ -131,10 +131,38 @@ def rate_rows(record: dict[str, Any]) -> Iterator[str]:
         source = ""
 
 
+SAMPLES = ("", "bytes", "bits per pixel", "PSNR, dB", "MS-SSIM", "decode frames/s")
+
+
+def sample_rows(record: dict[str, Any]) -> Iterator[str]:
+    """The fit that comes along, as it was fitted, and x264 at about as many bytes and at about its PSNR."""
+    sample, codec = record["sample"], record["x264"]
+    numbers = sample["stored_numbers"]
+    pixels = 8 * sample["bytes"] / sample["bpp"]
+    yield cells(
+        [
+            f"{sample['network']}, {numbers:,} numbers, float32",
+            f"{4 * numbers:,}",
+            f"{32 * numbers / pixels:.3f}",
+            f"{sample['psnr_before']:.2f}",
+            "",
+            "",
+        ]
+    )
+    near = min(codec, key=lambda point: abs(point["bytes"] / sample["bytes"] - 1))
+    alike = min(codec, key=lambda point: abs(point["psnr"] - sample["psnr"]))
+    rows = {"`bunny-sample`, the same in one file": {**sample, "decode_fps": sample["fps"]}}
+    rows |= {f"x264 slow, {point['setting']}": point for point in (near, alike)}
+    for name, row in rows.items():
+        quality = (f"{row['psnr']:.2f}", f"{row['ms_ssim']:.4f}", f"{row['decode_fps']:,.0f}")
+        yield cells([name, f"{row['bytes']:,}", f"{row['bpp']:.3f}", *quality])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
+    "sample": (SAMPLES, sample_rows),
     "zoo": (FAMILIES, family_rows),
     "zoo_seconds": (FAMILIES, family_rows),
     "zoo_speed": (SPEEDS, family_speed_rows),

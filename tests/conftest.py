@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def golden():
             return Golden({key: file.get_tensor(key) for key in file.keys()}, file.metadata())  # noqa: SIM118
 
     return read
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs a command in a wide terminal; gives its exit code, stdout and stderr."""
+    from enerv_zoo.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
 
 
 def in_double(video, index) -> list[Tensor]:

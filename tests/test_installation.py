@@ -40,6 +40,7 @@ print(json.dumps({
     "kind": type(again.stages[0].blocks[0]).__name__,
     "same": bool(torch.equal(again[0], video[0])),
     "shape": list(again[0].shape),
+    "sample": len(ez.load("bunny-sample")),
     "message": message,
 }))
 """
@@ -86,6 +87,7 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
     assert "ripple" in seen["blocks"]
     assert "broken" not in seen["blocks"]
     assert (seen["kind"], seen["same"], seen["shape"]) == ("RippleBlock", True, [3, 18, 32])
+    assert seen["sample"] == 132, "it comes with the wheel"
     assert "block 'ripple' has no option 'frequencies'. Did you mean 'frequency'?" in seen["message"]
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, options
 from enerv_zoo.cli import fitting as fits
-from enerv_zoo.cli.reporting import REPORT, WithReport, closing_report
+from enerv_zoo.cli.reporting import WithReport, closing_report
 
 if TYPE_CHECKING:
     from enerv_zoo.compression import Compressed, RateDistortion
@@ -173,7 +173,7 @@ def rd(
             on_stage=lambda text: console.err.print(f"[dim]{text}[/dim]"),
             **{key: value for key, value in knobs.items() if value is not None},
         )
-    page = closing_report(result.best_files, out / REPORT, device, result.original, result) if report else None
+    page = closing_report(result.best_files, out, device, result.original, result) if report else None
     if json:
         console.print_json(result.to_dict())
         return

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from enerv_zoo.cli import completion, console, options
-from enerv_zoo.cli.reporting import REPORT, WithReport, closing_report
+from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.launch import launched
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
@@ -172,7 +172,7 @@ def fit(
         return
     with shown(_slug(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
-    page = closing_report([folder], folder / REPORT, device) if report and launched().first else None
+    page = closing_report([folder], folder, device) if report and launched().first else None
     if json:
         console.print_json(result.metrics)
         return
@@ -204,7 +204,7 @@ def _fit_segments(
         result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **given)
     metrics, page = result.metrics, None
     if report and launched().first:
-        page = closing_report([result.folder], result.folder / REPORT, given["device"])
+        page = closing_report([result.folder], result.folder, given["device"])
     if json:
         console.print_json(metrics)
         return
@@ -276,7 +276,7 @@ def compare(
             )
     except fitting.FitsFailed as error:
         results, failure = error.results, error
-    page = closing_report([out / name for name in results], out / REPORT, device) if report and results else None
+    page = closing_report([out / name for name in results], out, device) if report and results else None
     if json:
         console.print_json(results)
     elif results:

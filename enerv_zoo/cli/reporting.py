@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REPORT = "report.html"
-
 WithReport = Annotated[
     bool,
     typer.Option("--report/--no-report", help="Write report.html, a page to look at, at the end."),
@@ -29,7 +27,7 @@ def report(
         list[str],
         typer.Argument(metavar="RUN...", help="Fits of one video: folders, .nvz files or repositories on the Hub."),
     ],
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path(REPORT),
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
     data: Annotated[
         str | None, typer.Option(metavar="VIDEO", help="The original.", show_default="the video that was fitted")
     ] = None,
@@ -59,15 +57,16 @@ def report(
 
 
 def closing_report(
-    runs: Sequence[str | Path], out: Path, device: str, data: Any = None, rates: RateDistortion | None = None
+    runs: Sequence[str | Path], folder: Path, device: str, data: Any = None, rates: RateDistortion | None = None
 ) -> Path | None:
-    """The report at the end of a command; if it cannot be written, that is told, and what was done before stands."""
+    """The report at the end of a command, in a folder; if it cannot be written, that is told, and all else stands."""
     from enerv_zoo.errors import EnervZooError
+    from enerv_zoo.fitting.run import REPORT
     from enerv_zoo.report import write_report
 
     try:
         with console.err.status("drawing the report"):
-            return write_report(runs, out, device=device, data=data, rates=rates)
+            return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)
     except EnervZooError as error:
         logger.warning("no report was written: %s", error)
         return None

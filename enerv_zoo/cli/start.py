@@ -6,10 +6,12 @@ from rich.console import Group
 from rich.table import Table
 
 STEPS = (
+    ("enerv-zoo render bunny-sample sample.mp4", "watch a fit that comes along"),
     ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip, in a minute or two"),
     ("enerv-zoo info runs/bunny", "see what it is made of"),
     ("enerv-zoo render runs/bunny bunny.mp4", "watch what it draws"),
     ("enerv-zoo eval runs/bunny", "measure it"),
+    ("enerv-zoo compress runs/bunny bunny.nvz", "make it one small file"),
     ("enerv-zoo push runs/bunny user/bunny", "share it"),
 )
 """Commands and what they are for."""

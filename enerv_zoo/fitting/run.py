@@ -37,8 +37,9 @@ logger = logging.getLogger(__name__)
 
 FRAMES = "frames.csv"
 CURVE = "psnr.png"
-OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS)
-"""Every file that a fit writes into its folder."""
+REPORT = "report.html"
+OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, REPORT)
+"""Every file that a fit writes into its folder, and the report that the command line adds."""
 
 
 @dataclass

@@ -87,7 +87,10 @@ def read_description(path: str | Path) -> Description:
     """
     file = Path(path) / CONFIG
     if not file.is_file():
-        raise ConfigError(f"{path}: no fit is there (no {CONFIG}); expected a folder that 'enerv-zoo fit' wrote")
+        raise ConfigError(
+            f"{path}: no fit is there (no {CONFIG}); expected a folder that a fit wrote, as this does: "
+            f"enerv-zoo fit VIDEO --preset quick --out {path}"
+        )
     return from_json(read_json(file), str(file))
 
 

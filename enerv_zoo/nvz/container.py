@@ -270,7 +270,10 @@ def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> Coded |
 def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where: str) -> tuple[_Head, int]:
     fixed = bytes(fetch(0, _FIXED.size))
     if fixed[: len(MAGIC)] != MAGIC or len(fixed) < _FIXED.size:
-        raise ConfigError(f"{where}: is no .nvz file; expected one that 'enerv-zoo compress' wrote")
+        raise ConfigError(
+            f"{where}: is no .nvz file; expected one that 'enerv-zoo compress' wrote. A video is fitted first: "
+            f"enerv-zoo fit {where} --preset quick"
+        )
     _, version, _, squeezed, length, crc = _FIXED.unpack(fixed)
     if not 1 <= version <= VERSION:
         raise ConfigError(f"{where}: format {version} is not one that this version reads (1 to {VERSION}); upgrade")

@@ -13,7 +13,7 @@ import torch
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.folders import ImageFolder
 from enerv_zoo.video.reading import Readable
-from enerv_zoo.video.samples import SAMPLES
+from enerv_zoo.video.samples import sample
 from enerv_zoo.video.source import Video
 
 
@@ -35,9 +35,7 @@ def digest(source: Readable) -> str:
         return _of_array(source)
     path = Path(source).expanduser()
     if not path.exists():
-        if str(source) not in SAMPLES:
-            raise VideoError(f"{str(source)!r}: no such file or folder, and no sample of that name")
-        path = SAMPLES[str(source)].path
+        path = sample(source).path
     if path.is_dir():
         return hashlib.sha256("".join(map(_of_file, ImageFolder(path).images)).encode()).hexdigest()
     return _of_file(path)

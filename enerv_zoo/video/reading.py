@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.errors import VideoError, did_you_mean
+from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.folders import ImageFolder
-from enerv_zoo.video.samples import SAMPLES, samples
+from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source, Video
 from enerv_zoo.video.storage import FrameStore
@@ -82,14 +82,8 @@ def find_source(source: str | Path) -> tuple[Source, str | None]:
         return ImageFolder(path), None
     if file and not folder:
         return VideoFile(path), None
-    sample = SAMPLES.get(str(source))
-    if sample is None:
-        names = samples()
-        raise VideoError(
-            f"{str(source)!r}: no such file or folder, and no sample of that name (samples: {', '.join(names)})."
-            f"{did_you_mean(str(source), names)}"
-        )
-    return VideoFile(sample.path, name=str(source)), sample.attribution
+    found = sample(source)
+    return VideoFile(found.path, name=str(source)), found.attribution
 
 
 def _read(

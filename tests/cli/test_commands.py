@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from functools import partial
 
 import pytest
@@ -12,7 +11,6 @@ import torch
 import yaml
 
 from enerv_zoo import fit, fitting
-from enerv_zoo.cli import main
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import list_models
 
@@ -20,22 +18,10 @@ TINY = ("--frames", "0:3", "--resize", "36x64", "--size", "90K", "--epochs", "2"
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; gives its exit code, stdout and stderr."""
+def cli(cli, monkeypatch, tmp_path):
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    return cli
 
 
 @pytest.fixture(scope="module")

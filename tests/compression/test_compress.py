@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo import hub
-from enerv_zoo.cli import main
 from enerv_zoo.compression import compress, pruning, search
 from enerv_zoo.compression.quantisation import Grid, codable, coded, even_grids, is_vector, rounded, steps
 from enerv_zoo.errors import ConfigError
@@ -227,20 +225,6 @@ def test_every_kind_of_network_is_compressed(name, tmp_path):
     made = compress(tmp_path / "run", tmp_path / "x.nvz", tune_epochs=1)
     assert np.isfinite(made.psnr)
     assert ez.load(tmp_path / "x.nvz")[1:3].shape == (2, 3, 36, 64)
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Runs a command: its exit code, and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    monkeypatch.setenv("COLUMNS", "200")
-    return run
 
 
 def test_on_the_command_line(run, tmp_path, cli):

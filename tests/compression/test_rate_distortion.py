@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.cli import main
 from enerv_zoo.compression import curves, rate_distortion
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
@@ -123,14 +121,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(tmp_path, models
     assert not (tmp_path / "rd").exists()
 
 
-def test_on_the_command_line(tmp_path, monkeypatch, capsys):
-    def cli(*arguments):
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    monkeypatch.setenv("COLUMNS", "200")
+def test_on_the_command_line(tmp_path, cli):
     cut = ("--frames", "0:3", "--resize", "36x64", "--out", tmp_path)
     code, out, err = cli("rd", "bunny", "--models", "", "--codecs", "x264,vp9", *cut)
     assert code == 0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.cli import main
 from enerv_zoo.hub import shipping
 from enerv_zoo.video import open_video
 
@@ -18,23 +16,11 @@ ROOT = Path(ez.__file__).parent.parent
 
 
 @pytest.fixture
-def cli(client, monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; gives its exit code, stdout and stderr."""
+def cli(cli, client, monkeypatch, tmp_path):
+    """Run a command in an empty folder, with a Hub of its own."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    return cli
 
 
 @pytest.mark.parametrize("command", ["push", "pull"])

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -146,25 +145,6 @@ def test_what_is_no_single_fit_is_named(written, tmp_path):
 
 
 @pytest.fixture
-def cli(capsys, monkeypatch):
-    from enerv_zoo.cli import main
-
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
-@pytest.fixture
 def bundled(written, tmp_path, monkeypatch):
     """As if the file were one that comes with the package; and no network to ask anything."""
     from enerv_zoo.hub import client
@@ -215,9 +195,19 @@ def test_shipped_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
     assert cli("models", "--pretrained", "wolf")[0] == 1
 
 
-def test_what_ships_loads():
-    for name in shipped():
-        assert len(ez.load(name)) > 0
+def test_the_sample_that_ships(cli, tmp_path):
+    path = shipped()["bunny-sample"]
+    assert path.stat().st_size <= 1_500_000
+    video = ez.load("bunny-sample")
+    assert video[0].shape == (3, 360, 640)
+    assert len(video) == 132
+    assert hub.describe("bunny-sample").description.license == "cc-by-3.0"
+    few = json.loads(cli("eval", "bunny-sample", "--frames", "::22", "--json")[1])
+    assert few["psnr"] > 32
+    assert few["stored_bytes"] == path.stat().st_size
+    entry = next(entry for entry in hub.list_shipped() if entry.id == "bunny-sample")
+    assert entry.psnr == pytest.approx(few["psnr"], abs=1.5)
+    assert cli("render", "bunny-sample", tmp_path / "x.mp4", "--frames", "0:3")[0] == 0
 
 
 def test_a_strangers_file_opens_nothing_on_this_machine(tmp_path):

@@ -9,14 +9,12 @@ import os
 import re
 import shlex
 import shutil
-import sys
 
 import pytest
 import torch
 
 import enerv_zoo as ez
 from enerv_zoo import fitting
-from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.fitting.plan import plan_fit
@@ -41,20 +39,6 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(runs, tmp_path_factory):
     return ez.write_report(runs, tmp_path_factory.mktemp("page") / "report.html")
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Runs a command: its exit code, and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    monkeypatch.setenv("COLUMNS", "200")
-    return run
 
 
 # ---------------------------------------------------------------------- what is on it

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from enerv_zoo.errors import VideoError, did_you_mean
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -25,3 +27,18 @@ SAMPLES = {
 def samples() -> list[str]:
     """The names of the sample videos, which `open_video` takes in place of a path."""
     return sorted(SAMPLES)
+
+
+def sample(source: object) -> Sample:
+    """The sample that a source means which is no file or folder.
+
+    Raises:
+        VideoError: no sample has this name.
+    """
+    name = str(source)
+    if name not in SAMPLES:
+        raise VideoError(
+            f"{name!r}: no such file or folder, and no sample of that name (samples: {', '.join(samples())})."
+            f"{did_you_mean(name, SAMPLES)}"
+        )
+    return SAMPLES[name]
