@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,10 +18,11 @@ from enerv_zoo.nvz import estimate_bits
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
 """Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next whole bit is a big step."""
 
-PROBE_BITS = 5
-"""Sensitivity is measured once, with a tensor in so many bits; from there an error falls by 4 a bit."""
+PROBE_BITS = (3, 5, 7)
+"""Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
+falls by 4 a bit."""
 
-PROBED_FRAMES = 8
+PROBED_FRAMES = 5
 BISECTIONS = 24
 
 
@@ -54,15 +56,25 @@ def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: 
             found[name] = [Choice(grid, estimate_bits(coded(tensor, grid).levels), 0.0)]
             continue
         found[name] = []
-        for axis in {None, channel_axis(name, tensor)}:
-            parameters[name].data = rounded(tensor, Grid(PROBE_BITS, axis))
-            error = float((_drawn(trial, probes) - exact).square().mean())
+        for axis in dict.fromkeys((None, channel_axis(name, tensor))):
+            errors = []
+            for width in PROBE_BITS:
+                parameters[name].data = rounded(tensor, Grid(width, axis))
+                errors.append(float((_drawn(trial, probes) - exact).square().mean()))
             for bits in CHOICES:
                 levels = coded(tensor, grid := Grid(bits, axis))
                 size = estimate_bits(levels.levels) + 32 * levels.scale.size
-                found[name].append(Choice(grid, size, error * 4.0 ** (PROBE_BITS - bits)))
+                found[name].append(Choice(grid, size, _error(bits, errors)))
         parameters[name].data = tensor.clone()
     return found
+
+
+def _error(bits: float, measured: Sequence[float]) -> float:
+    """The error in so many bits, from those measured in `PROBE_BITS`."""
+    logs = np.log2(np.maximum(measured, 1e-30))  # of a tensor that changes nothing
+    line = float(np.interp(bits, PROBE_BITS, logs))
+    beyond = min(bits - PROBE_BITS[0], 0) + max(bits - PROBE_BITS[-1], 0)
+    return 2.0 ** (line - 2 * beyond)
 
 
 def _drawn(video: NeuralVideo, frames: Sequence[float]) -> Tensor:

@@ -173,16 +173,22 @@ def test_a_target_in_psnr_is_kept_with_fewer_bytes(run, tmp_path):
         compress(run, tmp_path / "none.nvz", max_psnr_drop=0.1, prune=0.9)
 
 
-def test_errors_that_are_assumed_to_fall_by_four_a_bit_do_about_that(video):
-    """The search measures a tensor at one width; at another the frames' error is what it assumes, within 3 times."""
+@pytest.mark.parametrize("bits", [2.5, 4, 6, 9])
+def test_errors_between_those_that_were_measured_are_about_what_is_assumed(video, bits):
+    """The search measures a tensor in three widths; in others the frames' error is what it assumes, within 3 times."""
     found = search.choices(video)
     name = max((n for n in found if len(found[n]) > 1), key=lambda n: found[n][0].error)
-    exact = search._drawn(video, [0.0, 2.0, 5.0])
+    frames = [0.0, 1.0, 2.0, 4.0, 5.0]
+    exact = search._drawn(video, frames)
     parameter = dict(video.named_parameters())[name]
-    parameter.data = rounded(parameter.data, Grid(7))
-    error = float((search._drawn(video, [0.0, 2.0, 5.0]) - exact).square().mean())
-    assumed = next(choice.error for choice in found[name] if choice.grid == Grid(7))
+    parameter.data = rounded(parameter.data, Grid(bits))
+    error = float((search._drawn(video, frames) - exact).square().mean())
+    assumed = next(choice.error for choice in found[name] if choice.grid == Grid(bits))
     assert 1 / 3 < error / assumed < 3
+
+
+def test_an_error_beyond_those_that_were_measured_changes_by_four_a_bit():
+    assert [search._error(bits, (16.0, 4.0, 1.0)) for bits in (2, 3, 4, 5, 7, 9)] == [64, 16, 8, 4, 1, 1 / 16]
 
 
 @pytest.mark.parametrize(
