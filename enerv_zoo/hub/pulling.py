@@ -10,6 +10,7 @@ from enerv_zoo.files import replacing
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import PUBLISHED, fetch
 from enerv_zoo.hub.folder import check_folder
+from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.hub.source import repository
 
 
@@ -40,6 +41,8 @@ def pull(
     """
     target = Path(folder)
     _check_free(target, overwrite)
+    if (file := shipped().get(repo_id)) is not None:
+        raise HubError(f"{repo_id}: is no repository, it came with enerv_zoo; load it by its name, or copy {file}")
     repo = repository(repo_id, Access(revision, cache_dir, local_files_only, token))
     if repo is None:
         raise HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")

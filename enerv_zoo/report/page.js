@@ -111,8 +111,12 @@
 
   const seek = (to) => {
     position = Math.max(0, Math.min(data.frames.length - 1, to));
-    for (const video of shown()) video.currentTime = seconds(position);
+    for (const video of shown()) if (!video.seeking) video.currentTime = seconds(position);
     tell();
+  };
+  /* One seek at a time: where the position moved on meanwhile, another follows. */
+  const settle = (video) => {
+    if (!playing && shown().includes(video) && Math.abs(video.currentTime - seconds(position)) > 0.25 / data.fps) video.currentTime = seconds(position);
   };
   const select = (frame) => {
     pause();
@@ -210,7 +214,8 @@
     stage.addEventListener("dragstart", (event) => event.preventDefault());
     for (const video of videos) {
       video.loop = true;
-      video.addEventListener("loadeddata", () => { if (!playing) video.currentTime = seconds(position); }, {once: true});
+      video.addEventListener("loadeddata", () => settle(video), {once: true});
+      video.addEventListener("seeked", () => settle(video));
     }
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "TEXTAREA"].includes(event.target.tagName)) return;

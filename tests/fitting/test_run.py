@@ -39,7 +39,7 @@ def fitted(clip, tmp_path_factory):
 
 def test_a_fit_leaves_its_folder(fitted):
     names = {path.name for path in fitted.folder.iterdir()}
-    assert names == set(run.OURS) - {"checkpoint.pt", "checkpoint.previous.pt"}
+    assert names == set(run.OURS) - {"checkpoint.pt", "checkpoint.previous.pt", run.REPORT}
     metrics = json.loads((fitted.folder / "metrics.json").read_text())
     assert metrics == fitted.metrics
     assert metrics["psnr"] == pytest.approx(ez.evaluate(ez.load(fitted.folder), ez_clip()).psnr, abs=1e-3)

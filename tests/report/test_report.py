@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 
 import pytest
 import torch
@@ -254,7 +255,8 @@ def browser():
 
 def wait_for(tab, expression):
     """Until an expression is true; by asking, as the page's policy lets no strings be evaluated in it."""
-    for _ in range(500):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         if tab.evaluate(expression):
             return
         tab.wait_for_timeout(20)
@@ -285,11 +287,12 @@ def open_page(browser):
 
 def shown(tab):
     """What is on the stage: the position of every movie that shows, in frames, by its layer."""
-    wait_for(tab, "[...document.querySelectorAll('video')].every(v => !v.seeking)")
-    fps = tab.evaluate("JSON.parse(document.getElementById('data').textContent).fps")
     movies = "[...document.querySelectorAll('figure:not([hidden]) video')]"
+    fps = tab.evaluate("JSON.parse(document.getElementById('data').textContent).fps")
+    there = "(Number(document.getElementById('scrub').value) + 0.5)"
+    wait_for(tab, f"{movies}.every(v => !v.seeking && Math.abs(v.currentTime * {fps} - {there}) < 0.26)")
     found = tab.evaluate(f"{movies}.map(v => [v.parentNode.dataset.layer, v.currentTime])")
-    return {layer: round(seconds * fps - 0.5, 3) for layer, seconds in found}
+    return {layer: round(seconds * fps - 0.5) for layer, seconds in found}
 
 
 def test_the_slider_moves(page, open_page):
