@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from common import IMAGES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
@@ -24,7 +25,6 @@ from enerv_zoo.anatomy import Part
 from enerv_zoo.fitting import open_original
 from enerv_zoo.zoo import model_config
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
 COLOURS = {"embedding": "#dbe9f9", "join": "#fbe3cf", "stage": "#dcf1e4", "head": "#f3ddec"}
 BUNNY = ez.VideoInfo(frames=132, height=720, width=1280, name="bunny")
 

@@ -14,11 +14,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from common import machine, write_result
+from common import IMAGES, machine, write_result
 
 import enerv_zoo as ez
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
 RECIPE = {"batch_size": 2, "lr": 3e-3, "loss": "L2"}
 
 

@@ -63,6 +63,11 @@ class VideoInfo:
         if self.timestamps is not None and len(self.timestamps) != self.frames:
             raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one a frame is needed")
 
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.frames * self.height * self.width
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
-from enerv_zoo.launch import launched
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -172,7 +171,7 @@ def fit(
         return
     with shown(_slug(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
-    page = closing_report([folder], folder, device) if report and launched().first else None
+    page = closing_report([folder], folder, device) if report else None
     if json:
         console.print_json(result.metrics)
         return
@@ -202,9 +201,8 @@ def _fit_segments(
             return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
 
         result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **given)
-    metrics, page = result.metrics, None
-    if report and launched().first:
-        page = closing_report([result.folder], result.folder, given["device"])
+    metrics = result.metrics
+    page = closing_report([result.folder], result.folder, given["device"]) if report else None
     if json:
         console.print_json(metrics)
         return

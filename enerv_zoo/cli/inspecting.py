@@ -160,9 +160,8 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
         first, *rest = name.split(".")
         part = f"{first} {rest[0]}" if first == "stages" and rest else first
         parts[part] = parts.get(part, 0) + size
-    pixels = video.frames * video.height * video.width
     return [
-        ("file", f"{sizes.total:,} bytes, {8 * sizes.total / pixels:.4f} bits per pixel"),
+        ("file", f"{sizes.total:,} bytes, {8 * sizes.total / video.pixels:.4f} bits per pixel"),
         ("  description", f"{sizes.head:,} bytes"),
         *((f"  {part}", f"{size:,} bytes") for part, size in parts.items()),
         ("  of these, scales and models", f"{sizes.models:,} bytes"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enerv_zoo.cli import console, options
+from enerv_zoo.launch import launched
 
 if TYPE_CHECKING:
     from enerv_zoo.compression import RateDistortion
@@ -59,11 +60,16 @@ def report(
 def closing_report(
     runs: Sequence[str | Path], folder: Path, device: str, data: Any = None, rates: RateDistortion | None = None
 ) -> Path | None:
-    """The report at the end of a command, in a folder; if it cannot be written, that is told, and all else stands."""
+    """The report at the end of a command, in a folder, of the first of its processes.
+
+    If it cannot be written, that is told, and all else stands.
+    """
     from enerv_zoo.errors import EnervZooError
     from enerv_zoo.fitting.run import REPORT
     from enerv_zoo.report import write_report
 
+    if not launched().first:
+        return None
     try:
         with console.err.status("drawing the report"):
             return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)

@@ -18,7 +18,7 @@ from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
-from enerv_zoo.evaluation.report import bits_per_pixel, merged
+from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, merged
 from enerv_zoo.files import finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
@@ -316,9 +316,13 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     numbers = sum(mask.numel() for mask in kept.values())
     zeros = sum(int((~mask).sum()) for mask in kept.values())
     levels = _coded(video, grids)
-    report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, grids), original)
-    network = to_network(video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
-    return _Made(network, grids, zeros, numbers, before, report)
+    report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, levels), original)
+    return _Made(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
+
+
+def _network(part: _Part, wanted: _Wanted, levels: dict[str, Coded], report: Report | None = None) -> Network:
+    """What the file holds of a part."""
+    return to_network(part.video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
 
 
 def _record(record: FitRecord | None, report: Report | None) -> FitRecord | None:
@@ -337,14 +341,17 @@ def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Gri
     wanted.on_stage("measuring what each tensor's bits are worth")
     found = search.choices(video)
     if wanted.bpp is not None:
-        info = video.info
-        return _within_file(part, wanted, found, wanted.bpp * info.frames * info.height * info.width / 8)
+        return _within_file(part, wanted, found, wanted.bpp * video.info.pixels / 8)
     assert original is not None
     assert before is not None
     assert drop is not None
     floor = before - drop
-    chosen = search.within_drop(found, lambda trial: mean_psnr(_as_in_the_file(video, trial), original) >= floor)
-    reached = mean_psnr(_as_in_the_file(video, chosen), original)
+
+    def quality(grids: Grids) -> float:
+        return mean_psnr(_as_in_the_file(video, _coded(video, grids)), original)
+
+    chosen = search.within_drop(found, lambda trial: quality(trial) >= floor)
+    reached = quality(chosen)
     if reached < floor:
         raise ConfigError(
             f"with the most bits the file has {reached:.2f} dB, {before - reached:.2f} dB less than the fit; "
@@ -358,10 +365,7 @@ def _within_file(part: _Part, wanted: _Wanted, found: dict[str, list[search.Choi
     spare = 0.0
     for _ in range(FILES_TRIED):
         chosen = search.within_size(found, 8 * (limit - spare))
-        levels = _coded(part.video, chosen)
-        head = _record(part.record, None)
-        network = to_network(part.video, levels, fit=head, license=wanted.license or part.license)
-        size = len(encode([network])) + MEASURED
+        size = len(encode([_network(part, wanted, _coded(part.video, chosen))])) + MEASURED
         if size <= limit:
             return chosen
         spare += size - limit
@@ -374,10 +378,9 @@ def _coded(video: NeuralVideo, grids: Grids) -> dict[str, Coded]:
     return {name: coded(tensor, grids[name]) for name, tensor in codable(video).items()}
 
 
-def _as_in_the_file(video: NeuralVideo, grids: Grids) -> NeuralVideo:
+def _as_in_the_file(video: NeuralVideo, levels: dict[str, Coded]) -> NeuralVideo:
     """The network that the file decodes to, bit for bit."""
     twin = copy.deepcopy(video)
-    levels = _coded(video, grids)
     for name, parameter in twin.named_parameters():
         parameter.data = torch.from_numpy(levels[name].values()).to(parameter.device)
     return twin
@@ -395,7 +398,6 @@ def _result(
     before = [part.psnr_before for part in made]
     known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
     reports = [part.report for part in made if part.report is not None]
-    drawing = sum(count / part.fps for count, part in zip(frames, reports, strict=False))
     report = merged(reports) if reports else None
     prunable = sum(part.prunable for part in made)
     widths: dict[str, float] = {}
@@ -410,7 +412,7 @@ def _result(
         psnr_before=sum(known) / info.frames if known else None,
         psnr=report.psnr if report else None,
         ms_ssim=report.ms_ssim if report else None,
-        fps=info.frames / drawing if report else None,
+        fps=joint_rate(reports) if reports else None,
         bits=widths,
         pruned=sum(part.pruned for part in made) / prunable if prunable else 0.0,
         seconds=round(seconds, 3),

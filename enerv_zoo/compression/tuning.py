@@ -66,11 +66,10 @@ class TuningFitter(Fitter):
                 self.tensors[name].data = data
 
     def _rate_gradient(self, name: str, tensor: Tensor) -> Tensor:
-        info = self.video.info
         step = steps(tensor, self.grids[name]).mean()
         mean = tensor.abs().mean()
         slope = 2 * math.e / (math.log(2) * (step + 2 * math.e * mean))  # of n log2(1 + 2e m / s) by each magnitude
-        return tensor.sign() * slope * (self.rate_weight / (info.frames * info.height * info.width))
+        return tensor.sign() * slope * (self.rate_weight / self.video.info.pixels)
 
     def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
         super().fit_batch(index, frames, batch)

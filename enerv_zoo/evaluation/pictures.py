@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,10 @@ from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import replacing
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.video import Video, write_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +62,13 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     Returns:
         The path, or `None` where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
-        return None
     columns = 2 if len(histories) > 1 else 1
-    figure = Figure(figsize=(7 * columns, 4.2), dpi=120, layout="constrained")
-    panels = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
+    drawing = _panels(path, columns, 4.2, sharey=True)
+    if drawing is None:
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    figure, panels = drawing
     for name, history in histories.items():
         rows = [row for row in history if row.get("psnr") is not None]
         label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
@@ -77,13 +79,10 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     for axes, label in zip(panels, ("epoch", "seconds of fitting"), strict=False):
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("PSNR while fitting (dB)")
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(frameon=False, loc="lower right")
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
-    return Path(path)
+    return _saved(figure, path)
 
 
 def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
@@ -96,16 +95,13 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     Returns:
         The path, or `None` where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
-        return None
     shown = {"PSNR (dB)": "psnr"}
     if all(point.ms_ssim is not None for curve in curves for point in curve.points):
         shown["MS-SSIM"] = "ms_ssim"
-    figure = Figure(figsize=(7 * len(shown), 4.6), dpi=120, layout="constrained")
-    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    drawing = _panels(path, len(shown), 4.6)
+    if drawing is None:
+        return None
+    figure, panels = drawing
     for axes, (label, name) in zip(panels, shown.items(), strict=True):
         for curve in curves:
             best = curve.best()
@@ -118,8 +114,25 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3, which="both")
-        axes.spines[["top", "right"]].set_visible(False)
     panels[0].legend(frameon=False)
+    return _saved(figure, path)
+
+
+def _panels(path: str | Path, columns: int, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes]] | None:
+    """A figure that will be `path`, and its panels, side by side; `None`, and a warning, without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
+        return None
+    figure = Figure(figsize=(7 * columns, height), dpi=120, layout="constrained")
+    panels = list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
+
+
+def _saved(figure: Figure, path: str | Path) -> Path:
     with replacing(path) as temporary:
         figure.savefig(temporary)
     return Path(path)

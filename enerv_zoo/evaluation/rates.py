@@ -12,14 +12,14 @@ import av
 import torch
 from torch import Tensor
 
-from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
+from enerv_zoo.errors import ConfigError, EnervZooError, VideoError, did_you_mean
 from enerv_zoo.evaluation.bjontegaard import bd_psnr, bd_rate
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
-from enerv_zoo.video.samples import SAMPLES
+from enerv_zoo.video.samples import local_path
 
 BATCH = 8
 """Frames compared at a time."""
@@ -161,14 +161,11 @@ def source_rate(source: str | Path) -> dict[str, str | float] | None:
 
     A codec of the same kind finds again what its like has left, and the better a source is, the less that helps it.
     """
-    path = SAMPLES[str(source)].path if str(source) in SAMPLES and not Path(source).exists() else Path(source)
-    if not path.is_file():
-        return None
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(local_path(source))) as file:
             stream = file.streams.video[0]
             sizes = [packet.size for packet in file.demux(stream) if packet.size]
             codec, area = stream.codec_context.name, stream.width * stream.height
-    except (av.FFmpegError, IndexError):
+    except (VideoError, av.FFmpegError, IndexError):
         return None
     return {"codec": codec, "bpp": 8 * sum(sizes) / (len(sizes) * area)} if sizes and area else None

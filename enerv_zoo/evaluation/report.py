@@ -164,7 +164,7 @@ def evaluate_segments(
     stored = sum(report.stored_bytes for report in reports) if whole else sum(map(stored_bytes, video.networks()))
     return dataclasses.replace(
         merged(reports),
-        fps=sum(len(r.frames) for r in reports) / sum(len(r.frames) / r.fps for r in reports),
+        fps=joint_rate(reports),
         stored_bytes=stored,
         stored_numbers=sum(r.stored_numbers for r in reports) if whole else video.stored_numbers,
         bpp=bits_per_pixel(stored, video.info),
@@ -190,6 +190,11 @@ def merged(reports: Sequence[Report]) -> Report:
         ms_ssim=fmean(similarities) if similarities else None,
         frames=tuple(rows),
     )
+
+
+def joint_rate(reports: Sequence[Report]) -> float:
+    """Frames a second of parts that are drawn one after the other."""
+    return sum(len(r.frames) for r in reports) / sum(len(r.frames) / r.fps for r in reports)
 
 
 def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None = None) -> float:
@@ -247,7 +252,7 @@ def stored_bytes(video: NeuralVideo) -> int:
 
 def bits_per_pixel(stored: int, info: VideoInfo) -> float:
     """8 times the stored bytes over all pixels of the video."""
-    return 8 * stored / (info.frames * info.height * info.width)
+    return 8 * stored / info.pixels
 
 
 class _Timer:

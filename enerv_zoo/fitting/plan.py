@@ -12,7 +12,7 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
-from enerv_zoo.hub.compressed import is_compressed, record_of
+from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.losses import Loss
 from enerv_zoo.recipes import read_recipe
@@ -158,9 +158,7 @@ def open_original(
     Raises:
         FitError: no source was given and none is recorded.
     """
-    path = Path(run) / RECORD
-    in_folder = read_mapping(path) if path.is_file() else {}
-    record = record_of(run, number) if is_compressed(run) else in_folder
+    record = record_of(run, number)
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

@@ -256,11 +256,8 @@ def part_opener(run: str | Path, source: Any = None, *, resize: Any = None, crop
     """
     path = Path(run)
     compressed = is_compressed(path)
-    if compressed:
-        segments, recorded = segments_of(open_nvz(path), str(path)).segments, record_of(path).get("source")
-    else:
-        segments = read_segments(path).segments
-        recorded = read_mapping(path / RECORD).get("source") if (path / RECORD).is_file() else None
+    description = segments_of(open_nvz(path), str(path)) if compressed else read_segments(path)
+    segments, recorded = description.segments, record_of(path).get("source")
 
     def open_part(number: int) -> Video:
         segment = segments[number]

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.description import Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.outline import outline
-from enerv_zoo.hub.record import PARTS, check_selection
+from enerv_zoo.hub.record import PARTS, RECORD, check_selection
 from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
 from enerv_zoo.hub.tensors import check_numbers, check_tensors
 from enerv_zoo.neural_video import NeuralVideo
@@ -185,11 +186,16 @@ def _tensor(tensor: Coded | np.ndarray) -> Tensor:
 
 
 def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
-    """What `fit.json` in a folder would say, of a network in a file: the sample that it names, and how that was cut.
+    """What `fit.json` says in a fit's folder, nothing where there is none.
+
+    Of a network in a compressed file, it is what `fit.json` would say: the sample that it names, and how that was cut.
 
     Raises:
-        ConfigError: as `read_compressed` does, or there is no such network.
+        ConfigError: as `read_compressed` does, or there is no such network, or `fit.json` is damaged.
     """
+    if not is_compressed(path):
+        record = Path(path) / RECORD
+        return read_mapping(record) if record.is_file() else {}
     file = open_nvz(path)
     if not 0 <= number < len(file):
         raise ConfigError(f"{path}: has {len(file)} networks, number {number} is not one of them")
@@ -197,6 +203,6 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
     parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
-    record = {"source": name if name in samples() else None, **parts}
-    check_selection(record, str(path))
-    return record
+    told = {"source": name if name in samples() else None, **parts}
+    check_selection(told, str(path))
+    return told

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import yaml
 from torch import Tensor
 
 from enerv_zoo.config import read_mapping
-from enerv_zoo.evaluation import evaluate, evaluate_segments
+from enerv_zoo.evaluation import Report, evaluate, evaluate_segments
 from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.run import FRAMES, read_history
 from enerv_zoo.fitting.segments import part_opener
 from enerv_zoo.hub import Access, load, locate
-from enerv_zoo.hub.compressed import is_compressed, record_of
+from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.hub.download import PUBLISHED
-from enerv_zoo.hub.record import METRICS, PARTS, RECORD
+from enerv_zoo.hub.record import METRICS, PARTS
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
@@ -68,32 +69,33 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
     """
     path = locate(run, Access(), PUBLISHED)
     video = load(path, device)
-    opened = part_opener(path, data) if isinstance(video, SegmentedVideo) else None
-    whole = None if opened else open_original(path, data)
+    frame_of: Callable[[int], Tensor]
+    measure: Callable[[], Report]
+    if isinstance(video, SegmentedVideo):
+        opened = part_opener(path, data)
+        frame_of, measure = _frame_of(video, opened), partial(evaluate_segments, video, opened)
+    else:
+        original = open_original(path, data)
+        frame_of, measure = original.frames.__getitem__, partial(evaluate, video, original)
     if (path / METRICS).is_file() and (path / FRAMES).is_file():
         metrics, frames = read_mapping(path / METRICS), _rows(path / FRAMES)
     else:
-        report = evaluate_segments(video, opened) if opened else evaluate(video, whole)  # type: ignore[arg-type]
-        found = report.to_dict()
+        found = measure().to_dict()
         frames = [{key: row[key] for key in ("frame", "psnr", "ms_ssim")} for row in found.pop("frames")]
         metrics = {**found, "model": video.config.family}
-    record = record_of(path) if is_compressed(path) else _record(path)
+    record = record_of(path)
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
     return Run(
         name,
         video,
-        _frame_of(video, opened) if isinstance(video, SegmentedVideo) and opened else lambda i: whole.frames[i],  # type: ignore[union-attr]
+        frame_of,
         metrics,
         frames,
         history,
         fit_command(record, f"runs/{name}") if recipe else None,
         yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
     )
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    return read_mapping(folder / RECORD) if (folder / RECORD).is_file() else {}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

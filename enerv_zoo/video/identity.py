@@ -13,7 +13,7 @@ import torch
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.folders import ImageFolder
 from enerv_zoo.video.reading import Readable
-from enerv_zoo.video.samples import sample
+from enerv_zoo.video.samples import local_path
 from enerv_zoo.video.source import Video
 
 
@@ -33,9 +33,7 @@ def digest(source: Readable) -> str:
         return _of_array(source.frames)
     if isinstance(source, np.ndarray | torch.Tensor):
         return _of_array(source)
-    path = Path(source).expanduser()
-    if not path.exists():
-        path = sample(source).path
+    path = local_path(source)
     if path.is_dir():
         return hashlib.sha256("".join(map(_of_file, ImageFolder(path).images)).encode()).hexdigest()
     return _of_file(path)
