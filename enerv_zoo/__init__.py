@@ -21,6 +21,7 @@ _HOMES = {
     "EnervZooError": "errors",
     "FitConfig": "config",
     "FitError": "errors",
+    "Fleet": "cluster",
     "FrameError": "errors",
     "HubError": "errors",
     "ModelConfig": "config",
@@ -54,6 +55,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from enerv_zoo.anatomy import dissect
+    from enerv_zoo.cluster import Fleet
     from enerv_zoo.compression import compress, rate_distortion
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError

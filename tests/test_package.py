@@ -27,6 +27,7 @@ ORDER = [
     {"fitting", "interop"},
     {"compression"},
     {"report"},
+    {"cluster"},
     {"cli"},
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.

@@ -11,6 +11,7 @@ from enerv_zoo.cli import (
     compressing,
     console,
     fitting,
+    fleets,
     importing,
     inspecting,
     publishing,
@@ -46,6 +47,7 @@ app.command("bench", rich_help_panel="Compress and measure")(inspecting.bench)
 app.command("push", rich_help_panel="Share")(sharing.push)
 app.command("pull", rich_help_panel="Share")(sharing.pull)
 app.command("import", rich_help_panel="Share")(importing.import_)
+app.command("fleet", rich_help_panel="Many")(fleets.fleet)
 app.command("publish", rich_help_panel="Many")(publishing.publish)
 
 

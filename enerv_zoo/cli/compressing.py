@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from enerv_zoo.cli import completion, console, options
+from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli import fitting as fits
 from enerv_zoo.cli.reporting import WithReport, closing_report
 
@@ -139,6 +139,7 @@ def rd(
     resize: options.Resize = None,
     crop: options.Crop = None,
     device: options.Device = "auto",
+    address: fleets.Address = None,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -158,7 +159,7 @@ def rd(
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
         "crop": crop, "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
-    with fits.bars() as on_model:
+    with fleets.runner_at(address) as runner, fits.bars() as on_model:
         result = compression.rate_distortion(
             video,
             fits.listed(models),
@@ -171,6 +172,7 @@ def rd(
             device=device,
             on_model=on_model,
             on_stage=lambda text: console.err.print(f"[dim]{text}[/dim]"),
+            **runner,
             **{key: value for key, value in knobs.items() if value is not None},
         )
     page = closing_report(result.best_files, out, device, result.original, result) if report else None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from enerv_zoo.cli import completion, console, options
+from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
@@ -129,6 +129,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    address: fleets.Address = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
     report: WithReport = True,
@@ -167,8 +168,10 @@ def fit(
         "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
     if segments is not None:
-        _fit_segments(video, model, segments, given, report, json)
+        _fit_segments(video, model, segments, address, given, report, json)
         return
+    if address is not None:
+        raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
     with shown(_slug(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
     page = closing_report([folder], folder, device) if report else None
@@ -189,18 +192,18 @@ def fit(
 
 
 def _fit_segments(
-    video: str, model: str | None, segments: str, given: dict[str, Any], report: bool, json: bool
+    video: str, model: str | None, segments: str, address: str | None, given: dict[str, Any], report: bool, json: bool
 ) -> None:
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
 
-    with ExitStack() as stack:
+    with fleets.runner_at(address) as runner, ExitStack() as stack:
 
         def on_segment(number: int, count: int) -> Any:
             stack.close()
             return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
 
-        result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **given)
+        result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **runner, **given)
     metrics = result.metrics
     page = closing_report([result.folder], result.folder, given["device"]) if report else None
     if json:
@@ -239,6 +242,7 @@ def compare(
     resize: options.Resize = None,
     crop: options.Crop = None,
     device: options.Device = "auto",
+    address: fleets.Address = None,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -262,7 +266,7 @@ def compare(
     }  # fmt: skip
     failure = None
     try:
-        with bars() as on_model:
+        with fleets.runner_at(address) as runner, bars() as on_model:
             results = fitting.compare(
                 video,
                 listed(models),
@@ -270,6 +274,7 @@ def compare(
                 size=None if size is None else listed(size),
                 device=device,
                 on_model=on_model,
+                **runner,
                 **{key: value for key, value in knobs.items() if value is not None},
             )
     except fitting.FitsFailed as error:

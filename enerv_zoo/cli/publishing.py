@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import console, fleets, options
 
 if TYPE_CHECKING:
     from enerv_zoo.fitting import Outcome
@@ -30,6 +30,7 @@ def publish(
     no_push: Annotated[bool, typer.Option("--no-push", help="Fit only.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what there is to do, and do nothing.")] = False,
     device: options.Device = "auto",
+    address: fleets.Address = None,
     json: options.Json = False,
 ) -> None:
     """Fit what a manifest lists (videos x models x sizes) and push it to the Hugging Face Hub.
@@ -50,8 +51,11 @@ def publish(
     owner = owner or content.owner
     if owner is None and not no_push:
         raise typer.BadParameter(f"{manifest} names no owner on the Hub; give --owner, or --no-push to fit only")
-    publisher = fitting.Publisher(out, None if no_push else owner, private=content.private, index=index, device=device)
-    outcomes = publisher.survey(jobs) if dry_run else _done(publisher, jobs)
+    with fleets.runner_at(None if dry_run else address) as runner:
+        publisher = fitting.Publisher(
+            out, None if no_push else owner, private=content.private, index=index, device=device, **runner
+        )
+        outcomes = publisher.survey(jobs) if dry_run else _done(publisher, jobs)
     if json:
         console.print_json([asdict(outcome) for outcome in outcomes])
     else:

@@ -19,7 +19,7 @@ from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
-from enerv_zoo.video.samples import local_path
+from enerv_zoo.video.remote import local_path
 
 BATCH = 8
 """Frames compared at a time."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +98,20 @@ class FitOutcome:
         fitting: what there was to do for it.
         metrics: of the whole fit, as in `metrics.json`; `None` where it failed.
         error: why it failed, in one line.
+        seconds: that it took, all attempts together; `None` where nobody measured.
+        attempts: how often it was begun: again after its worker was lost.
+        host: the machine that did it.
+        id: of the job, where it was needed.
     """
 
     name: str
     fitting: Todo = "nothing"
     metrics: dict[str, Any] | None = None
     error: str | None = None
+    seconds: float | None = None
+    attempts: int = 1
+    host: str | None = None
+    id: str | None = None
 
 
 class Runner(Protocol):
@@ -183,12 +192,21 @@ def run_here(
         ConfigError: two jobs of one name.
         FitError: no such device.
     """
-    names = [job.name for job in jobs]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"two fits would be called {min(twice)!r}; give one of them another name")
+    check_names([job.name for job in jobs])
     chosen = choose_device(device)
     for job in jobs:
         yield run_job(job, out, chosen, on_fit)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse two jobs of one folder.
+
+    Raises:
+        ConfigError: a name is there twice.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ConfigError(f"two fits would be called {min(twice)!r}; give one of them another name")
 
 
 def reason(error: Exception) -> str:

@@ -123,6 +123,7 @@ class Fitter:
         self.rate_scale = 1.0
         self.micro_batch = self.batch_size
         self._spent = spent
+        self._looked = 0.0  # when the last status was given, in seconds of fitting
         self._considered_compiling = False
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
@@ -185,7 +186,6 @@ class Fitter:
             The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the drawn frames over that of
             the video's), lr, seconds, frames_per_second.
         """
-        looked = self.seconds
         order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
         start = time.perf_counter()
@@ -193,8 +193,8 @@ class Fitter:
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
             self._count_time(time.perf_counter() - start)
-            if self.seconds - looked >= STATUS_INTERVAL:
-                looked = self.seconds
+            if self.seconds - self._looked >= STATUS_INTERVAL:
+                self._looked = self.seconds
                 status = self._status()
                 if not math.isfinite(status.loss):
                     break

@@ -1,20 +1,23 @@
-"""A manifest: which networks are to be fitted to which videos, under which names. Videos x models x sizes, as jobs."""
+"""A manifest: which networks are fitted to which videos, and how. Videos x models x sizes x recipes, as jobs."""
 
 from __future__ import annotations
 
+import csv
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from enerv_zoo.config import Spec, from_dict, read_mapping
+from enerv_zoo.config import Spec, from_dict, parse_yaml, read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
+from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.jobs import FitJob, job_of
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.hub.description import check_license
 from enerv_zoo.recipes import shipped_files
 
@@ -25,15 +28,16 @@ MAX_NAME = 96
 
 @dataclass(frozen=True)
 class Group:
-    """One entry of a manifest's `fits`: every video with every model in every size.
+    """One entry of a manifest's `fits`: every video with every model in every size by every recipe.
 
     Attributes:
-        videos: what `enerv_zoo.fit` takes: files, folders, samples.
+        videos: what `enerv_zoo.fit` takes: files, folders, samples, addresses.
         models: families; by default the recipe's.
         sizes: budgets of stored numbers such as `"1.5M"`; by default the recipe's.
-        recipe: a name, a file, or what would be in the file.
+        recipes: each a name, a file, or what would be in the file; by default E-NeRV's published one.
         fit: fields of `FitConfig` that overrule the recipe.
         frames, resize, crop: which part of the videos; these overrule the recipe.
+        segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
     """
@@ -43,24 +47,26 @@ class Group:
     videos: Annotated[tuple[str, ...], Field(min_length=1)]
     models: tuple[str, ...] = ()
     sizes: tuple[str | int | float, ...] = ()
-    recipe: str | Spec | None = None
+    recipes: tuple[str | Spec, ...] = ()
     fit: Spec = field(default_factory=dict)
     frames: str | None = None
     resize: str | None = None
     crop: str | None = None
+    segments: str | int | None = None
     name: str | None = None
     license: str | None = None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `enerv-zoo publish` takes.
+    """What `enerv-zoo fleet` and `enerv-zoo publish` take.
 
     Attributes:
         fits: groups, as mappings.
         description: one line for people.
         owner: user or organisation on the Hub.
-        name: of each fit and its repository, from `{video}`, `{model}`, `{size}`, `{recipe}`, `{frames}`, `{resize}`.
+        name: of each fit and its repository, from `{video}`, `{model}`, `{size}`, `{recipe}`, `{frames}`, `{resize}`;
+            by default video, model and size, as far as they are given, and the recipe where there are several.
         license: of the weights, by its identifier on the Hub such as `cc-by-3.0`.
         private: whether new repositories are; by default as the owner has it.
     """
@@ -70,21 +76,21 @@ class Manifest:
     fits: Annotated[tuple[Spec, ...], Field(min_length=1)]
     description: str = ""
     owner: str | None = None
-    name: str = "{video}-{model}-{size}"
+    name: str | None = None
     license: str | None = None
     private: bool | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of a manifest's product of videos, models and sizes.
+    """One entry of a manifest's product of videos, models, sizes and recipes.
 
     Attributes:
-        fit: fully decided; its name is that of the repository, too.
+        fit: fully decided, of the whole video or in segments; its name is that of the repository, too.
         license: of the weights.
     """
 
-    fit: FitJob
+    fit: FitJob | SegmentsJob
     license: str | None
 
     @property
@@ -94,7 +100,10 @@ class Job:
 
 
 def read_manifest(manifest: str | Path) -> Manifest:
-    """A manifest from a YAML file, or by the name of a shipped one.
+    """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a shipped one by name.
+
+    The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `segments`, `name`
+    and `license`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -108,7 +117,55 @@ def read_manifest(manifest: str | Path) -> Manifest:
                 f"{did_you_mean(str(manifest), shipped)} Shipped: {', '.join(shipped)}"
             )
         path = shipped[str(manifest)]
+    if path.suffix in READERS:
+        return Manifest(tuple(_entry(row) for row in _rows(path)))
     return from_dict(Manifest, read_mapping(path), str(path))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table, without their empty cells."""
+    try:
+        rows = READERS[path.suffix](path)
+    except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+    filled = [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+    missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
+    if missing or not filled:
+        where = f"row {missing[0]} has none" if missing else "it has no rows"
+        raise ConfigError(f"{path}: a manifest's table needs a column 'video' that says what to fit; {where}")
+    return filled
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    """Cells as YAML has them where they are numbers or lists; what names something stays a text."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    plain = {*LISTED.values(), *_TEXTS}
+    return [
+        {key: value if key in plain or not value else parse_yaml(value) for key, value in row.items()} for row in rows
+    ]
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow; pip install 'enerv-zoo[cluster]'") from error
+    return parquet.read_table(path).to_pylist()
+
+
+READERS = {".csv": _read_csv, ".parquet": _read_parquet}
+LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe"}
+"""What is a list in an entry has one value in a row."""
+_TEXTS = ("frames", "resize", "crop", "segments", "name", "license")
+
+
+def _entry(row: dict[str, Any]) -> Spec:
+    """A row of a table as an entry of `fits`."""
+    listed = {many: [row[one]] for many, one in LISTED.items() if one in row}
+    texts = {key: str(row[key]) for key in _TEXTS if key in row}
+    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS)}
+    return {**listed, **texts, "fit": fit}
 
 
 def manifest_jobs(manifest: Manifest) -> list[Job]:
@@ -133,21 +190,29 @@ def manifest_jobs(manifest: Manifest) -> list[Job]:
 
 
 def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
-    template = group.name or manifest.name
     license = check_license(group.license or manifest.license)
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
-    for video, model, size in itertools.product(group.videos, group.models or (None,), group.sizes or (None,)):
-        plan = plan_fit(video, model, size=size, recipe=group.recipe, device="cpu", **selection, **group.fit)
-        fit = job_of(Path(video).stem, video, plan)
+    product = itertools.product(group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,))
+    for video, model, size, recipe in product:
+        plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **group.fit)
         fields = {
             "video": Path(video).stem,
             "model": plan.model["name"],
             "size": plan.model.get("size"),
-            "recipe": group.recipe if isinstance(group.recipe, str) else None,
+            "recipe": Path(recipe).stem if isinstance(recipe, str) else None,
             "frames": plan.video.get("frames"),
             "resize": plan.video.get("resize"),
         }
-        yield Job(replace(fit, name=check_name(_filled(template, fields))), license)
+        used = ("video", "model", "size", *(["recipe"] if len(group.recipes) > 1 else []))
+        template = (
+            group.name or manifest.name or "-".join(f"{{{field}}}" for field in used if fields[field] is not None)
+        )
+        name = check_name(_filled(template, fields))
+        fit: FitJob | SegmentsJob = job_of(name, video, plan)
+        if group.segments is not None:
+            parse_segments(group.segments)
+            fit = SegmentsJob(name, video, plan, str(group.segments))
+        yield Job(fit, license)
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:

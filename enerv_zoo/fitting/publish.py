@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from enerv_zoo.config import read_mapping
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.fitting.jobs import FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
+from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
 from enerv_zoo.fitting.manifest import Job, check_name
 from enerv_zoo.hub import push
 from enerv_zoo.hub.download import CARD, PREVIEW
@@ -94,7 +95,7 @@ class Publisher:
             on_fit: called with each name as its fit begins; returns that fit's `on_status`.
         """
         by_name = {job.name: job for job in jobs}
-        for done in self.runner([job.fit for job in jobs], self.out, device=self.device, on_fit=on_fit):
+        for done in self.runner([_whole(job) for job in jobs], self.out, device=self.device, on_fit=on_fit):
             job = by_name[done.name]
             yield self._each(job, partial(self._push, job, done))
 
@@ -109,7 +110,7 @@ class Publisher:
         return None if self.owner is None else f"{self.owner}/{job.name}"
 
     def _survey(self, job: Job) -> Outcome:
-        needed = todo(job.fit, self.out, self.device)
+        needed = todo(_whole(job), self.out, self.device)
         if needed != "nothing":
             pushing: Literal["push", "nothing"] = "nothing" if self.owner is None else "push"
             return Outcome(job.name, self._repository(job), needed, pushing)
@@ -150,3 +151,17 @@ class Publisher:
             file = self.out / job.name / name
             digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
         return digest.hexdigest()
+
+
+def _whole(job: Job) -> FitJob:
+    """A job's fit, which a repository can hold.
+
+    Raises:
+        ConfigError: it is a video in segments.
+    """
+    if not isinstance(job.fit, FitJob):
+        raise ConfigError(
+            f"{job.name}: a repository holds one network, this is a video in segments; leave out 'segments', or fit it "
+            "with enerv-zoo fleet"
+        )
+    return job.fit

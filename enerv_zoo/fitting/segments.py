@@ -12,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from enerv_zoo.config import Recipe, read_mapping, to_dict
@@ -20,10 +20,11 @@ from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.files import write_json, write_text
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
+from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, open_original, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.fitting.run import FRAMES, OURS, fit, has_ended
+from enerv_zoo.fitting.run import FRAMES, OURS, has_ended
 from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
 from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.hub.segments import (
@@ -42,6 +43,55 @@ from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SegmentsJob:
+    """A long video that is to be fitted in segments, fully decided but for where it is cut.
+
+    Attributes:
+        name: of its folder, among those of other jobs; empty where the folder is that of all.
+        source: the video, as `enerv_zoo.fit` takes it.
+        plan: how each segment is fitted.
+        segments: how to cut.
+        frames_in: where frames are while fitting.
+    """
+
+    name: str
+    source: Any
+    plan: FitPlan
+    segments: str
+    frames_in: str = "auto"
+
+    def record(self) -> dict[str, Any]:
+        """What the folder's `fit.json` holds."""
+        return {**self.plan.record(), "segments": self.segments}
+
+    def describe(self) -> SegmentsDescription:
+        """Look the video over, and cut it.
+
+        Raises:
+            EnervZooError: it cannot be read, or cannot be cut like this.
+        """
+        cutting = parse_segments(self.segments)
+        found = survey(self.source, **self.plan.video, scenes=cutting.scenes)
+        parts = plan_segments(cutting, found.info.frames, found.info.fps, found.cuts)
+        return SegmentsDescription(found.info, tuple(parts))
+
+    def jobs(self, description: SegmentsDescription) -> list[FitJob]:
+        """A fit for each segment, in order: the plan, for its frames and its part of the time."""
+        folder, source = PurePosixPath(self.name), self.plan.source or self.source
+        return [
+            FitJob(
+                str(folder / segment_folder(Path(), number)),
+                source,
+                _part(self.plan, description, number),
+                self.plan.loss,
+                self.frames_in,
+            )
+            for number in range(len(description.segments))
+        ]
+
 
 OnSegment = Callable[[int, int], OnStatus | None]
 """Called with a segment's number and how many there are as its fit begins; returns that fit's `on_status`."""
@@ -78,6 +128,7 @@ def fit_segments(
     frames_in: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
     **options: Any,
 ) -> SegmentsResult:
@@ -92,47 +143,57 @@ def fit_segments(
         segments: `"auto"` cuts where scenes change and where a scene lasts longer than 10 s; `8` or `"8"` into so many;
             `"10s"` or `"1.5m"` into segments of that length at most.
         resume: go on with the segment that was begun; those that have ended stay.
-        on_segment: called as each segment begins.
+        runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`); by default they are
+            fitted one after the other, here.
+        on_segment: called as each segment begins, where no runner is given.
 
     Raises:
         EnervZooError: as `fit` does; what was fitted before stays, to be gone on with.
     """
     ranks, folder = join(device), Path(out)
-    cutting = parse_segments(segments)
+    parse_segments(segments)
     plan = ranks.together(
         lambda: plan_fit(
             source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
             crop=crop, device=device, **options,
         )
     )  # fmt: skip
-    record = {**plan.record(), "segments": str(segments)}
-    ranks.decided(lambda: _check_folder(folder, record, resume, overwrite))
+    job = SegmentsJob("", source, plan, str(segments), frames_in)
+    ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
     description = ranks.decided(lambda: read_segments(folder) if resume else None)
     if description is None:
-        found = ranks.together(lambda: survey(source, **plan.video, scenes=cutting.scenes))
-        parts = ranks.together(lambda: plan_segments(cutting, found.info.frames, found.info.fps, found.cuts))
-        description = SegmentsDescription(found.info, tuple(parts))
-        ranks.decided(lambda: _start_folder(folder, record, description))
+        description = ranks.together(job.describe)
+        ranks.decided(lambda: _start_folder(folder, job.record(), description))
     logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
-    count = len(description.segments)
-    own_loss: dict[str, Any] = {} if plan.loss is None else {"loss": plan.loss}
-    states = ranks.decided(lambda: [_state(segment_folder(folder, number)) for number in range(count)])
-    for number, state in enumerate(states):
+    if runner is not None:
+        _fit_by(runner, job.jobs(description), folder, device)
+    else:
+        _fit_in_turn(job, description, folder, device, on_segment)
+    metrics = ranks.decided(lambda: summarise(folder, description))
+    return SegmentsResult(read_segmented(folder), metrics, folder)
+
+
+def _fit_in_turn(
+    job: SegmentsJob, description: SegmentsDescription, folder: Path, device: str, on_segment: OnSegment
+) -> None:
+    """One segment after the other, by all processes of this fit together."""
+    ranks, jobs = join(device), job.jobs(description)
+    states = ranks.decided(lambda: [_state(folder / each.name) for each in jobs])
+    for number, (each, state) in enumerate(zip(jobs, states, strict=True)):
         if state == "ended":
             continue
-        fit(
-            source,
-            recipe=_part(plan, description, number),
-            device=device,
-            frames_in=frames_in,
-            out=segment_folder(folder, number),
-            resume=state == "begun",
-            on_status=on_segment(number, count) if ranks.first else None,
-            **own_loss,
-        )
+        on_status = on_segment(number, len(jobs)) if ranks.first else None
+        each.run(folder / each.name, device, resume=state == "begun", on_status=on_status)
         release_memory()
-    metrics = ranks.decided(lambda: _summarise(folder, description))
-    return SegmentsResult(read_segmented(folder), metrics, folder)
+
+
+def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> None:
+    failed = [done for done in runner(jobs, folder, device=device) if done.error is not None]
+    if failed:
+        raise FitError(
+            f"{len(failed)} of {len(jobs)} segments failed, first {failed[0].name}: {failed[0].error}; the others are "
+            f"in {folder}: go on with --resume"
+        )
 
 
 def _state(folder: Path) -> str:
@@ -200,8 +261,8 @@ def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDes
     write_segments(description, folder)
 
 
-def _summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
-    """Numbers of the whole, from those of its segments; means are over frames."""
+def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
+    """Numbers of the whole, from those of its segments; means are over frames. Writes `metrics.json`, `frames.csv`."""
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
 

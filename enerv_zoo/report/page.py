@@ -75,7 +75,7 @@ def write_report(
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
             page["video"] = f"{video['frames']} frames of {video['height']}x{video['width']}"
-    text = _template().render(css=_asset("page.css"), js=_asset("page.js"), version=__version__, **page)
+    text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
     write_text(out, text)
     return Path(out)
 
@@ -154,15 +154,17 @@ def _cells(run: Run) -> list[str]:
     ]
 
 
-def _asset(name: str) -> Any:
+def asset(name: str) -> Any:
+    """A file of this folder, to be put into a page as it is."""
     from markupsafe import Markup
 
     return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
 @functools.cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template; what is put into it is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8"))
+    return environment.from_string(Path(__file__).with_name(name).read_text(encoding="utf-8"))

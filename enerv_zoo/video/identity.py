@@ -13,7 +13,7 @@ import torch
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.folders import ImageFolder
 from enerv_zoo.video.reading import Readable
-from enerv_zoo.video.samples import local_path
+from enerv_zoo.video.remote import is_address, local_path, stamp
 from enerv_zoo.video.source import Video
 
 
@@ -21,7 +21,8 @@ def digest(source: Readable) -> str:
     """The SHA-256 of a source's contents, as hex digits.
 
     Of a file that is its bytes, of a folder those of its images in their order, of an array its type, shape and
-    numbers. Nothing is decoded. A file is read once, and again only after it has changed.
+    numbers; of an address, what its storage says of it. Nothing is decoded. A file is read once, and again only after
+    it has changed.
 
     Args:
         source: what `enerv_zoo.open_video` takes.
@@ -33,6 +34,8 @@ def digest(source: Readable) -> str:
         return _of_array(source.frames)
     if isinstance(source, np.ndarray | torch.Tensor):
         return _of_array(source)
+    if is_address(source):
+        return stamp(str(source))
     path = local_path(source)
     if path.is_dir():
         return hashlib.sha256("".join(map(_of_file, ImageFolder(path).images)).encode()).hexdigest()

@@ -12,6 +12,7 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.folders import ImageFolder
+from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source, Video
@@ -34,7 +35,8 @@ def open_video(
 
     Args:
         source: a path to a video or an image, a folder of images (in natural order of their names), the name of a
-            sample (`samples()`; a path that exists wins), a `Video`, or an array or a tensor: uint8, or floats in
+            sample (`samples()`; a path that exists wins), an address of a file that fsspec reaches (`https://`,
+            `hf://`, `s3://`, ...; it is fetched once), a `Video`, or an array or a tensor: uint8, or floats in
             [0, 1], of shape (N, 3, H, W) or (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W). Where a
             shape fits both orders, a tensor is taken channels-first and an array channels-last. Alpha is dropped.
         frames: which frames, as `"0:53"`, `"10:"`, `"::2"`, `"5"` or a slice without negative parts. Only these are
@@ -68,11 +70,13 @@ def open_video(
 
 
 def find_source(source: str | Path) -> tuple[Source, str | None]:
-    """What a path or a sample's name means, and who is to be named for it.
+    """What a path, an address or a sample's name means, and who is to be named for it.
 
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
+    if is_address(source):
+        return VideoFile(local_copy(str(source))), None
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()

@@ -42,7 +42,7 @@ def provide(tiny_run, golden, tmp_path):
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:2", resize="48x64"))
         elif path.name == "zoo.yaml":
             (tmp_path / path).write_text(
-                "owner: user\nfits: [{videos: [bunny], recipe: quick, fit: {epochs: 1}, frames: '0:3'}]"
+                "owner: user\nfits: [{videos: [bunny], recipes: [quick], fit: {epochs: 1}, frames: '0:3'}]"
             )
         elif path.name in CHECKPOINTS:
             values = golden(CHECKPOINTS[path.name][0])

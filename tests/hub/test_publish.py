@@ -30,8 +30,8 @@ RECIPE = {
     "video": {"frames": "0:3", "resize": "36x64"},
 }
 GROUPS = [
-    {"videos": ["bunny"], "recipe": RECIPE, "name": "{video}-tiny"},
-    {"videos": ["bunny"], "models": ["nerv"], "sizes": ["60K"], "recipe": RECIPE},
+    {"videos": ["bunny"], "recipes": [RECIPE], "name": "{video}-tiny"},
+    {"videos": ["bunny"], "models": ["nerv"], "sizes": ["60K"], "recipes": [RECIPE]},
 ]
 NAMES = ["bunny-tiny", "bunny-nerv-60k"]
 
@@ -154,7 +154,7 @@ def test_other_names_of_an_index_stay(client, tmp_path):
 def command(client, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    groups = [{"videos": ["missing.mp4"], "recipe": RECIPE, "name": "missing"}, *GROUPS[:1]]
+    groups = [{"videos": ["missing.mp4"], "recipes": [RECIPE], "name": "missing"}, *GROUPS[:1]]
     Path("zoo.yaml").write_text(yaml.safe_dump({"owner": "alice", "fits": groups}))
 
     def command(*arguments):
@@ -215,8 +215,8 @@ def test_videos_times_models_times_sizes():
         ({"videos": ["bunny"], "fit": {"epoch": 3}}, r"has no option 'epoch'\. Did you mean 'epochs'"),
         ({"videos": ["bunny"], "models": ["nerf"]}, r"unknown model 'nerf'\. Did you mean 'nerv'"),
         ({"videos": ["bunny"], "models": ["nerv"], "sizes": ["big"]}, "a size is a number"),
-        ({"videos": ["bunny"], "recipe": "quik"}, r"no recipe 'quik'.* Did you mean 'quick'"),
-        ({"videos": ["bunny"], "recipe": {"model": {"name": "nerv", "fc": 3}}}, "model 'nerv' has no option 'fc'"),
+        ({"videos": ["bunny"], "recipes": ["quik"]}, r"no recipe 'quik'.* Did you mean 'quick'"),
+        ({"videos": ["bunny"], "recipes": [{"model": {"name": "nerv", "fc": 3}}]}, "model 'nerv' has no option 'fc'"),
         ({"videos": ["bunny"], "license": "all: mine"}, "a licence is named by its identifier"),
         ({"videos": ["bunny"]}, "needs a size, and this entry has none"),
         ({"videos": ["bunny"], "name": "{vidoe}"}, r"holds \{vidoe\}\. Did you mean 'video'"),

@@ -42,13 +42,3 @@ def sample(source: object) -> Sample:
             f"{did_you_mean(name, SAMPLES)}"
         )
     return SAMPLES[name]
-
-
-def local_path(source: str | Path) -> Path:
-    """The file or folder that a source means: itself, or the sample's.
-
-    Raises:
-        VideoError: it is neither there nor a sample.
-    """
-    path = Path(source).expanduser()
-    return path if path.exists() else sample(source).path

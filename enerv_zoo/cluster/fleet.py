@@ -1,0 +1,424 @@
+"""`Fleet`: a `Runner` that has jobs done by the workers of a Ray cluster.
+
+The driver holds names and numbers alone: videos are opened, hashed and decoded by workers. It hands out a few more
+tasks than the cluster can do at once, so a manifest of any length neither floods Ray nor waits for it. Each job is
+prepared first (its id, what memory its fit needs), then fitted with the resources that this asks for; when a worker is
+lost, what it did is begun again elsewhere, from the last checkpoint in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.cluster.store import Store
+from enerv_zoo.cluster.worker import Prepared, do, prepare
+from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, check_names, reason
+from enerv_zoo.machine import available_cores
+
+logger = logging.getLogger(__name__)
+
+PROCESS_BYTES = 800 << 20
+"""What a worker takes before its first tensor."""
+CONTEXT_BYTES = 1 << 30
+"""What a process takes of a GPU before its first tensor, and what its allocator leaves unused."""
+SMALLEST_SHARE = 0.05
+AHEAD = 2.0
+"""Tasks that are handed out, over those that the cluster can do at once."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at who is how far."""
+LOCAL_STORE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Running:
+    """A fit that is being done.
+
+    Attributes:
+        name: of the job.
+        host: the machine.
+        pid: the number of its process there.
+        progress: fraction of the fit that is done.
+        psnr: dB, of frames as they were drawn while fitting; `None` before the first.
+        attempt: 1 for the first.
+    """
+
+    name: str
+    host: str
+    pid: int
+    progress: float
+    psnr: float | None
+    attempt: int
+
+
+@dataclass(frozen=True)
+class FleetStatus:
+    """How far a fleet is.
+
+    Attributes:
+        jobs: in all.
+        done: fitted, now or before.
+        failed: given up.
+        running: being fitted.
+        lost: workers that were lost, and whose jobs were begun again.
+        seconds: since the beginning.
+        processor_seconds: cores times seconds of all fits, ended or not.
+        gpu_seconds: shares of GPUs times seconds of all fits.
+        seconds_left: until all is done, at the rate so far; `None` before there is any.
+    """
+
+    jobs: int
+    done: int
+    failed: int
+    running: tuple[Running, ...]
+    lost: int
+    seconds: float
+    processor_seconds: float
+    gpu_seconds: float
+    seconds_left: float | None
+
+
+@dataclass
+class _Task:
+    """A call that a worker is to make."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+    reports: bool = False
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Tally:
+    """What `FleetStatus` is made of."""
+
+    names: Sequence[str]
+    began: float = field(default_factory=time.monotonic)
+    work: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, bool] = field(default_factory=dict)
+    before: set[str] = field(default_factory=set)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost: int = 0
+    processor_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+    def count(self, task: _Task, seconds: float) -> None:
+        task.seconds += seconds
+        self.processor_seconds += task.cpus * seconds
+        self.gpu_seconds += task.gpus * seconds
+
+    def status(self, fits: Iterable[_Task]) -> FleetStatus:
+        now, spent, running = time.time(), [0.0, 0.0], []
+        going = 0.0
+        for task in fits:
+            facts = self.facts.get(task.name, {})
+            if "since" not in facts:
+                continue
+            lasted = max(now - facts["since"], 0.0)
+            spent = [spent[0] + task.cpus * lasted, spent[1] + task.gpus * lasted]
+            going += self._weight(task.name) * facts["progress"]
+            known = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
+            running.append(Running(task.name, *known, task.attempts))
+        seconds = time.monotonic() - self.began
+        done = sum(self._weight(name) for name in self.ended if name not in self.before) + going
+        left = sum(self._weight(name) for name in self.names if name not in self.ended) - going
+        failed = sum(not fine for fine in self.ended.values())
+        return FleetStatus(
+            len(self.names), len(self.ended) - failed, failed, tuple(running), self.lost, seconds,
+            self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
+        )  # fmt: skip
+
+    def _weight(self, name: str) -> float:
+        """How much work a job is; of one that nobody looked at yet, as much as the others on average."""
+        return self.work.get(name) or (sum(self.work.values()) / len(self.work) if self.work else 1.0)
+
+
+class Fleet:
+    """Workers of a Ray cluster, as the `Runner` of `compare`, `publish`, `rate_distortion` and `fit_segments`.
+
+        with Fleet("auto") as fleet:
+            ez.compare("s3://bucket/clip.mp4", ["nerv", "enerv"], out="/shared/compare", runner=fleet)
+
+    Args:
+        address: of a cluster: `"auto"` (of which this machine is one) or `"ray://host:10001"`; without one, Ray is
+            started on this machine and ended with the block.
+        cpus: cores for each fit, its data and its share of a GPU.
+        gpu_memory: bytes of each GPU; by default that of the first one that answers.
+        attempts: how often a job is begun, if its worker is lost each time, before it is given up.
+        checkpoint_every: seconds between checkpoints in the store, at least.
+        on_update: called about once a second with how far all is.
+
+    Raises:
+        ConfigError: Ray is not installed, or a number is out of range.
+        FitError: no cluster answers at the address.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        cpus: float = 1.0,
+        gpu_memory: int | None = None,
+        attempts: int = 5,
+        checkpoint_every: float = 60.0,
+        on_update: Callable[[FleetStatus], None] = lambda status: None,
+    ) -> None:
+        if cpus <= 0 or attempts < 1 or checkpoint_every <= 0 or (gpu_memory is not None and gpu_memory <= 0):
+            raise ConfigError("a fleet's cpus, attempts, checkpoint_every and gpu_memory are above 0")
+        self._ray = _ray()
+        self.address, self.cpus, self.attempts = address, cpus, attempts
+        self.checkpoint_every, self.on_update = checkpoint_every, on_update
+        self._gpu_memory = gpu_memory
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
+            self._start()
+        self._board = self._ray.remote(Board).options(num_cpus=0, max_restarts=-1).remote()
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the cluster; one that was started here ends."""
+        self._ray.kill(self._board)
+        if self._ours:
+            self._ray.shutdown()
+
+    # ------------------------------------------------------------------ jobs
+
+    def __call__(
+        self, jobs: Sequence[FitJob], out: str | Path, *, device: str = "auto", on_fit: OnFit = lambda name: None
+    ) -> Iterator[FitOutcome]:
+        """Do what there is to do for each job, and yield how each ended, in the order in which they do.
+
+        What has ended stays, what was cut off goes on from its last checkpoint, and a job that was fitted under another
+        name before is copied; so a call can be repeated until all is done. A job that fails says so alone.
+
+        Args:
+            jobs: with names of their own.
+            out: a folder that all machines see, by its path or its address (`s3://...`).
+            device: `"auto"` (GPUs where the cluster has any), `"cpu"` or `"cuda"`.
+            on_fit: left alone; `on_update` tells how far all is.
+
+        Raises:
+            ConfigError: two jobs of one name.
+            FitError: no such device in the cluster, or the cluster is lost.
+        """
+        check_names([job.name for job in jobs])
+        chosen, store, tally = self._device(device), Store(out), _Tally([job.name for job in jobs])
+        by_name = {job.name: job for job in jobs}
+        queue = deque(_Task(job.name, prepare, (job,), min(self.cpus, 1.0)) for job in jobs)
+        ids: dict[str, str] = {}
+        same: dict[str, deque[_Task]] = {}  # fits of one id: the first is done, and the others copy it
+
+        for task, answer, error in self._run(queue, tally):
+            if error is not None:
+                outcome = FitOutcome(task.name, error=error, id=ids.get(task.name))
+            elif task.function is prepare:
+                ids[task.name], tally.work[task.name] = answer.id, answer.work
+                fit = self._fit(by_name[task.name], answer, store, chosen)
+                waiting = same.setdefault(answer.id, deque())
+                waiting.append(fit)
+                if waiting[0] is fit:
+                    queue.appendleft(fit)
+                continue
+            else:
+                outcome = replace(answer, id=ids[task.name])
+            if task.function is do:
+                waiting = same[ids[task.name]]
+                waiting.popleft()
+                if waiting:
+                    queue.appendleft(waiting[0])
+            if outcome.fitting == "nothing":
+                tally.before.add(task.name)
+            tally.ended[task.name] = outcome.error is None
+            yield replace(outcome, attempts=task.attempts, seconds=task.seconds)
+        self.on_update(tally.status(()))
+
+    def map(
+        self, function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]
+    ) -> Iterator[tuple[str, Any, str | None]]:
+        """Have workers call a function; yields each call's name, what it gave, and why it failed or `None`.
+
+        Args:
+            function: of this package, or one that workers can import.
+            calls: arguments by name.
+        """
+        queue = deque(_Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
+        for task, answer, error in self._run(queue, _Tally([])):
+            yield task.name, answer, error
+
+    def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> _Task:
+        share, memory = self._needs(prepared, device)
+        arguments = (job, prepared.id, store.root, device, self.checkpoint_every, share)
+        return _Task(job.name, do, arguments, self.cpus, share if device == "cuda" else 0.0, memory, reports=True)
+
+    def _needs(self, prepared: Prepared, device: str) -> tuple[float, int]:
+        """The share of a GPU and the bytes of host memory that a fit asks for."""
+        if device == "cpu":
+            most = max((node["Resources"].get("memory", 0) for node in self._nodes()), default=0)
+            return 1.0, int(min(prepared.memory + PROCESS_BYTES, most))
+        if self._gpu_memory is None:
+            self._gpu_memory = self._ray.get(self._ray.remote(_gpu_bytes).options(num_gpus=0.01).remote())
+        return gpu_share(prepared.memory, self._gpu_memory or 1), 0
+
+    def _device(self, device: str) -> str:
+        gpus = self._ray.cluster_resources().get("GPU", 0)
+        if device not in ("auto", "cpu", "cuda"):
+            raise FitError(f"device must be auto, cpu or cuda, got {device!r}")
+        if device == "cuda" and not gpus:
+            raise FitError("no machine of this cluster has a GPU; use --device auto or --device cpu")
+        return "cuda" if device == "cuda" or (device == "auto" and gpus) else "cpu"
+
+    # ------------------------------------------------------------------ tasks
+
+    def _run(self, queue: deque[_Task], tally: _Tally) -> Iterator[tuple[_Task, Any, str | None]]:
+        """Have all tasks of a queue done, which may grow meanwhile; those at its left come first."""
+        running: dict[Any, _Task] = {}
+        looked = 0.0
+        try:
+            while queue or running:
+                while queue and len(running) < self._room():
+                    task = queue.popleft()
+                    running[self._begin(task)] = task
+                ready, _ = self._ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY)
+                for ref in ready:
+                    task = running.pop(ref)
+                    answer, error, lost = self._answer(ref, task)
+                    facts = tally.facts.pop(task.name, {}) if task.reports else {}
+                    if task.reports:
+                        since = facts.get("since", time.time())
+                        tally.count(task, (answer and answer.seconds) or max(time.time() - since, 0.0))
+                    if lost:
+                        tally.lost += 1
+                        logger.info("%s: its worker was lost, it is begun again", task.name)
+                        queue.appendleft(task)
+                    else:
+                        yield task, answer, error
+                if time.monotonic() - looked >= LOOK_EVERY:
+                    looked = time.monotonic()
+                    self._look(tally, running.values())
+        finally:
+            for ref in running:
+                self._ray.cancel(ref)
+
+    def _look(self, tally: _Tally, running: Iterable[_Task]) -> None:
+        fits = [task for task in running if task.reports]
+        try:
+            asked = self._board.look.remote([task.name for task in fits])
+            tally.facts = self._ray.get(asked, timeout=5 * LOOK_EVERY)
+        except self._ray.exceptions.RayError:  # it is on its way to another machine; what it knew is told again
+            logger.debug("the board does not answer")
+        if tally.names:
+            self.on_update(tally.status(fits))
+
+    def _begin(self, task: _Task) -> Any:
+        task.attempts += 1
+        function = self._ray.remote(_told if task.reports else task.function)
+        arguments = (self._board, task.function, *task.arguments) if task.reports else task.arguments
+        options: dict[str, Any] = {"num_cpus": task.cpus, "num_gpus": task.gpus, "max_retries": 0, "name": task.name}
+        if task.memory:
+            options["memory"] = task.memory
+        return function.options(**options).remote(*arguments)
+
+    def _answer(self, ref: Any, task: _Task) -> tuple[Any, str | None, bool]:
+        """What a task gave, or why it failed, and whether it is to be begun again."""
+        try:
+            return self._ray.get(ref), None, False
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            return None, reason(cause), False
+        except self._ray.exceptions.RayError as error:
+            if task.attempts < self.attempts:
+                return None, None, True
+            return None, f"its worker was lost {task.attempts} times ({type(error).__name__}); given up", False
+
+    def _room(self) -> int:
+        """How many tasks are to be with the cluster: somewhat more than it can do at once, as it is now."""
+        cores = self._ray.cluster_resources().get("CPU", 0)
+        return max(math.ceil(AHEAD * cores / self.cpus), 4)
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
+
+    # ------------------------------------------------------------------ the cluster
+
+    def _start(self) -> None:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "enerv-zoo"}
+        if self.address is None:
+            options |= {
+                "address": "local",
+                "num_cpus": available_cores(),
+                "include_dashboard": False,
+                "object_store_memory": LOCAL_STORE_BYTES,
+            }
+        else:
+            options["address"] = self.address
+        try:
+            self._ray.init(**options)
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            where = self.address or "this machine"
+            raise FitError(
+                f"{where}: no Ray cluster answers ({reason(error)[:200]}); start one with 'ray start --head', or leave "
+                "out --address for one on this machine"
+            ) from error
+
+
+def _ray() -> Any:
+    """The module; it takes seconds to import, and is an extra."""
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers have this package; nothing is sent to them
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("a fleet needs Ray, which is not installed; pip install 'enerv-zoo[cluster]'") from error
+    return ray
+
+
+class Board:
+    """Where workers tell how far they are; an actor, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[str, Any]] = {}
+
+    def tell(self, name: str, facts: dict[str, Any]) -> None:
+        """Note what is known of a fit; one that begins (`since`) is another attempt."""
+        self._facts[name] = facts if "since" in facts else {**self._facts.get(name, {}), **facts}
+
+    def look(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What is known of these fits; the others are over."""
+        self._facts = {name: self._facts[name] for name in names if name in self._facts}
+        return self._facts
+
+
+def _told(board: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a worker: call a function that tells the board how far it is."""
+    return function(*arguments, tell=lambda name, facts: board.tell.remote(name, facts))
+
+
+def _gpu_bytes() -> int:
+    """In a worker: the memory of its GPU."""
+    import torch
+
+    return torch.cuda.get_device_properties(0).total_memory
+
+
+def gpu_share(needed: int, memory: int) -> float:
+    """The share of a GPU of `memory` bytes that a fit takes which needs `needed` of them: hundredths, rounded up."""
+    return min(max(math.ceil(100 * (needed + CONTEXT_BYTES) / memory) / 100, SMALLEST_SHARE), 1.0)

@@ -1,0 +1,151 @@
+"""A manifest, fitted by a fleet: whole videos and videos in segments, one summary of all of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.cluster.fleet import Fleet
+from enerv_zoo.cluster.store import Store
+from enerv_zoo.cluster.worker import cut, finish
+from enerv_zoo.config import Recipe, to_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import replacing
+from enerv_zoo.fitting.jobs import FitJob, FitOutcome, check_names
+from enerv_zoo.fitting.manifest import Job
+from enerv_zoo.fitting.run import REPORT
+from enerv_zoo.fitting.segments import SegmentsJob
+from enerv_zoo.report.fleet import write_fleet_report
+
+SUMMARY = "summary.parquet"
+PSNR, COUNT, TEXT = "float64", "int64", "string"
+COLUMNS = {
+    "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
+    "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
+    "psnr": PSNR, "ms_ssim": PSNR, "bpp": PSNR, "epochs": COUNT, "fit_seconds": PSNR, "seconds": PSNR,
+    "attempts": COUNT, "host": TEXT,
+}  # fmt: skip
+"""Of the summary, and their types. A row is a fit, or a video in segments, whose segments are rows of their own."""
+
+
+@dataclass(frozen=True)
+class FleetResult:
+    """What `run_jobs` gives.
+
+    Attributes:
+        rows: of the summary, in the manifest's order; see `COLUMNS`.
+        out: where all of it is: a folder for each fit, `summary.parquet` and `report.html`.
+    """
+
+    rows: list[dict[str, Any]]
+    out: str
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of what could not be done."""
+        return [row for row in self.rows if row["state"] == "failed"]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    fleet: Fleet,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    on_outcome: Callable[[FitOutcome], None] = lambda outcome: None,
+) -> FleetResult:
+    """Fit all jobs of a manifest, and write what became of each.
+
+    Segments of long videos are fits like any other, done in any order. What is there already is not done again.
+
+    Args:
+        jobs: from `enerv_zoo.fitting.manifest_jobs`.
+        fleet: does them.
+        out: a folder that all machines see, by its path or its address.
+        device: as `Fleet` takes it.
+        on_outcome: called as each fit ends.
+
+    Raises:
+        ConfigError: no jobs, or two of one name.
+        FitError: the store fails, or there is no such device.
+    """
+    if not jobs:
+        raise ConfigError("a fleet needs a job; the manifest has none")
+    check_names([job.name for job in jobs])
+    store = Store(out)
+    whole = {job.name: job.fit for job in jobs if isinstance(job.fit, FitJob)}
+    long = {job.name: job.fit for job in jobs if isinstance(job.fit, SegmentsJob)}
+    parts: dict[str, list[FitJob]] = {}
+    errors: dict[str, str] = {}
+    for name, found, error in fleet.map(cut, {name: (job, store.root) for name, job in long.items()}):
+        if error is None:
+            parts[name] = found
+        else:
+            errors[name] = error
+    fits = [*whole.values(), *(part for name in long for part in parts.get(name, ()))]
+    outcomes: dict[str, FitOutcome] = {}
+    for outcome in fleet(fits, store.root, device=device):
+        outcomes[outcome.name] = outcome
+        on_outcome(outcome)
+    for name, found in parts.items():
+        failed = [part.name for part in found if outcomes[part.name].error is not None]
+        if failed:
+            errors[name] = f"{len(failed)} of {len(found)} segments failed, first {failed[0]}"
+    ended = {name: (name, store.root) for name in parts if name not in errors}
+    totals = {}
+    for name, metrics, error in fleet.map(finish, ended):
+        if error is None:
+            totals[name] = metrics
+        else:
+            errors[name] = error
+    rows = []
+    for job in jobs:
+        if isinstance(job.fit, FitJob):
+            rows.append(_row(job.fit, outcomes[job.name]))
+            continue
+        own = parts.get(job.name, [])
+        recipe = Recipe(model=job.fit.plan.model, fit=to_dict(job.fit.plan.fit), video=job.fit.plan.video)
+        spent = [outcomes[part.name].seconds or 0.0 for part in own]
+        total = FitOutcome(
+            job.name, metrics=totals.get(job.name), error=errors.get(job.name), seconds=sum(spent), attempts=0
+        )
+        rows.append(_row(FitJob(job.name, job.fit.plan.source or job.fit.source, recipe), total))
+        rows += [_row(part, outcomes[part.name], job.name) for part in own]
+    _write(rows, store)
+    return FleetResult(rows, store.root)
+
+
+def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
+    size, metrics = job.recipe.model.get("size"), outcome.metrics or {}
+    known = {
+        "name": job.name,
+        "id": outcome.id,
+        "part_of": part_of,
+        "state": "failed" if outcome.error else "done",
+        "error": outcome.error,
+        "video": job.source if isinstance(job.source, str | Path) else None,
+        "model": job.recipe.model.get("name"),
+        "size": None if size is None else str(size),
+        "seconds": outcome.seconds,
+        "attempts": outcome.attempts,
+        "host": outcome.host,
+    }
+    return {column: known[column] if column in known else metrics.get(column) for column in COLUMNS}
+
+
+def _write(rows: Sequence[dict[str, Any]], store: Store) -> None:
+    """The summary and the page, into the store."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with tempfile.TemporaryDirectory() as folder:
+        table, page = Path(folder) / SUMMARY, Path(folder) / REPORT
+        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+        with replacing(table) as temporary:
+            parquet.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
+        write_fleet_report(rows, page)
+        for path in (table, page):
+            store.put(path, path.name)

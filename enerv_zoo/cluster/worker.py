@@ -1,0 +1,286 @@
+"""What a worker of a fleet does: it fits in a folder of its own, and shares checkpoints and results through the store.
+
+Nothing here needs Ray: workers are processes that import this package, and jobs and answers are plain data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enerv_zoo.cluster.store import Store
+from enerv_zoo.config import read_mapping
+from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.files import write_json
+from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
+from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
+from enerv_zoo.fitting.loop import OnStatus, Status
+from enerv_zoo.fitting.memory import memory_need
+from enerv_zoo.fitting.run import FRAMES, OURS
+from enerv_zoo.fitting.segments import SegmentsJob, summarise
+from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.hub.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
+from enerv_zoo.machine import release_memory
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video.scenes import survey
+from enerv_zoo.zoo import model_config
+
+logger = logging.getLogger(__name__)
+
+JOB = "job.json"
+"""In a fit's folder: the id of the job that it is of."""
+BY_ID = ".jobs"
+"""In the store: a file for each id that was fitted, which names the folder."""
+RESULTS = [name for name in OURS if name not in (WEIGHTS, CHECKPOINT, PREVIOUS)]
+
+TELL_EVERY = 2.0
+"""Seconds between two words of a worker."""
+
+Tell = Callable[[str, dict[str, Any]], None]
+"""Called with a job's name and what is known of it: `host`, `pid`, `since`, `progress`, `epoch`, `psnr`."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a job once its video was looked at.
+
+    Attributes:
+        id: of the job, by the video's contents and the recipe.
+        memory: bytes that the fit needs at most, as far as can be told before its first step.
+        work: pixels to be fitted in all epochs: how long it takes, up to a factor.
+    """
+
+    id: str
+    memory: int
+    work: float
+
+
+def prepare(job: FitJob) -> Prepared:
+    """Look at a job's video and network; nothing is decoded but a frame.
+
+    Raises:
+        EnervZooError: the video cannot be read, or the network cannot be made for it.
+    """
+    plan = job.plan("cpu")
+    info = survey(job.source, **plan.video, scenes=False).info
+    options = dict(plan.model)
+    with torch.device("meta"):
+        config = model_config(options.pop("name"), info, **options)
+        video = NeuralVideo(config, info)
+    fit = plan.fit if plan.loss is None else replace(plan.fit, loss="L1")
+    work = info.pixels * fit.epochs if fit.time_budget is None else fit.time_budget * 1e6
+    return Prepared(job.id, memory_need(video, fit).total, work)
+
+
+def do(
+    job: FitJob,
+    key: str,
+    root: str,
+    device: str,
+    every: float = 60.0,
+    share: float = 1.0,
+    tell: Tell = lambda name, facts: None,
+) -> FitOutcome:
+    """Fit what there is to fit of a job: all of it, what is left after its last checkpoint, or nothing.
+
+    Args:
+        job: what to fit.
+        key: its id; a folder of another id is refused, and a fit of this id under another name is copied.
+        root: of the store.
+        device: `"cpu"` or `"cuda"`.
+        every: seconds between checkpoints in the store, at least.
+        share: of the GPU's memory that is this fit's.
+        tell: called every few seconds.
+
+    Returns:
+        How it ended; an error is in there, too.
+    """
+    began, host = time.time(), socket.gethostname()
+    tell(job.name, {"host": host, "pid": os.getpid(), "progress": 0.0, "since": began})
+    try:
+        if device == "cuda" and share < 1:
+            torch.cuda.set_per_process_memory_fraction(share)
+        with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+            outcome = _do(job, key, Store(root), device, every, tell, Path(scratch))
+    except Exception as error:  # whatever ends one job must not end the others
+        logger.debug("%s", job.name, exc_info=True)
+        outcome = FitOutcome(job.name, error=reason(error))
+    release_memory()
+    return replace(outcome, seconds=time.time() - began, host=host)
+
+
+def _do(job: FitJob, key: str, store: Store, device: str, every: float, tell: Tell, scratch: Path) -> FitOutcome:
+    folder = scratch / job.name
+    other = (store.read(f"{job.name}/{JOB}") or {}).get("id", key)
+    if other != key:
+        raise ConfigError(
+            f"{store.root}/{job.name}: holds the fit of another video or recipe (job {other:.8}, this is {key:.8}); "
+            "give this one another name, or move that away"
+        )
+    if not _fetch(store, job.name, folder):
+        store.write(f"{job.name}/{JOB}", {"id": key})
+        if _adopt(store, job, key, folder):
+            _publish(store, job.name, folder)
+            return FitOutcome(job.name, metrics=read_mapping(folder / METRICS))
+
+    def on_fit(name: str) -> OnStatus:
+        return _telling(name, tell)
+
+    with _kept(store, job.name, folder, every):
+        outcome = run_job(job, scratch, device, on_fit)
+    if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
+        _publish(store, job.name, folder)
+        store.write(f"{BY_ID}/{key}.json", {"name": job.name})
+    return outcome
+
+
+def _telling(name: str, tell: Tell) -> OnStatus:
+    told = 0.0
+
+    def on_status(status: Status) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            tell(name, {"progress": status.progress, "epoch": status.epoch, "psnr": status.psnr})
+
+    return on_status
+
+
+# ---------------------------------------------------------------------- the store
+
+
+def _has_ended(names: set[str]) -> bool:
+    """What `has_ended` asks of a folder here: weights are put last, and checkpoints go after them."""
+    return WEIGHTS in names and CHECKPOINT not in names
+
+
+def _fetch(store: Store, name: str, folder: Path) -> bool:
+    """Copy what a fit needs to go on, or what says that it has ended. Returns whether there is anything."""
+    there = store.names(name)
+    ended = _has_ended(there)
+    wanted = (RECORD, METRICS, WEIGHTS) if ended else (RECORD, CHECKPOINT)
+    for file in there.intersection(wanted):
+        store.get(f"{name}/{file}", folder / file)
+    return RECORD in there
+
+
+def _publish(store: Store, name: str, folder: Path) -> None:
+    """Put a fit that has ended into the store, so that it is whole as soon as it counts as ended."""
+    for file in (*RESULTS, WEIGHTS):
+        if (folder / file).is_file():
+            store.put(folder / file, f"{name}/{file}")
+    store.remove(f"{name}/{CHECKPOINT}")
+
+
+def _adopt(store: Store, job: FitJob, key: str, folder: Path) -> bool:
+    """Take over a fit of the same id that has another name; its record then says what this job's video is called."""
+    other = (store.read(f"{BY_ID}/{key}.json") or {}).get("name")
+    if not isinstance(other, str) or other == job.name or ".." in other.split("/"):
+        return False
+    there = store.names(other)
+    if not _has_ended(there):
+        return False
+    for file in there.intersection((*RESULTS, WEIGHTS)):
+        store.get(f"{other}/{file}", folder / file)
+    write_json(folder / RECORD, {**read_mapping(folder / RECORD), "source": job.plan("cpu").source})
+    return True
+
+
+@contextmanager
+def _kept(store: Store, name: str, folder: Path, every: float) -> Iterator[None]:
+    """While the block runs, what the fit needs to go on elsewhere is put into the store as it comes."""
+    ended = threading.Event()
+    last: list[Any] = [None]
+
+    def keep() -> None:
+        checkpoint = folder / CHECKPOINT
+        try:
+            now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+            if now is None or now == last[0]:
+                return
+            with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as aside:  # the fit replaces its own meanwhile
+                copy = Path(shutil.copy(checkpoint, aside))
+                if last[0] is None:
+                    store.put(folder / RECORD, f"{name}/{RECORD}")
+                store.put(copy, f"{name}/{CHECKPOINT}")
+            last[0] = now
+        except (OSError, EnervZooError) as error:
+            logger.warning("%s: no checkpoint could be shared, the fit goes on: %s", name, error)
+
+    def watch() -> None:
+        while not ended.wait(every):
+            keep()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except BaseException:  # told to stop: a last checkpoint lies there
+        ended.set()
+        watcher.join()
+        keep()
+        raise
+    ended.set()
+    watcher.join()
+
+
+# ---------------------------------------------------------------------- segments
+
+
+def cut(job: SegmentsJob, root: str) -> list[FitJob]:
+    """Decide where a long video is cut, once and for all, and give the jobs of its segments.
+
+    Raises:
+        EnervZooError: the video cannot be read, or the store holds another fit under this name.
+    """
+    store, record = Store(root), job.record()
+    before = store.read(f"{job.name}/{RECORD}")
+    found = store.read(f"{job.name}/{SEGMENTS}")
+    if before is not None:
+        for what in ("source", "video", "model", "fit", "segments"):
+            if before.get(what) != record[what]:
+                raise ConfigError(
+                    f"{store.root}/{job.name}: holds a fit with other {what}: it was {before.get(what)!r}, now it is "
+                    f"{record[what]!r}; give this one another name, or move that away"
+                )
+    if before is not None and found is not None:
+        description = segments_from_json(found, f"{job.name}/{SEGMENTS}")
+    else:
+        description = job.describe()
+        store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
+        store.write(f"{job.name}/{RECORD}", record)
+    return job.jobs(description)
+
+
+def finish(name: str, root: str) -> dict[str, Any]:
+    """Numbers of a whole video whose segments are all fitted.
+
+    Raises:
+        EnervZooError: a segment is missing, or the store fails.
+    """
+    store = Store(root)
+    with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+        folder = Path(scratch)
+        store.get(f"{name}/{SEGMENTS}", folder / SEGMENTS)
+        description = segments_from_json(read_mapping(folder / SEGMENTS), f"{name}/{SEGMENTS}")
+        for number in range(len(description.segments)):
+            part = segment_folder(folder, number)
+            for file in (METRICS, FRAMES):
+                store.get(f"{name}/{part.name}/{file}", part / file)
+        metrics = summarise(folder, description)
+        for file in (FRAMES, METRICS):
+            store.put(folder / file, f"{name}/{file}")
+    return metrics

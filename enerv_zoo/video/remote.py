@@ -1,0 +1,108 @@
+"""Videos by their address: `s3://`, `hf://`, `https://` and what else fsspec reaches, kept once they were fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.files import replacing
+from enerv_zoo.video.samples import sample
+from enerv_zoo.video.storage import cache_folder
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
+_CHANGES_WITH_CONTENTS = (
+    "ETag",
+    "etag",
+    "md5",
+    "sha256",
+    "checksum",
+    "blob_id",
+    "oid",
+    "mtime",
+    "LastModified",
+    "created",
+)
+
+
+def is_address(source: object) -> bool:
+    """Whether a source is a URL rather than a path or a name."""
+    return isinstance(source, str) and _ADDRESS.fullmatch(source) is not None
+
+
+def file_system(address: str) -> tuple[AbstractFileSystem, str]:
+    """What reaches an address, and the path it has there.
+
+    Raises:
+        VideoError: the protocol is unknown, or what speaks it is not installed.
+    """
+    import fsspec
+
+    try:
+        return fsspec.url_to_fs(address)
+    except (ImportError, ValueError) as error:
+        raise VideoError(f"{address}: cannot be reached ({' '.join(str(error).split())})") from error
+
+
+def stamp(address: str) -> str:
+    """What the storage says of a file that changes with its contents, as hex digits. Nothing is fetched.
+
+    Raises:
+        VideoError: there is no such file, or the storage does not answer.
+    """
+    fs, path = file_system(address)
+    found = _info(fs, path, address)
+    told = next((f"{key}={found[key]}" for key in _CHANGES_WITH_CONTENTS if found.get(key)), "")
+    return hashlib.sha256(json.dumps([address, found.get("size"), told]).encode()).hexdigest()
+
+
+def local_copy(address: str) -> Path:
+    """A file at an address, in `ENERV_ZOO_CACHE` or the user's cache folder; fetched unless it is there as it is now.
+
+    Raises:
+        VideoError: it cannot be had.
+    """
+    fs, path = file_system(address)
+    target = cache_folder() / "videos" / stamp(address)[:32] / (re.sub(r"[^\w.-]+", "-", Path(path).name) or "video")
+    if not target.exists():
+        with replacing(target, VideoError) as temporary:
+            try:
+                with fs.open(path, "rb") as source, temporary.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+            except Exception as error:  # each storage has errors of its own
+                raise _explained(address, error) from error
+    return target
+
+
+def local_path(source: str | Path) -> Path:
+    """The file or folder that a source means: itself, the sample's, or the copy of what is at an address.
+
+    Raises:
+        VideoError: it is neither there nor a sample, or cannot be fetched.
+    """
+    if is_address(source):
+        return local_copy(str(source))
+    path = Path(source).expanduser()
+    return path if path.exists() else sample(source).path
+
+
+def _info(fs: AbstractFileSystem, path: str, address: str) -> dict[str, Any]:
+    try:
+        found = fs.info(path)
+    except Exception as error:  # each storage has errors of its own
+        raise _explained(address, error) from error
+    if found.get("type") == "directory":
+        raise VideoError(f"{address}: is a folder; give the address of a file")
+    return found
+
+
+def _explained(address: str, error: Exception) -> VideoError:
+    reason = "no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split()) or repr(error)
+    return VideoError(f"{address}: cannot be fetched ({reason[:200]})")

@@ -1,0 +1,187 @@
+"""What workers do, without a cluster: fits that share checkpoints, go on elsewhere, and are never done twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.cluster import worker
+from enerv_zoo.cluster.store import Store
+from enerv_zoo.cluster.worker import cut, do, finish, prepare
+from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.fitting import job_of, run_job
+from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.segments import SegmentsJob
+from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.video.samples import SAMPLES
+
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+
+
+def job(name="fit", source="bunny", model="nerv", **options):
+    return job_of(name, source, plan_fit(source, model, device="cpu", **{**OPTIONS, **options}))
+
+
+def weights(folder):
+    return ez.load(folder).state_dict()
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+class Killed(BaseException):
+    """What ends a worker."""
+
+
+def killed_after(steps):
+    """A `tell` that ends the fit after some reports."""
+    left = [steps]
+
+    def tell(name, facts):
+        left[0] -= "psnr" in facts
+        if not left[0]:
+            raise Killed
+
+    return tell
+
+
+@pytest.fixture
+def _every_step(monkeypatch):
+    """Statuses, and what workers tell, after every step."""
+    monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr(worker, "TELL_EVERY", 0.0)
+
+
+def test_preparing_looks_at_numbers_alone():
+    small, large = prepare(job()), prepare(job(resize="72x128"))
+    assert small.id == job().id
+    assert small.work == 3 * 36 * 64 * 2
+    assert large.memory > small.memory > 60_000 * 16
+    with pytest.raises(VideoError, match="no such file"):
+        prepare(job(source="missing.mp4"))
+
+
+def test_a_fit_is_that_of_one_machine_and_done_once(tmp_path):
+    assert run_job(job(), tmp_path / "here", "cpu").error is None
+    outcome = do(job(), job().id, str(tmp_path / "store"), "cpu")
+    assert (outcome.fitting, outcome.error, outcome.host is None) == ("fit", None, False)
+    folder = tmp_path / "store" / "fit"
+    assert same(weights(folder), weights(tmp_path / "here" / "fit"))
+    assert {path.name for path in (tmp_path / "here" / "fit").iterdir()} == {p.name for p in folder.iterdir()} - {
+        "job.json"
+    }
+    stamps = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = do(job(), job().id, str(tmp_path / "store"), "cpu")
+    assert (again.fitting, again.metrics) == ("nothing", outcome.metrics)
+    assert stamps == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("_every_step")
+def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
+    fit = job(epochs=12, checkpoint_every=0)
+    assert run_job(fit, tmp_path, "cpu").error is None
+    root = str(tmp_path / "store")
+    with pytest.raises(Killed):
+        do(fit, fit.id, root, "cpu", tell=killed_after(5))
+    there = load_checkpoint(tmp_path / "store" / "fit")
+    assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
+    assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
+    outcome = do(fit, fit.id, root, "cpu")
+    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert not (tmp_path / "store" / "fit" / CHECKPOINT).exists()
+    assert same(weights(tmp_path / "store" / "fit"), weights(tmp_path / "fit"))
+
+
+@pytest.mark.usefixtures("_every_step")
+def test_checkpoints_are_shared_while_a_fit_runs(tmp_path):
+    fit, seen = job(epochs=8, checkpoint_every=0), []
+
+    def tell(name, facts):
+        if "psnr" in facts:
+            time.sleep(0.2)
+            seen.append((tmp_path / "store/fit" / CHECKPOINT).exists())
+
+    assert do(fit, fit.id, str(tmp_path / "store"), "cpu", every=0.05, tell=tell).error is None
+    assert any(seen)
+
+
+def test_killed_while_results_are_put_counts_as_unfinished(tmp_path, monkeypatch):
+    put = Store.put
+
+    def cut_off(self, path, key):
+        if key.endswith(WEIGHTS):
+            raise Killed
+        put(self, path, key)
+
+    root = str(tmp_path / "store")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", cut_off)
+        with pytest.raises(Killed):
+            do(job(), job().id, root, "cpu")
+    assert (tmp_path / "store/fit/metrics.json").exists()
+    outcome = do(job(), job().id, root, "cpu")
+    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert ez.load(tmp_path / "store/fit").info.frames == 3
+
+
+def test_contents_that_were_fitted_under_another_name_are_copied(tmp_path):
+    clip = shutil.copy(SAMPLES["bunny"].path, tmp_path / "mine.mp4")
+    root, first, second = str(tmp_path / "store"), job("first"), job("second", source=str(clip))
+    assert first.id == second.id
+    assert do(first, first.id, root, "cpu").fitting == "fit"
+    copied = do(second, second.id, root, "cpu")
+    assert (copied.fitting, copied.error) == ("nothing", None)
+    assert same(weights(tmp_path / "store/first"), weights(tmp_path / "store/second"))
+    assert json.loads((tmp_path / "store/second/fit.json").read_text())["source"] == str(clip)
+    assert do(second, second.id, root, "cpu").error is None
+
+
+def test_a_folder_of_another_job_is_refused(tmp_path):
+    clip, root = tmp_path / "clip.mp4", str(tmp_path / "store")
+    shutil.copy(SAMPLES["bunny"].path, clip)
+    before = job(source=str(clip))
+    assert do(before, before.id, root, "cpu").error is None
+    clip.write_bytes(clip.read_bytes() + b"\0")
+    after = job(source=str(clip))
+    assert "holds the fit of another video or recipe" in do(after, after.id, root, "cpu").error
+    assert "holds the fit of another" in do(job(epochs=3), job(epochs=3).id, root, "cpu").error
+
+
+def test_an_index_cannot_name_a_folder_elsewhere(tmp_path):
+    root = tmp_path / "store"
+    assert do(job("fit"), job().id, str(tmp_path / "outside"), "cpu").error is None
+    (root / ".jobs").mkdir(parents=True)
+    (root / ".jobs" / f"{job().id}.json").write_text(json.dumps({"name": "../outside/fit"}))
+    assert do(job("fit"), job().id, str(root), "cpu").fitting == "fit"
+
+
+def test_what_fails_says_so(tmp_path):
+    bad = job(source="bunny", frames="0:999")
+    assert "which has 132 frames" in do(bad, "0" * 32, str(tmp_path), "cpu").error
+
+
+def test_segments_are_jobs_and_become_one_video(tmp_path):
+    plan = plan_fit("bunny", "nerv", device="cpu", **{**OPTIONS, "frames": "2:14"})
+    long, root = SegmentsJob("long", "bunny", plan, "2"), str(tmp_path / "store")
+    jobs = cut(long, root)
+    assert [part.name for part in jobs] == ["long/segment-00000", "long/segment-00001"]
+    assert [part.recipe.video["frames"] for part in jobs] == ["2:8", "8:14"]
+    assert cut(long, root) == jobs
+    for part in reversed(jobs):
+        assert do(part, part.id, root, "cpu").error is None
+    metrics = finish("long", root)
+    video = ez.load(tmp_path / "store" / "long")
+    assert (len(video), metrics["segments"], metrics["frames"]) == (12, 2, 12)
+    alone = ez.fit_segments("bunny", "nerv", out=tmp_path / "alone", segments=2, **{**OPTIONS, "frames": "2:14"})
+    assert same(video.network(1).state_dict(), alone.video.network(1).state_dict())
+    assert alone.metrics["psnr"] == metrics["psnr"]
+    other = SegmentsJob("long", "bunny", plan, "3")
+    with pytest.raises(ConfigError, match="other segments"):
+        cut(other, root)
