@@ -1,8 +1,8 @@
 """What a minute of video costs: processor-seconds to fit it, bytes to keep it, at a quality that is stated.
 
-Fits a second of the bundled clip at each height for each number of epochs, on one core, and writes each fit as a file of
-8-bit weights; quality is that of the file. The clip is 1280x720: at other heights it is resized, and at 1080 it holds
-no more detail than at 720.
+Fits a second of the bundled clip at each height for each number of epochs, on one core, and writes each fit as a file
+of 8-bit weights; quality is that of the file. The clip is 1280x720: at other heights it is resized, and at 1080 it
+holds no more detail than at 720.
 
     python benchmarks/cost_model.py --heights 720,1080 --epochs 16,48
 """
@@ -31,8 +31,8 @@ def one(height: int, epochs: int, size: str, device: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         began, wall = time.process_time(), time.perf_counter()
         result = ez.fit(
-            "bunny", MODEL, size=size, model_options={"lower_width": 16}, frames=FRAMES, resize=(height, height * 16 // 9),
-            epochs=epochs, batch_size=1, lr=2e-3, loss="L2", device=device, out=Path(folder) / "fit",
+            "bunny", MODEL, size=size, model_options={"lower_width": 16}, frames=FRAMES, device=device,
+            resize=(height, height * 16 // 9), epochs=epochs, batch_size=1, lr=2e-3, loss="L2", out=f"{folder}/fit",
         )  # fmt: skip
         fitted = {"processor_seconds": time.process_time() - began, "seconds": time.perf_counter() - wall}
         info = result.video.info

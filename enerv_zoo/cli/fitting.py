@@ -129,6 +129,14 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            help="Begin each segment with the weights of the one before: for few epochs, within a scene.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     address: fleets.Address = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
@@ -168,7 +176,7 @@ def fit(
         "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
     if segments is not None:
-        _fit_segments(video, model, segments, address, given, report, json)
+        _fit_segments(video, model, segments, warm_start, address, given, report, json)
         return
     if address is not None:
         raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
@@ -192,7 +200,14 @@ def fit(
 
 
 def _fit_segments(
-    video: str, model: str | None, segments: str, address: str | None, given: dict[str, Any], report: bool, json: bool
+    video: str,
+    model: str | None,
+    segments: str,
+    warm_start: bool,
+    address: str | None,
+    given: dict[str, Any],
+    report: bool,
+    json: bool,
 ) -> None:
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
@@ -203,7 +218,9 @@ def _fit_segments(
             stack.close()
             return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
 
-        result = fitting.fit_segments(video, model, segments=segments, on_segment=on_segment, **runner, **given)
+        result = fitting.fit_segments(
+            video, model, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **given
+        )
     metrics = result.metrics
     page = closing_report([result.folder], result.folder, given["device"]) if report else None
     if json:

@@ -72,7 +72,9 @@ class FitJob:
         """What `fit` makes of this job."""
         return plan_fit(self.source, recipe=self.recipe, device=device, **self._own_loss())
 
-    def run(self, folder: Path, device: str, *, resume: bool, on_status: OnStatus | None = None) -> None:
+    def run(
+        self, folder: Path, device: str, *, resume: bool, on_status: OnStatus | None = None, start: Path | None = None
+    ) -> None:
         """Fit into `folder`; the arguments and errors are those of `fit`."""
         fit(
             self.source,
@@ -81,6 +83,7 @@ class FitJob:
             frames_in=self.frames_in,
             out=folder,
             resume=resume,
+            start=start,
             on_status=on_status,
             **self._own_loss(),
         )

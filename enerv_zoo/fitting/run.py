@@ -27,9 +27,11 @@ from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.hub.record import METRICS, RECORD, fit_record
+from enerv_zoo.hub.source import load
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.zoo import model_config
 
@@ -76,6 +78,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    start: str | Path | None = None,
     on_status: OnStatus | None = None,
     **options: Any,
 ) -> FitResult:
@@ -100,6 +103,7 @@ def fit(
         out: folder for the fit; nothing is written without one.
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
         overwrite: replace the fit in `out`.
+        start: folder of a fit whose weights to begin with, as far as the networks agree; to resume, give it again.
         on_status: called with a `Status` about twice a second.
         options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
             (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
@@ -130,7 +134,7 @@ def fit(
     if folder is not None:
         chosen = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite).fit)
         plan = dataclasses.replace(plan, fit=chosen)
-    original, video, feed = ranks.together(lambda: _prepare(source, plan, frames_in))
+    original, video, feed = ranks.together(lambda: _prepare(source, plan, frames_in, start))
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
@@ -150,16 +154,28 @@ def fit(
             raise _after_loss(journal, lost) from lost
 
 
-def _prepare(source: Any, plan: FitPlan, frames_in: str) -> tuple[Video, NeuralVideo, Feed]:
+def _prepare(source: Any, plan: FitPlan, frames_in: str, start: str | Path | None) -> tuple[Video, NeuralVideo, Feed]:
     """The original, an unfitted network for it, and the frames where fitting wants them."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
     config = model_config(choice.pop("name"), original.info, **choice)
     video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
+    if start is not None:
+        _begin_with(video, load(start))
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
     return original, video, feed
+
+
+def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:
+    """Copy what weights of another network there are of the same name and shape."""
+    if not isinstance(other, NeuralVideo):
+        raise FitError("a fit begins with the weights of one network, not with those of a video in segments")
+    own, found = video.state_dict(), other.state_dict()
+    alike = {name: found[name] for name, tensor in own.items() if name in found and found[name].shape == tensor.shape}
+    video.load_state_dict({**own, **alike})
+    logger.info("beginning with %d of %d tensors of another fit", len(alike), len(own))
 
 
 def _after_loss(journal: Journal, lost: RankLost) -> FitError:

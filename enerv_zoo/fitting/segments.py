@@ -128,6 +128,7 @@ def fit_segments(
     frames_in: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    warm_start: bool = False,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
     **options: Any,
@@ -143,6 +144,8 @@ def fit_segments(
         segments: `"auto"` cuts where scenes change and where a scene lasts longer than 10 s; `8` or `"8"` into so many;
             `"10s"` or `"1.5m"` into segments of that length at most.
         resume: go on with the segment that was begun; those that have ended stay.
+        warm_start: begin each segment with the weights of the one before, where they are fitted one after the other;
+            worth it within a scene and for few epochs (docs/long-videos.md).
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`); by default they are
             fitted one after the other, here.
         on_segment: called as each segment begins, where no runner is given.
@@ -168,23 +171,30 @@ def fit_segments(
     if runner is not None:
         _fit_by(runner, job.jobs(description), folder, device)
     else:
-        _fit_in_turn(job, description, folder, device, on_segment)
+        _fit_in_turn(job, description, folder, device, warm_start, on_segment)
     metrics = ranks.decided(lambda: summarise(folder, description))
     return SegmentsResult(read_segmented(folder), metrics, folder)
 
 
 def _fit_in_turn(
-    job: SegmentsJob, description: SegmentsDescription, folder: Path, device: str, on_segment: OnSegment
+    job: SegmentsJob,
+    description: SegmentsDescription,
+    folder: Path,
+    device: str,
+    warm_start: bool,
+    on_segment: OnSegment,
 ) -> None:
     """One segment after the other, by all processes of this fit together."""
     ranks, jobs = join(device), job.jobs(description)
     states = ranks.decided(lambda: [_state(folder / each.name) for each in jobs])
+    before: Path | None = None
     for number, (each, state) in enumerate(zip(jobs, states, strict=True)):
-        if state == "ended":
-            continue
-        on_status = on_segment(number, len(jobs)) if ranks.first else None
-        each.run(folder / each.name, device, resume=state == "begun", on_status=on_status)
-        release_memory()
+        own = folder / each.name
+        if state != "ended":
+            on_status = on_segment(number, len(jobs)) if ranks.first else None
+            each.run(own, device, resume=state == "begun", on_status=on_status, start=before if warm_start else None)
+            release_memory()
+        before = own
 
 
 def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> None:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import ray
@@ -58,8 +59,9 @@ def workers(folder, count=200, kills=20):
         if len(killed) < kills and status.running and time.monotonic() - last[0] > 4:
             last[0] = time.monotonic()
             chosen = chance.choice(status.running)
-            killed.append(chosen.name)
-            os.kill(chosen.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # what is told may be a second old
+                os.kill(chosen.pid, signal.SIGKILL)
+                killed.append(chosen.name)
 
     jobs = [
         job(f"job-{number:03}", seed=number, frames=f"{number % 100}:{number % 100 + 8}") for number in range(count)

@@ -8,7 +8,18 @@ import fsspec
 import pytest
 
 from enerv_zoo.cluster.store import Store
+from enerv_zoo.cluster.worker import do, prepare
 from enerv_zoo.errors import FitError, VideoError
+from enerv_zoo.fitting import job_of
+from enerv_zoo.fitting.checkpoint import CHECKPOINT
+from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.video.samples import SAMPLES
+
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+
+
+def job(name, source):
+    return job_of(name, source, plan_fit(source, "nerv", device="cpu", **OPTIONS))
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -65,3 +76,41 @@ def test_paths_are_absolute_and_nothing_half_written_stays(tmp_path, monkeypatch
 def test_an_address_nobody_speaks():
     with pytest.raises(VideoError, match="cannot be reached"):
         Store("nonsense://bucket")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A server of the S3 protocol on loopback, with a bucket; gives its address."""
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield "s3://bucket"
+        server.stop()
+
+
+def test_fits_on_s3(bucket, tmp_path, monkeypatch):
+    """The video, the checkpoints and the results are objects; another worker goes on, and nothing is done twice."""
+    monkeypatch.setenv("ENERV_ZOO_CACHE", str(tmp_path / "cache"))
+    clip, root = f"{bucket}/clips/bunny.mp4", f"{bucket}/fits"
+    fsspec.filesystem("s3").put_file(str(SAMPLES["bunny"].path), clip)
+    fit = job("first", clip)
+    outcome = do(fit, prepare(fit).id, root, "cpu")
+    assert (outcome.fitting, outcome.error) == ("fit", None)
+    there = Store(root).names("first")
+    assert {"model.safetensors", "metrics.json", "fit.json"} < there
+    assert CHECKPOINT not in there
+    assert do(fit, fit.id, root, "cpu").fitting == "nothing"
+    assert do(job("copy", clip), fit.id, root, "cpu").fitting == "nothing"
+    assert Store(root).names("copy") == there
+    Store(root).get("copy/metrics.json", tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text()) == outcome.metrics
+    with pytest.raises(VideoError, match=r"none\.mp4: cannot be fetched \(no such file\)"):
+        prepare(job("none", f"{bucket}/clips/none.mp4"))

@@ -179,7 +179,8 @@ def test_segments_are_jobs_and_become_one_video(tmp_path):
     metrics = finish("long", root)
     video = ez.load(tmp_path / "store" / "long")
     assert (len(video), metrics["segments"], metrics["frames"]) == (12, 2, 12)
-    alone = ez.fit_segments("bunny", "nerv", out=tmp_path / "alone", segments=2, **{**OPTIONS, "frames": "2:14"})
+    given = {**OPTIONS, "frames": "2:14", "segments": 2}
+    alone = ez.fit_segments("bunny", "nerv", out=tmp_path / "alone", **given)
     assert same(video.network(1).state_dict(), alone.video.network(1).state_dict())
     assert alone.metrics["psnr"] == metrics["psnr"]
     other = SegmentsJob("long", "bunny", plan, "3")

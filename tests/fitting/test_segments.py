@@ -13,8 +13,9 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import part_opener, segments
+from enerv_zoo.fitting import jobs, part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
+from enerv_zoo.fitting.run import read_history
 from enerv_zoo.video.scenes import survey
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -135,7 +136,7 @@ def test_numbers_of_the_whole_are_those_of_its_frames(clip, fitted):
 
 def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypatch):
     """The process ends in the second segment, after its first epoch; what comes of going on is what came of one go."""
-    begun, plain = [], segments.fit
+    begun, plain = [], jobs.fit
 
     class Killed(BaseException):
         pass
@@ -152,13 +153,24 @@ def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypat
         ez.load(tmp_path / "cut")
     assert (tmp_path / "cut" / "segment-00001" / "checkpoint.pt").exists()
     resumed = []
-    monkeypatch.setattr(segments, "fit", lambda *a, **k: resumed.append(k["resume"]) or plain(*a, **k))
+    monkeypatch.setattr(jobs, "fit", lambda *a, **k: resumed.append(k["resume"]) or plain(*a, **k))
     result = ez.fit_segments(clip, resume=True, **options)
     assert begun == [0, 1]
     assert resumed == [True, False]
     for ours, theirs in zip(result.video.networks(), fitted.video.networks(), strict=True):
         state = theirs.state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
+
+
+def test_a_segment_may_begin_with_the_weights_of_the_one_before(clip, fitted, tmp_path):
+    options = {**FIT, "frames": "60:132", "segments": 2}  # of one scene
+    for way in ("fresh", "warm"):
+        ez.fit_segments(clip, out=tmp_path / way, warm_start=way == "warm", **options)
+    fresh, warm = ([read_history(tmp_path / way / f"segment-0000{n}") for n in (0, 1)] for way in ("fresh", "warm"))
+    assert [row["loss"] for row in warm[0]] == [row["loss"] for row in fresh[0]]
+    assert warm[1][0]["loss"] < 0.9 * fresh[1][0]["loss"]
+    with pytest.raises(FitError, match="not with those of a video in segments"):
+        ez.fit(clip, frames="0:8", out=tmp_path / "other", start=tmp_path / "warm", **FIT)
 
 
 def test_refusals(clip, fitted, tmp_path):

@@ -1,0 +1,146 @@
+"""A fleet of thousands of workers that fail, simulated with measured times: how much of it works, how long its tail is.
+
+Workers take jobs from a driver that hands out so many a second; a job takes what was measured, times a factor that
+varies; a worker fails at random, and its job goes on elsewhere from the last checkpoint; a few workers are always slow.
+
+    python benchmarks/fleet_simulation.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import simpy
+from common import write_result
+from rich.console import Console
+from rich.table import Table
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fleet and what it has to do.
+
+    Attributes:
+        jobs: how many.
+        workers: processes that fit.
+        job_seconds: of a fit, on average.
+        variation: standard deviation of that, over the mean.
+        slow: share of workers that take twice as long.
+        hours_between_failures: of one worker.
+        recovery: seconds until a failed worker is back.
+        checkpoint_every: seconds of work that a failure costs at most.
+        overhead: seconds of a job beside its fit.
+        dispatch: seconds of the driver's time for each job.
+    """
+
+    jobs: int = 20_000
+    workers: int = 1000
+    job_seconds: float = 900.0
+    variation: float = 0.1
+    slow: float = 0.02
+    hours_between_failures: float = 24.0
+    recovery: float = 120.0
+    checkpoint_every: float = 60.0
+    overhead: float = 2.0
+    dispatch: float = 0.01
+
+
+@dataclass
+class Tally:
+    """What is counted on the way."""
+
+    useful: float = 0.0
+    lost: float = 0.0
+    failures: int = 0
+    ended: list[float] = field(default_factory=list)
+
+
+def simulate(scenario: Scenario, seed: int = 0) -> dict[str, float]:
+    """One run: seconds until all is done, the share of time that workers fit, and the tail."""
+    env, chance = simpy.Environment(), random.Random(seed)
+    driver, tally = simpy.Resource(env), Tally()
+    spread = scenario.variation
+    waiting = deque(scenario.job_seconds * max(chance.gauss(1, spread), 0.1) for _ in range(scenario.jobs))
+
+    def worker(speed: float) -> Iterator[Any]:
+        failure = env.now + chance.expovariate(1 / (scenario.hours_between_failures * HOUR))
+        while len(tally.ended) < scenario.jobs:
+            if not waiting:
+                yield env.timeout(1.0 + chance.random())
+                continue
+            work = waiting.popleft()
+            with driver.request() as turn:
+                yield turn
+                yield env.timeout(scenario.dispatch)
+            needed = scenario.overhead + work / speed
+            if env.now + needed <= failure:
+                yield env.timeout(needed)
+                tally.useful += work / speed
+                tally.ended.append(env.now)
+                continue
+            lasted = max(failure - env.now, 0.0)
+            yield env.timeout(lasted)
+            done = max(lasted - scenario.overhead, 0.0)
+            kept = done - done % scenario.checkpoint_every
+            tally.useful, tally.lost, tally.failures = tally.useful + kept, tally.lost + done - kept, tally.failures + 1
+            waiting.appendleft(work - kept * speed)
+            yield env.timeout(scenario.recovery)
+            failure = env.now + chance.expovariate(1 / (scenario.hours_between_failures * HOUR))
+
+    for number in range(scenario.workers):
+        env.process(worker(0.5 if number < scenario.slow * scenario.workers else 1.0))
+    env.run()
+    ended = sorted(tally.ended)
+    seconds = ended[-1]
+    return {
+        "hours": seconds / HOUR,
+        "utilisation": tally.useful / (seconds * scenario.workers),
+        "lost": tally.lost / (tally.useful + tally.lost),
+        "failures": tally.failures,
+        "tail": (seconds - ended[int(0.95 * len(ended))]) / seconds,
+        "job_p50": statistics.median(ended) / HOUR,
+    }
+
+
+BASE = Scenario()
+SCENARIOS = {
+    "as it is": BASE,
+    "no failures": replace(BASE, hours_between_failures=1e9, slow=0.0),
+    "a failure each 2 hours": replace(BASE, hours_between_failures=2.0),
+    "the same, a checkpoint each 10 minutes": replace(BASE, hours_between_failures=2.0, checkpoint_every=600.0),
+    "the same, no checkpoints": replace(BASE, hours_between_failures=2.0, checkpoint_every=1e9),
+    "two jobs a worker": replace(BASE, jobs=2000),
+    "jobs of a minute": replace(BASE, jobs=200_000, job_seconds=60.0),
+    "jobs of a minute, 4000 workers": replace(BASE, jobs=200_000, job_seconds=60.0, workers=4000),
+    "jobs of 15 minutes, 16 000 workers": replace(BASE, jobs=100_000, workers=16_000),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dispatch", type=float, default=BASE.dispatch, help="seconds of the driver for each job")
+    parser.add_argument("--variation", type=float, default=BASE.variation, help="of jobs, as measured by fleet.py")
+    parser.add_argument("--overhead", type=float, default=BASE.overhead, help="seconds of a job beside its fit")
+    case = vars(parser.parse_args())
+    rows = []
+    table = Table("scenario", "hours", "utilisation", "work lost", "failures", "tail", title="simulated")
+    for name, scenario in SCENARIOS.items():
+        chosen = replace(scenario, **case)
+        found = {key: round(value, 4) for key, value in simulate(chosen).items()}
+        rows.append({"scenario": name, **asdict(chosen), **found})
+        table.add_row(name, f"{found['hours']:.2f}", f"{found['utilisation']:.1%}", f"{found['lost']:.2%}",
+                      f"{found['failures']:.0f}", f"{found['tail']:.1%}")  # fmt: skip
+    Console().print(table)
+    write_result("fleet_simulation", case, {"benchmark": "fleet_simulation", "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
