@@ -139,7 +139,7 @@ def main() -> None:
         table.add_row(name, f"{found['hours']:.2f}", f"{found['utilisation']:.1%}", f"{found['lost']:.2%}",
                       f"{found['failures']:.0f}", f"{found['tail']:.1%}")  # fmt: skip
     Console().print(table)
-    write_result("fleet_simulation", case, {"benchmark": "fleet_simulation", "rows": rows})
+    write_result("fleet_simulation-base", case, {"benchmark": "fleet_simulation", "rows": rows})
 
 
 if __name__ == "__main__":

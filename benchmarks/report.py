@@ -158,8 +158,54 @@ def sample_rows(record: dict[str, Any]) -> Iterator[str]:
         yield cells([name, f"{row['bytes']:,}", f"{row['bpp']:.3f}", *quality])
 
 
+COSTS = (
+    "frame", "epochs", "PSNR, dB", "MS-SSIM", "bits per pixel", "core-hours a minute", "MB a minute", "fitted frames/s",
+    "decoded frames/s",
+)  # fmt: skip
+
+
+def cost_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every height and number of epochs of `cost_model`."""
+    for point in record["points"]:
+        yield cells(
+            [
+                f"{point['height']} x {point['width']}",
+                str(point["epochs"]),
+                f"{point['psnr']:.1f}",
+                f"{point['ms_ssim']:.3f}",
+                f"{point['bpp']:.3f}",
+                f"{point['seconds_a_minute'] / 3600:.1f}",
+                f"{point['bytes_a_minute'] / 1e6:.0f}",
+                f"{point['fit_frames_per_second']:.2f}",
+                f"{point['decode_frames_per_second']:.1f}",
+            ]
+        )
+
+
+SIMULATED = ("fleet", "jobs", "workers", "hours", "fitting", "work lost", "failures", "last 5 % of jobs take")
+
+
+def simulated_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every scenario of `fleet_simulation`."""
+    for row in record["rows"]:
+        yield cells(
+            [
+                row["scenario"],
+                f"{row['jobs']:,}",
+                f"{row['workers']:,}",
+                f"{row['hours']:.2f}",
+                f"{row['utilisation']:.1%}",
+                f"{row['lost']:.2%}",
+                f"{row['failures']:,.0f}",
+                f"{row['tail']:.1%} of the time",
+            ]
+        )
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
+    "cost_model": (COSTS, cost_rows),
+    "fleet_simulation": (SIMULATED, simulated_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
     "sample": (SAMPLES, sample_rows),

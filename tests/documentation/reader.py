@@ -32,6 +32,7 @@ SMALLER = {
     "compare": _TINY,
     "rd": (*_TINY, "--bits", "8", "--codecs", "x264"),
     "publish bunny": ("--dry-run",),
+    "fleet": ("--dry-run",),
 }
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
@@ -56,6 +57,7 @@ INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
     "torchrun": "every process takes seconds to begin; the tests of ranks start it",
+    "ray start": "starts a cluster; tests/cluster does",
     "uv run mkdocs serve": "a server that does not end; .ci/run builds the pages",
 }
 """Commands that are not run, by their beginnings, and why."""
@@ -174,7 +176,7 @@ class Reader:
                 self._provide(word)
         line = " ".join(words)
         more = next((options for beginning, options in SMALLER.items() if line.startswith(beginning)), ())
-        if more and words[0] != "publish" and "--frames" not in words:
+        if more and words[0] not in ("publish", "fleet") and "--frames" not in words:
             more = ("--frames", "0:8", *more)
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):

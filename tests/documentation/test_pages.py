@@ -44,6 +44,8 @@ def provide(tiny_run, golden, tmp_path):
             (tmp_path / path).write_text(
                 "owner: user\nfits: [{videos: [bunny], recipes: [quick], fit: {epochs: 1}, frames: '0:3'}]"
             )
+        elif path.name == "clips.csv":
+            (tmp_path / path).write_text("video,model,size,segments\nbunny,enerv,1.5M,10s\n")
         elif path.name in CHECKPOINTS:
             values = golden(CHECKPOINTS[path.name][0])
             torch.save({"state_dict": values.state}, tmp_path / path)
