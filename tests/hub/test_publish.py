@@ -218,7 +218,7 @@ def test_videos_times_models_times_sizes():
         ({"videos": ["bunny"], "recipes": ["quik"]}, r"no recipe 'quik'.* Did you mean 'quick'"),
         ({"videos": ["bunny"], "recipes": [{"model": {"name": "nerv", "fc": 3}}]}, "model 'nerv' has no option 'fc'"),
         ({"videos": ["bunny"], "license": "all: mine"}, "a licence is named by its identifier"),
-        ({"videos": ["bunny"]}, "needs a size, and this entry has none"),
+        ({"videos": ["bunny"], "name": "{video}-{size}"}, "needs a size, and this entry has none"),
         ({"videos": ["bunny"], "name": "{vidoe}"}, r"holds \{vidoe\}\. Did you mean 'video'"),
         ({"videos": ["bunny"], "name": "{video.parent}"}, "is no name"),
         ({"videos": ["bunny"], "name": "../{video}"}, "is no name"),
