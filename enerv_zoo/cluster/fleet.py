@@ -222,23 +222,23 @@ class Fleet:
         check_names([job.name for job in jobs])
         chosen, store, tally = self._device(device), Store(out), _Tally([job.name for job in jobs])
         by_name = {job.name: job for job in jobs}
-        queue = deque(_Task(job.name, prepare, (job,), min(self.cpus, 1.0)) for job in jobs)
+        queue = deque(_Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
         ids: dict[str, str] = {}
         same: dict[str, deque[_Task]] = {}  # fits of one id: the first is done, and the others copy it
 
         for task, answer, error in self._run(queue, tally):
-            if error is not None:
-                outcome = FitOutcome(task.name, error=error, id=ids.get(task.name))
-            elif task.function is prepare:
-                ids[task.name], tally.work[task.name] = answer.id, answer.work
-                fit = self._fit(by_name[task.name], answer, store, chosen)
-                waiting = same.setdefault(answer.id, deque())
-                waiting.append(fit)
-                if waiting[0] is fit:
-                    queue.appendleft(fit)
-                continue
+            if error is None and task.function is prepare:
+                ids[task.name], outcome = answer.id, answer.ended
+                if outcome is None:
+                    tally.work[task.name] = answer.work
+                    fit = self._fit(by_name[task.name], answer, store, chosen)
+                    waiting = same.setdefault(answer.id, deque())
+                    waiting.append(fit)
+                    if waiting[0] is fit:
+                        queue.appendleft(fit)
+                    continue
             else:
-                outcome = replace(answer, id=ids[task.name])
+                outcome = answer if error is None else FitOutcome(task.name, error=error)
             if task.function is do:
                 waiting = same[ids[task.name]]
                 waiting.popleft()
@@ -247,7 +247,7 @@ class Fleet:
             if outcome.fitting == "nothing":
                 tally.before.add(task.name)
             tally.ended[task.name] = outcome.error is None
-            yield replace(outcome, attempts=task.attempts, seconds=task.seconds)
+            yield replace(outcome, id=ids.get(task.name), attempts=task.attempts, seconds=task.seconds)
         self.on_update(tally.status(()))
 
     def map(

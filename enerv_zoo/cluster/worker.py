@@ -61,19 +61,30 @@ class Prepared:
         id: of the job, by the video's contents and the recipe.
         memory: bytes that the fit needs at most, as far as can be told before its first step.
         work: pixels to be fitted in all epochs: how long it takes, up to a factor.
+        ended: how it ended, where it did before.
     """
 
     id: str
-    memory: int
-    work: float
+    memory: int = 0
+    work: float = 0.0
+    ended: FitOutcome | None = None
 
 
-def prepare(job: FitJob) -> Prepared:
-    """Look at a job's video and network; nothing is decoded but a frame.
+def prepare(job: FitJob, root: str) -> Prepared:
+    """Look at a job's video and network, and for its fit; nothing is decoded but a frame.
+
+    Args:
+        job: what is to be fitted.
+        root: of the store.
 
     Raises:
-        EnervZooError: the video cannot be read, or the network cannot be made for it.
+        EnervZooError: the video cannot be read, the network cannot be made for it, or the store fails.
     """
+    key, store = job.id, Store(root)
+    if (store.read(f"{job.name}/{JOB}") or {}).get("id") == key and _has_ended(store.names(job.name)):
+        metrics = store.read(f"{job.name}/{METRICS}")
+        if metrics is not None:
+            return Prepared(key, ended=FitOutcome(job.name, metrics=metrics, host=socket.gethostname()))
     plan = job.plan("cpu")
     info = survey(job.source, **plan.video, scenes=False).info
     options = dict(plan.model)
@@ -82,7 +93,7 @@ def prepare(job: FitJob) -> Prepared:
         video = NeuralVideo(config, info)
     fit = plan.fit if plan.loss is None else replace(plan.fit, loss="L1")
     work = info.pixels * fit.epochs if fit.time_budget is None else fit.time_budget * 1e6
-    return Prepared(job.id, memory_need(video, fit).total, work)
+    return Prepared(key, memory_need(video, fit).total, work)
 
 
 def do(

@@ -3,6 +3,7 @@
     python tests/cluster/cluster_scenes.py workers FOLDER    # 200 jobs, workers killed at random
     python tests/cluster/cluster_scenes.py node FOLDER       # a machine is lost with the fits on it
     python tests/cluster/cluster_scenes.py driver FOLDER     # the driver is killed, and another one goes on
+    python tests/cluster/cluster_scenes.py remote FOLDER     # the driver is no machine of the cluster
 
 Each prints one JSON object, and fails where a result is missing, double or another than without kills.
 """
@@ -13,6 +14,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,9 +42,9 @@ def job(name, **options):
     return job_of(name, "bunny", plan_fit("bunny", "nerv", device="cpu", **given))
 
 
-def cluster(machines):
+def cluster(machines, **head):
     """A head without cores, and machines of one core each."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE, **head})
     return made, [made.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(machines)]
 
 
@@ -144,9 +146,23 @@ def driver(folder):
     return {"jobs": 6, "done_before": len(done), "resumed": list(outcomes.values()).count("resume")}
 
 
-def drive(folder, address):
-    """The driver of the scene of that name."""
-    jobs = [job(f"job-{number}", seed=number, frames="0:24", epochs=120) for number in range(6)]
+def remote(folder):
+    """The driver reaches the cluster at `ray://`: all is as from within."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made, _ = cluster(2, ray_client_server_port=port)
+    command = [sys.executable, __file__, "drive", str(folder), f"ray://127.0.0.1:{port}", "4"]
+    ends = [subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=400) for _ in range(2)]
+    made.shutdown()
+    first, second = ([row["fitting"] for row in json.loads(end.stdout)] for end in ends)
+    assert (first, second) == (["fit"] * 6, ["nothing"] * 6)
+    return {"jobs": 6}
+
+
+def drive(folder, address, epochs="120"):
+    """The driver of the scenes `driver` and `remote`."""
+    jobs = [job(f"job-{number}", seed=number, frames="0:24", epochs=int(epochs)) for number in range(6)]
     with Fleet(address, checkpoint_every=0.5) as fleet:
         outcomes = list(fleet(jobs, folder / "out"))
     assert not [outcome for outcome in outcomes if outcome.error], outcomes

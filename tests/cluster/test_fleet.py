@@ -186,7 +186,7 @@ def test_the_page_escapes_what_it_shows(tmp_path):
     reason="starts and kills some hundred processes, which not every machine takes; set ENERV_ZOO_PROCESSES=1 for it",
 )
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("scene", ["workers", "node", "driver"])
+@pytest.mark.parametrize("scene", ["workers", "node", "driver", "remote"])
 def test_what_is_killed_is_made_up_for(scene, tmp_path):
     end = subprocess.run(
         [sys.executable, SCENES, scene, tmp_path], capture_output=True, text=True, timeout=800, check=False

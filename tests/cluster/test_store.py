@@ -102,7 +102,7 @@ def test_fits_on_s3(bucket, tmp_path, monkeypatch):
     clip, root = f"{bucket}/clips/bunny.mp4", f"{bucket}/fits"
     fsspec.filesystem("s3").put_file(str(SAMPLES["bunny"].path), clip)
     fit = job("first", clip)
-    outcome = do(fit, prepare(fit).id, root, "cpu")
+    outcome = do(fit, prepare(fit, root).id, root, "cpu")
     assert (outcome.fitting, outcome.error) == ("fit", None)
     there = Store(root).names("first")
     assert {"model.safetensors", "metrics.json", "fit.json"} < there
@@ -113,4 +113,4 @@ def test_fits_on_s3(bucket, tmp_path, monkeypatch):
     Store(root).get("copy/metrics.json", tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text()) == outcome.metrics
     with pytest.raises(VideoError, match=r"none\.mp4: cannot be fetched \(no such file\)"):
-        prepare(job("none", f"{bucket}/clips/none.mp4"))
+        prepare(job("none", f"{bucket}/clips/none.mp4"), root)

@@ -59,13 +59,15 @@ def _every_step(monkeypatch):
     monkeypatch.setattr(worker, "TELL_EVERY", 0.0)
 
 
-def test_preparing_looks_at_numbers_alone():
-    small, large = prepare(job()), prepare(job(resize="72x128"))
+def test_preparing_looks_at_numbers_alone(tmp_path):
+    root = str(tmp_path)
+    small, large = prepare(job(), root), prepare(job(resize="72x128"), root)
     assert small.id == job().id
     assert small.work == 3 * 36 * 64 * 2
     assert large.memory > small.memory > 60_000 * 16
     with pytest.raises(VideoError, match="no such file"):
-        prepare(job(source="missing.mp4"))
+        prepare(job(source="missing.mp4"), root)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_fit_is_that_of_one_machine_and_done_once(tmp_path):
@@ -78,6 +80,9 @@ def test_a_fit_is_that_of_one_machine_and_done_once(tmp_path):
         "job.json"
     }
     stamps = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    ended = prepare(job(), str(tmp_path / "store")).ended
+    assert (ended.fitting, ended.metrics) == ("nothing", outcome.metrics)
+    assert prepare(job(epochs=3), str(tmp_path / "store")).ended is None
     again = do(job(), job().id, str(tmp_path / "store"), "cpu")
     assert (again.fitting, again.metrics) == ("nothing", outcome.metrics)
     assert stamps == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
