@@ -182,6 +182,28 @@ def cost_rows(record: dict[str, Any]) -> Iterator[str]:
         )
 
 
+FLEETS = (
+    "fits", "workers", "seconds", "fitting", "seconds of a fit: nerv, enerv", "beside each fit, s",
+    "a second run, nothing to do, s",
+)  # fmt: skip
+
+
+def fleet_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row of a real fleet, from `fleet`."""
+    spent = (f"{own['mean']:.1f} ± {own['variation']:.0%}" for own in record["fit_seconds"].values())
+    yield cells(
+        [
+            str(record["jobs"]),
+            str(record["workers"]),
+            f"{record['seconds']:.0f}",
+            f"{record['fitting_share']:.0%}",
+            ", ".join(spent),
+            f"{record['seconds_beside_the_fit']:.1f}",
+            f"{record['nothing_to_do_seconds']:.1f}",
+        ]
+    )
+
+
 SIMULATED = ("fleet", "jobs", "workers", "hours", "fitting", "work lost", "failures", "last 5 % of jobs take")
 
 
@@ -205,6 +227,7 @@ def simulated_rows(record: dict[str, Any]) -> Iterator[str]:
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
+    "fleet": (FLEETS, fleet_rows),
     "fleet_simulation": (SIMULATED, simulated_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
