@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 LOSS_JUMP = 1.5
 PSNR_DROP = 3.0
 """A collapse: the loss is above the best so far by this factor, and PSNR below its best by these dB."""
+PSNR_DIP = 1.0
+"""A state is good once the epoch that follows it is at most these dB below the one before: PSNR is a mean over an epoch,
+and falls last at its end, so the end of an epoch that looks well may be the beginning of a collapse."""
 
 CONSTANT = 0.01
 CONSTANT_STEPS = 300
@@ -39,12 +42,17 @@ class Guard:
     def __init__(self, fitter: Fitter) -> None:
         self.fitter = fitter
         self.recoveries: list[dict[str, Any]] = []
-        self.best_loss = math.inf
-        self.best_psnr = -math.inf
-        self._keep()
+        self._expect_nothing()
+        self._tries = 0  # since the fit was last better than ever
+        self._begin_here()
 
-    def _keep(self) -> None:
-        self._good = copy.deepcopy(self.fitter.state_dict())
+    def _expect_nothing(self) -> None:
+        self.best_loss, self.best_psnr, self._top, self._psnr = math.inf, -math.inf, -math.inf, -math.inf
+
+    def _begin_here(self, back: bool = False) -> None:
+        """Take the fitter's state for a good one; `back` if it was gone back to."""
+        self._good = self._last = copy.deepcopy(self.fitter.state_dict())
+        self._back = back
 
     def watch(self, row: dict[str, Any]) -> bool:
         """Look at an epoch that has just ended.
@@ -53,20 +61,30 @@ class Guard:
             Whether it was good. If not, the fitter has been brought back and is ready to go on.
 
         Raises:
-            FitError: it collapsed too often.
+            FitError: it collapsed too often without getting any better.
         """
+        fell = row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP
         if self._is_stuck(row):
             self._recover(row, "the frames stayed a constant image", restart=True)
         elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
             self._recover(row, "the loss or a weight stopped being a number")
-        elif row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP:
+        elif fell and not self._back:
             self._recover(row, f"PSNR fell from {self.best_psnr:.2f} to {row['psnr']:.2f} dB")
         else:
-            self.best_loss = min(self.best_loss, row["loss"])
-            self.best_psnr = max(self.best_psnr, row["psnr"])
-            self._keep()
+            if fell:  # twice from one state: it had fallen before, and this is the way up again
+                self.best_loss, self.best_psnr = row["loss"], row["psnr"]
+            self._accept(row)
             return True
         return False
+
+    def _accept(self, row: dict[str, Any]) -> None:
+        self.best_loss, self.best_psnr = min(self.best_loss, row["loss"]), max(self.best_psnr, row["psnr"])
+        if row["psnr"] > self._top:
+            self._top, self._tries = row["psnr"], 0
+        if row["psnr"] >= self._psnr - PSNR_DIP:
+            self._good = self._last
+        self._psnr, self._back = row["psnr"], False
+        self._last = copy.deepcopy(self.fitter.state_dict())
 
     def _is_stuck(self, row: dict[str, Any]) -> bool:
         if self.fitter.config.time_budget is not None and self.fitter.done:
@@ -76,19 +94,21 @@ class Guard:
 
     def _recover(self, row: dict[str, Any], reason: str, restart: bool = False) -> None:
         fitter = self.fitter
-        tried = fitter.attempt + 1
-        if tried > TRIES:
+        self._tries += 1
+        if self._tries > TRIES:
             raise FitError(
-                f"the fit collapsed {tried} times, last at epoch {row['epoch']}: {reason}. "
+                f"the fit collapsed {self._tries} times, last at epoch {row['epoch']}: {reason}. "
                 "Try a lower --lr, a larger --batch-size or another --seed"
             )
-        scale, seconds, fitted = fitter.rate_scale * SLOWER, fitter.seconds, fitter.frames_fitted
+        tried, scale = fitter.attempt + 1, fitter.rate_scale * SLOWER
+        seconds, fitted = fitter.seconds, fitter.frames_fitted
         fitter.load_state_dict(copy.deepcopy(self._good))
         fitter.attempt, fitter.rate_scale, fitter.seconds, fitter.frames_fitted = tried, scale, seconds, fitted
         if restart:
             fitter.restart(fitter.config.seed + 7919 * tried)
-            self.best_loss, self.best_psnr = math.inf, -math.inf
-        self._keep()
+            self._expect_nothing()
+        self._psnr = -math.inf
+        self._begin_here(back=True)
         done = "began again from other weights" if restart else f"went back to epoch {fitter.epoch}"
         done += f" at {scale:g} times the rate"
         self.recoveries.append({"epoch": row["epoch"], "reason": reason, "action": done})
@@ -96,10 +116,14 @@ class Guard:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the fitter's state."""
-        return {"recoveries": self.recoveries, "best_loss": self.best_loss, "best_psnr": self.best_psnr}
+        return {"recoveries": self.recoveries, **{name: getattr(self, name) for name in _COUNTERS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the fitter's state has been loaded already."""
+        """Go on from a checkpoint; the fitter's state has been loaded already, and counts as good."""
         self.recoveries = list(state["recoveries"])
-        self.best_loss, self.best_psnr = state["best_loss"], state["best_psnr"]
-        self._keep()
+        for name in _COUNTERS:
+            setattr(self, name, state.get(name, getattr(self, name)))
+        self._begin_here(self._back)
+
+
+_COUNTERS = ("best_loss", "best_psnr", "_top", "_psnr", "_tries", "_back")

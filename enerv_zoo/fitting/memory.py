@@ -19,7 +19,8 @@ class MemoryNeed:
     """Bytes that a fit needs on its device.
 
     Attributes:
-        weights: weights, their gradients, and the optimiser's two moments.
+        weights: weights, their gradients and the optimiser's two moments; weights and moments of two earlier epochs, to
+            go back to.
         kept: what one forward pass of a batch keeps for its backward pass, the loss included.
         frames: the video's frames, as uint8.
     """
@@ -49,7 +50,7 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
         twin = NeuralVideo(video.config, info).to("meta").train()
         twin = twin.start_fitting() if video.is_fitting else twin
     return MemoryNeed(
-        weights=4 * FLOAT * sum(p.numel() for p in video.parameters()),
+        weights=10 * FLOAT * sum(p.numel() for p in video.parameters()),
         kept=kept_bytes(twin, config, min(config.batch_size or 1, info.frames)),
         frames=info.frames * 3 * info.height * info.width,
     )

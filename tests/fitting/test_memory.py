@@ -18,7 +18,7 @@ def test_what_is_counted_on_shapes_is_what_is_kept(name, loss):
     config = FitConfig(batch_size=3, loss=loss)
     need = memory_need(video, config)
     assert need.kept == kept_bytes(video, config, 3)
-    assert need.weights == 16 * video.stored_numbers
+    assert need.weights == 40 * video.stored_numbers
     assert need.frames == 6 * 3 * 35 * 62
     assert memory_need(video, FitConfig(batch_size=6, loss=loss)).kept == pytest.approx(2 * need.kept, rel=0.3)
 

@@ -147,11 +147,54 @@ def test_collapse_is_rolled_back_and_recorded(clip, tmp_path, monkeypatch, damag
     (recovery,) = result.metrics["recoveries"]
     assert reason in recovery["reason"]
     assert recovery["epoch"] == 15
-    assert "went back to epoch 14 at 0.5 times the rate" in recovery["action"]
+    assert "went back to epoch 13 at 0.5 times the rate" in recovery["action"]
     assert [row["epoch"] for row in result.history] == list(range(1, 21))
-    assert result.history[14]["lr"] < result.history[13]["lr"] / 1.9
+    assert result.history[13]["lr"] < result.history[12]["lr"] / 1.9
     assert result.metrics["psnr"] > max(row["psnr"] for row in result.history[:13]) - 1
     assert json.loads((tmp_path / "fit" / "metrics.json").read_text())["recoveries"] == result.metrics["recoveries"]
+
+
+def row(epoch, psnr, loss=None):
+    return {"epoch": epoch, "psnr": psnr, "loss": 10 ** (-psnr / 10) if loss is None else loss, "contrast": None}
+
+
+def test_the_end_of_an_epoch_that_dips_is_not_gone_back_to(clip):
+    one = fitter(clip)
+    watch = Guard(one)
+    for number, psnr in ((1, 20.0), (2, 25.0), (3, 26.0), (4, 24.5)):  # the fall began in the fourth
+        one.epoch = number
+        assert watch.watch(row(number, psnr))
+    assert not watch.watch(row(5, 15.0))
+    assert (one.epoch, one.rate_scale) == (2, 0.5)
+
+
+def test_a_state_that_falls_twice_is_on_its_way_up(clip):
+    """As when a fit was cut off in the middle of a collapse, and goes on from there."""
+    one = fitter(clip)
+    begun = Guard(one)
+    begun.watch(row(1, 30.0))
+    watch = Guard(one)
+    watch.load_state_dict(begun.state_dict())
+    assert not watch.watch(row(2, 20.0))
+    assert watch.watch(row(2, 24.0))
+    assert watch.watch(row(3, 26.0))
+    assert not watch.watch(row(4, 22.0))
+    assert [each["reason"] for each in watch.recoveries] == [
+        "PSNR fell from 30.00 to 20.00 dB", "PSNR fell from 26.00 to 22.00 dB",
+    ]  # fmt: skip
+
+
+def test_tries_count_as_long_as_nothing_gets_better(clip):
+    one, nan = fitter(clip), float("nan")
+    watch = Guard(one)
+    for turn in range(10):
+        assert watch.watch(row(turn + 1, 20.0 + turn))
+        assert not watch.watch(row(turn + 2, nan, nan))
+    assert one.attempt == 10
+    for _ in range(3):
+        assert not watch.watch(row(11, nan, nan))
+    with pytest.raises(FitError, match="collapsed 5 times"):
+        watch.watch(row(11, nan, nan))
 
 
 def test_gives_up_after_a_bounded_number_of_tries(clip, monkeypatch):
