@@ -20,7 +20,7 @@ LOSS_JUMP = 1.5
 PSNR_DROP = 3.0
 """A collapse: the loss is above the best so far by this factor, and PSNR below its best by these dB."""
 PSNR_DIP = 1.0
-"""A state is good once the epoch that follows it is at most these dB below the one before: PSNR is a mean over an epoch,
+"""A state is good once the epoch after it is at most these dB below the one before: PSNR is a mean over an epoch,
 and falls last at its end, so the end of an epoch that looks well may be the beginning of a collapse."""
 
 CONSTANT = 0.01
