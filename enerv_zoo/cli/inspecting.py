@@ -82,11 +82,12 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
-    whole = hub.describe_segments(run)
+    access = hub.Access(revision)
+    whole = hub.describe_segments(run, access)
     if whole is not None:
         _segments_info(run, whole, json)
         return
-    found = hub.describe(run, hub.Access(revision))
+    found = hub.describe(run, access)
     config, video = found.description.model, found.description.video
     network = found.network
     if json:

@@ -13,7 +13,9 @@ RepoId = Annotated[str, typer.Argument(metavar="REPO_ID", help="A repository on 
 
 
 def push(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a fit.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a fit, or a .nvz file.", show_default=False)
+    ],
     repo_id: RepoId,
     private: Annotated[
         bool | None, typer.Option("--private/--public", help="Of a new repository.", show_default="the account's")
@@ -30,13 +32,15 @@ def push(
 ) -> None:
     """Push a fit to the Hugging Face Hub: weights, config, numbers, a model card, a picture and a short clip.
 
-    Only what changed is sent. Log in with 'hf auth login' first, or set HF_TOKEN.
+    A .nvz file goes as it is, with a card and a clip. Only what changed is sent. Log in with 'hf auth login' first, or set HF_TOKEN.
 
     Examples:
 
         enerv-zoo push runs/bunny user/bunny-enerv --license cc-by-3.0
 
         enerv-zoo push runs/bunny user/bunny-enerv --private --revision epochs-300
+
+        enerv-zoo push holiday.nvz user/holiday
     """
     from enerv_zoo import hub
 

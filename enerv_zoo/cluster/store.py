@@ -78,6 +78,8 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Delete a file, if it is there."""
+        if key.rpartition("/")[2] not in self.names(key.rpartition("/")[0]):
+            return  # asked first, as each storage has an error of its own for what is not there
         with self._explained(key):
             try:
                 self._fs.rm_file(self._at(key))

@@ -161,7 +161,7 @@ def _whole(job: Job) -> FitJob:
     """
     if not isinstance(job.fit, FitJob):
         raise ConfigError(
-            f"{job.name}: a repository holds one network, this is a video in segments; leave out 'segments', or fit it "
-            "with enerv-zoo fleet"
+            f"{job.name}: publish fits one network for each repository, this is a video in segments; leave out "
+            "'segments', or fit it with 'enerv-zoo fleet', make one file with 'enerv-zoo compress', and push that"
         )
     return job.fit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.hub.description import Description, FitRecord, check_license, from_json, to_json
+from enerv_zoo.hub.description import CONFIG, Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import PARTS, RECORD, check_selection
 from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
@@ -24,6 +24,8 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video.samples import samples
 
 SUFFIX = ".nvz"
+VIDEO = f"video{SUFFIX}"
+"""The name of a compressed file in a repository, and in a folder that was pulled from one."""
 
 _TYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "I64": torch.int64, "I32": torch.int32,
@@ -35,6 +37,11 @@ def is_compressed(path: str | Path) -> bool:
     """Whether a path means a compressed file and no fit's folder."""
     path = Path(path)
     return not path.is_dir() and (path.suffix == SUFFIX or path.is_file())
+
+
+def file_or_folder(path: Path) -> Path:
+    """The compressed file that a folder holds in place of a network; else the path as it is."""
+    return path / VIDEO if (path / VIDEO).is_file() and not (path / CONFIG).exists() else path
 
 
 def to_network(
@@ -149,6 +156,38 @@ def open_compressed(path: str | Path) -> tuple[NvzFile, Description, NeuralVideo
         raise ConfigError(f"{path}: holds {len(file)} segments; expected the file of a single network")
     description, network = check_entry(file.networks[0], str(path))
     return file, description, network
+
+
+def check_compressed(path: str | Path) -> Description:
+    """What a file says of the whole video, once every network's config and tensors are known to agree.
+
+    Of a video in segments, the network and the recipe are those of the first one, and the numbers are of the whole.
+
+    Raises:
+        ConfigError: as `read_compressed` does.
+    """
+    file = open_nvz(path)
+    parts = [check_entry(entry, str(path)) for entry in file.networks]
+    first = parts[0][0] if parts else None
+    if first is None or (file.whole is None and len(parts) > 1):
+        raise ConfigError(f"{path}: holds {len(parts)} networks and does not say of which segments; it is damaged")
+    video = first.video if file.whole is None else segments_of(file, str(path)).video
+    told = [(described.fit.metrics if described.fit else {}, described.video.frames) for described, _ in parts]
+    metrics: dict[str, Any] = {name: _mean(name, told) for name in ("psnr", "ms_ssim")}
+    metrics["bpp"] = 8 * file.sizes.total / video.pixels
+    metrics["stored_numbers"] = sum(network.stored_numbers for _, network in parts)
+    recipe = first.fit.recipe if first.fit else None
+    if recipe is not None and len(parts) > 1:
+        recipe = replace(recipe, video={key: value for key, value in recipe.video.items() if key != "frames"})
+    return Description(first.model, video, FitRecord(recipe, metrics), first.license)
+
+
+def _mean(name: str, told: Sequence[tuple[Mapping[str, Any], int]]) -> float | None:
+    """The mean over all frames of a number that networks tell, or `None` where one does not."""
+    values = [(metrics.get(name), frames) for metrics, frames in told]
+    if not all(isinstance(value, (int, float)) for value, _ in values):
+        return None
+    return sum(float(value) * frames for value, frames in values if value is not None) / sum(n for _, n in values)
 
 
 def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, NeuralVideo]:

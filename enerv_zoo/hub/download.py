@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
+from enerv_zoo.hub.compressed import VIDEO, file_or_folder
 from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.outline import outline, rehearse
@@ -25,11 +26,13 @@ logger = logging.getLogger(__name__)
 CARD = "README.md"
 PREVIEW = "preview.png"
 CLIP = "preview.mp4"
-LARGEST = {CONFIG: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20, CLIP: 256 << 20}
+LARGEST = {
+    CONFIG: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20, CLIP: 256 << 20, VIDEO: 16 << 30,
+}  # fmt: skip
 """Bytes above which a file is not what its name says. The bound of the weights follows from the config."""
 LARGEST_NUMBER = max(dtype.itemsize for dtype in DTYPES.values())
-PUBLISHED = (CONFIG, WEIGHTS, RECORD, CARD, PREVIEW, CLIP)
-"""Every file that a repository of ours holds; no other is ever asked for."""
+PUBLISHED = (CONFIG, WEIGHTS, RECORD, CARD, PREVIEW, CLIP, VIDEO)
+"""Every file that a repository of ours may hold; no other is ever asked for."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,17 @@ class Snapshot:
     folder: Path
     sizes: dict[str, int | None]
 
+    @property
+    def path(self) -> Path:
+        """What `enerv_zoo.load` takes: the folder, or the compressed file in it."""
+        return file_or_folder(self.folder)
+
 
 def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
     """Download a fit into the cache, or find it there. `config.json` must be there; other files may be missing.
 
-    Where the Hub cannot be reached, what was downloaded before is used.
+    In its place a repository may hold a compressed file, which is downloaded whatever `names` says. Where the Hub
+    cannot be reached, what was downloaded before is used.
 
     Raises:
         HubError: the repository or the revision cannot be had, is no fit of ours, or is not what the Hub lists.
@@ -65,11 +74,11 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
             raise unreachable from None
         logger.warning("%s; what was downloaded before is used", unreachable)
         return found
-    folder = listing.download(CONFIG).parent
-    if WEIGHTS in names:
+    folder = listing.download(listing.first).parent
+    if WEIGHTS in names and listing.first == CONFIG:
         _check_size(listing, _check_network(folder, repo_id))
     for name in names:
-        if name != CONFIG and name in listing.files:
+        if name not in (CONFIG, VIDEO) and name in listing.files:
             listing.download(name)
     check_record(folder)
     return Snapshot(folder, {name: file.size for name, file in listing.files.items()})
@@ -83,7 +92,13 @@ def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
             )
             return Path(path)
 
-    folder = find(CONFIG).parent
+    try:
+        folder = find(CONFIG).parent
+    except HubError as error:
+        try:
+            return Snapshot(find(VIDEO).parent, {})
+        except HubError:
+            raise error from None
     if WEIGHTS in names:
         _check_network(folder, repo_id)
         find(WEIGHTS)
@@ -120,8 +135,9 @@ class _Listing:
             )
             self.commit = info.sha
             self.files = {file.rfilename: file for file in info.siblings or () if file.rfilename in PUBLISHED}
-        if CONFIG not in self.files:
-            raise HubError(f"{repo_id}: holds no fit of enerv-zoo (no {CONFIG})")
+        self.first = CONFIG if CONFIG in self.files else VIDEO
+        if self.first not in self.files:
+            raise HubError(f"{repo_id}: holds no fit of enerv-zoo (neither {CONFIG} nor {VIDEO})")
 
     def size(self, name: str) -> int:
         """Bytes of a file, as far as the Hub says."""
@@ -145,9 +161,9 @@ class _Listing:
         raise HubError(f"{self.repo_id}: {name} is not the file that the Hub lists (size or hash); it was not kept")
 
     def _get(self, name: str, force: bool) -> Path:
-        # config.json is asked for by the revision's name, which the cache then remembers for later without a network;
-        # everything else by the commit, so that all files are of one push.
-        revision = self.access.revision if name == CONFIG else self.commit
+        # the first file is asked for by the revision's name, which the cache then remembers for later without a
+        # network; everything else by the commit, so that all files are of one push.
+        revision = self.access.revision if name == self.first else self.commit
         with explained(self.repo_id, self.access.revision):
             path = patiently(
                 self.api.hf_hub_download,

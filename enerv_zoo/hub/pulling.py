@@ -8,6 +8,7 @@ from pathlib import Path
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import replacing
 from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.compressed import check_compressed, is_compressed
 from enerv_zoo.hub.download import PUBLISHED, fetch
 from enerv_zoo.hub.folder import check_folder
 from enerv_zoo.hub.shipping import shipped
@@ -46,13 +47,13 @@ def pull(
     repo = repository(repo_id, Access(revision, cache_dir, local_files_only, token))
     if repo is None:
         raise HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")
-    snapshot = fetch(*repo, PUBLISHED).folder
-    check_folder(snapshot)
+    found = fetch(*repo, PUBLISHED)
+    check_compressed(found.path) if is_compressed(found.path) else check_folder(found.path)
     with replacing(target, HubError) as temporary:
         temporary.mkdir()
         for name in PUBLISHED:
-            if (snapshot / name).is_file():
-                shutil.copyfile(snapshot / name, temporary / name)
+            if (found.folder / name).is_file():
+                shutil.copyfile(found.folder / name, temporary / name)
     return target
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.compressed import SUFFIX, check_entry, is_compressed, open_compressed, read_compressed, segments_of
+from enerv_zoo.hub.compressed import (
+    SUFFIX,
+    check_entry,
+    file_or_folder,
+    is_compressed,
+    open_compressed,
+    read_compressed,
+    segments_of,
+)
 from enerv_zoo.hub.description import CONFIG, Description, read_description
 from enerv_zoo.hub.download import fetch
 from enerv_zoo.hub.folder import WEIGHTS, read_folder
@@ -40,7 +48,7 @@ def load(
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> NeuralVideo | SegmentedVideo:
-    """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from its folder.
+    """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from any of them.
 
     Nothing in a repository is trusted: no code runs, and nothing is allocated before config and weights agree.
 
@@ -72,7 +80,7 @@ def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFI
         EnervZooError: as `load` does.
     """
     found = _here_or_repository(id_or_path, access)
-    return found if isinstance(found, Path) else fetch(*found, names).folder
+    return found if isinstance(found, Path) else fetch(*found, names).path
 
 
 @dataclass(frozen=True)
@@ -93,23 +101,23 @@ class Summary:
 
 
 def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
-    """Read a fit's config, from the Hub without downloading its weights.
+    """Read a fit's config, from the Hub without downloading its weights, unless it is a compressed file there.
 
     Raises:
         EnervZooError: as `load` does.
     """
-    access = access or Access()
-    found = _here_or_repository(id_or_path, access)
-    if isinstance(found, Path) and is_compressed(found):
-        file, description, network = open_compressed(found)
+    found = _here_or_repository(id_or_path, access or Access())
+    snapshot = None if isinstance(found, Path) else fetch(*found, [CONFIG])
+    path = snapshot.path if snapshot is not None else found
+    assert isinstance(path, Path)
+    if is_compressed(path):
+        file, description, network = open_compressed(path)
         return Summary(description, network, file.sizes.total, file.sizes)
-    if isinstance(found, Path):
-        folder, weights = found, found / WEIGHTS
-        size = weights.stat().st_size if weights.is_file() else None
+    if snapshot is not None:
+        size = snapshot.sizes.get(WEIGHTS)
     else:
-        snapshot = fetch(*found, [CONFIG])
-        folder, size = snapshot.folder, snapshot.sizes.get(WEIGHTS)
-    description = read_description(folder)
+        size = (path / WEIGHTS).stat().st_size if (path / WEIGHTS).is_file() else None
+    description = read_description(path)
     network = outline(description.model, description.video, f"{id_or_path}: {CONFIG}")
     return Summary(description, network, size)
 
@@ -139,15 +147,16 @@ class SegmentsSummary:
         return self.sizes.total if self.sizes else sum(part.weights_bytes or 0 for part in self.fitted)
 
 
-def describe_segments(path: str | Path) -> SegmentsSummary | None:
-    """Read what a folder or a compressed file says of a video in segments; `None` if it holds no such video.
+def describe_segments(id_or_path: str | Path, access: Access | None = None) -> SegmentsSummary | None:
+    """Read what a folder, a compressed file or a repository says of a video in segments; `None` if it holds none.
 
     Raises:
-        ConfigError: it is damaged.
+        EnervZooError: it is damaged, or a repository cannot be had.
     """
+    path = locate(id_or_path, access or Access(), [CONFIG])
     if is_segmented(path):
         description = read_segments(path)
-        folders = [segment_folder(Path(path), number) for number in range(len(description.segments))]
+        folders = [segment_folder(path, number) for number in range(len(description.segments))]
         return SegmentsSummary(description, tuple(describe(f) for f in folders if (f / WEIGHTS).is_file()))
     if not is_compressed(path) or (file := open_nvz(path)).whole is None:
         return None
@@ -158,7 +167,7 @@ def describe_segments(path: str | Path) -> SegmentsSummary | None:
 
 def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:
     """The path that a string means (it is here, comes with this version, or can be nothing else), or the repository."""
-    path = Path(id_or_path)
+    path = file_or_folder(Path(id_or_path))
     if isinstance(id_or_path, Path) or path.exists() or path.suffix == SUFFIX:
         return path
     return shipped().get(id_or_path) or repository(id_or_path, access) or path

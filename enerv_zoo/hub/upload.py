@@ -18,12 +18,14 @@ from enerv_zoo.errors import HubError, VideoError
 from enerv_zoo.files import write_text
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
+from enerv_zoo.hub.compressed import VIDEO, check_compressed, file_or_folder, is_compressed, read_compressed
 from enerv_zoo.hub.description import CONFIG, Description, check_license, write_description
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
 from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
 from enerv_zoo.hub.record import RECORD, publish_record, read_fit
 from enerv_zoo.hub.segments import is_segmented
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import write_video
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ CLIP_QUALITY = 26
 
 
 def push(
-    folder: str | Path,
+    run: str | Path,
     repo_id: str,
     *,
     private: bool | None = None,
@@ -47,11 +49,12 @@ def push(
 ) -> str:
     """Push a fit's folder to the Hub: weights, config, recipe, numbers, a model card, a picture and a short clip.
 
-    One commit, of the files that changed; a file `README.md` in the folder takes the place of the model card. Paths of
-    this machine are left out.
+    Or a compressed file, with a model card and a clip: of one network or of a video in segments. One commit, of the
+    files that changed; a file `README.md` in the folder takes the place of the model card. Paths of this machine are
+    left out.
 
     Args:
-        folder: of a fit.
+        run: the folder of a fit, or a `.nvz` file.
         repo_id: such as `"user/bunny-enerv"`; a repository that is not there is made.
         private: whether a new repository is private; by default as the account or organisation has it.
         revision: branch to push to; it is made from the main branch if it is not there.
@@ -65,20 +68,22 @@ def push(
 
     Raises:
         HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
-        ConfigError: the folder holds no fit, or one that nobody could load.
+        ConfigError: it is no fit, or one that nobody could load.
     """
-    source = Path(folder)
+    source = file_or_folder(Path(run))
     if is_segmented(source):
         raise HubError(
-            f"{folder}: a repository holds one network; push the segments, such as {source / 'segment-00000'}"
+            f"{run}: a video in segments is pushed as one file; 'enerv-zoo compress {run} {source.name}.nvz' makes it"
         )
-    description = check_folder(source)
+    compressed = is_compressed(source)
+    description = check_compressed(source) if compressed else check_folder(source)
+    fit = None if compressed else read_fit(source)
     description = replace(
-        description, fit=read_fit(source) or description.fit, license=check_license(license) or description.license
+        description, fit=fit or description.fit, license=check_license(license) or description.license
     )
     message = commit_message or one_line(f"{description.model.family} on {description.video.name}")[:100]
     with TemporaryDirectory() as staging, explained(repo_id, revision):
-        files = _stage(source, description, Path(staging), repo_id)
+        files = (_stage_file if compressed else _stage)(source, description, Path(staging), repo_id)
         return _Commit(repo_id, revision, create_pr, token).send(files, message, private)
 
 
@@ -90,23 +95,34 @@ def push_video(video: NeuralVideo, repo_id: str, **options: Any) -> str:
 
 def _stage(source: Path, description: Description, staging: Path, repo_id: str) -> dict[str, Path]:
     """The files of a push: those of the fit's folder that go as they are, and those that are made for it."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import validate_repo_id
-
-    validate_repo_id(repo_id)  # before a clip is drawn
     write_description(description, staging)
     publish_record(source, staging / RECORD)
-    has_clip = _write_clip(read_folder(source), staging / CLIP)
-    if not (source / CARD).is_file():
-        clip = f"{constants.ENDPOINT}/{repo_id}/resolve/main/{CLIP}" if has_clip else None
-        text = card(description, repo_id, picture=(source / PREVIEW).is_file(), clip=clip)
-        write_text(staging / CARD, text)
+    _make_card(read_folder(source), description, staging, repo_id, picture=(source / PREVIEW).is_file())
     made = {name: staging / name for name in (CONFIG, RECORD, CLIP, CARD) if (staging / name).is_file()}
     kept = {name: source / name for name in (WEIGHTS, PREVIEW, CARD) if (source / name).is_file()}
     return made | kept
 
 
-def _write_clip(video: NeuralVideo, path: Path) -> bool:
+def _stage_file(source: Path, description: Description, staging: Path, repo_id: str) -> dict[str, Path]:
+    """The files of a push of a compressed file."""
+    _make_card(read_compressed(source), description, staging, repo_id, picture=False)
+    return {VIDEO: source} | {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
+
+
+def _make_card(
+    video: NeuralVideo | SegmentedVideo, description: Description, staging: Path, repo_id: str, picture: bool
+) -> None:
+    """Draw the clip and write the model card."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import validate_repo_id
+
+    validate_repo_id(repo_id)  # before a clip is drawn
+    has_clip = _write_clip(video, staging / CLIP)
+    clip = f"{constants.ENDPOINT}/{repo_id}/resolve/main/{CLIP}" if has_clip else None
+    write_text(staging / CARD, card(description, repo_id, picture=picture, clip=clip))
+
+
+def _write_clip(video: NeuralVideo | SegmentedVideo, path: Path) -> bool:
     """Draw the first seconds as a small movie; a video of one frame has none."""
     rate = video.info.fps or DEFAULT_FPS
     count = min(len(video), CLIP_FRAMES, max(round(CLIP_SECONDS * rate), 2))

@@ -86,8 +86,8 @@ def test_several_recipes_are_told_apart_by_name():
     assert manifest_jobs(Manifest(({**entry, "models": [], "recipes": ["quick"]},)))[0].name == "bunny-enerv-0.5m"
 
 
-def test_a_repository_holds_no_segments(tmp_path):
+def test_publish_fits_no_segments(tmp_path):
     jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "segments": 2},)))
-    assert "a repository holds one network" in Publisher(tmp_path, "user").survey(jobs)[0].error
+    assert "one network for each repository" in Publisher(tmp_path, "user").survey(jobs)[0].error
     with pytest.raises(ConfigError, match="leave out 'segments'"):
         list(Publisher(tmp_path, "user").publish(jobs))

@@ -96,11 +96,22 @@ def bucket():
         server.stop()
 
 
-def test_fits_on_s3(bucket, tmp_path, monkeypatch):
-    """The video, the checkpoints and the results are objects; another worker goes on, and nothing is done twice."""
+@pytest.fixture
+def repository(client):
+    """An empty repository on a Hub on loopback; gives its address."""
+    client.add("alice/fits", {".gitattributes": b""})
+    fsspec.filesystem("hf", skip_instance_cache=True)
+    yield "hf://alice/fits"
+    fsspec.filesystem("hf").clear_instance_cache()
+
+
+@pytest.mark.parametrize("storage", ["bucket", "repository"])
+def test_fits_behind_an_address(storage, request, tmp_path, monkeypatch):
+    """The video, the checkpoints and the results are there; another worker goes on, and nothing is done twice."""
     monkeypatch.setenv("ENERV_ZOO_CACHE", str(tmp_path / "cache"))
-    clip, root = f"{bucket}/clips/bunny.mp4", f"{bucket}/fits"
-    fsspec.filesystem("s3").put_file(str(SAMPLES["bunny"].path), clip)
+    place = request.getfixturevalue(storage)
+    clip, root = f"{place}/clips/bunny.mp4", f"{place}/fits"
+    fsspec.url_to_fs(clip)[0].put_file(str(SAMPLES["bunny"].path), clip)
     fit = job("first", clip)
     outcome = do(fit, prepare(fit, root).id, root, "cpu")
     assert (outcome.fitting, outcome.error) == ("fit", None)
@@ -113,4 +124,4 @@ def test_fits_on_s3(bucket, tmp_path, monkeypatch):
     Store(root).get("copy/metrics.json", tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text()) == outcome.metrics
     with pytest.raises(VideoError, match=r"none\.mp4: cannot be fetched \(no such file\)"):
-        prepare(job("none", f"{bucket}/clips/none.mp4"), root)
+        prepare(job("none", f"{place}/clips/none.mp4"), root)

@@ -213,4 +213,4 @@ def test_the_command_line(clip, fitted, tmp_path, monkeypatch, capsys):
     assert "segments are auto, how many" in printed.err
     code, printed = run("push", tmp_path / "run", "me/long")
     assert code == 1
-    assert "push the segments" in printed.err
+    assert f"enerv-zoo compress {tmp_path / 'run'} run.nvz" in printed.err

@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, name in self.routes:
             found = re.fullmatch(pattern, line)
             if found:
-                getattr(self, name)(*map(unquote, found.groups()))
+                getattr(self, name)(*(unquote(part or "") for part in found.groups()))
                 return
         self._error(404, "", f"the test server knows no {line}")
 
@@ -247,6 +247,8 @@ class _Api(_Handler):
         (r"GET /api/models", "search"),
         (rf"GET /api/models/{_REPO}", "info"),
         (rf"GET /api/models/{_REPO}/revision/([^/]+)", "info"),
+        (rf"GET /api/models/{_REPO}/tree/([^/]+)(?:/(.+))?", "tree"),
+        (rf"POST /api/models/{_REPO}/paths-info/([^/]+)", "paths"),
         (rf"POST /api/models/{_REPO}/branch/([^/]+)", "branch"),
         (rf"POST /api/models/{_REPO}/preupload/([^/]+)", "preupload"),
         (rf"POST /api/models/{_REPO}/commit/([^/]+)", "commit"),
@@ -298,15 +300,40 @@ class _Api(_Handler):
         self._json({"errors": [] if good else [{"message": "no head"}], "warnings": []}, 200 if good else 400)
 
     def info(self, repo_id: str, revision: str = "main") -> None:
-        repo = self._repository(repo_id)
-        if repo is None:
-            return
-        commit = repo.at(revision)
+        commit = self._commit(repo_id, revision)
         if commit is None:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
         files = [f.listed(name) if "blobs" in self.query else {"rfilename": name} for name, f in commit.files.items()]
-        self._json({**_listed(repo), "sha": commit.sha, "siblings": files})
+        self._json({**_listed(self.hub.repositories[repo_id]), "sha": commit.sha, "siblings": files})
+
+    def tree(self, repo_id: str, revision: str, folder: str) -> None:
+        """What is in a folder, and nothing below it."""
+        commit = self._commit(repo_id, revision)
+        if commit is None:
+            return
+        below = [name for name in commit.files if name.startswith(f"{folder}/" if folder else "")]
+        if folder and not below:
+            self._error(404, "EntryNotFound", f"{folder} does not exist on {revision!r}")
+            return
+        depth = len(folder.split("/")) + 1 if folder else 1
+        self._json([_entry(commit, path) for path in sorted({"/".join(name.split("/")[:depth]) for name in below})])
+
+    def paths(self, repo_id: str, revision: str) -> None:
+        """What some paths are; those that are not there are left out."""
+        commit = self._commit(repo_id, revision)
+        if commit is None:
+            return
+        wanted = parse_qs(self.body.decode())["paths"]
+        there = [path for path in wanted if any(f"{name}/".startswith(f"{path}/") for name in commit.files)]
+        self._json([_entry(commit, path) for path in there])
+
+    def _commit(self, repo_id: str, revision: str) -> Commit | None:
+        """The commit of a revision, unless the answer was that it cannot be had."""
+        repo = self._repository(repo_id)
+        commit = repo.at(revision) if repo else None
+        if repo is not None and commit is None:
+            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return commit
 
     def search(self) -> None:
         def wanted(repo: Repository) -> bool:
@@ -375,6 +402,11 @@ class _Api(_Handler):
                 self._error(412, "", "A commit has happened since. Please refresh and try again.")
                 return
             files = dict(before.files)
+            missing = [line["value"]["path"] for line in lines if line["key"] == "deletedFile"]
+            missing = [path for path in missing if path not in files]
+            if missing:
+                self._error(404, "EntryNotFound", f"{missing[0]} does not exist")
+                return
             for line in lines[1:]:
                 self._apply(files, line["key"], line["value"])
             branch = f"refs/pr/{len(repo.commits)}" if proposed else revision
@@ -429,6 +461,15 @@ def _listed(repo: Repository) -> dict:
         "tags": [*tags, *data.get("tags", [])],
         "cardData": data,
     }
+
+
+def _entry(commit: Commit, path: str) -> dict:
+    """A file or a folder as a listing of a tree shows it."""
+    file = commit.files.get(path)
+    if file is None:
+        return {"type": "directory", "oid": _git_hash(path.encode()), "size": 0, "path": path}
+    lfs = {"lfs": {"oid": file.sha256, "size": len(file.data), "pointerSize": 134}} if file.large else {}
+    return {"type": "file", "oid": file.blob, "size": len(file.data), "path": path, **lfs}
 
 
 def _git_hash(data: bytes) -> str:

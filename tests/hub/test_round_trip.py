@@ -6,11 +6,14 @@ import json
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import constants
 
 import enerv_zoo as ez
-from enerv_zoo.errors import EnervZooError, HubError
+from enerv_zoo.errors import ConfigError, EnervZooError, HubError
 from enerv_zoo.fitting import open_original
+
+from .conftest import TINY
 
 FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
 
@@ -182,3 +185,64 @@ def test_a_folder_that_nobody_could_load_is_not_pushed(client, run_folder, tmp_p
     with pytest.raises(EnervZooError, match="a licence is named"):
         ez.push(run_folder, "alice/bunny", license="all rights: mine")
     assert client.log == []
+
+
+@pytest.fixture(scope="session")
+def long_file(tmp_path_factory):
+    """A video in two segments as one compressed file, which tells its own quality."""
+    folder = tmp_path_factory.mktemp("long")
+    ez.fit_segments(
+        "bunny", out=folder / "run", segments=2, model_options=TINY, frames="0:6", resize="36x64", epochs=1,
+        batch_size=3,
+    )  # fmt: skip
+    return ez.compress(folder / "run", folder / "holiday.nvz", data="bunny").path
+
+
+def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_path):
+    """A repository may hold a file in place of a network; it stands wherever that does."""
+    single = ez.compress(run_folder, tmp_path / "single.nvz").path
+    for file, count in ((single, 3), (long_file, 6)):
+        ez.push(file, "alice/file", license="cc-by-3.0")
+        repo = client.repositories["alice/file"]
+        files = repo.at().files
+        assert set(files) == {".gitattributes", "video.nvz", "README.md", "preview.mp4"}
+        assert files["video.nvz"].data == file.read_bytes()
+        card = yaml.safe_load(files["README.md"].data.decode().split("---\n")[1])
+        assert card["license"] == "cc-by-3.0"
+        assert card["enerv_zoo"]["frames"] == count
+        assert card["enerv_zoo"]["stored_numbers"] == ez.load(file).stored_numbers
+        assert card["enerv_zoo"]["bpp"] == pytest.approx(8 * file.stat().st_size / (count * 36 * 64))
+        assert torch.equal(ez.load("alice/file")[:], ez.load(file)[:])
+        assert ez.list_pretrained("file")[0].frames == count
+    assert ez.load("alice/file", local_files_only=True).segments == ez.load(long_file).segments
+    told = json.loads(process("info", "alice/file", "--json").stdout)
+    assert [segment["frames"] for segment in told["segments"]] == [3, 3]
+    measured = json.loads(process("eval", "alice/file", "--json").stdout)
+    assert card["enerv_zoo"]["psnr"] == pytest.approx(measured["psnr"], abs=0.01)
+    pulled = ez.pull("alice/file", tmp_path / "pulled")
+    assert {path.name for path in pulled.iterdir()} == {"video.nvz", "README.md", "preview.mp4"}
+    assert torch.equal(ez.load(pulled)[:], ez.load(long_file)[:])
+    client.log.clear()
+    ez.push(pulled, "alice/file", license="cc-by-3.0")
+    assert client.asked("/commit/") == []
+
+
+def test_a_network_takes_the_place_of_a_file(client, run_folder, tmp_path):
+    ez.push(ez.compress(run_folder, tmp_path / "single.nvz").path, "alice/bunny")
+    ez.push(run_folder, "alice/bunny")
+    assert set(client.repositories["alice/bunny"].at().files) == FILES | {".gitattributes"}
+    assert torch.equal(frames(ez.load("alice/bunny")), frames(ez.load(run_folder)))
+
+
+def test_a_damaged_file_is_not_pushed_nor_pulled(client, long_file, tmp_path):
+    data = bytearray(long_file.read_bytes())
+    (tmp_path / "short.nvz").write_bytes(data[:-9])
+    with pytest.raises(ConfigError, match="cut off or damaged"):
+        ez.push(tmp_path / "short.nvz", "alice/short")
+    assert "alice/short" not in client.repositories
+    client.add("alice/short", {"video.nvz": bytes(data[:-9])})
+    with pytest.raises(ConfigError, match="cut off or damaged"):
+        ez.pull("alice/short", tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    with pytest.raises(ConfigError, match="cut off or damaged"):
+        ez.load("alice/short")
