@@ -154,9 +154,11 @@ class _InstanceNorm(torch.autograd.Function):
 
 def _centred(x: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(B, C, H, W) -> it less its mean over space, as (B, H, W, C), and that mean."""
-    wide = at_least_float32(x.permute(0, 2, 3, 1).contiguous())
+    turned = x.permute(0, 2, 3, 1)
+    ours = not (turned.is_contiguous() and x.dtype in (torch.float32, torch.float64))  # whether `wide` is a copy
+    wide = at_least_float32(turned.contiguous())
     mean = _space_mean(wide) if mean is None else mean
-    return (wide - mean if wide.data_ptr() == x.data_ptr() else wide.sub_(mean)), mean
+    return (wide.sub_(mean) if ours else wide - mean), mean
 
 
 def _space_mean(x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from enerv_zoo.registry import COMPONENTS
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 OPTIONS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
-FIT = ["fit", "clip", *OPTIONS, "--batch-size", "3", "--lr", "5e-3", "--device", "cpu"]
+FIT = ["fit", "clip", *OPTIONS, "--batch-size", "3", "--lr", "5e-3", "--device", "cpu", "--precision", "float32"]
 PATIENCE = 20.0
 """Seconds for whatever a scene waits for."""
 
@@ -117,7 +117,8 @@ def step(model, options, batch):
     ranks = join("cpu")
     clip = ez.open_video("clip")
     video = ez.create_model(model, info=clip.info, **options)
-    fitter = Fitter(video, Feed(clip.frames), FitConfig(epochs=2, batch_size=batch, lr=1e-3), ranks=ranks)
+    recipe = FitConfig(epochs=2, batch_size=batch, lr=1e-3, precision="float32")
+    fitter = Fitter(video, Feed(clip.frames), recipe, ranks=ranks)
     index = torch.arange(batch)
     mine = ranks.share(index)
     fitter.fit_batch(mine, clip.frames[mine], batch)
