@@ -12,10 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 class Compiled:
-    """A function that `torch.compile` compiles at its first call.
+    """A function of tensors that `torch.compile` compiles at its first call.
 
-    Where that fails (no C++ compiler, an operation it does not know, a driver it does not like), one line is logged and
-    the function runs as it is from then on.
+    It is compiled for one length of its first argument: compiling anew for the last, shorter batch would cost more than
+    it ever saves, so that one runs as it is. Where compiling fails (no C++ compiler, an operation it does not know, a
+    driver it does not like), one line is logged and the function runs as it is from then on.
 
     Attributes:
         function: as it is.
@@ -26,9 +27,12 @@ class Compiled:
         self.function = function
         self.works = True
         self._compiled = torch.compile(function, dynamic=False)
+        self._length: int | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        if self.works:
+        if self._length is None:
+            self._length = len(arguments[0])
+        if self.works and len(arguments[0]) == self._length:
             try:
                 return self._compiled(*arguments)
             except torch.OutOfMemoryError:

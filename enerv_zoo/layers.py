@@ -129,12 +129,11 @@ class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         centred, mean = _centred(x)
-        squares = centred.square()
-        scale = torch.rsqrt(_space_mean(squares) + 1e-5)
+        scale = torch.rsqrt(_space_mean(centred.square()) + 1e-5)
         ctx.dtypes = gamma.dtype, beta.dtype
         gamma, beta = (at_least_float32(each)[:, None, None] for each in (gamma, beta))
         ctx.save_for_backward(x, gamma, mean, scale)
-        return torch.addcmul(beta, centred, gamma * scale, out=squares).to(x.dtype).permute(0, 3, 1, 2)
+        return torch.addcmul(beta, centred, gamma * scale).to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
@@ -143,10 +142,9 @@ class _InstanceNorm(torch.autograd.Function):
         x, gamma, mean, scale = ctx.saved_tensors
         centred, _ = _centred(x, mean)
         g = at_least_float32(grad.permute(0, 2, 3, 1))
-        product = g * centred
-        mean_g, mean_gn = _space_mean(g), _space_mean(product) * scale
+        mean_g, mean_gn = _space_mean(g), _space_mean(g * centred) * scale
         factor = gamma * scale
-        dx = torch.addcmul(-factor * mean_g, centred, -factor * scale * mean_gn, out=product).addcmul_(g, factor)
+        dx = torch.addcmul(-factor * mean_g, centred, -factor * scale * mean_gn).addcmul_(g, factor)
         pixels = x.shape[2] * x.shape[3]
         dgamma, dbeta = (mean_gn * pixels)[:, 0, 0], (mean_g * pixels)[:, 0, 0]
         return dx.to(x.dtype).permute(0, 3, 1, 2), dgamma.to(ctx.dtypes[0]), dbeta.to(ctx.dtypes[1])

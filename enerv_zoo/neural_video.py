@@ -180,7 +180,7 @@ class NeuralVideo(nn.Module, Playable):
     def _tables(self, frames: Tensor) -> dict[str, Tensor]:
         """What each embedding of content draws from all frames, in float32."""
         batches = []
-        with self._evaluating(), self._in_float32():
+        with self._evaluating(), self.in_float32():
             for batch in frames.split(self._batch_size(None)):
                 pixels = batch.to(self.device)
                 batches.append(self._encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
@@ -361,12 +361,14 @@ class NeuralVideo(nn.Module, Playable):
             self.train(training)
 
     @contextmanager
-    def _in_float32(self) -> Iterator[None]:
-        precision, self.precision = self.precision, "float32"
+    def in_float32(self) -> Iterator[None]:
+        """A context in which the network computes in float32, as it is: what was compiled waits."""
+        before = self.precision, self._compiled
+        self.precision, self._compiled = "float32", None
         try:
             yield
         finally:
-            self.precision = precision
+            self.precision, self._compiled = before
 
     def weights(self) -> dict[str, Tensor]:
         """The numbers that a file holds: the state dict, contiguous and on the CPU.

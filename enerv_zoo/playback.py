@@ -6,6 +6,7 @@ The names and meanings are those of torchcodec's `VideoDecoder`, so that what wa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -249,8 +250,30 @@ class Playable(ABC):
             indices: whole or fractional; all frames by default.
             batch_size: frames a batch; by default as many as suit the device.
         """
-        for frames in self.decode_float(indices, batch_size):
-            yield frames.mul(255).round_().clamp_(0, 255).to(torch.uint8).cpu()
+        drawn = (
+            frames.mul(255).round_().clamp_(0, 255).to(torch.uint8) for frames in self.decode_float(indices, batch_size)
+        )
+        yield from _sent(drawn)
+
+
+def _sent(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Batches on the CPU; of a GPU's, each is on its way while the next one is drawn."""
+    coming: deque[tuple[Tensor, torch.cuda.Event]] = deque()
+    for batch in batches:
+        if not batch.is_cuda:
+            yield batch.cpu()
+            continue
+        here = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True).copy_(batch, non_blocking=True)
+        coming.append((here, torch.cuda.current_stream(batch.device).record_event()))
+        if len(coming) > 1:
+            yield _arrived(*coming.popleft())
+    while coming:
+        yield _arrived(*coming.popleft())
+
+
+def _arrived(batch: Tensor, event: torch.cuda.Event) -> Tensor:
+    event.synchronize()
+    return batch
 
 
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:

@@ -290,6 +290,43 @@ def test_compiled_frames_are_the_same_whatever_the_batch(video, monkeypatch):
     assert torch.equal(frames, torch.cat(list(video.decode(batch_size=4))))
 
 
+def test_other_batches_than_the_first_are_not_compiled_anew(video, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        torch, "compile", lambda f, **_: lambda index, known: seen.append(len(index)) or f(index, known)
+    )
+    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    for count in (3, 2, 3):
+        assert torch.equal(compiled(torch.arange(count)), video(torch.arange(count)))
+    assert seen == [3, 3]
+    with compiled.in_float32():
+        compiled(torch.arange(3))
+    assert seen == [3, 3], "what is measured in float32 is not compiled for that"
+    compiled(torch.arange(3))
+    assert seen == [3, 3, 3]
+
+
+@pytest.mark.parametrize("name", ez.list_models())
+def test_every_network_compiles_whole_and_learns_the_same(name):
+    """Without a break, which would cost more than compiling gains; its compiler's last stage is left out."""
+    info = ez.VideoInfo(frames=4, height=36, width=64)
+    video = ez.create_model(name, info=info, size="100K").start_fitting().train()
+    video.precision = "bfloat16"
+    torch._dynamo.reset()
+    whole = torch.compile(video._draw, fullgraph=True, dynamic=False, backend="aot_eager")
+    found = []
+    for draw in (video._draw, whole):
+        video.zero_grad()
+        known = {**video.fixed_embeddings(), **video._encode(torch.full((2, 3, 36, 64), 0.5))}
+        drawn = draw(torch.arange(2), known)
+        sum((frames * frames).mean() for frames in drawn).backward()
+        gradients = [p.grad.flatten() for p in video.parameters() if p.grad is not None]
+        found.append((drawn[-1].detach(), torch.cat(gradients)))
+    (frames, gradients), (compiled, learned) = found
+    torch.testing.assert_close(compiled, frames)
+    assert (learned - gradients).norm() < 1e-4 * gradients.norm()
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda video: pickle.loads(pickle.dumps(video))])
 def test_copies_draw_the_same(video, copied):
     video.compile("float32", inductor=True)

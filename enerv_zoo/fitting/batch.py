@@ -59,7 +59,10 @@ def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index]))
+    fitter.hurry(0.0)
     fitter.fit_batch(index, frames)  # the first one sets things up
+    while not fitter.settled:
+        fitter.fit_batch(index, frames)
     steps, start = 0, _now(feed.device)
     while (spent := _now(feed.device) - start) < seconds or not steps:
         fitter.fit_batch(index, frames)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 STATUS_INTERVAL = 0.5
 """Seconds between two looks at the numbers within an epoch; each one waits for the device."""
+
+AHEAD = 32
+"""Steps after which the host waits for a GPU, so that its clock tells the GPU's time; between them it runs ahead."""
 
 EVALUATION_SHARE = 0.25
 """The part of a time budget that drawing frames for the evaluation may take; of a long video, not all are drawn."""
@@ -124,7 +128,8 @@ class Fitter:
         self.micro_batch = self.batch_size
         self._spent = spent
         self._looked = 0.0  # when the last status was given, in seconds of fitting
-        self._considered_compiling = False
+        self._hurried = False
+        self._graph: StepGraph | None = None
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
@@ -192,8 +197,9 @@ class Fitter:
         shares = self.feed.batches(self.ranks.share(batch) for batch in left)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
-            self._count_time(time.perf_counter() - start)
+            self._count_time(start, wait=self.step % AHEAD == 0)
             if self.seconds - self._looked >= STATUS_INTERVAL:
+                self._count_time(time.perf_counter(), wait=True)
                 self._looked = self.seconds
                 status = self._status()
                 if not math.isfinite(status.loss):
@@ -205,22 +211,44 @@ class Fitter:
             if self.config.time_budget is not None and self.done:
                 break
             start = time.perf_counter()
+        self._count_time(time.perf_counter(), wait=True)
         row = self._end_epoch()
-        self._consider_compiling()
+        if not (self._hurried or self.config.deterministic):
+            self.hurry(self._status().seconds_left)
         return row
 
-    def _consider_compiling(self) -> None:
-        """On CUDA, once an epoch has shown how long the fit will take: compile, if that saves more than it costs."""
-        if self.device.type != "cuda" or self._considered_compiling:
+    def hurry(self, seconds_left: float) -> None:
+        """On CUDA, replay steps as graphs from here on, and compile the network if that saves more than it costs.
+
+        Args:
+            seconds_left: that the fit will take without; `fit_epoch` asks once an epoch has shown it.
+        """
+        self._hurried = True
+        if self.device.type != "cuda":
             return
-        self._considered_compiling = True
-        if COMPILING_SAVES * self._status().seconds_left > COMPILING_COSTS:
+        if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
             self.video.compile(self.config.precision).train()
+        if not self._remembers():
+            self._graph = StepGraph(self._accumulate, list(self.video.parameters()))
 
-    def _count_time(self, lap: float) -> None:
-        """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
-        (lap,) = self.ranks.largest(lap)
+    @property
+    def settled(self) -> bool:
+        """Whether steps take from here on what they have taken last: what is recorded, is recorded."""
+        return self._graph is None or self._graph.settled
+
+    def _remembers(self) -> bool:
+        """Whether a pass leaves more than gradients (running statistics, neighbours' frames), so that two differ."""
+        return bool(self.video.neighbours) or any(isinstance(part, nn.BatchNorm2d) for part in self.video.modules())
+
+    def _count_time(self, start: float, *, wait: bool) -> None:
+        """Add the seconds since `start`, until a GPU has done all that it was asked for if `wait`.
+
+        They count as the slowest process has them, so that schedules stay the same everywhere.
+        """
+        if wait and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        (lap,) = self.ranks.largest(time.perf_counter() - start)
         self.seconds += lap
         self._epoch_seconds += lap
 
@@ -253,8 +281,10 @@ class Fitter:
     def _accumulate_fitting(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         """`_accumulate`, again with fewer frames at a time as long as memory runs out; no other process is asked."""
         while True:
+            whole = len(index) > 0 and self.micro_batch >= len(index)
+            accumulate = self._graph if self._graph is not None and whole else self._accumulate
             try:
-                return self._accumulate(index, frames, batch)
+                return accumulate(index, frames, batch)
             except RuntimeError as error:
                 self._halve_micro_batch(error, len(index))
 
@@ -284,13 +314,14 @@ class Fitter:
                 "out of memory with a single frame at a time; fit a smaller --size, or smaller frames with --resize"
             ) from error
         self.micro_batch = size // 2
+        self._graph = None  # its memory is a whole batch's
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         logger.warning("out of memory: %d frames at a time from here on, accumulated to the batch", self.micro_batch)
 
     def _end_epoch(self) -> dict[str, Any]:
-        status = self._status()  # waits for the device
+        status = self._status()
         variance, target_variance = (self._sums[2:] / max(self._frames_done, 1)).tolist()
         rate = self._frames_done / max(self._epoch_seconds, 1e-9)
         row = {
@@ -334,12 +365,8 @@ class Fitter:
             baked.precision = "float32"
             yield baked
             return
-        precision = self.video.precision
-        self.video.precision = "float32"
-        try:
+        with self.video.in_float32():
             yield self.video
-        finally:
-            self.video.precision = precision
 
     def healthy(self) -> bool:
         """Whether every weight and every sum is a finite number."""

@@ -90,7 +90,7 @@ class FlowGuidedHead(nn.Module):
     def recall(self, index: Tensor) -> Tensor:
         """The neighbours (B, A, 3, H, W) of frames (B,), as they were drawn last."""
         assert self.latest is not None
-        places = index.long()[:, None] + torch.tensor(self.neighbours, device=index.device)
+        places = torch.stack([index.long() + neighbour for neighbour in self.neighbours], dim=1)
         inside = (places >= 0) & (places < len(self.latest))
         return self.latest[places.clamp(0, len(self.latest) - 1)] * inside[..., None, None, None]
 
@@ -106,6 +106,6 @@ def _warped(frames: Tensor, flow: Tensor) -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij"
     )
-    halves = flow.new_tensor([max(width - 1, 1) / 2, max(height - 1, 1) / 2])
-    grid = (flow + torch.stack((x, y))).permute(0, 2, 3, 1) / halves - 1
-    return F.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    halves = max(width - 1, 1) / 2, max(height - 1, 1) / 2
+    at = [(flow[:, i] + place) / halves[i] - 1 for i, place in enumerate((x, y))]
+    return F.grid_sample(frames, torch.stack(at, dim=-1), mode="bilinear", padding_mode="border", align_corners=False)
