@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many of them as cores; threads of several would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import pytest
 import torch
