@@ -37,7 +37,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
     """The command line as a case: model, size, height, width, batch, frames, rounds, device, and `extra` options."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model", default="enerv")
-    parser.add_argument("--size", default="0.5M")
+    parser.add_argument("--size", default="0.5M", help="'official' for the family's own network")
     parser.add_argument("--resolution", default="144x256", help="HEIGHTxWIDTH")
     parser.add_argument("--batch", type=int, default=1, help="frames a step")
     parser.add_argument("--frames", type=int, default=16, help="of the video, drawn once a round")
@@ -61,7 +61,8 @@ def height_width(case: Case) -> tuple[int, int]:
 def network(case: Case) -> NeuralVideo:
     """The case's network; the same weights whenever it is called."""
     height, width = height_width(case)
-    video = ez.create_model(case["model"], frames=case["frames"], height=height, width=width, size=case["size"])
+    size = None if case["size"] == "official" else case["size"]
+    video = ez.create_model(case["model"], frames=case["frames"], height=height, width=width, size=size)
     return video.to(case["device"])
 
 

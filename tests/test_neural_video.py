@@ -194,7 +194,7 @@ def test_a_network_made_without_gradients_draws(video):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_another_device(video):
+def test_on_a_gpu(video):
     moved = copy.deepcopy(video).to("cuda")
     frames = moved[:]
     assert frames.device.type == moved.get_frames_at([1]).data.device.type == "cpu"

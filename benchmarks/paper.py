@@ -1,0 +1,62 @@
+"""The paper's Bunny recipe from start to end: 300 epochs of E-NeRV's 12.49 M at 1280x720, timed and measured.
+
+Run it in bfloat16 and in float32 to see what the coarser numbers cost; a GPU takes minutes, a CPU days. What the clock
+counts is all that `enerv-zoo fit` does but for importing PyTorch: reading the clip, every step, measuring every frame.
+
+    python benchmarks/paper.py --precision bfloat16
+    python benchmarks/paper.py --epochs 1 --frames 0:2 --size 60K --resize 36x64    # a try
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import machine, peak_megabytes, write_result
+
+import enerv_zoo as ez
+from enerv_zoo.fitting.plan import choose_device
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="enerv-bunny")
+    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--epochs", type=int, help="by default the recipe's")
+    parser.add_argument("--size", help="of the network; by default the paper's")
+    parser.add_argument("--frames", help="such as 0:53; by default all")
+    parser.add_argument("--resize", help="HEIGHTxWIDTH; by default the clip's own")
+    parser.add_argument("--seed", type=int, default=0)
+    case = vars(parser.parse_args())
+    case["device"] = choose_device(case["device"])
+    options: dict[str, Any] = {name: value for name, value in case.items() if value is not None}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        fitted = ez.fit("bunny", out=Path(folder) / "fit", **options)
+        seconds = time.perf_counter() - start
+    metrics = fitted.metrics
+    names = (
+        "psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "batch_size", "precision", "fit_seconds",
+        "fit_frames_per_second", "fps", "recoveries",
+    )  # fmt: skip
+    result = {
+        **{name: metrics[name] for name in names},
+        "seconds": round(seconds, 2),
+        "peak_megabytes": peak_megabytes(case["device"]),
+    }
+    result["psnr_over_epochs"] = [round(row["psnr"], 3) for row in fitted.history]
+    for name, value in result.items():
+        if name != "psnr_over_epochs":
+            print(f"{name:>24} {value}")
+    device = case["device"] if case["device"] != "cpu" else f"cpu{torch.get_num_threads()}"
+    name = "-".join(["paper", device, case["recipe"], metrics["precision"]])
+    write_result(name, case, {"benchmark": "paper", "machine": machine(case["device"]), **result})
+
+
+if __name__ == "__main__":
+    main()
