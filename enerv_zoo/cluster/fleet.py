@@ -102,18 +102,44 @@ class _Task:
 
 
 @dataclass
-class _Tally:
-    """What `FleetStatus` is made of."""
+class _Work:
+    """Of some jobs, how much work is known of, and how many are known."""
 
-    names: Sequence[str]
+    known: float = 0.0
+    count: int = 0
+
+    def add(self, work: float | None) -> None:
+        if work is not None:
+            self.known += work
+            self.count += 1
+
+
+@dataclass
+class _Tally:
+    """What `FleetStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
+
+    jobs: int
     began: float = field(default_factory=time.monotonic)
-    work: dict[str, float] = field(default_factory=dict)
-    ended: dict[str, bool] = field(default_factory=dict)
-    before: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: int = 0
+    failed: int = 0
     lost: int = 0
     processor_seconds: float = 0.0
     gpu_seconds: float = 0.0
+    _work: dict[str, float] = field(default_factory=dict)
+    _all: _Work = field(default_factory=_Work)
+    _over: _Work = field(default_factory=_Work)
+
+    def found(self, name: str, work: float) -> None:
+        """Note how much work a job is, before it is begun."""
+        self._work[name] = work
+        self._all.add(work)
+
+    def end(self, name: str, *, failed: bool) -> None:
+        """Note that a job is over; one whose work was never `found` says nothing of the rate."""
+        self.ended += 1
+        self.failed += failed
+        self._over.add(self._work.get(name))
 
     def count(self, task: _Task, seconds: float) -> None:
         task.seconds += seconds
@@ -129,21 +155,21 @@ class _Tally:
                 continue
             lasted = max(now - facts["since"], 0.0)
             spent = [spent[0] + task.cpus * lasted, spent[1] + task.gpus * lasted]
-            going += self._weight(task.name) * facts["progress"]
+            going += self._work.get(task.name, 0.0) * facts["progress"]
             known = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
             running.append(Running(task.name, *known, task.attempts))
         seconds = time.monotonic() - self.began
-        done = sum(self._weight(name) for name in self.ended if name not in self.before) + going
-        left = sum(self._weight(name) for name in self.names if name not in self.ended) - going
-        failed = sum(not fine for fine in self.ended.values())
+        done, left = self._over.known + going, self._left() - going
         return FleetStatus(
-            len(self.names), len(self.ended) - failed, failed, tuple(running), self.lost, seconds,
+            self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
             self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
         )  # fmt: skip
 
-    def _weight(self, name: str) -> float:
-        """How much work a job is; of one that nobody looked at yet, as much as the others on average."""
-        return self.work.get(name) or (sum(self.work.values()) / len(self.work) if self.work else 1.0)
+    def _left(self) -> float:
+        """How much work is left; a job that nobody looked at yet is as much as the others on average."""
+        mean = self._all.known / self._all.count if self._all.count else 1.0
+        unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
+        return self._all.known - self._over.known + mean * unknown
 
 
 class Fleet:
@@ -220,7 +246,7 @@ class Fleet:
             FitError: no such device in the cluster, or the cluster is lost.
         """
         check_names([job.name for job in jobs])
-        chosen, store, tally = self._device(device), Store(out), _Tally([job.name for job in jobs])
+        chosen, store, tally = self._device(device), Store(out), _Tally(len(jobs))
         by_name = {job.name: job for job in jobs}
         queue = deque(_Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
         ids: dict[str, str] = {}
@@ -230,7 +256,7 @@ class Fleet:
             if error is None and task.function is prepare:
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
-                    tally.work[task.name] = answer.work
+                    tally.found(task.name, answer.work)
                     fit = self._fit(by_name[task.name], answer, store, chosen)
                     waiting = same.setdefault(answer.id, deque())
                     waiting.append(fit)
@@ -244,9 +270,7 @@ class Fleet:
                 waiting.popleft()
                 if waiting:
                     queue.appendleft(waiting[0])
-            if outcome.fitting == "nothing":
-                tally.before.add(task.name)
-            tally.ended[task.name] = outcome.error is None
+            tally.end(task.name, failed=outcome.error is not None)
             yield replace(outcome, id=ids.get(task.name), attempts=task.attempts, seconds=task.seconds)
         self.on_update(tally.status(()))
 
@@ -260,7 +284,7 @@ class Fleet:
             calls: arguments by name.
         """
         queue = deque(_Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
-        for task, answer, error in self._run(queue, _Tally([])):
+        for task, answer, error in self._run(queue, _Tally(0)):
             yield task.name, answer, error
 
     def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> _Task:
@@ -324,7 +348,7 @@ class Fleet:
             tally.facts = self._ray.get(asked, timeout=5 * LOOK_EVERY)
         except self._ray.exceptions.RayError:  # it is on its way to another machine; what it knew is told again
             logger.debug("the board does not answer")
-        if tally.names:
+        if tally.jobs:
             self.on_update(tally.status(fits))
 
     def _begin(self, task: _Task) -> Any:

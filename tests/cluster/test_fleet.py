@@ -132,20 +132,22 @@ def test_a_share_of_a_gpu_is_what_the_fit_needs():
 
 
 def test_time_left_follows_work_done(monkeypatch):
-    tally = _Tally(["a", "b", "c", "d"], began=-100.0)
+    tally = _Tally(4, began=-100.0)
     monkeypatch.setattr("enerv_zoo.cluster.fleet.time.monotonic", lambda: 0.0)
     monkeypatch.setattr("enerv_zoo.cluster.fleet.time.time", lambda: 50.0)
     fits = [_Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
     assert tally.status(()).seconds_left is None
-    tally.work |= {"a": 1.0, "b": 3.0}  # c and d count as 2
-    tally.ended["a"] = True
+    tally.found("a", 1.0)
+    tally.found("b", 3.0)  # the other two count as 2
+    tally.end("a", failed=False)
     tally.facts["b"] = {"since": 40.0, "host": "here", "pid": 1, "progress": 1 / 3, "psnr": 30.0}
     status = tally.status(fits)
     assert status.seconds_left == pytest.approx(100.0 * 6 / 2)
     assert (status.done, status.failed, status.processor_seconds, status.gpu_seconds) == (1, 0, 20.0, 5.0)
     assert (status.running[0].name, status.running[0].attempt) == ("b", 2)
-    tally.before.add("a")  # what was done before says nothing of the rate
-    assert tally.status(fits).seconds_left == pytest.approx(100.0 * 6 / 1)
+    tally.end("c", failed=True)  # what was over before it was looked at says nothing of the rate
+    assert tally.status(fits).seconds_left == pytest.approx(100.0 * 4 / 2)
+    assert tally.status(fits).failed == 1
 
 
 def test_the_board_forgets_what_is_over():
