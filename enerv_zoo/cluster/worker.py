@@ -261,7 +261,7 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     before = store.read(f"{job.name}/{RECORD}")
     found = store.read(f"{job.name}/{SEGMENTS}")
     if before is not None:
-        for what in ("source", "video", "model", "fit", "segments"):
+        for what in (what for what in record if what != "library"):
             if before.get(what) != record[what]:
                 raise ConfigError(
                     f"{store.root}/{job.name}: holds a fit with other {what}: it was {before.get(what)!r}, now it is "

@@ -55,6 +55,7 @@ class SegmentsJob:
         plan: how each segment is fitted.
         segments: how to cut.
         frames_in: where frames are while fitting.
+        warm_start: which segments begin with the weights of the one before, as `fit_segments` takes it.
     """
 
     name: str
@@ -62,10 +63,11 @@ class SegmentsJob:
     plan: FitPlan
     segments: str
     frames_in: str = "auto"
+    warm_start: bool | None = False
 
     def record(self) -> dict[str, Any]:
         """What the folder's `fit.json` holds."""
-        return {**self.plan.record(), "segments": self.segments}
+        return {**self.plan.record(), "segments": self.segments, "warm_start": self.warm_start}
 
     def describe(self) -> SegmentsDescription:
         """Look the video over, and cut it.
@@ -76,7 +78,11 @@ class SegmentsJob:
         cutting = parse_segments(self.segments)
         found = survey(self.source, **self.plan.video, scenes=cutting.scenes)
         parts = plan_segments(cutting, found.info.frames, found.info.fps, found.cuts)
-        return SegmentsDescription(found.info, tuple(parts))
+        return SegmentsDescription(found.info, tuple(parts), found.cuts if cutting.scenes else None)
+
+    def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
+        """Whether a segment is to begin with the weights of the one before."""
+        return description.goes_on(number) if self.warm_start is None else self.warm_start and number > 0
 
     def jobs(self, description: SegmentsDescription) -> list[FitJob]:
         """A fit for each segment, in order: the plan, for its frames and its part of the time."""
@@ -128,7 +134,7 @@ def fit_segments(
     frames_in: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-    warm_start: bool = False,
+    warm_start: bool | None = None,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
     **options: Any,
@@ -144,10 +150,10 @@ def fit_segments(
         segments: `"auto"` cuts where scenes change and where a scene lasts longer than 10 s; `8` or `"8"` into so many;
             `"10s"` or `"1.5m"` into segments of that length at most.
         resume: go on with the segment that was begun; those that have ended stay.
-        warm_start: begin each segment with the weights of the one before, where they are fitted one after the other;
-            worth it within a scene and for few epochs (docs/long-videos.md).
-        runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`); by default they are
-            fitted one after the other, here.
+        warm_start: begin each segment with the weights of the one before. By default those do that go on with its
+            scene, as far as `"auto"` knows: there it helps (docs/long-videos.md).
+        runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
+            weights; by default they are fitted one after the other, here.
         on_segment: called as each segment begins, where no runner is given.
 
     Raises:
@@ -161,7 +167,11 @@ def fit_segments(
             crop=crop, device=device, **options,
         )
     )  # fmt: skip
-    job = SegmentsJob("", source, plan, str(segments), frames_in)
+    if runner is not None:
+        if warm_start:
+            raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
+        warm_start = False
+    job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
     ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
     description = ranks.decided(lambda: read_segments(folder) if resume else None)
     if description is None:
@@ -171,7 +181,7 @@ def fit_segments(
     if runner is not None:
         _fit_by(runner, job.jobs(description), folder, device)
     else:
-        _fit_in_turn(job, description, folder, device, warm_start, on_segment)
+        _fit_in_turn(job, description, folder, device, on_segment)
     metrics = ranks.decided(lambda: summarise(folder, description))
     return SegmentsResult(read_segmented(folder), metrics, folder)
 
@@ -181,7 +191,6 @@ def _fit_in_turn(
     description: SegmentsDescription,
     folder: Path,
     device: str,
-    warm_start: bool,
     on_segment: OnSegment,
 ) -> None:
     """One segment after the other, by all processes of this fit together."""
@@ -192,7 +201,8 @@ def _fit_in_turn(
         own = folder / each.name
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
-            each.run(own, device, resume=state == "begun", on_status=on_status, start=before if warm_start else None)
+            start = before if job.begins_warm(description, number) else None
+            each.run(own, device, resume=state == "begun", on_status=on_status, start=start)
             release_memory()
         before = own
 
@@ -248,7 +258,7 @@ def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite:
     if (folder / METRICS).is_file():
         raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
     before, now = read_mapping(folder / RECORD), json.loads(json.dumps(record))
-    for key in ("source", "video", "model", "fit", "segments"):
+    for key in (key for key in now if key != "library"):
         if before.get(key) != now[key]:
             raise FitError(
                 f"{folder}: holds a fit with other {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "

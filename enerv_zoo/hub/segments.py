@@ -29,12 +29,18 @@ class SegmentsDescription:
     Attributes:
         video: the whole video.
         segments: its parts, in order; the network of number i is in the folder `segment_folder(i)`.
+        scenes: frames with which a new scene begins, or `None` where nobody looked for them.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
 
     video: VideoInfo
     segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=MAX_SEGMENTS)]
+    scenes: tuple[int, ...] | None = None
+
+    def goes_on(self, number: int) -> bool:
+        """Whether a segment is known to go on with the scene of the one before."""
+        return number > 0 and self.scenes is not None and self.segments[number].first not in self.scenes
 
 
 def segment_folder(folder: Path, number: int) -> Path:
@@ -76,7 +82,7 @@ def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescripti
     version = data.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise ConfigError(f"{where}: format {version!r:.40} is not read by this version (1 to {FORMAT} are); upgrade")
-    known = {key: data[key] for key in ("video", "segments") if key in data}
+    known = {key: data[key] for key in ("video", "segments", "scenes") if key in data}
     return from_dict(SegmentsDescription, known, where)
 
 

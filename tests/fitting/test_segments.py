@@ -16,6 +16,7 @@ from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import jobs, part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
 from enerv_zoo.fitting.run import read_history
+from enerv_zoo.hub import read_segments
 from enerv_zoo.video.scenes import survey
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -163,7 +164,7 @@ def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypat
 
 
 def test_a_segment_may_begin_with_the_weights_of_the_one_before(clip, fitted, tmp_path):
-    options = {**FIT, "frames": "60:132", "segments": 2}  # of one scene
+    options = {**FIT, "frames": "60:132", "segments": 2}  # of one scene, but nobody looks
     for way in ("fresh", "warm"):
         ez.fit_segments(clip, out=tmp_path / way, warm_start=way == "warm", **options)
     fresh, warm = ([read_history(tmp_path / way / f"segment-0000{n}") for n in (0, 1)] for way in ("fresh", "warm"))
@@ -171,6 +172,35 @@ def test_a_segment_may_begin_with_the_weights_of_the_one_before(clip, fitted, tm
     assert warm[1][0]["loss"] < 0.9 * fresh[1][0]["loss"]
     with pytest.raises(FitError, match="not with those of a video in segments"):
         ez.fit(clip, frames="0:8", out=tmp_path / "other", start=tmp_path / "warm", **FIT)
+
+
+def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
+    """A scene of 12 s is two segments; the second goes on with it, and the next scene begins anew."""
+    starts = []
+
+    def fit(*arguments, start, out, **options):
+        starts.append(start and start.name)
+        return plain(*arguments, start=start, out=out, **options)
+
+    plain = jobs.fit
+    monkeypatch.setattr(jobs, "fit", fit)
+    clip = ez.write_video(tmp_path / "clip.mp4", scenes(60, 15), fps=5, quality=12)
+    options = {**FIT, "resize": "18x32", "epochs": 1, "loss": "L2"}
+    result = ez.fit_segments(clip, out=tmp_path / "auto", segments="auto", **options)
+    assert spans(result.video.segments) == [(0, 30), (30, 60), (60, 75)]
+    assert starts == [None, "segment-00000", None]
+    description = read_segments(tmp_path / "auto")
+    assert description.scenes == (60,)
+    assert [description.goes_on(number) for number in range(3)] == [False, True, False]
+    starts.clear()
+    ez.fit_segments(clip, out=tmp_path / "fresh", segments="auto", warm_start=False, **options)
+    ez.fit_segments(clip, out=tmp_path / "count", segments=3, **options)
+    assert starts == [None] * 6
+    (tmp_path / "fresh" / "metrics.json").unlink()
+    with pytest.raises(FitError, match="other warm_start: it was False, now it is None"):
+        ez.fit_segments(clip, out=tmp_path / "fresh", segments="auto", resume=True, **options)
+    with pytest.raises(FitError, match="cannot begin with each other's weights"):
+        ez.fit_segments(clip, out=tmp_path / "x", warm_start=True, runner=jobs.run_here, **options)
 
 
 def test_refusals(clip, fitted, tmp_path):
