@@ -224,6 +224,19 @@ def simulated_rows(record: dict[str, Any]) -> Iterator[str]:
         )
 
 
+STARTS = ("epochs", "fresh", "from the same scene", "from another scene", "collapses rolled back")
+
+
+def start_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every number of epochs of `warm_start`: means over seeds, and the least and the most."""
+    for row in record["rows"]:
+        found = (
+            f"{row[name]:.1f} ({min(row['each'][name]):.1f} to {max(row['each'][name]):.1f})"
+            for name in ("fresh", "same scene", "other scene")
+        )
+        yield cells([str(row["epochs"]), *found, str(row["recoveries"])])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
@@ -232,6 +245,7 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[st
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
     "sample": (SAMPLES, sample_rows),
+    "warm_start": (STARTS, start_rows),
     "zoo": (FAMILIES, family_rows),
     "zoo_seconds": (FAMILIES, family_rows),
     "zoo_speed": (SPEEDS, family_speed_rows),
