@@ -197,9 +197,11 @@ class Fitter:
         shares = self.feed.batches(self.ranks.share(batch) for batch in left)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
-            self._count_time(start, wait=self.step % AHEAD == 0)
+            self._count_time(time.perf_counter() - start)
+            if self.step % AHEAD == 0:
+                self._catch_up()
             if self.seconds - self._looked >= STATUS_INTERVAL:
-                self._count_time(time.perf_counter(), wait=True)
+                self._catch_up()
                 self._looked = self.seconds
                 status = self._status()
                 if not math.isfinite(status.loss):
@@ -211,7 +213,7 @@ class Fitter:
             if self.config.time_budget is not None and self.done:
                 break
             start = time.perf_counter()
-        self._count_time(time.perf_counter(), wait=True)
+        self._catch_up()
         row = self._end_epoch()
         if not (self._hurried or self.config.deterministic):
             self.hurry(self._status().seconds_left)
@@ -241,14 +243,16 @@ class Fitter:
         """Whether a pass leaves more than gradients (running statistics, neighbours' frames), so that two differ."""
         return bool(self.video.neighbours) or any(isinstance(part, nn.BatchNorm2d) for part in self.video.modules())
 
-    def _count_time(self, start: float, *, wait: bool) -> None:
-        """Add the seconds since `start`, until a GPU has done all that it was asked for if `wait`.
-
-        They count as the slowest process has them, so that schedules stay the same everywhere.
-        """
-        if wait and self.device.type == "cuda":
+    def _catch_up(self) -> None:
+        """Wait until a GPU has done what it was asked for: that time counts, too."""
+        if self.device.type == "cuda":
+            start = time.perf_counter()
             torch.cuda.synchronize(self.device)
-        (lap,) = self.ranks.largest(time.perf_counter() - start)
+            self._count_time(time.perf_counter() - start)
+
+    def _count_time(self, lap: float) -> None:
+        """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
+        (lap,) = self.ranks.largest(lap)
         self.seconds += lap
         self._epoch_seconds += lap
 

@@ -117,13 +117,14 @@ def test_errors_are_one_line_and_leave_nothing(cli, arguments, message):
 @pytest.mark.parametrize("page", ["README.md", "docs/sharing.md"])
 def test_what_the_pages_show_works(page, cli, client, run_folder, monkeypatch):
     text = (ROOT / page).read_text()
-    commands = re.findall(r"^enerv-zoo (.* user/.*?|.*--pretrained)(?:\s+#.*)?$", text, re.MULTILINE)
+    commands = re.findall(r"^enerv-zoo (.* user/.*?|.*--pretrained|compress .*?)(?:\s+#.*)?$", text, re.MULTILINE)
     snippets = [s for s in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if "user/" in s]
     assert commands
     client.users["hf_user"] = "user"
     monkeypatch.setenv("HF_TOKEN", "hf_user")
     Path("runs").mkdir()
-    Path("runs/bunny").symlink_to(run_folder)
+    for name in ("bunny", "holiday"):
+        Path("runs", name).symlink_to(run_folder)
     for command in commands:
         code, _, err = cli(*command.split())
         assert code == 0, (command, err)
