@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import secrets
@@ -22,7 +23,8 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
 
     Args:
         path: the target; missing folders above it are made.
-        error: what to raise where the target cannot be put in place. What the block raises passes as it is.
+        error: what to raise where the target cannot be written or put in place. What else the block raises passes as it
+            is.
     """
     target = Path(path).resolve()  # write through a link, and know the name of "."
     token = secrets.token_hex(4)
@@ -30,7 +32,8 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
     with _explained(path, error):
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield temporary
+        with _explained(path, error, temporary):
+            yield temporary
         with _explained(path, error):
             if target.is_dir():
                 _swap_folder(temporary, target, target.with_name(f".{token}.old.{target.name}"))
@@ -40,11 +43,18 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
         _remove(temporary)
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk says that takes no more."""
+
+
 @contextmanager
-def _explained(path: str | Path, error: type[EnervZooError]) -> Iterator[None]:
+def _explained(path: str | Path, error: type[EnervZooError], of: Path | None = None) -> Iterator[None]:
+    """Say that `path` cannot be written, whatever went wrong; or if it went wrong with `of`, where that is given."""
     try:
         yield
     except OSError as reason:
+        if of is not None and reason.errno not in FULL and str(of) not in str(reason.filename):
+            raise
         raise error(f"{path}: cannot be written ({reason.strerror or reason}); choose another place") from reason
 
 

@@ -17,7 +17,7 @@ from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
-from enerv_zoo.playback import Playable
+from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import StageNetwork, build_fusion
@@ -241,7 +241,12 @@ class NeuralVideo(nn.Module, Playable):
             return [at_least_float32(drawn) for drawn in self.head(features)]
 
     def forward(self, index: Tensor) -> Tensor:
-        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional."""
+        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional.
+
+        Raises:
+            FrameError: the index is no tensor of one dimension.
+        """
+        check_called(index)
         return self._crop(self.outputs(index)[-1])
 
     def objective(self, index: Tensor, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:

@@ -276,6 +276,17 @@ def _arrived(batch: Tensor, event: torch.cuda.Event) -> Tensor:
     return batch
 
 
+def check_called(index: Any) -> None:
+    """Refuse what a video cannot be called with: it takes a batch of indices, as a network does.
+
+    Raises:
+        FrameError: the index is no tensor of one dimension.
+    """
+    if not isinstance(index, Tensor) or index.ndim != 1:
+        given = f"one of shape {tuple(index.shape)}" if isinstance(index, Tensor) else repr(index)
+        raise FrameError(f"a video is called with a tensor of indices (B,), got {given:.60}; video[3] is a frame")
+
+
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
     """The whole indices from 0 that somebody means in a video of `count` frames.
 

@@ -18,13 +18,14 @@ fails is logged by name, kept in `Registry.broken`, and skipped.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 
@@ -88,11 +89,14 @@ class Registry:
         parameters = inspect.signature(self.get(name)).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
-    def check_options(self, name: str, given: Mapping[str, Any]) -> None:
+    def check_options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse options that the part does not have, and demand those it cannot do without.
 
+        Returns:
+            The options; a whole number such as 1e3 is an integer where one is wanted.
+
         Raises:
-            ConfigError: names the part, the wrong option and the legal ones.
+            ConfigError: names the part, the wrong option and the legal ones, or what an option is to be.
         """
         legal = self.options(name)
         for option in given:
@@ -104,6 +108,23 @@ class Registry:
         missing = [key for key, p in legal.items() if p.default is inspect.Parameter.empty and key not in given]
         if missing:
             raise ConfigError(f"{self.kind} {name!r} needs the option {missing[0]!r}. Its options: {', '.join(legal)}")
+        return {option: self._checked(name, legal[option], value) for option, value in given.items()}
+
+    def _checked(self, name: str, option: inspect.Parameter, value: Any) -> Any:
+        """A value, if it is of the type that the part declares; a declaration that says nothing here lets all pass."""
+        from pydantic import ValidationError
+
+        types = _types(self.get(name))
+        if option.name not in types:
+            return value
+        try:
+            found = types[option.name].validate_python(value)
+        except ValidationError:
+            wanted = option.annotation if isinstance(option.annotation, str) else repr(option.annotation)
+            raise ConfigError(
+                f"{self.kind} {name!r}: the option {option.name!r} is {value!r:.80}, expected {wanted}"
+            ) from None
+        return found if isinstance(value, float) and isinstance(found, int) else value
 
     def build(self, spec: Mapping[str, Any], *sizes: Any) -> Any:
         """Build the part that a plain dict describes: `{"name": ..., <option>: ...}`.
@@ -120,7 +141,7 @@ class Registry:
         if not isinstance(name, str):
             raise ConfigError(f"a {self.kind} needs a name: got {dict(spec)!r}, expected {{'name': ..., options}}")
         part = self.get(name)
-        self.check_options(name, options)
+        options = self.check_options(name, options)
         try:
             return part(*sizes, **options)
         except ConfigError as error:
@@ -141,6 +162,25 @@ class Registry:
             except Exception as error:  # a stranger's code may raise anything
                 self.broken[entry.name] = f"{type(error).__name__}: {error}"
                 logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
+
+
+@functools.cache
+def _types(part: Callable[..., Any]) -> dict[str, Any]:
+    """What checks the values of a part's options, for those whose declaration can be checked."""
+    from pydantic import TypeAdapter
+
+    function = getattr(part, "func", part)  # of a partial
+    found = {}
+    try:
+        hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    except Exception:  # a stranger's declaration may name what cannot be found
+        return {}
+    for name, hint in hints.items():
+        try:
+            found[name] = TypeAdapter(hint)
+        except Exception:  # or a type that nobody can check
+            logger.debug("%s: the option %s is not checked", part, name)
+    return found
 
 
 embeddings = Registry("embedding", "enerv_zoo.embeddings")

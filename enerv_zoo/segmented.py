@@ -17,7 +17,7 @@ from torch import Tensor
 from enerv_zoo.config import Count, ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.playback import Playable
+from enerv_zoo.playback import Playable, check_called
 
 KEPT = 2
 """Networks that stay loaded: the one that draws, and the one that drew before."""
@@ -95,7 +95,8 @@ class SegmentedVideo(Playable):
             return self._loaded[number]
         while len(self._loaded) >= self._kept:
             self._loaded.popitem(last=False)  # before the next one takes memory
-        network = self._load(number).to(self.device).eval()
+        with torch.inference_mode(False):  # whoever draws now, others may want gradients
+            network = self._load(number).to(self.device).eval()
         segment, found = self.segments[number], network.info
         wanted = (segment.frames, self.info.height, self.info.width)
         if (found.frames, found.height, found.width) != wanted:
@@ -131,6 +132,7 @@ class SegmentedVideo(Playable):
 
         Between the last frame of a segment and the first of the next is a cut and nothing else: the last frame stands.
         """
+        check_called(index)
         rows: list[Tensor | None] = [None] * len(index)
         numbers = [self.segment_of(i) for i in index.tolist()]
         for number in sorted(set(numbers)):

@@ -67,7 +67,7 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
         ConfigError: unknown family or option, or a budget that the family cannot meet.
     """
     make = models.get(name)
-    models.check_options(name, options)
+    options = models.check_options(name, options)
 
     def config(**widths: Any) -> ModelConfig:
         try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 
 import pytest
 
+from enerv_zoo.errors import EnervZooError
 from enerv_zoo.files import remove_leftovers, replacing, write_json, write_text
 
 
@@ -30,6 +33,25 @@ def test_what_goes_wrong_leaves_the_old_one(tmp_path, interruption):
         raise interruption
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_whatever_cannot_be_written_is_told_by_the_name_that_was_given(tmp_path):
+    class Refused(EnervZooError):
+        pass
+
+    for number, told in ((errno.ENOSPC, "No space left on device"), (errno.EDQUOT, "quota")):
+        message = rf"a\.txt: cannot be written \(.*{told}.*\); choose another place"
+        with pytest.raises(Refused, match=message), replacing(tmp_path / "a.txt", Refused) as temporary:
+            temporary.write_text("half")
+            raise OSError(number, os.strerror(number))
+    message = r"a\.txt: cannot be written \(Permission denied\)"
+    with pytest.raises(Refused, match=message), replacing(tmp_path / "a.txt", Refused) as temporary:
+        raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
+    with pytest.raises(Refused, match="No such file"), replacing(tmp_path / "a.txt", Refused) as temporary:
+        (temporary / "no" / "folder").touch()
+    with pytest.raises(ConnectionResetError), replacing(tmp_path / "a.txt", Refused):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")  # not of this file
+    assert names(tmp_path) == []
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):

@@ -53,6 +53,15 @@ def test_a_name_that_is_none_is_refused_with_the_nearest():
         read_recipe("enervboost-3m")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "message"), [("bnbadam", "is not to be had here"), ("adahessian", "needs second derivatives")]
+)
+def test_optimizers_that_timm_has_and_a_fit_cannot_use(optimizer, message):
+    plan = plan_fit("bunny", "nerv", device="cpu", optimizer=optimizer)
+    with pytest.raises(ConfigError, match=message):
+        make_optimizer(ez.create_model("nerv", frames=2, height=36, width=64, size="60K"), plan.fit)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adan", "adamw", "lion", "muon", "sgd"])
 def test_optimizers_by_timms_names(optimizer):
     plan = plan_fit("bunny", "nerv", device="cpu", optimizer=optimizer)

@@ -83,6 +83,32 @@ def test_builtin_parts_are_there_and_documented(registry, expected):
             assert registry.get(name).__doc__, f"{registry.kind} {name} has no docstring"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fc_dim": "xxx"}, "the option 'fc_dim' is 'xxx', expected int"),
+        ({"stem_dim": 4}, r"the option 'stem_dim' is 4, expected Sequence\[int\]"),
+        ({"lower_width": 6.5}, "the option 'lower_width' is 6.5, expected int"),
+        ({"sigmoid": "perhaps"}, "the option 'sigmoid' is 'perhaps', expected bool"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_the_type(options, message):
+    with pytest.raises(ConfigError, match=message):
+        models.check_options("enerv", options)
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written():
+    assert models.check_options("enerv", {"lower_width": 1e1, "norm": "none"}) == {"lower_width": 10, "norm": "none"}
+
+
+def test_what_a_stranger_declares_need_not_be_known(widgets):
+    def square(*, side: NoSuchType = 1):  # noqa: F821
+        return side
+
+    widgets.register("square")(square)
+    assert widgets.build({"name": "square", "side": "anything"}) == "anything"
+
+
 def test_wildcards():
     assert losses.names("Fusion1?") == ["Fusion10", "Fusion11", "Fusion12"]
     assert models.names("nothing*") == []

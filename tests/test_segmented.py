@@ -53,6 +53,21 @@ def test_one_frame_and_all_of_them(video, expected):
         video[14]
 
 
+def test_called_with_gradients_after_it_was_watched(video):
+    """A network that was loaded to draw frames is still one that can be differentiated."""
+    assert video[6].shape == (3, *SIZE)
+    drawn = video(torch.tensor([6.5]))
+    drawn.sum().backward()
+    assert all(parameter.grad is not None for parameter in video.network(1).parameters())
+
+
+@pytest.mark.parametrize("index", [3.5, [1], torch.tensor(3.0), torch.zeros(2, 2)], ids=str)
+def test_what_no_video_is_called_with(video, index):
+    for either in (video, network(0)):
+        with pytest.raises(FrameError, match=r"called with a tensor of indices \(B,\)"):
+            either(index)
+
+
 def test_frames_by_time(video, expected):
     batch = video.get_frames_played_at([0.0, 0.45, 0.5, 1.39])
     assert torch.equal(batch.data, expected[[0, 4, 5, 13]])

@@ -246,7 +246,8 @@ class Fleet:
             FitError: no such device in the cluster, or the cluster is lost.
         """
         check_names([job.name for job in jobs])
-        chosen, store, tally = self._device(device), Store(out), _Tally(len(jobs))
+        chosen, store, tally = self.choose_device(device), Store(out), _Tally(len(jobs))
+        store.check()
         by_name = {job.name: job for job in jobs}
         queue = deque(_Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
         ids: dict[str, str] = {}
@@ -301,7 +302,12 @@ class Fleet:
             self._gpu_memory = self._ray.get(self._ray.remote(_gpu_bytes).options(num_gpus=0.01).remote())
         return gpu_share(prepared.memory, self._gpu_memory or 1), 0
 
-    def _device(self, device: str) -> str:
+    def choose_device(self, device: str) -> str:
+        """What `"auto"` means here: CUDA where any machine of the cluster has a GPU, else the CPU.
+
+        Raises:
+            FitError: no machine has such a device, or the name means nothing.
+        """
         gpus = self._ray.cluster_resources().get("GPU", 0)
         if device not in ("auto", "cpu", "cuda"):
             raise FitError(f"device must be auto, cpu or cuda, got {device!r}")

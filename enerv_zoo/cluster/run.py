@@ -76,6 +76,8 @@ def run_jobs(
         raise ConfigError("a fleet needs a job; the manifest has none")
     check_names([job.name for job in jobs])
     store = Store(out)
+    store.check()
+    fleet.choose_device(device)
     whole = {job.name: job.fit for job in jobs if isinstance(job.fit, FitJob)}
     long = {job.name: job.fit for job in jobs if isinstance(job.fit, SegmentsJob)}
     parts: dict[str, list[FitJob]] = {}

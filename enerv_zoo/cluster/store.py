@@ -36,6 +36,16 @@ class Store:
         self.root = str(Path(root).expanduser().resolve()) if self.is_local else str(root).rstrip("/")
         self._fs, self._path = file_system(self.root)
 
+    def check(self) -> None:
+        """Refuse a place that holds no files, before anything is done for it.
+
+        Raises:
+            FitError: it is a file, or the storage does not answer.
+        """
+        if self.is_local and Path(self.root).exists() and not Path(self.root).is_dir():
+            raise FitError(f"{self.root}: is a file; a fleet needs a folder")
+        self.names("")
+
     def names(self, folder: str) -> set[str]:
         """The names of the files in a folder; none if it is not there."""
         with self._explained(folder):

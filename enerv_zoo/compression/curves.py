@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.compression.quantisation import check_bits
 from enerv_zoo.compression.run import compress
 from enerv_zoo.config import from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
-from enerv_zoo.evaluation.codecs import CODECS, Codec, available, measure_codec
+from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting import compare
 from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
-from enerv_zoo.fitting.plan import choose_device, open_original, source_name
+from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
 from enerv_zoo.hub import load
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.scenes import survey
 
 RESULT = "rd.json"
 PICTURE = "rd.png"
@@ -115,10 +117,15 @@ def rate_distortion(
         raise ConfigError(f"name families and codecs to measure, each once; got {', '.join(names) or 'none'}")
     if models and not bits:
         raise ConfigError("name the bits of the weights to measure, such as 8,6,5,4")
+    for width in bits:
+        check_bits(width)
     first = anchor or (encoders[0] if encoders else names[0])
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
     selection = {"frames": frames, "resize": resize, "crop": crop}
+    if encoders:  # before fits that take hours
+        plan = plan_fit(source, device=chosen, recipe=options.get("recipe"), **selection)
+        check_sides(survey(source, **(plan.video if models else selection), scenes=False).info)
     fits: dict[str, dict[str, Any]] = {}
     if models:
         budgets: Any = None if sizes is None else list(sizes)

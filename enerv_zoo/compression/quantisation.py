@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -52,14 +52,23 @@ def codable(video: NeuralVideo) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in video.named_parameters()}
 
 
+def check_bits(bits: Any) -> None:
+    """Refuse what is no width of whole numbers here.
+
+    Raises:
+        ConfigError: it is no whole number, fewer than 2 bits, or more than 16.
+    """
+    if not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
+        raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits!r:.40}")
+
+
 def even_grids(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[str, Grid]:
     """The same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
 
     Raises:
         ConfigError: fewer than 2 bits, or more than 16; scales per something else.
     """
-    if not LEAST_BITS <= bits <= MOST_BITS:
-        raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits}")
+    check_bits(bits)
     if per not in get_args(Scales):
         raise ConfigError(f"a scale is per {' or '.join(get_args(Scales))}, got {per!r}")
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from typing import Any
 import torch
 
 from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import Grid, Grids, Scales, codable, coded, even_grids
+from enerv_zoo.compression.quantisation import Grid, Grids, Scales, check_bits, codable, coded, even_grids
 from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
-from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, merged
+from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
 from enerv_zoo.files import finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
@@ -115,11 +116,13 @@ class _Wanted:
         given = [name for name, value in targets.items() if value is not None]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)} were given; give one of them, the others follow from it")
-        if self.bpp is not None and self.bpp <= 0:
+        if self.bits is not None:
+            check_bits(self.bits)
+        if self.bpp is not None and not 0 < self.bpp < math.inf:
             raise ConfigError(f"bits per pixel are more than 0, got {self.bpp}")
-        if self.max_psnr_drop is not None and self.max_psnr_drop < 0:
+        if self.max_psnr_drop is not None and not 0 <= self.max_psnr_drop < math.inf:
             raise ConfigError(f"a loss of PSNR is 0 dB or more, got {self.max_psnr_drop}")
-        if self.tune_epochs < 0 or self.rate_weight < 0:
+        if self.tune_epochs < 0 or not 0 <= self.rate_weight < math.inf:
             raise ConfigError(f"epochs and weights are 0 or more, got {self.tune_epochs} and {self.rate_weight}")
         if self.rate_weight and not self.tune_epochs:
             raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
@@ -302,6 +305,8 @@ def _known(path: Path | None, video: NeuralVideo | SegmentedVideo, number: int) 
 
 def _make(part: _Part, wanted: _Wanted) -> _Made:
     video, original = part.video, part.original
+    if original is not None:
+        matching_frames(video, original, None)
     compared = wanted.measure or wanted.max_psnr_drop is not None
     before = mean_psnr(video, original) if compared and original is not None else None
     kept = pruning.masks(video, wanted.prune)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError, did_you_mean
 from enerv_zoo.evaluation.rates import RatePoint, scored
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -69,6 +70,16 @@ def available(names: Sequence[str]) -> list[str]:
     return found
 
 
+def check_sides(info: VideoInfo) -> None:
+    """Refuse frames that 4:2:0 cannot keep.
+
+    Raises:
+        VideoError: an odd side.
+    """
+    if info.height % 2 or info.width % 2:
+        raise VideoError(f"codecs need even sides, the frames are {info.height}x{info.width}; crop or resize them")
+
+
 def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[RatePoint]:
     """Encode a video at every step of a ladder, decode it, and compare.
 
@@ -83,10 +94,7 @@ def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) 
     """
     if not available([name]):
         raise ConfigError(f"this build of PyAV has no {CODECS[name].encoder}; choose another codec than {name}")
-    if video.info.height % 2 or video.info.width % 2:
-        raise VideoError(
-            f"codecs need even sides, the frames are {video.info.height}x{video.info.width}; crop or resize them"
-        )
+    check_sides(video.info)
     codec = CODECS[name]
     for crf in ladder or codec.ladder:
         if not 0 <= crf <= codec.worst:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enerv_zoo.evaluation.report import matching_frames, select_frames
+from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video, write_video
@@ -41,8 +41,10 @@ def render(
         overwrite: whether a target that exists is replaced.
 
     Raises:
+        ConfigError: `video` is no network.
         VideoError: the original does not match, the range is outside the video, or the file cannot be written.
     """
+    check_network(video)
     original = None if source is None else open_video(source)
     indices = select_frames(frames, len(video)) if original is None else matching_frames(video, original, frames)
     times = video.info.timestamps if fps is None else None

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.errors import VideoError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
@@ -107,6 +107,7 @@ def evaluate(
     Raises:
         VideoError: the two do not match, or the range is outside either.
     """
+    check_network(video)
     if isinstance(video, SegmentedVideo):
         return evaluate_segments(video, _part_of(source, video), frames=frames, batch_size=batch_size)
     original = open_video(source)
@@ -205,6 +206,16 @@ def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None
         scores.append(psnr(drawn, original.frames[wanted[done : done + len(drawn)]].to(drawn.device) / 255))
         done += len(drawn)
     return float(torch.cat(scores).mean())
+
+
+def check_network(video: Any) -> None:
+    """Refuse what draws no frames, such as the name of a fit.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(video, (NeuralVideo, SegmentedVideo)):
+        raise ConfigError(f"expected a network, got {video!r:.60}; enerv_zoo.load gives one from a folder or a name")
 
 
 def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames: str | slice | None) -> list[int]:

@@ -140,6 +140,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     """Cells as YAML has them where they are numbers or lists; what names something stays a text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file, strict=True))
+    longer = [number for number, row in enumerate(rows, 1) if None in row]
+    if longer:
+        raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
     plain = {*LISTED.values(), *_TEXTS}
     return [
         {key: value if key in plain or not value else parse_yaml(value) for key, value in row.items()} for row in rows

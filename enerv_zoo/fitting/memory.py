@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from enerv_zoo.config import FitConfig
+from enerv_zoo.errors import FitError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import losses
+
+logger = logging.getLogger(__name__)
 
 FLOAT = 4
 
@@ -23,11 +27,13 @@ class MemoryNeed:
             go back to.
         kept: what one forward pass of a batch keeps for its backward pass, the loss included.
         frames: the video's frames, as uint8.
+        batch: frames a step.
     """
 
     weights: int
     kept: int
     frames: int
+    batch: int = 1
 
     @property
     def total(self) -> int:
@@ -37,6 +43,36 @@ class MemoryNeed:
     def __str__(self) -> str:
         megabytes = [f"{size / 1e6:,.0f}" for size in (self.total, self.weights, 2 * self.kept, self.frames)]
         return "up to about {} MB: weights {}, activations {}, frames {}".format(*megabytes)
+
+
+def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
+    """How many frames of a batch are to pass a network at once, so that a fit stays within a host's memory.
+
+    A system that runs out of memory kills the process without a word, so this is decided beforehand; a GPU's own
+    memory is tried, as running out of it does no harm.
+
+    Args:
+        need: of the fit, for whatever batch; its frames are in memory already.
+        batch: frames a step.
+        available: bytes, or `None` where nobody knows.
+
+    Raises:
+        FitError: a single frame is too much, even if the estimate is twice too high.
+    """
+    if available is None:
+        return batch
+    at_once, kept = batch, need.kept / need.batch
+    while at_once > 1 and need.weights + 2 * kept * at_once > available:
+        at_once = (at_once + 1) // 2
+    least = need.weights + kept * at_once
+    if least > available:
+        raise FitError(
+            f"fitting needs at least {least / 1e6:,.0f} MB of memory, {available / 1e6:,.0f} are available; fit a "
+            "smaller --size, or smaller frames with --resize"
+        )
+    if at_once < batch:
+        logger.warning("memory is short: %d of %d frames pass at once, accumulated to the batch", at_once, batch)
+    return at_once
 
 
 def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
@@ -49,10 +85,12 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     with torch.device("meta"):
         twin = NeuralVideo(video.config, info).to("meta").train()
         twin = twin.start_fitting() if video.is_fitting else twin
+    batch = min(config.batch_size or 1, info.frames)
     return MemoryNeed(
         weights=10 * FLOAT * sum(p.numel() for p in video.parameters()),
-        kept=kept_bytes(twin, config, min(config.batch_size or 1, info.frames)),
+        kept=kept_bytes(twin, config, batch),
         frames=info.frames * 3 * info.height * info.width,
+        batch=batch,
     )
 
 

@@ -26,7 +26,10 @@ def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimiz
     known = [str(name) for name in list_optimizers()]
     if config.optimizer not in known:
         raise ConfigError(f"unknown optimizer {config.optimizer!r}; timm has {', '.join(known)}")
-    legal = signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters
+    try:
+        legal = signature(get_optimizer_class(config.optimizer, bind_defaults=False)).parameters
+    except (ImportError, AssertionError) as error:
+        raise ConfigError(f"optimizer {config.optimizer!r} is not to be had here: {error}") from error
     options: dict[str, Any] = (
         {"fused": True} if "fused" in legal else {}
     )  # one kernel for all tensors, not ten for each
@@ -40,11 +43,14 @@ def make_optimizer(video: NeuralVideo, config: FitConfig) -> torch.optim.Optimiz
             )
         options["betas"] = config.betas
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             list(video.parameters()), opt=config.optimizer, lr=config.lr, weight_decay=config.weight_decay, **options
         )
     except (TypeError, ValueError, ImportError, AssertionError) as error:
         raise ConfigError(f"optimizer {config.optimizer!r} refuses this recipe: {error}") from error
+    if getattr(optimizer, "is_second_order", False):
+        raise ConfigError(f"optimizer {config.optimizer!r} needs second derivatives, which are not computed; try adam")
+    return optimizer
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, config: FitConfig, steps: int) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.config import Recipe
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.batch import choose_batch
@@ -20,15 +20,16 @@ from enerv_zoo.fitting.feed import Feed, host_place
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.journal import HISTORY, Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
-from enerv_zoo.fitting.memory import memory_need
+from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
 from enerv_zoo.fitting.plan import FitPlan, check_record, plan_fit
 from enerv_zoo.fitting.ranks import RankLost, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.hub.record import METRICS, RECORD, fit_record
+from enerv_zoo.hub.segments import is_segmented, remove_segments
 from enerv_zoo.hub.source import load
-from enerv_zoo.machine import denormals_flushed
+from enerv_zoo.machine import available_memory, denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
@@ -134,12 +135,15 @@ def fit(
     if folder is not None:
         chosen = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite).fit)
         plan = dataclasses.replace(plan, fit=chosen)
-    original, video, feed = ranks.together(lambda: _prepare(source, plan, frames_in, start))
+    original, video, feed, need = ranks.together(lambda: _prepare(source, plan, frames_in, start))
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
     (spent,) = ranks.largest(time.monotonic() - began)
     fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks))
+    if plan.device == "cpu":
+        at_once = ranks.together(lambda: frames_at_once(need, fitter.micro_batch, available_memory()))
+        fitter.micro_batch = min(fitter.micro_batch, at_once)
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:
         ranks.decided(lambda: _start_folder(folder, plan, keep=resume))
@@ -154,8 +158,10 @@ def fit(
             raise _after_loss(journal, lost) from lost
 
 
-def _prepare(source: Any, plan: FitPlan, frames_in: str, start: str | Path | None) -> tuple[Video, NeuralVideo, Feed]:
-    """The original, an unfitted network for it, and the frames where fitting wants them."""
+def _prepare(
+    source: Any, plan: FitPlan, frames_in: str, start: str | Path | None
+) -> tuple[Video, NeuralVideo, Feed, MemoryNeed]:
+    """The original, an unfitted network for it, the frames where fitting wants them, and what that takes."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
     choice = dict(plan.model)
     config = model_config(choice.pop("name"), original.info, **choice)
@@ -165,7 +171,7 @@ def _prepare(source: Any, plan: FitPlan, frames_in: str, start: str | Path | Non
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
-    return original, video, feed
+    return original, video, feed, need
 
 
 def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:
@@ -193,12 +199,14 @@ def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) ->
         raise FitError(f"{folder}: is a file; --out takes a folder")
     there = [name for name in OURS if (folder / name).exists()]
     if resume:
+        if is_segmented(folder):
+            raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it, with its --segments")
         if not (folder / RECORD).is_file():
             raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
         if has_ended(folder):
             raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
         return check_record(folder, plan)
-    if there and not overwrite:
+    if (there or is_segmented(folder)) and not overwrite:
         raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
     return plan
 
@@ -214,6 +222,7 @@ def _start_folder(folder: Path, plan: FitPlan, keep: bool) -> None:
         remove_leftovers(folder, OURS)
         if keep:
             return
+        remove_segments(folder)
         write_json(folder / RECORD, plan.record())
         for name in OURS:
             if name != RECORD:
@@ -223,14 +232,21 @@ def _start_folder(folder: Path, plan: FitPlan, keep: bool) -> None:
 
 
 def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """The rows of a fit's `history.jsonl`; a last line that was cut off is left out."""
+    """The rows of a fit's `history.jsonl`; a last line that was cut off is left out.
+
+    Raises:
+        ConfigError: a line holds something else.
+    """
     path = Path(folder) / HISTORY
-    rows = []
+    rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path}: line {len(rows) + 1} is no mapping, as an epoch's is; the file is damaged")
+        rows.append(row)
     return rows
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -32,6 +31,7 @@ from enerv_zoo.hub.segments import (
     SegmentsDescription,
     read_segmented,
     read_segments,
+    remove_segments,
     segment_folder,
     write_segments,
 )
@@ -270,10 +270,8 @@ def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDes
     """Write what is decided; the segments' own folders follow. Of a fit that was there before, nothing stays."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / SEGMENTS).is_file():
-            for number in range(len(read_segments(folder).segments)):
-                shutil.rmtree(segment_folder(folder, number), ignore_errors=True)
-        for name in (*OURS, SEGMENTS):
+        remove_segments(folder)
+        for name in OURS:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error

@@ -233,12 +233,16 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
         ConfigError: as `read_compressed` does, or there is no such network, or `fit.json` is damaged.
     """
     if not is_compressed(path):
-        record = Path(path) / RECORD
-        return read_mapping(record) if record.is_file() else {}
-    file = open_nvz(path)
-    if not 0 <= number < len(file):
-        raise ConfigError(f"{path}: has {len(file)} networks, number {number} is not one of them")
-    description = from_json(file.networks[number].description, str(path))
+        file = Path(path) / RECORD
+        record = read_mapping(file) if file.is_file() else {}
+        for part in PARTS:
+            if not isinstance(record.get(part) or {}, dict):
+                raise ConfigError(f"{file}: {part!r} is {record[part]!r:.60}, expected a mapping; the file is damaged")
+        return record
+    opened = open_nvz(path)
+    if not 0 <= number < len(opened):
+        raise ConfigError(f"{path}: has {len(opened)} networks, number {number} is not one of them")
+    description = from_json(opened.networks[number].description, str(path))
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
     parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}

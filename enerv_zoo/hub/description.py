@@ -17,6 +17,8 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 
 CONFIG = "config.json"
+RECORD = "fit.json"
+"""How it is fitted: what a fit writes before its first step, and keeps."""
 FORMAT = 1
 """Version of the folder format; newer ones are refused with a clear line, older ones load for ever."""
 
@@ -87,6 +89,8 @@ def read_description(path: str | Path) -> Description:
     """
     file = Path(path) / CONFIG
     if not file.is_file():
+        if (Path(path) / RECORD).is_file():
+            raise ConfigError(f"{path}: a fit that has not ended; repeat its command with --resume to go on")
         raise ConfigError(
             f"{path}: no fit is there (no {CONFIG}); expected a folder that a fit wrote, as this does: "
             f"enerv-zoo fit VIDEO --preset quick --out {path}"

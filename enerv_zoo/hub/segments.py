@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,20 @@ def segment_folder(folder: Path, number: int) -> Path:
 def is_segmented(path: str | Path) -> bool:
     """Whether a folder holds a video in segments, fitted to the end or not."""
     return (Path(path) / SEGMENTS).is_file()
+
+
+def remove_segments(path: Path) -> None:
+    """Delete a video in segments from a folder: its description first, so that it is whole or gone.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if not is_segmented(path):
+        return
+    (path / SEGMENTS).unlink()
+    for part in path.glob("segment-*"):
+        if part.name.removeprefix("segment-").isdecimal():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def write_segments(description: SegmentsDescription, folder: Path) -> None:

@@ -14,7 +14,9 @@ import yaml
 from torch import Tensor
 
 from enerv_zoo.config import read_mapping
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, evaluate_segments
+from enerv_zoo.evaluation.report import matching_frames
 from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.run import FRAMES, read_history
 from enerv_zoo.fitting.segments import part_opener
@@ -28,6 +30,8 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
 
 HISTORY_KEYS = ("epoch", "psnr", "loss")
+SHOWN = ("psnr", "ms_ssim", "stored_numbers", "stored_bytes", "bpp", "fps", "fit_seconds")
+"""Of `metrics.json`, what a page's table has as numbers."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,13 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
     if isinstance(video, SegmentedVideo):
         opened = part_opener(path, data)
         frame_of, measure = _frame_of(video, opened), partial(evaluate_segments, video, opened)
+        frame_of(0)
     else:
         original = open_original(path, data)
+        matching_frames(video, original, None)
         frame_of, measure = original.frames.__getitem__, partial(evaluate, video, original)
-    if (path / METRICS).is_file() and (path / FRAMES).is_file():
-        metrics, frames = read_mapping(path / METRICS), _rows(path / FRAMES)
+    if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
+        metrics, frames = _numbers(path / METRICS), _rows(path / FRAMES)
     else:
         found = measure().to_dict()
         frames = [{key: row[key] for key in ("frame", "psnr", "ms_ssim")} for row in found.pop("frames")]
@@ -98,17 +104,37 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
     )
 
 
+def _numbers(path: Path) -> dict[str, Any]:
+    """What `metrics.json` says, if what a page shows as numbers are some.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    metrics = read_mapping(path)
+    for name in SHOWN:
+        if not isinstance(metrics.get(name), (int, float, type(None))):
+            raise ConfigError(f"{path}: {name!r} is {metrics[name]!r:.60}, expected a number; the file is damaged")
+    return metrics
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of `frames.csv`."""
+    """The rows of `frames.csv`.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
 
     def number(text: str) -> float | None:
         return float(text) if text and math.isfinite(float(text)) else None
 
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {"frame": int(row["frame"]), "psnr": number(row["psnr"]), "ms_ssim": number(row["ms_ssim"])}
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                {"frame": int(row["frame"]), "psnr": number(row["psnr"]), "ms_ssim": number(row["ms_ssim"])}
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: no rows of frame, psnr and ms_ssim ({error}); the file is damaged") from error
 
 
 def _frame_of(video: SegmentedVideo, opened: Callable[[int], Video]) -> Callable[[int], Tensor]:
@@ -120,6 +146,7 @@ def _frame_of(video: SegmentedVideo, opened: Callable[[int], Video]) -> Callable
         if number not in held:
             held.clear()
             held[number] = opened(number)
+            matching_frames(video.network(number), held[number], None)
         return held[number].frames[index - video.segments[number].first]
 
     return frame

@@ -154,7 +154,7 @@ def _opened(path: Path, container: str, options: dict[str, str]) -> Iterator[Any
         with av.open(f"file:{path}", "w", format=container, options=options) as opened:
             yield opened
     except FFmpegError as error:
-        raise VideoError(f"{path.name}: cannot be written ({error.strerror or error})") from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error  # as any file's writer says it
 
 
 def _timed(images: Iterable[np.ndarray], clock: Clock, tick: Fraction) -> Iterator[tuple[np.ndarray, int]]:

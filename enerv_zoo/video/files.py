@@ -123,6 +123,8 @@ class VideoFile:
         """
         stream = _video_stream(container, self.path)
         stream.thread_type = "AUTO"
+        if self._still and stream.codec_context.name == "mjpeg":
+            stream.codec_context.options = {"err_detect": "explode"}  # or half a JPEG would be a picture, grey below
         decoded_until: int | None = None
         try:
             for packet in container.demux(stream):

@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from enerv_zoo.errors import VideoError
+from enerv_zoo.machine import available_memory
 
 Size = tuple[int, int]
 LARGEST_SIDE = 65_536
+LARGE = 1 << 30
+"""Bytes of a frame and its copy for which it is worth to look whether there is room."""
 
 _PATTERN = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
 _EXPECTED = "expected HEIGHTxWIDTH in pixels, such as '720x1280', or (height, width)"
@@ -81,9 +84,17 @@ class Transform:
         """A frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
 
         Raises:
-            VideoError: the crop exceeds the frame.
+            VideoError: the crop exceeds the frame, or a frame of the new size the memory there is.
         """
         result = torch.from_numpy(frame)
         if self.crop is not None:
             result = crop_centre(result, self.crop)
-        return resize(result, self.resize) if self.resize is not None else result
+        if self.resize is None:
+            return result
+        needed = 2 * 3 * self.resize[0] * self.resize[1]
+        if needed > LARGE and (there := available_memory()) is not None and needed > there:
+            raise VideoError(
+                f"a frame of {self.resize[0]}x{self.resize[1]} takes {needed / 1e6:,.0f} MB, {there / 1e6:,.0f} are "
+                "available; choose a smaller resize"
+            )
+        return resize(result, self.resize)

@@ -6,7 +6,6 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,7 +93,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
     if target.is_dir():
         raise VideoError(f"{target}: is a folder; give the name of a file")
     data = encode_png(_image(frame, 0))
-    with replacing(target, VideoError) as temporary, _explained(target):
+    with replacing(target, VideoError) as temporary:
         temporary.write_bytes(data)
     return target
 
@@ -187,17 +186,6 @@ def _image(frame: object, index: int) -> np.ndarray:
 
 
 def _write_folder(folder: Path, images: Iterator[np.ndarray]) -> None:
-    with _explained(folder):
-        folder.mkdir()
+    folder.mkdir()
     for index, image in enumerate(images):
-        data = encode_png(image)
-        with _explained(folder):
-            (folder / f"{index:05d}.png").write_bytes(data)
-
-
-@contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise VideoError(f"{target}: cannot be written ({error.strerror or error})") from error
+        (folder / f"{index:05d}.png").write_bytes(encode_png(image))

@@ -74,6 +74,12 @@ def test_a_parquet_file_that_is_none(tmp_path):
         read_manifest(path)
 
 
+def test_a_row_that_is_too_long_is_named(tmp_path):
+    (tmp_path / "clips.csv").write_text("video,size\nbunny,60K\nbunny,60K,36,64\n")
+    with pytest.raises(ConfigError, match="row 2 has more cells than the header has columns"):
+        read_manifest(tmp_path / "clips.csv")
+
+
 def test_several_recipes_are_told_apart_by_name():
     entry = {"videos": ["bunny"], "models": ["nerv", "enerv"], "recipes": ["quick", "balanced"]}
     jobs = manifest_jobs(Manifest((entry,)))

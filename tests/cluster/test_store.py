@@ -73,6 +73,13 @@ def test_paths_are_absolute_and_nothing_half_written_stays(tmp_path, monkeypatch
     assert json.loads((tmp_path / "runs/fit/a.json").read_text()) == {}
 
 
+def test_a_place_that_holds_no_files_is_refused_at_once(store, tmp_path):
+    store.check()  # empty, or not there yet
+    (tmp_path / "file").touch()
+    with pytest.raises(FitError, match="is a file; a fleet needs a folder"):
+        Store(tmp_path / "file").check()
+
+
 def test_an_address_nobody_speaks():
     with pytest.raises(VideoError, match="cannot be reached"):
         Store("nonsense://bucket")

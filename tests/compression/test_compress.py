@@ -14,7 +14,7 @@ import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.compression import compress, pruning, search
 from enerv_zoo.compression.quantisation import Grid, codable, coded, even_grids, is_vector, rounded, steps
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.nvz import open_nvz, write_nvz
 
@@ -197,7 +197,11 @@ def test_an_error_beyond_those_that_were_measured_changes_by_four_a_bit():
         ({"bits": 1}, "coded in 2 to 16 bits, got 1"),
         ({"scales": "row"}, "per tensor or channel, got 'row'"),
         ({"bits": 8, "bpp": 0.1}, "bits and bpp were given; give one of them"),
+        ({"bits": "8"}, "coded in 2 to 16 bits, got '8'"),
         ({"bpp": 0}, "bits per pixel are more than 0, got 0"),
+        ({"bpp": float("nan")}, "bits per pixel are more than 0, got nan"),
+        ({"max_psnr_drop": float("nan")}, "a loss of PSNR is 0 dB or more, got nan"),
+        ({"tune_epochs": 1, "rate_weight": float("inf")}, "epochs and weights are 0 or more, got 1 and inf"),
         ({"max_psnr_drop": -1}, "a loss of PSNR is 0 dB or more, got -1"),
         ({"prune": 1.0}, "from 0 to below 1, got 1.0"),
         ({"rate_weight": 1e-3}, "give tune_epochs"),
@@ -215,6 +219,9 @@ def test_other_refusals(video, run, tmp_path):
         compress(run, tmp_path / "x.bin")
     with pytest.raises(ConfigError, match="need the video; name it with data"):
         compress(video, tmp_path / "x.nvz", tune_epochs=1)
+    with pytest.raises(VideoError, match=r"draws \d+x\d+, 'bunny' is 720x1280"):
+        compress(video, tmp_path / "x.nvz", data="bunny")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_without_its_video_is_written_unmeasured(video, tmp_path):

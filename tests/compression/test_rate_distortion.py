@@ -9,7 +9,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.compression import curves, rate_distortion
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.rates import gains, measure_network, scored, source_rate
 
@@ -113,11 +113,13 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
         (["nerv"], {"codecs": ["x264"], "bits": []}, "name the bits of the weights"),
         ([], {"codecs": ["x264"], "anchor": "vp9"}, "the anchor is one of x264, got 'vp9'"),
         ([], {"codecs": ["x266"]}, "no codec is called 'x266'"),
+        (["nerv"], {"bits": [8, 99]}, "coded in 2 to 16 bits, got 99"),
+        (["nerv"], {"codecs": ["x264"], "resize": "33x64"}, "codecs need even sides, the frames are 33x64"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(tmp_path, models, options, message):
-    with pytest.raises(ConfigError, match=message):
-        rate_distortion("bunny", models, out=tmp_path / "rd", **CUT, **options)
+    with pytest.raises((ConfigError, VideoError), match=message):
+        rate_distortion("bunny", models, out=tmp_path / "rd", **{**CUT, **options})
     assert not (tmp_path / "rd").exists()
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.memory import kept_bytes, memory_need
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, kept_bytes, memory_need
 
 
 @pytest.mark.parametrize("name", ["nerv", "enerv"])
@@ -21,6 +22,34 @@ def test_what_is_counted_on_shapes_is_what_is_kept(name, loss):
     assert need.weights == 40 * video.stored_numbers
     assert need.frames == 6 * 3 * 35 * 62
     assert memory_need(video, FitConfig(batch_size=6, loss=loss)).kept == pytest.approx(2 * need.kept, rel=0.3)
+
+
+def test_as_many_frames_pass_at_once_as_memory_has_room_for(caplog):
+    need = MemoryNeed(weights=100, kept=400, frames=0, batch=4)  # 100 a frame, 200 on the way back
+    assert frames_at_once(need, 8, None) == 8
+    assert frames_at_once(need, 8, 1700) == 8
+    assert not caplog.messages
+    assert frames_at_once(need, 8, 1699) == 4
+    assert "4 of 8 frames pass at once" in caplog.text
+    assert frames_at_once(need, 8, 300) == 1
+    assert frames_at_once(need, 8, 200) == 1  # the estimate is an upper one
+    with pytest.raises(FitError, match=r"needs at least 0 MB of memory, 0 are available; fit a smaller --size"):
+        frames_at_once(need, 8, 199)
+
+
+def test_a_fit_that_memory_has_no_room_for_is_refused_before_it_takes_any(monkeypatch, tmp_path):
+    clip = ez.open_video("bunny", frames="0:4", resize="36x64")
+    monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: 1 << 20)
+    with pytest.raises(FitError, match="1 are available"):
+        ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", out=tmp_path / "fit")
+    assert not (tmp_path / "fit").exists()
+    video = ez.create_model("enerv", info=clip.info, size="80K")
+    need = memory_need(video, FitConfig(batch_size=4))
+    monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: need.weights + need.kept)
+    short = ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", precision="float32")
+    monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: None)
+    ample = ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", precision="float32")
+    assert short.metrics["psnr"] == pytest.approx(ample.metrics["psnr"], abs=1e-3)
 
 
 def test_a_fit_says_what_it_will_need_before_its_first_step(caplog):

@@ -18,7 +18,7 @@ from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*device_type of 'cuda'")
+pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
 
 CLIP = ez.open_video("bunny", frames="0:3", resize="176x192")  # large enough for MS-SSIM
 

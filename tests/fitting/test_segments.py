@@ -203,6 +203,20 @@ def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
         ez.fit_segments(clip, out=tmp_path / "x", warm_start=True, runner=jobs.run_here, **options)
 
 
+def test_a_fit_of_one_network_takes_the_place_of_segments_only_when_told(clip, tmp_path):
+    options = {**FIT, "frames": "0:8", "epochs": 1}
+    out = tmp_path / "fit"
+    ez.fit_segments(clip, out=out, segments=2, **options)
+    with pytest.raises(FitError, match="already holds a fit"):
+        ez.fit(clip, out=out, **options)
+    with pytest.raises(FitError, match="holds a fit in segments; repeat the command that began it, with its --seg"):
+        ez.fit(clip, out=out, resume=True, **options)
+    (out / "segment-mine").mkdir()
+    ez.fit(clip, out=out, overwrite=True, **options)
+    assert isinstance(ez.load(out), ez.NeuralVideo)
+    assert [path.name for path in out.glob("segment*")] == ["segment-mine"]
+
+
 def test_refusals(clip, fitted, tmp_path):
     with pytest.raises(FitError, match="already holds a fit"):
         ez.fit_segments(clip, out=fitted.folder, frames="5:215", **FIT)

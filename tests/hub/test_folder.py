@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
-from enerv_zoo.errors import EnervZooError
+from enerv_zoo.errors import ConfigError, EnervZooError
 
 FORMATS = sorted((Path(__file__).parent / "fixtures").glob("format-*"), key=lambda path: path.name)
 
@@ -74,6 +74,14 @@ def test_damage_is_named(saved, damage, message):
     damage(folder)
     with pytest.raises(EnervZooError, match=message):
         ez.load(folder)
+
+
+def test_a_fit_that_has_not_ended_is_told_from_none(tmp_path):
+    with pytest.raises(ConfigError, match=r"no fit is there \(no config\.json\)"):
+        ez.load(tmp_path)
+    (tmp_path / "fit.json").write_text("{}")
+    with pytest.raises(ConfigError, match="a fit that has not ended; repeat its command with --resume to go on"):
+        ez.load(tmp_path)
 
 
 def test_tensors_missing_or_left_over_are_named(saved):

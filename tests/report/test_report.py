@@ -16,7 +16,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo import fitting
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.report import movies
@@ -216,6 +216,36 @@ def test_what_makes_no_report(runs, tmp_path):
     with pytest.raises(ConfigError, match="one video in one size; nerv has 12 frames of 176x320, other has 3 frames"):
         ez.write_report([runs[0], tmp_path / "other"], tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("metrics.json", '{"psnr": "high"}', r"metrics\.json: 'psnr' is 'high', expected a number"),
+        ("frames.csv", "a,b\n1,2\n", r"frames\.csv: no rows of frame, psnr and ms_ssim"),
+        ("frames.csv", "frame,psnr,ms_ssim\nfirst,2,\n", r"frames\.csv: no rows of frame"),
+        ("history.jsonl", "[1]\n", r"history\.jsonl: line 1 is no mapping"),
+        ("fit.json", '{"video": "x"}', r"fit\.json: 'video' is 'x', expected a mapping"),
+        ("fit.json", '{"source": "bunny", "model": "x"}', r"fit\.json: 'model' is 'x', expected a mapping"),
+    ],
+)
+def test_damage_is_named(runs, tmp_path, file, text, message):
+    folder = tmp_path / "fit"
+    shutil.copytree(runs[0], folder)
+    (folder / file).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        ez.write_report([folder], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_of_another_video_the_numbers_are_measured_anew_if_it_matches(runs, tmp_path):
+    other = ez.open_video("bunny", frames="40:52", resize=CUT["resize"])
+    page = ez.write_report([runs[0]], tmp_path / "report.html", data=other)
+    found = embedded(page)["runs"][0]["frames"]
+    assert sum(row["psnr"] for row in found) / 12 == pytest.approx(ez.evaluate(ez.load(runs[0]), other).psnr)
+    with pytest.raises(VideoError, match="has 12 frames, 'bunny' has 11"):
+        ez.write_report([runs[0]], tmp_path / "no.html", data=ez.open_video("bunny", frames="0:11"))
+    assert not (tmp_path / "no.html").exists()
 
 
 def test_on_the_command_line(runs, tmp_path, cli):

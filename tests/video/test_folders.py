@@ -62,6 +62,17 @@ def test_a_damaged_image_is_named(tmp_path: Path, still: Encode) -> None:
         open_video(tmp_path / "clip")
 
 
+@pytest.mark.parametrize("left", [0.9, 0.5])
+def test_half_a_jpeg_is_damaged_too(tmp_path: Path, still: Encode, left: float) -> None:
+    still("clip/0.jpg", moving(1, 64, 96)[0], "mjpeg", "yuvj444p")
+    path = tmp_path / "clip" / "0.jpg"
+    open_video(path.parent)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(left * len(data))])
+    with pytest.raises(VideoError, match=r"0\.jpg: not a video or an image, or a damaged one"):
+        open_video(path.parent)
+
+
 def test_a_range_beyond_the_images(tmp_path: Path, still: Encode) -> None:
     still("clip/a.png", moving(1, 20, 30)[0])
     with pytest.raises(VideoError, match="which has 1 frame; choose within '0:1'"):

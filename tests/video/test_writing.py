@@ -1,3 +1,4 @@
+import resource
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -194,6 +195,18 @@ def test_overwriting_folders(tmp_path: Path) -> None:
     write_video(target, FRAMES[:2], overwrite=True)
     assert torch.equal(open_video(target).frames, FRAMES[:2])
     assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "frames", "frame.png"])
+def test_a_disk_that_takes_no_more_is_told_by_the_name_that_was_given(name, tmp_path):
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))  # of every file that this process writes
+    try:
+        with pytest.raises(VideoError, match=rf"{tmp_path / name}: cannot be written \(File too large\)"):
+            write_image(tmp_path / name, FRAMES[0]) if name == "frame.png" else write_video(tmp_path / name, FRAMES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_holds_other_things_is_never_replaced(tmp_path: Path) -> None:
