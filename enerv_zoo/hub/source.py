@@ -169,6 +169,8 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
     """The path that a string means (it is here, comes with this version, or can be nothing else), or the repository."""
     path = file_or_folder(Path(id_or_path))
     if isinstance(id_or_path, Path) or path.exists() or path.suffix == SUFFIX:
+        if access.revision is not None:
+            raise ConfigError(f"{id_or_path}: is here, and revisions are a repository's; leave out the revision")
         return path
     return shipped().get(id_or_path) or repository(id_or_path, access) or path
 

@@ -60,7 +60,7 @@ class VideoFile:
             if size != (frame.height, frame.width):
                 raise VideoError(
                     f"{self.path}: the size changes at frame {read} from {size[0]}x{size[1]} to "
-                    f"{frame.height}x{frame.width} (height x width); frames='0:{read}' takes the part before"
+                    f"{frame.height}x{frame.width} (height x width); frames='0:{read}' (--frames) takes the part before"
                 )
             if selection.wants(read):
                 # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
@@ -151,7 +151,7 @@ class VideoFile:
         if self._still:
             return _unreadable(self.path, None)
         claimed = f" of {stream.frames}" if stream.frames else ""
-        advice = f"frames='0:{readable}' takes them" if readable else "get the file again"
+        advice = f"frames='0:{readable}' (--frames) takes them" if readable else "get the file again"
         return VideoError(
             f"{self.path}: the file is damaged or truncated: {readable}{claimed} frames are readable; {advice}"
         )

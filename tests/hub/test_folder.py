@@ -84,6 +84,11 @@ def test_a_fit_that_has_not_ended_is_told_from_none(tmp_path):
         ez.load(tmp_path)
 
 
+def test_what_is_here_has_no_revisions(saved):
+    with pytest.raises(ConfigError, match="is here, and revisions are a repository's"):
+        ez.load(saved[1], revision="main")
+
+
 def test_tensors_missing_or_left_over_are_named(saved):
     _, folder = saved
     state = load_file(folder / "model.safetensors")

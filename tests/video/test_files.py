@@ -220,7 +220,7 @@ def test_a_truncated_file_says_what_is_readable(
         open_video(short)
     readable = int(str(caught.value).split(" of 30")[0].split()[-1])
     assert complete - 4 <= readable <= complete  # the decoder needs some frames ahead
-    assert f"frames='0:{readable}' takes them" in str(caught.value)
+    assert f"frames='0:{readable}' (--frames) takes them" in str(caught.value)
     assert np.array_equal(pixels(short, frames=f"0:{readable}"), whole[:readable])
     with pytest.raises(VideoError, match="damaged or truncated"):
         open_video(short, frames=f"0:{readable + 1}")
