@@ -228,12 +228,12 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
     if (ours.height, ours.width) != (theirs.height, theirs.width):
         raise VideoError(
             f"the fit draws {ours.height}x{ours.width}, {theirs.name!r} is {theirs.height}x{theirs.width}; "
-            f'open it with resize="{ours.height}x{ours.width}" (--resize)'
+            f'open it with resize="{ours.height}x{ours.width}" (on the command line, eval has --resize)'
         )
     if frames is None and ours.frames != theirs.frames:
         raise VideoError(
             f"the fit has {ours.frames} frames, {theirs.name!r} has {theirs.frames}; say which to compare, "
-            f'such as frames="0:{min(ours.frames, theirs.frames)}" (--frames)'
+            f'such as frames="0:{min(ours.frames, theirs.frames)}" (on the command line, eval has --frames)'
         )
     return select_frames(frames, min(ours.frames, theirs.frames))
 
