@@ -11,6 +11,8 @@ import torch
 import yaml
 
 from enerv_zoo import fit, fitting
+from enerv_zoo.cli.app import app
+from enerv_zoo.cli.command import Command
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import list_models
 
@@ -145,7 +147,13 @@ def test_import(cli, golden, tmp_path):
         (("fit", "bunny", "--preset", "quick", "--recipe", "x"), 2, "a preset is a recipe"),
         (("fit", "bunny", "--recipe", "x.yaml"), 1, "no recipe 'x.yaml'"),
         (("fit", "bunny", "--epochs", "0"), 1, "greater than or equal to 1"),
-        (("fit", "bunny", "--epochs", "many"), 2, "Invalid value for '--epochs'"),
+        (
+            ("fit", "bunny", "--epochs", "many"),
+            2,
+            "Invalid value for '--epochs': input should be a valid integer, got 'many'",
+        ),
+        (("fit", "bunny", "--epochs", "1.5"), 2, "got '1.5'"),
+        (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
         (("fit", "bunny", "--nonsense"), 2, "nonsense"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
         (("fit", "bunny", "--resize", "9"), 1, "9"),
@@ -166,6 +174,45 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("fit", "bunny", "--out", ""), "'--out'"),
+        (("fit", "bunny", "--out="), "'--out'"),
+        (("compare", "bunny", "--models", "nerv", "--out", ""), "'--out'"),
+        (("publish", "bunny", "--out", ""), "'--out'"),
+        (("fleet", "bunny", "--out", ""), "'--out'"),
+        (("rd", "bunny", "--out", ""), "'--out'"),
+        (("import", "x.pth", "--codebase", "nerv", "--config", "x.yaml", "--out", ""), "'--out'"),
+        (("report", "x", "--out", ""), "'--out'"),
+        (("report", "x", ""), "'RUN...'"),
+        (("compress", "x", ""), "'FILE.nvz'"),
+        (("pull", "x", ""), "'DIR'"),
+        (("render", "x", ""), "'OUT'"),
+        (("eval", "x", "--images", ""), "'--images'"),
+    ],
+)
+def test_an_empty_name_is_refused(cli, tmp_path, arguments, option):
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert f"error: Invalid value for {option}: expected a name, got ''" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("option", ["--bpp", "--max-psnr-drop", "--prune", "--rate-weight", "--lr"])
+def test_what_is_no_number_is_refused(cli, fitted, option, number):
+    code, _, err = cli("compress", fitted, "x.nvz", f"{option}={number}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"Invalid value for '{option}': expected a finite number, got {number}" in err
+
+
+def test_every_command_checks_what_it_is_given():
+    for command in app.registered_commands:
+        assert command.cls is Command, command.name
 
 
 def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):
