@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -67,15 +68,24 @@ def _options(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere in the command."),
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
     launch = launched()
     if not launch.first:
         console.print_nothing()
-    logging.getLogger("enerv_zoo").setLevel(logging.INFO if launch.first else logging.ERROR)
+    _log(launch.first)
     if launch.size > 1 and context.invoked_subcommand != "fit":
         raise ConfigError(f"only fit runs on several processes; start {context.invoked_subcommand} without torchrun")
     if context.invoked_subcommand is None:
         console.out.print(start.screen())
+
+
+def _log(first: bool) -> None:
+    """Print what the library notes, as lines, and of the Hub's client neither its retries nor its advice."""
+    logger = logging.getLogger("enerv_zoo")
+    logger.setLevel(logging.INFO if first else logging.ERROR)
+    if not any(isinstance(handler, console.LineHandler) for handler in logger.handlers):
+        logger.addHandler(console.LineHandler())
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its level when it is imported
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -213,6 +216,25 @@ def test_what_is_no_number_is_refused(cli, fitted, option, number):
 def test_every_command_checks_what_it_is_given():
     for command in app.registered_commands:
         assert command.cls is Command, command.name
+
+
+def test_notes_are_lines_of_this_library_alone():
+    code = """
+import logging, sys
+from enerv_zoo.cli import main
+sys.argv = ["enerv-zoo", "models", "--json"]
+for _ in range(2):
+    try:
+        main()
+    except SystemExit:
+        pass
+from huggingface_hub.utils import logging as theirs
+theirs.get_logger("huggingface_hub.utils").warning("trying again")
+logging.getLogger("enerv_zoo.hub").warning("going on without")
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_VERBOSITY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == "note: going on without\n"
 
 
 def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):
