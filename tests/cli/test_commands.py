@@ -156,7 +156,12 @@ def test_import(cli, golden, tmp_path):
             "Invalid value for '--epochs': input should be a valid integer, got 'many'",
         ),
         (("fit", "bunny", "--epochs", "1.5"), 2, "got '1.5'"),
+        (("fit", "bunny", "--time-budget", "long"), 2, "Invalid value for '--time-budget': expected a time such as"),
+        (("fit", "bunny", "--betas", "0.9"), 2, "Invalid value for '--betas': expected two or three numbers"),
+        (("fit", "bunny", "--betas", "0.9,1"), 2, "got '0.9,1'"),
+        (("fit", "bunny", "--betas", "0.9,nan"), 2, "got '0.9,nan'"),
         (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
+        (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),
         (("fleet", "bunny", "--cpus", "0"), 2, "Invalid value for '--cpus': expected a number above 0, got 0"),
         (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
         (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "Invalid value for '--checkpoint-every'"),
@@ -219,6 +224,13 @@ def test_what_is_no_number_is_refused(cli, fitted, option, number):
 def test_every_command_checks_what_it_is_given():
     for command in app.registered_commands:
         assert command.cls is Command, command.name
+
+
+def test_betas_are_as_many_as_the_optimiser_has(cli, tmp_path):
+    code, _, _ = cli("fit", "bunny", *TINY, "--optimizer", "adan", "--betas", "0.98,0.92,0.99", "--no-report")
+    assert code == 0
+    record = json.loads((tmp_path / "runs" / "bunny-enerv" / "fit.json").read_text())
+    assert record["fit"]["betas"] == [0.98, 0.92, 0.99]
 
 
 def test_notes_are_lines_of_this_library_alone():
