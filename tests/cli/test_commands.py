@@ -165,6 +165,11 @@ def test_import(cli, golden, tmp_path):
         (("fleet", "bunny", "--cpus", "0"), 2, "Invalid value for '--cpus': expected a number above 0, got 0"),
         (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
         (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "Invalid value for '--checkpoint-every'"),
+        (("info", "empty", "--length", "9"), 2, "for '--length': it is for a family; a RUN has its own"),
+        (("info", "empty", "--size", "1M"), 2, "for '--size'"),
+        (("info", "empty", "--resize", "9x9"), 2, "for '--resize'"),
+        (("models", "--recipes", "--parts"), 2, "give one of --recipes, --parts and --pretrained"),
+        (("models", "--pretrained", "--parts"), 2, "give one of"),
         (("fit", "bunny", "--nonsense"), 2, "nonsense"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
         (("fit", "bunny", "--resize", "9"), 1, "9"),
@@ -231,6 +236,30 @@ def test_betas_are_as_many_as_the_optimiser_has(cli, tmp_path):
     assert code == 0
     record = json.loads((tmp_path / "runs" / "bunny-enerv" / "fit.json").read_text())
     assert record["fit"]["betas"] == [0.98, 0.92, 0.99]
+
+
+def test_one_of_a_thing_is_no_plural(cli):
+    small = ("--resize", "36x64", "--size", "60K", "--model", "nerv", "--epochs", "1", "--no-report")
+    code, out, _ = cli("fit", "bunny", "--frames", "0:1", *small, "--out", "one")
+    assert code == 0
+    assert "1 frame of 36x64" in out
+    assert "for 1 epoch," in out
+    assert "1 frame of 36x64" in cli("info", "one")[1]
+    assert "one, 1 frame\n" in cli("eval", "one")[1]
+    code, out, _ = cli("fit", "bunny", "--frames", "0:4", *small, "--segments", "2", "--out", "two")
+    assert "4 frames of 36x64 in 2 segments" in out
+    assert "2 of 2 frames; 2 fitted" in cli("info", "two")[1]
+    code, _, err = cli("info", "two", "--tree")
+    assert code == 2
+    assert "for '--tree': a tree is of one network, and two is of 2 segments; name the folder of one" in err
+
+
+def test_images_are_replaced_when_asked(cli, fitted, tmp_path):
+    command = ("eval", fitted, "--images", "images")
+    assert cli(*command, "--frames", "0:2")[0] == 0
+    assert cli(*command)[0] == 1
+    assert cli(*command, "--overwrite")[0] == 0
+    assert len(open_video(tmp_path / "images")) == 3
 
 
 def test_notes_are_lines_of_this_library_alone():
