@@ -13,6 +13,9 @@ HEARING = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int
 """A process that was started in the background would ignore Ctrl-C, and so would its children."""
 START = f"{HEARING}; runpy.run_module('enerv_zoo', run_name='__main__', alter_sys=True)"
 
+READS_PIPE = ("import", "x.pth", "--codebase", "nerv", "--config", "pipe", "--out", "fit", "--frames", "8",
+              "--height", "48", "--width", "64")  # fmt: skip
+
 
 def started(folder, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", START, *arguments]
@@ -30,15 +33,11 @@ def interrupted_at_a_pipe(folder, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_command(tmp_path):
-    command = ("import", "x.pth", "--codebase", "nerv", "--config", "pipe", "--out", "fit", "--frames", "8",
-               "--height", "48", "--width", "64")  # fmt: skip
-    assert interrupted_at_a_pipe(tmp_path, *command) == (130, "", "error: interrupted\n")
+    assert interrupted_at_a_pipe(tmp_path, *READS_PIPE) == (130, "", "error: interrupted\n")
 
 
 def test_with_debug_a_traceback_says_where(tmp_path):
-    command = ("import", "x.pth", "--codebase", "nerv", "--config", "pipe", "--out", "fit", "--frames", "8",
-               "--height", "48", "--width", "64", "--debug")  # fmt: skip
-    _, _, err = interrupted_at_a_pipe(tmp_path, *command)
+    _, _, err = interrupted_at_a_pipe(tmp_path, *READS_PIPE, "--debug")
     assert "read_mapping" in err
 
 
