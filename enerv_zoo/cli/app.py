@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -20,6 +21,8 @@ from enerv_zoo.cli import (
     start,
     watching,
 )
+from enerv_zoo.cli.command import Command
+from enerv_zoo.cli.interruption import INTERRUPTED, Interrupted
 from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
 from enerv_zoo.launch import launched
 
@@ -34,21 +37,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit", rich_help_panel="Fit and look")(fitting.fit)
-app.command("info", rich_help_panel="Fit and look")(inspecting.info)
-app.command("render", rich_help_panel="Fit and look")(watching.render)
-app.command("models", rich_help_panel="Fit and look")(inspecting.models)
-app.command("report", rich_help_panel="Fit and look")(reporting.report)
-app.command("compare", rich_help_panel="Fit and look")(fitting.compare)
-app.command("eval", rich_help_panel="Compress and measure")(watching.evaluate)
-app.command("compress", rich_help_panel="Compress and measure")(compressing.compress)
-app.command("rd", rich_help_panel="Compress and measure")(compressing.rd)
-app.command("bench", rich_help_panel="Compress and measure")(inspecting.bench)
-app.command("push", rich_help_panel="Share")(sharing.push)
-app.command("pull", rich_help_panel="Share")(sharing.pull)
-app.command("import", rich_help_panel="Share")(importing.import_)
-app.command("fleet", rich_help_panel="Many")(fleets.fleet)
-app.command("publish", rich_help_panel="Many")(publishing.publish)
+app.command("fit", cls=Command, rich_help_panel="Fit and look")(fitting.fit)
+app.command("info", cls=Command, rich_help_panel="Fit and look")(inspecting.info)
+app.command("render", cls=Command, rich_help_panel="Fit and look")(watching.render)
+app.command("models", cls=Command, rich_help_panel="Fit and look")(inspecting.models)
+app.command("report", cls=Command, rich_help_panel="Fit and look")(reporting.report)
+app.command("compare", cls=Command, rich_help_panel="Fit and look")(fitting.compare)
+app.command("eval", cls=Command, rich_help_panel="Compress and measure")(watching.evaluate)
+app.command("compress", cls=Command, rich_help_panel="Compress and measure")(compressing.compress)
+app.command("rd", cls=Command, rich_help_panel="Compress and measure")(compressing.rd)
+app.command("bench", cls=Command, rich_help_panel="Compress and measure")(inspecting.bench)
+app.command("push", cls=Command, rich_help_panel="Share")(sharing.push)
+app.command("pull", cls=Command, rich_help_panel="Share")(sharing.pull)
+app.command("import", cls=Command, rich_help_panel="Share")(importing.import_)
+app.command("fleet", cls=Command, rich_help_panel="Many")(fleets.fleet)
+app.command("publish", cls=Command, rich_help_panel="Many")(publishing.publish)
 
 
 def _version(wanted: bool) -> None:
@@ -65,23 +68,35 @@ def _options(
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere in the command."),
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[console.LineHandler()])
     launch = launched()
     if not launch.first:
         console.print_nothing()
-    logging.getLogger("enerv_zoo").setLevel(logging.INFO if launch.first else logging.ERROR)
+    _log(launch.first)
     if launch.size > 1 and context.invoked_subcommand != "fit":
         raise ConfigError(f"only fit runs on several processes; start {context.invoked_subcommand} without torchrun")
     if context.invoked_subcommand is None:
         console.out.print(start.screen())
 
 
+def _log(first: bool) -> None:
+    """Print what the library notes, as lines, and of the Hub's client neither its retries nor its advice."""
+    logger = logging.getLogger("enerv_zoo")
+    logger.setLevel(logging.INFO if first else logging.ERROR)
+    if not any(isinstance(handler, console.LineHandler) for handler in logger.handlers):
+        logger.addHandler(console.LineHandler())
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its level when it is imported
+
+
 def main() -> None:
-    """Run the command line. Exit codes: 0, 1 for an error (one line), 2 for a usage error, 130 after Ctrl-C."""
+    """Run the command line and end."""
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        sys.exit(app(arguments, prog_name="enerv-zoo", standalone_mode=False))
+        code = app(arguments, prog_name="enerv-zoo", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise Interrupted
+        sys.exit(code)
     except EnervZooError as error:
         if debug:
             raise
@@ -94,7 +109,3 @@ def main() -> None:
             raise
         asked = getattr(getattr(error, "ctx", None), "command_path", "enerv-zoo")
         console.fail(f"{error.format_message()} (see {asked} --help)", 2)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        console.fail("interrupted", 130)

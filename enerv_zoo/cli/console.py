@@ -41,6 +41,11 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
+def count(number: int, thing: str) -> str:
+    """So many of a thing: 1 frame, 132 frames."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 def seconds(value: float) -> str:
     """A duration as 1:02:03 or 4:05."""
     minutes, rest = divmod(round(value), 60)

@@ -44,8 +44,8 @@ RecipeFile = Annotated[
 ]
 
 
-def _knob(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=RECIPE, show_default=False)
+def _knob(text: str, *names: str, **details: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=RECIPE, show_default=False, **details)
 
 
 Epochs = Annotated[int | None, _knob("Passes over all frames.")]
@@ -54,7 +54,14 @@ BatchSize = Annotated[
 ]
 Rate = Annotated[float | None, _knob("Peak learning rate.")]
 Optimizer = Annotated[str | None, _knob("A timm optimiser, such as adam or adan.")]
-Betas = Annotated[tuple[float, float] | None, _knob("The optimiser's moment decays.")]
+Betas = Annotated[
+    Any,  # a tuple, which Typer would want as separate words, and of one length
+    _knob(
+        "The optimiser's moment decays, as many as it has, such as 0.9,0.999.",
+        parser=options.parse_betas,
+        metavar="NUMBER,NUMBER",
+    ),
+]
 Eps = Annotated[float | None, _knob("The optimiser's epsilon.")]
 WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
 Loss = Annotated[str | None, _knob("L1, L2, Fusion1 to Fusion12 or Fusion10_freq.")]
@@ -64,7 +71,12 @@ Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--n
 Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
 EvalEvery = Annotated[int | None, _knob("Epochs between evaluations; 0: at the end alone.")]
 TimeBudget = Annotated[
-    str | None, _knob("Fit as well as possible in this time, all included, such as 120s or 10m; instead of --epochs.")
+    float | None,
+    _knob(
+        "Fit as well as possible in this time, all included, such as 120s or 10m; instead of --epochs.",
+        parser=options.parse_seconds,
+        metavar="TIME",
+    ),
 ]
 Deterministic = Annotated[bool | None, _knob("The same numbers on every run.", "--deterministic/--no-deterministic")]
 Precision = Annotated[
@@ -166,8 +178,7 @@ def fit(
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
         "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
         "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
-        "time_budget": options.parse_seconds(time_budget), "precision": precision,
-        "deterministic": deterministic,
+        "time_budget": time_budget, "precision": precision, "deterministic": deterministic,
     }  # fmt: skip
     chosen = chosen_recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
@@ -176,6 +187,8 @@ def fit(
         "resize": resize, "crop": crop, "device": device, "frames_in": frames_in, "out": folder, "resume": resume,
         "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
+    if segments is None and warm_start is not None:
+        raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None:
         _fit_segments(video, model, segments, warm_start, address, given, report, json)
         return
@@ -188,12 +201,9 @@ def fit(
         console.print_json(result.metrics)
         return
     metrics = result.metrics
-    title = (
-        f"{metrics['model']} on {_slug(video)}, {metrics['frames']} frames of {metrics['height']}x{metrics['width']}"
-    )
-    spent = f"{console.seconds(metrics['fit_seconds'])} for {metrics['epochs']} epochs"
+    spent = f"{console.seconds(metrics['fit_seconds'])} for {console.count(metrics['epochs'], 'epoch')}"
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
-    console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], title))
+    console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], _title(video, metrics)))
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     look = f"open {page.name}" if page else f"look at {pictures}"
     console.out.print(f"\nwritten to {folder}: {look}, or play it:")
@@ -227,14 +237,18 @@ def _fit_segments(
     if json:
         console.print_json(metrics)
         return
-    size = f"{metrics['frames']} frames of {metrics['height']}x{metrics['width']}"
-    title = f"{metrics['model']} on {_slug(video)}, {size} in {metrics['segments']} segments"
+    title = f"{_title(video, metrics)} in {console.count(metrics['segments'], 'segment')}"
     console.out.print(
         console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
     )
     look = f": open {page.name}, or" if page else ";"
     console.out.print(f"\nwritten to {result.folder}{look} play it:")
     console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
+
+
+def _title(video: str, metrics: dict[str, Any]) -> str:
+    size = f"{console.count(metrics['frames'], 'frame')} of {metrics['height']}x{metrics['width']}"
+    return f"{metrics['model']} on {_slug(video)}, {size}"
 
 
 def compare(
@@ -278,9 +292,8 @@ def compare(
     from enerv_zoo import fitting
 
     knobs = {
-        "epochs": epochs, "time_budget": options.parse_seconds(time_budget), "batch_size": batch_size, "lr": lr,
-        "loss": loss, "seed": seed, "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize,
-        "crop": crop,
+        "epochs": epochs, "time_budget": time_budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
+        "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
     }  # fmt: skip
     failure = None
     try:
@@ -351,10 +364,11 @@ def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
     from enerv_zoo.errors import did_you_mean
 
     if preset and recipe:
-        raise typer.BadParameter("a preset is a recipe; give --preset or --recipe")
+        raise typer.BadParameter("a preset is a recipe; give --preset or --recipe", param_hint="'--preset'")
     if preset and preset not in recipes.PRESETS:
         hint = did_you_mean(preset, recipes.PRESETS)
-        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {', '.join(recipes.PRESETS)}")
+        known = ", ".join(recipes.PRESETS)
+        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}", param_hint="'--preset'")
     chosen = preset or recipe
     return recipes.read_recipe(chosen) if chosen else None
 

@@ -76,9 +76,11 @@ def fleet(
     """
     from enerv_zoo import fitting
 
+    _check_above_0(**{"--cpus": cpus, "--attempts": attempts, "--checkpoint-every": checkpoint_every})
     jobs = fitting.manifest_jobs(fitting.read_manifest(manifest))
     if dry_run:
-        console.out.print(_plan(jobs))
+        plan = [_planned(job) for job in jobs]
+        console.print_json(plan) if json else console.out.print(_plan(plan))
         return
     from enerv_zoo.cluster import run_jobs
 
@@ -94,6 +96,12 @@ def fleet(
         console.out.print(f"written to {result.out}: summary.parquet, report.html, and a folder for each fit")
     if failed:
         console.fail(f"{len(failed)} of {len(result.rows)} failed, first {failed[0]['name']}: {failed[0]['error']}")
+
+
+def _check_above_0(**options: float) -> None:
+    for option, value in options.items():
+        if value <= 0:
+            raise typer.BadParameter(f"expected a number above 0, got {value:g}", param_hint=f"'{option}'")
 
 
 @contextmanager
@@ -164,14 +172,25 @@ def _live(status: FleetStatus) -> Iterator[Any]:
     yield table
 
 
-def _plan(jobs: Any) -> Table:
+def _planned(job: Any) -> dict[str, Any]:
+    """One of the fits that `--dry-run` lists."""
+    model = (getattr(job.fit, "recipe", None) or job.fit.plan).model
+    segments = getattr(job.fit, "segments", None)
+    return {
+        "name": job.name,
+        "video": str(job.fit.source),
+        "model": model.get("name"),
+        "size": model.get("size"),
+        "segments": segments,
+    }
+
+
+def _plan(rows: list[dict[str, Any]]) -> Table:
     table = Table("fit", "video", "network", "how", box=None)
-    for job in jobs:
-        recipe = getattr(job.fit, "recipe", None) or job.fit.plan
-        network = " ".join(str(value) for value in (recipe.model.get("name"), recipe.model.get("size")) if value)
-        segments = getattr(job.fit, "segments", None)
-        how = "whole" if segments is None else f"in segments ({segments})"
-        table.add_row(*map(console.plain, (job.name, str(job.fit.source), network, how)))
+    for row in rows:
+        network = " ".join(str(value) for value in (row["model"], row["size"]) if value)
+        how = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
+        table.add_row(*map(console.plain, (row["name"], row["video"], network, how)))
     return table
 
 

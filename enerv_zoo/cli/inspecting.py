@@ -29,8 +29,10 @@ def info(
         typer.Option(help="In place of RUN: a family, not yet fitted.", autocompletion=completion.families),
     ] = None,
     size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
-    resize: Annotated[str, typer.Option(metavar="HxW", help="With --model: the frames' size.")] = "720x1280",
-    length: Annotated[int, typer.Option(help="With --model: how many frames.")] = 132,
+    resize: Annotated[
+        str | None, typer.Option(metavar="HxW", help="With --model: the frames' size.", show_default="720x1280")
+    ] = None,
+    length: Annotated[int | None, typer.Option(help="With --model: how many frames.", show_default="132")] = None,
     json: options.Json = False,
 ) -> None:
     """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
@@ -50,8 +52,11 @@ def info(
     if (run is None) == (model is None):
         raise typer.BadParameter("expected a RUN, or a family with --model; see enerv-zoo models")
     if model is not None:
-        _unfitted(model, size, resize, length, json)
+        _unfitted(model, size, "720x1280" if resize is None else resize, 132 if length is None else length, json)
     elif run is not None:
+        for option, value in (("--size", size), ("--resize", resize), ("--length", length)):
+            if value is not None:
+                raise typer.BadParameter("it is for a family; a RUN has its own", param_hint=f"'{option}'")
         _fitted(run, revision, tree, json)
 
 
@@ -65,15 +70,15 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, json: bool
 
     match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", resize)
     if match is None:
-        raise typer.BadParameter(f"expected HEIGHTxWIDTH such as 720x1280, got {resize!r}")
+        raise typer.BadParameter(f"expected HEIGHTxWIDTH such as 720x1280, got {resize!r}", param_hint="'--resize'")
     if length < 1:
-        raise typer.BadParameter(f"a video has at least 1 frame, got --length {length}")
+        raise typer.BadParameter(f"a video has at least 1 frame, got {length}", param_hint="'--length'")
     video = VideoInfo(frames=length, height=int(match[1]), width=int(match[2]))
     anatomy = dissect(model_config(model, video, size=size), video)
     if json:
         console.print_json({**asdict(anatomy), "macs": anatomy.macs, "macs_once": anatomy.macs_once})
         return
-    console.out.print(tree(anatomy, f"{model} for {length} frames of {resize}"), soft_wrap=False)
+    console.out.print(tree(anatomy, f"{model} for {console.count(length, 'frame')} of {resize}"), soft_wrap=False)
 
 
 def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
@@ -85,6 +90,11 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     access = hub.Access(revision)
     whole = hub.describe_segments(run, access)
     if whole is not None:
+        if tree:
+            count = console.count(len(whole.description.segments), "segment")
+            raise typer.BadParameter(
+                f"a tree is of one network, and {run} is of {count}; name the folder of one", param_hint="'--tree'"
+            )
         _segments_info(run, whole, json)
         return
     found = hub.describe(run, access)
@@ -103,7 +113,7 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     )
     rate = f", {video.fps:.6g} frames/s" if video.fps else ""
     rows = [
-        ("video", f"{video.name}: {video.frames} frames of {size}{rate}{drawn}"),
+        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
         ("model", config.family),
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
         ("join", f"{config.join['name']} -> {config.width} channels of {config.grid[0]}x{config.grid[1]}"),
@@ -139,11 +149,12 @@ def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
         console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
         return
     rate = f", {video.fps:.6g} frames/s" if video.fps else ""
-    lengths = [segment.frames for segment in segments]
+    shortest, longest = (pick(segment.frames for segment in segments) for pick in (min, max))
+    span = "" if shortest == longest else f"{shortest} to "
     families = {part.description.model.family for part in found.fitted}
     rows = [
-        ("video", f"{video.name}: {video.frames} frames of {video.height}x{video.width}{rate}"),
-        ("segments", f"{len(segments)} of {min(lengths)} to {max(lengths)} frames; {len(found.fitted)} fitted"),
+        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.height}x{video.width}{rate}"),
+        ("segments", f"{len(segments)} of {span}{console.count(longest, 'frame')}; {len(found.fitted)} fitted"),
         ("model", ", ".join(sorted(families)) or "n/a"),
         ("stored parameters", f"{found.stored_numbers:,}"),
     ]
@@ -189,6 +200,8 @@ def models(
 
         enerv-zoo models --pretrained bunny
     """
+    if recipes + parts + pretrained > 1:
+        raise typer.BadParameter("give one of --recipes, --parts and --pretrained")
     if pretrained:
         _list_pretrained(None if pattern == "*" else pattern, json)
         return

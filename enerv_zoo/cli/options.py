@@ -37,14 +37,25 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
-def parse_seconds(text: str | None) -> float | None:
+def parse_seconds(text: str) -> float:
     """A duration such as `"120s"`, `"10m"`, `"1.5h"` or `"90"` in seconds."""
-    if text is None:
-        return None
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)
     if match is None:
         raise typer.BadParameter(f"expected a time such as 120s, 10m or 1.5h, got {text!r}")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def parse_betas(text: str) -> tuple[float, ...]:
+    """`"0.9,0.999"`, or three, as numbers."""
+    try:
+        betas = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        betas = ()
+    if len(betas) not in (2, 3) or not all(0 <= beta < 1 for beta in betas):
+        raise typer.BadParameter(
+            f"expected two or three numbers from 0 to below 1, separated by commas, such as 0.9,0.999, got {text!r}"
+        )
+    return betas
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
@@ -53,9 +64,10 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
-            raise typer.BadParameter(f"expected NAME=VALUE such as fc_dim=64, got {assignment!r}")
+            raise typer.BadParameter(f"expected NAME=VALUE such as fc_dim=64, got {assignment!r}", param_hint="'--set'")
         try:
             options[key.strip()] = parse_yaml(value)
         except ConfigError:
-            raise typer.BadParameter(f"the value in {assignment!r} is no number, word or list") from None
+            message = f"the value in {assignment!r} is no number, word or list"
+            raise typer.BadParameter(message, param_hint="'--set'") from None
     return options

@@ -28,6 +28,7 @@ def evaluate(
         Path | None, typer.Option(help="Write the fitted frames as PNGs into this folder.", show_default=False)
     ] = None,
     device: options.Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --images.")] = False,
     per_frame: Annotated[bool, typer.Option("--per-frame", help="Print a row for every frame.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def evaluate(
         report.write_json(out / "report.json")
         report.write_csv(out / "frames.csv")
     if images is not None:
-        evaluation.render(network, images, frames=frames, overwrite=False)
+        evaluation.render(network, images, frames=frames, overwrite=overwrite)
     if json:
         console.print_json(report.to_dict())
         return
@@ -70,7 +71,7 @@ def evaluate(
             rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
         console.out.print(rows)
     worst = min(report.frames, key=lambda row: row.psnr)
-    title = f"{run}, {len(report.frames)} frames"
+    title = f"{run}, {console.count(len(report.frames), 'frame')}"
     worst_row = ("worst frame", f"{worst.frame} at {console.number(worst.psnr, 2, 'dB')}")
     console.out.print(console.table([*console.metrics_rows(report.to_dict()), worst_row], title))
 

@@ -22,6 +22,8 @@ BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
 hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 144x256)."""
 
+_ABSENT = object()
+
 
 @dataclass(frozen=True)
 class FitPlan:
@@ -130,11 +132,25 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     now = json.loads(json.dumps(plan.record()))
     for key in ("source", "video", "model", "fit"):
         if before.get(key) != now[key]:
+            kind = "recipe" if key == "fit" else key
             raise FitError(
-                f"{folder}: holds a fit with another {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
+                f"{folder}: holds a fit with another {kind}: {', '.join(_changes(before.get(key), now[key]))}. "
                 "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
             )
     return plan
+
+
+def _changes(before: Any, now: Any, name: str = "it") -> list[str]:
+    """What differs: of mappings only that, under the names of its keys."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        was, is_now = ("not given" if value is _ABSENT else repr(value) for value in (before, now))
+        return [f"{name} was {was}, now it is {is_now}"]
+    told = []
+    for key in {**before, **now}:
+        pair = (before.get(key, _ABSENT), now.get(key, _ABSENT))
+        if pair[0] != pair[1]:
+            told += _changes(*pair, key if name == "it" else f"{name}.{key}")
+    return told
 
 
 def open_original(

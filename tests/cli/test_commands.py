@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -11,6 +14,8 @@ import torch
 import yaml
 
 from enerv_zoo import fit, fitting
+from enerv_zoo.cli.app import app
+from enerv_zoo.cli.command import Command
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import list_models
 
@@ -145,7 +150,26 @@ def test_import(cli, golden, tmp_path):
         (("fit", "bunny", "--preset", "quick", "--recipe", "x"), 2, "a preset is a recipe"),
         (("fit", "bunny", "--recipe", "x.yaml"), 1, "no recipe 'x.yaml'"),
         (("fit", "bunny", "--epochs", "0"), 1, "greater than or equal to 1"),
-        (("fit", "bunny", "--epochs", "many"), 2, "Invalid value for '--epochs'"),
+        (
+            ("fit", "bunny", "--epochs", "many"),
+            2,
+            "Invalid value for '--epochs': input should be a valid integer, got 'many'",
+        ),
+        (("fit", "bunny", "--epochs", "1.5"), 2, "got '1.5'"),
+        (("fit", "bunny", "--time-budget", "long"), 2, "Invalid value for '--time-budget': expected a time such as"),
+        (("fit", "bunny", "--betas", "0.9"), 2, "Invalid value for '--betas': expected two or three numbers"),
+        (("fit", "bunny", "--betas", "0.9,1"), 2, "got '0.9,1'"),
+        (("fit", "bunny", "--betas", "0.9,nan"), 2, "got '0.9,nan'"),
+        (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
+        (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),
+        (("fleet", "bunny", "--cpus", "0"), 2, "Invalid value for '--cpus': expected a number above 0, got 0"),
+        (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
+        (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "Invalid value for '--checkpoint-every'"),
+        (("info", "empty", "--length", "9"), 2, "for '--length': it is for a family; a RUN has its own"),
+        (("info", "empty", "--size", "1M"), 2, "for '--size'"),
+        (("info", "empty", "--resize", "9x9"), 2, "for '--resize'"),
+        (("models", "--recipes", "--parts"), 2, "give one of --recipes, --parts and --pretrained"),
+        (("models", "--pretrained", "--parts"), 2, "give one of"),
         (("fit", "bunny", "--nonsense"), 2, "nonsense"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
         (("fit", "bunny", "--resize", "9"), 1, "9"),
@@ -166,6 +190,95 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("fit", "bunny", "--out", ""), "'--out'"),
+        (("fit", "bunny", "--out="), "'--out'"),
+        (("compare", "bunny", "--models", "nerv", "--out", ""), "'--out'"),
+        (("publish", "bunny", "--out", ""), "'--out'"),
+        (("fleet", "bunny", "--out", ""), "'--out'"),
+        (("rd", "bunny", "--out", ""), "'--out'"),
+        (("import", "x.pth", "--codebase", "nerv", "--config", "x.yaml", "--out", ""), "'--out'"),
+        (("report", "x", "--out", ""), "'--out'"),
+        (("report", "x", ""), "'RUN...'"),
+        (("compress", "x", ""), "'FILE.nvz'"),
+        (("pull", "x", ""), "'DIR'"),
+        (("render", "x", ""), "'OUT'"),
+        (("eval", "x", "--images", ""), "'--images'"),
+    ],
+)
+def test_an_empty_name_is_refused(cli, tmp_path, arguments, option):
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert f"error: Invalid value for {option}: expected a name, got ''" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("option", ["--bpp", "--max-psnr-drop", "--prune", "--rate-weight", "--lr"])
+def test_what_is_no_number_is_refused(cli, fitted, option, number):
+    code, _, err = cli("compress", fitted, "x.nvz", f"{option}={number}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"Invalid value for '{option}': expected a finite number, got {number}" in err
+
+
+def test_every_command_checks_what_it_is_given():
+    for command in app.registered_commands:
+        assert command.cls is Command, command.name
+
+
+def test_betas_are_as_many_as_the_optimiser_has(cli, tmp_path):
+    code, _, _ = cli("fit", "bunny", *TINY, "--optimizer", "adan", "--betas", "0.98,0.92,0.99", "--no-report")
+    assert code == 0
+    record = json.loads((tmp_path / "runs" / "bunny-enerv" / "fit.json").read_text())
+    assert record["fit"]["betas"] == [0.98, 0.92, 0.99]
+
+
+def test_one_of_a_thing_is_no_plural(cli):
+    small = ("--resize", "36x64", "--size", "60K", "--model", "nerv", "--epochs", "1", "--no-report")
+    code, out, _ = cli("fit", "bunny", "--frames", "0:1", *small, "--out", "one")
+    assert code == 0
+    assert "1 frame of 36x64" in out
+    assert "for 1 epoch," in out
+    assert "1 frame of 36x64" in cli("info", "one")[1]
+    assert "one, 1 frame\n" in cli("eval", "one")[1]
+    code, out, _ = cli("fit", "bunny", "--frames", "0:4", *small, "--segments", "2", "--out", "two")
+    assert "4 frames of 36x64 in 2 segments" in out
+    assert "2 of 2 frames; 2 fitted" in cli("info", "two")[1]
+    code, _, err = cli("info", "two", "--tree")
+    assert code == 2
+    assert "for '--tree': a tree is of one network, and two is of 2 segments; name the folder of one" in err
+
+
+def test_images_are_replaced_when_asked(cli, fitted, tmp_path):
+    command = ("eval", fitted, "--images", "images")
+    assert cli(*command, "--frames", "0:2")[0] == 0
+    assert cli(*command)[0] == 1
+    assert cli(*command, "--overwrite")[0] == 0
+    assert len(open_video(tmp_path / "images")) == 3
+
+
+def test_notes_are_lines_of_this_library_alone():
+    code = """
+import logging, sys
+from enerv_zoo.cli import main
+sys.argv = ["enerv-zoo", "models", "--json"]
+for _ in range(2):
+    try:
+        main()
+    except SystemExit:
+        pass
+from huggingface_hub.utils import logging as theirs
+theirs.get_logger("huggingface_hub.utils").warning("trying again")
+logging.getLogger("enerv_zoo.hub").warning("going on without")
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_VERBOSITY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == "note: going on without\n"
 
 
 def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):

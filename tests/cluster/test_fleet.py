@@ -110,6 +110,11 @@ def test_what_there_is_to_do_is_shown_without_ray(tmp_path, monkeypatch, capfd):
     printed = capfd.readouterr().out
     assert "bunny-nerv" in printed
     assert "in segments (10s)" in printed
+    assert cli(monkeypatch, "fleet", tmp_path / "clips.csv", "--dry-run", "--json") == 0
+    assert json.loads(capfd.readouterr().out) == [
+        {"name": "bunny-nerv", "video": "bunny", "model": "nerv", "size": None, "segments": None},
+        {"name": "bunny-enerv", "video": "bunny", "model": "enerv", "size": None, "segments": "10s"},
+    ]
 
 
 def test_what_cannot_be_is_one_line(tmp_path, monkeypatch, capfd):

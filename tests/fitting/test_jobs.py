@@ -118,7 +118,7 @@ def test_a_loss_of_ones_own_is_what_a_job_fits_with(tmp_path):
 def test_a_folder_that_was_fitted_otherwise_is_refused(tmp_path):
     assert run_job(job(epochs=1), tmp_path, "cpu").error is None
     before = weights(tmp_path / "fit")
-    assert "holds a fit with another fit" in run_job(job(epochs=2), tmp_path, "cpu").error
+    assert "holds a fit with another recipe: epochs was" in run_job(job(epochs=2), tmp_path, "cpu").error
     assert same(before, weights(tmp_path / "fit"))
     (tmp_path / "fit" / "fit.json").unlink()
     assert "without the record of its fit" in run_job(job(epochs=1), tmp_path, "cpu").error

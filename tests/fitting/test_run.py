@@ -106,8 +106,10 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, on_status=cut)
     with pytest.raises(FitError, match="already holds a fit; add --resume"):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0)
-    with pytest.raises(FitError, match="holds a fit with another fit: it was"):
+    with pytest.raises(FitError, match=r"holds a fit with another recipe: epochs was 4, now it is 5\. Repeat"):
         fit(clip, epochs=5, out=tmp_path / "cut", checkpoint_every=0, resume=True)
+    with pytest.raises(FitError, match=r"another model: size was not given, now it is '60K'\. Repeat"):
+        fit(clip, epochs=4, size="60K", out=tmp_path / "cut", checkpoint_every=0, resume=True)
     resumed = fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, resume=True)
     ours, theirs = resumed.video.state_dict(), whole.video.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -133,7 +133,7 @@ def test_what_changed_is_pushed_again(client, tmp_path):
     (outcome,) = run(tmp_path, groups=[{**GROUPS[0], "license": "cc0-1.0"}])
     assert json.loads(client.repositories["alice/bunny-tiny"].at().files["config.json"].data)["license"] == "cc0-1.0"
     (outcome,) = run(tmp_path, groups=[{**GROUPS[0], "fit": {"epochs": 7}}])
-    assert "holds a fit with another fit" in outcome.error
+    assert "holds a fit with another recipe: epochs was" in outcome.error
 
 
 def test_no_owner_no_network(client, tmp_path):
