@@ -76,6 +76,14 @@ def test_import_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_help_loads_nothing_heavy():
+    """Help and completion answer while a key is still warm."""
+    code = (
+        "import sys, enerv_zoo.cli.app; sys.exit(not {'torch', 'av', 'huggingface_hub', 'ray'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_listing_models_loads_no_torch():
     code = "import sys, enerv_zoo as ez; ez.list_models(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from enerv_zoo.cli import console
-from enerv_zoo.fitting import FitInterrupted
-from enerv_zoo.fitting.loop import OnStatus, Status
+
+if TYPE_CHECKING:
+    from enerv_zoo.fitting.loop import OnStatus, Status
 
 LINE_INTERVAL = 10.0
 """Seconds between two lines where the output is no terminal."""
@@ -27,6 +29,8 @@ def _line(status: Status) -> str:
 @contextmanager
 def shown(name: str) -> Iterator[OnStatus]:
     """Show the statuses of one fit while the block runs."""
+    from enerv_zoo.fitting import FitInterrupted
+
     try:
         with _bar(name) if console.err.is_terminal else nullcontext(_Lines(name)) as show:
             yield show

@@ -37,7 +37,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
     for field in fields(FitConfig):
         value = getattr(chosen, field.name)
         if value != getattr(unless_told, field.name) or (field.name in known and value != field.default):
-            if value is None or (field.name == "betas" and len(value) != 2):
+            if value is None:
                 return None
             words += _flag(field.name.replace("_", "-"), value)
     if segments := record.get("segments"):
@@ -49,5 +49,5 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     if isinstance(value, (list, tuple)):
-        return [f"--{name}", *map(str, value)]
+        return [f"--{name}", ",".join(map(str, value))]
     return [f"--{name}", f"{value}s" if name == "time-budget" else str(value)]
