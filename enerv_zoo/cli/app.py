@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -37,21 +38,36 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit", cls=Command, rich_help_panel="Fit and look")(fitting.fit)
-app.command("info", cls=Command, rich_help_panel="Fit and look")(inspecting.info)
-app.command("render", cls=Command, rich_help_panel="Fit and look")(watching.render)
-app.command("models", cls=Command, rich_help_panel="Fit and look")(inspecting.models)
-app.command("report", cls=Command, rich_help_panel="Fit and look")(reporting.report)
-app.command("compare", cls=Command, rich_help_panel="Fit and look")(fitting.compare)
-app.command("eval", cls=Command, rich_help_panel="Compress and measure")(watching.evaluate)
-app.command("compress", cls=Command, rich_help_panel="Compress and measure")(compressing.compress)
-app.command("rd", cls=Command, rich_help_panel="Compress and measure")(compressing.rd)
-app.command("bench", cls=Command, rich_help_panel="Compress and measure")(inspecting.bench)
-app.command("push", cls=Command, rich_help_panel="Share")(sharing.push)
-app.command("pull", cls=Command, rich_help_panel="Share")(sharing.pull)
-app.command("import", cls=Command, rich_help_panel="Share")(importing.import_)
-app.command("fleet", cls=Command, rich_help_panel="Many")(fleets.fleet)
-app.command("publish", cls=Command, rich_help_panel="Many")(publishing.publish)
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Fit and look": {
+        "fit": fitting.fit,
+        "info": inspecting.info,
+        "render": watching.render,
+        "models": inspecting.models,
+        "report": reporting.report,
+        "compare": fitting.compare,
+    },
+    "Compress and measure": {
+        "eval": watching.evaluate,
+        "compress": compressing.compress,
+        "rd": compressing.rd,
+        "bench": inspecting.bench,
+    },
+    "Share": {
+        "push": sharing.push,
+        "pull": sharing.pull,
+        "import": importing.import_,
+    },
+    "Many": {
+        "fleet": fleets.fleet,
+        "publish": publishing.publish,
+    },
+}
+"""All commands, as the help shows them."""
+
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _version(wanted: bool) -> None:
