@@ -104,7 +104,7 @@ def test_listing():
         ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 36x64; it needs at least 9x16"),
         ({"fc_hw": [9, 16]}, "a grid of .* was given without strides"),
         ({"stride_list": [0, 2]}, "strides must be whole numbers of at least 1|division"),
-        ({"stem_dim": 5}, "model 'nerv' cannot be made"),
+        ({"stem_dim": 5}, r"model 'nerv': the option 'stem_dim' is 5, expected Sequence\[int\]"),
         ({"fc_dim": "wide"}, "fc_dim|width|wide"),
     ],
 )

@@ -75,11 +75,13 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         logger.warning("%s; what was downloaded before is used", unreachable)
         return found
     folder = listing.download(listing.first).parent
-    if WEIGHTS in names and listing.first == CONFIG:
+    wanted = [name for name in names if name not in (CONFIG, VIDEO) and name in listing.files]
+    if listing.first == VIDEO:
+        wanted = [name for name in wanted if name in LARGEST]  # weights, which no config bounds, are of no use here
+    elif WEIGHTS in names:
         _check_size(listing, _check_network(folder, repo_id))
-    for name in names:
-        if name not in (CONFIG, VIDEO) and name in listing.files:
-            listing.download(name)
+    for name in wanted:
+        listing.download(name)
     check_record(folder)
     return Snapshot(folder, {name: file.size for name, file in listing.files.items()})
 

@@ -46,5 +46,5 @@ def test_with_debug_a_traceback_says_where(tmp_path):
 def test_while_modules_are_imported(tmp_path, module, end):
     pressed = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    "
     (tmp_path / f"{module}.py").write_text(pressed + end)
-    process = started(tmp_path, "models")
+    process = started(tmp_path, "models", "--parts")
     assert (*process.communicate(timeout=120), process.returncode) == ("", "error: interrupted\n", 130)

@@ -227,6 +227,13 @@ def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_
     assert client.asked("/commit/") == []
 
 
+def test_beside_a_compressed_file_no_weights_are_asked_for(client, long_file, tmp_path):
+    client.add("bob/film", {"video.nvz": long_file.read_bytes(), "model.safetensors": b"x" * 9000, "README.md": b"hi"})
+    ez.pull("bob/film", tmp_path / "pulled")
+    assert {path.name for path in (tmp_path / "pulled").iterdir()} == {"video.nvz", "README.md"}
+    assert client.asked("model.safetensors") == []
+
+
 def test_a_network_takes_the_place_of_a_file(client, run_folder, tmp_path):
     ez.push(ez.compress(run_folder, tmp_path / "single.nvz").path, "alice/bunny")
     ez.push(run_folder, "alice/bunny")
