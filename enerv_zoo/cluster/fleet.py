@@ -14,11 +14,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.cluster.store import Store
+from enerv_zoo.cluster.tally import FleetStatus, Tally, Task
 from enerv_zoo.cluster.worker import Prepared, do, prepare
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, check_names, reason
@@ -36,140 +37,6 @@ AHEAD = 2.0
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is how far."""
 LOCAL_STORE_BYTES = 512 << 20
-
-
-@dataclass(frozen=True)
-class Running:
-    """A fit that is being done.
-
-    Attributes:
-        name: of the job.
-        host: the machine.
-        pid: the number of its process there.
-        progress: fraction of the fit that is done.
-        psnr: dB, of frames as they were drawn while fitting; `None` before the first.
-        attempt: 1 for the first.
-    """
-
-    name: str
-    host: str
-    pid: int
-    progress: float
-    psnr: float | None
-    attempt: int
-
-
-@dataclass(frozen=True)
-class FleetStatus:
-    """How far a fleet is.
-
-    Attributes:
-        jobs: in all.
-        done: fitted, now or before.
-        failed: given up.
-        running: being fitted.
-        lost: workers that were lost, and whose jobs were begun again.
-        seconds: since the beginning.
-        processor_seconds: cores times seconds of all fits, ended or not.
-        gpu_seconds: shares of GPUs times seconds of all fits.
-        seconds_left: until all is done, at the rate so far; `None` before there is any.
-    """
-
-    jobs: int
-    done: int
-    failed: int
-    running: tuple[Running, ...]
-    lost: int
-    seconds: float
-    processor_seconds: float
-    gpu_seconds: float
-    seconds_left: float | None
-
-
-@dataclass
-class _Task:
-    """A call that a worker is to make."""
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    cpus: float
-    gpus: float = 0.0
-    memory: int = 0
-    reports: bool = False
-    attempts: int = 0
-    seconds: float = 0.0
-
-
-@dataclass
-class _Work:
-    """Of some jobs, how much work is known of, and how many are known."""
-
-    known: float = 0.0
-    count: int = 0
-
-    def add(self, work: float | None) -> None:
-        if work is not None:
-            self.known += work
-            self.count += 1
-
-
-@dataclass
-class _Tally:
-    """What `FleetStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
-
-    jobs: int
-    began: float = field(default_factory=time.monotonic)
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ended: int = 0
-    failed: int = 0
-    lost: int = 0
-    processor_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    _work: dict[str, float] = field(default_factory=dict)
-    _all: _Work = field(default_factory=_Work)
-    _over: _Work = field(default_factory=_Work)
-
-    def found(self, name: str, work: float) -> None:
-        """Note how much work a job is, before it is begun."""
-        self._work[name] = work
-        self._all.add(work)
-
-    def end(self, name: str, *, failed: bool) -> None:
-        """Note that a job is over; one whose work was never `found` says nothing of the rate."""
-        self.ended += 1
-        self.failed += failed
-        self._over.add(self._work.get(name))
-
-    def count(self, task: _Task, seconds: float) -> None:
-        task.seconds += seconds
-        self.processor_seconds += task.cpus * seconds
-        self.gpu_seconds += task.gpus * seconds
-
-    def status(self, fits: Iterable[_Task]) -> FleetStatus:
-        now, spent, running = time.time(), [0.0, 0.0], []
-        going = 0.0
-        for task in fits:
-            facts = self.facts.get(task.name, {})
-            if "since" not in facts:
-                continue
-            lasted = max(now - facts["since"], 0.0)
-            spent = [spent[0] + task.cpus * lasted, spent[1] + task.gpus * lasted]
-            going += self._work.get(task.name, 0.0) * facts["progress"]
-            known = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
-            running.append(Running(task.name, *known, task.attempts))
-        seconds = time.monotonic() - self.began
-        done, left = self._over.known + going, self._left() - going
-        return FleetStatus(
-            self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
-            self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
-        )  # fmt: skip
-
-    def _left(self) -> float:
-        """How much work is left; a job that nobody looked at yet is as much as the others on average."""
-        mean = self._all.known / self._all.count if self._all.count else 1.0
-        unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
-        return self._all.known - self._over.known + mean * unknown
 
 
 class Fleet:
@@ -246,12 +113,12 @@ class Fleet:
             FitError: no such device in the cluster, or the cluster is lost.
         """
         check_names([job.name for job in jobs])
-        chosen, store, tally = self.choose_device(device), Store(out), _Tally(len(jobs))
+        chosen, store, tally = self.choose_device(device), Store(out), Tally(len(jobs))
         store.check()
         by_name = {job.name: job for job in jobs}
-        queue = deque(_Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
+        queue = deque(Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
         ids: dict[str, str] = {}
-        same: dict[str, deque[_Task]] = {}  # fits of one id: the first is done, and the others copy it
+        same: dict[str, deque[Task]] = {}  # fits of one id: the first is done, and the others copy it
 
         for task, answer, error in self._run(queue, tally):
             if error is None and task.function is prepare:
@@ -284,14 +151,14 @@ class Fleet:
             function: of this package, or one that workers can import.
             calls: arguments by name.
         """
-        queue = deque(_Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
-        for task, answer, error in self._run(queue, _Tally(0)):
+        queue = deque(Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
+        for task, answer, error in self._run(queue, Tally(0)):
             yield task.name, answer, error
 
-    def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> _Task:
+    def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> Task:
         share, memory = self._needs(prepared, device)
         arguments = (job, prepared.id, store.root, device, self.checkpoint_every, share)
-        return _Task(job.name, do, arguments, self.cpus, share if device == "cuda" else 0.0, memory, reports=True)
+        return Task(job.name, do, arguments, self.cpus, share if device == "cuda" else 0.0, memory, reports=True)
 
     def _needs(self, prepared: Prepared, device: str) -> tuple[float, int]:
         """The share of a GPU and the bytes of host memory that a fit asks for."""
@@ -317,9 +184,9 @@ class Fleet:
 
     # ------------------------------------------------------------------ tasks
 
-    def _run(self, queue: deque[_Task], tally: _Tally) -> Iterator[tuple[_Task, Any, str | None]]:
+    def _run(self, queue: deque[Task], tally: Tally) -> Iterator[tuple[Task, Any, str | None]]:
         """Have all tasks of a queue done, which may grow meanwhile; those at its left come first."""
-        running: dict[Any, _Task] = {}
+        running: dict[Any, Task] = {}
         looked = 0.0
         try:
             while queue or running:
@@ -347,7 +214,7 @@ class Fleet:
             for ref in running:
                 self._ray.cancel(ref)
 
-    def _look(self, tally: _Tally, running: Iterable[_Task]) -> None:
+    def _look(self, tally: Tally, running: Iterable[Task]) -> None:
         fits = [task for task in running if task.reports]
         try:
             asked = self._board.look.remote([task.name for task in fits])
@@ -357,7 +224,7 @@ class Fleet:
         if tally.jobs:
             self.on_update(tally.status(fits))
 
-    def _begin(self, task: _Task) -> Any:
+    def _begin(self, task: Task) -> Any:
         task.attempts += 1
         function = self._ray.remote(_told if task.reports else task.function)
         arguments = (self._board, task.function, *task.arguments) if task.reports else task.arguments
@@ -366,7 +233,7 @@ class Fleet:
             options["memory"] = task.memory
         return function.options(**options).remote(*arguments)
 
-    def _answer(self, ref: Any, task: _Task) -> tuple[Any, str | None, bool]:
+    def _answer(self, ref: Any, task: Task) -> tuple[Any, str | None, bool]:
         """What a task gave, or why it failed, and whether it is to be begun again."""
         try:
             return self._ray.get(ref), None, False

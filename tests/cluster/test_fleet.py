@@ -17,8 +17,9 @@ from pyarrow import parquet
 
 import enerv_zoo as ez
 from enerv_zoo.cli import main
-from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, _Tally, _Task, gpu_share
+from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, gpu_share
 from enerv_zoo.cluster.run import COLUMNS
+from enerv_zoo.cluster.tally import Tally, Task
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -137,10 +138,10 @@ def test_a_share_of_a_gpu_is_what_the_fit_needs():
 
 
 def test_time_left_follows_work_done(monkeypatch):
-    tally = _Tally(4, began=-100.0)
-    monkeypatch.setattr("enerv_zoo.cluster.fleet.time.monotonic", lambda: 0.0)
-    monkeypatch.setattr("enerv_zoo.cluster.fleet.time.time", lambda: 50.0)
-    fits = [_Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
+    tally = Tally(4, began=-100.0)
+    monkeypatch.setattr("enerv_zoo.cluster.tally.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("enerv_zoo.cluster.tally.time.time", lambda: 50.0)
+    fits = [Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
     assert tally.status(()).seconds_left is None
     tally.found("a", 1.0)
     tally.found("b", 3.0)  # the other two count as 2

@@ -1,0 +1,142 @@
+"""How far a fleet is: what there is to do, what is over, and what that says of the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Running:
+    """A fit that is being done.
+
+    Attributes:
+        name: of the job.
+        host: the machine.
+        pid: the number of its process there.
+        progress: fraction of the fit that is done.
+        psnr: dB, of frames as they were drawn while fitting; `None` before the first.
+        attempt: 1 for the first.
+    """
+
+    name: str
+    host: str
+    pid: int
+    progress: float
+    psnr: float | None
+    attempt: int
+
+
+@dataclass(frozen=True)
+class FleetStatus:
+    """How far a fleet is.
+
+    Attributes:
+        jobs: in all.
+        done: fitted, now or before.
+        failed: given up.
+        running: being fitted.
+        lost: workers that were lost, and whose jobs were begun again.
+        seconds: since the beginning.
+        processor_seconds: cores times seconds of all fits, ended or not.
+        gpu_seconds: shares of GPUs times seconds of all fits.
+        seconds_left: until all is done, at the rate so far; `None` before there is any.
+    """
+
+    jobs: int
+    done: int
+    failed: int
+    running: tuple[Running, ...]
+    lost: int
+    seconds: float
+    processor_seconds: float
+    gpu_seconds: float
+    seconds_left: float | None
+
+
+@dataclass
+class Task:
+    """A call that a worker is to make."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+    reports: bool = False
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Work:
+    """Of some jobs, how much work is known of, and how many are known."""
+
+    known: float = 0.0
+    count: int = 0
+
+    def add(self, work: float | None) -> None:
+        if work is not None:
+            self.known += work
+            self.count += 1
+
+
+@dataclass
+class Tally:
+    """What `FleetStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
+
+    jobs: int
+    began: float = field(default_factory=time.monotonic)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ended: int = 0
+    failed: int = 0
+    lost: int = 0
+    processor_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    _work: dict[str, float] = field(default_factory=dict)
+    _all: _Work = field(default_factory=_Work)
+    _over: _Work = field(default_factory=_Work)
+
+    def found(self, name: str, work: float) -> None:
+        """Note how much work a job is, before it is begun."""
+        self._work[name] = work
+        self._all.add(work)
+
+    def end(self, name: str, *, failed: bool) -> None:
+        """Note that a job is over; one whose work was never `found` says nothing of the rate."""
+        self.ended += 1
+        self.failed += failed
+        self._over.add(self._work.get(name))
+
+    def count(self, task: Task, seconds: float) -> None:
+        task.seconds += seconds
+        self.processor_seconds += task.cpus * seconds
+        self.gpu_seconds += task.gpus * seconds
+
+    def status(self, fits: Iterable[Task]) -> FleetStatus:
+        now, spent, running = time.time(), [0.0, 0.0], []
+        going = 0.0
+        for task in fits:
+            facts = self.facts.get(task.name, {})
+            if "since" not in facts:
+                continue
+            lasted = max(now - facts["since"], 0.0)
+            spent = [spent[0] + task.cpus * lasted, spent[1] + task.gpus * lasted]
+            going += self._work.get(task.name, 0.0) * facts["progress"]
+            known = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
+            running.append(Running(task.name, *known, task.attempts))
+        seconds = time.monotonic() - self.began
+        done, left = self._over.known + going, self._left() - going
+        return FleetStatus(
+            self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
+            self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
+        )  # fmt: skip
+
+    def _left(self) -> float:
+        """How much work is left; a job that nobody looked at yet is as much as the others on average."""
+        mean = self._all.known / self._all.count if self._all.count else 1.0
+        unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
+        return self._all.known - self._over.known + mean * unknown
