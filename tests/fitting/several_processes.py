@@ -27,7 +27,8 @@ from enerv_zoo.registry import COMPONENTS
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 OPTIONS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
-FIT = ["fit", "clip", *OPTIONS, "--batch-size", "3", "--lr", "5e-3", "--device", "cpu", "--precision", "float32"]
+HERE = ["fit", "clip", *OPTIONS, "--device", "cpu", "--precision", "float32"]
+FIT = [*HERE, "--batch-size", "3", "--lr", "5e-3"]
 PATIENCE = 20.0
 """Seconds for whatever a scene waits for."""
 
@@ -241,7 +242,7 @@ def scene_collapsed():
     codes = ends(start(command(*FIT, "--epochs", "5", "--out", "collapsed"), 2))
     loop.Fitter.fit_batch = fit_batch
     metrics = json.loads(Path("collapsed/metrics.json").read_text())
-    budget = ends(start(command(*FIT[:-6], "--time-budget", "4s", "--device", "cpu", "--out", "timed"), 2))
+    budget = ends(start(command(*HERE, "--time-budget", "4s", "--out", "timed"), 2))
     recipe = json.loads(Path("timed/fit.json").read_text())["fit"]
     refused = ends(start(command(*FIT, "--frames", "0:70"), 2, log="refused"))
     other = ends(start(command("models"), 2, log="other"))
