@@ -159,6 +159,8 @@ def _hours(status: FleetStatus) -> str:
 
 def _live(status: FleetStatus) -> Iterator[Any]:
     yield _line(status)
+    if not status.running:
+        return
     table = Table("fit", "machine", "", "", "PSNR (dB)", box=None)
     for row in sorted(status.running, key=lambda row: -row.progress)[:SHOWN]:
         again = f" (attempt {row.attempt})" if row.attempt > 1 else ""

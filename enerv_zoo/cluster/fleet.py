@@ -264,8 +264,10 @@ class Fleet:
                 "include_dashboard": False,
                 "object_store_memory": LOCAL_STORE_BYTES,
             }
+            logger.info("starting Ray on this machine, with %d cores", options["num_cpus"])
         else:
             options["address"] = self.address
+            logger.info("joining the Ray cluster at %s", self.address)
         try:
             self._ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
