@@ -87,17 +87,15 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
-    access = hub.Access(revision)
-    whole = hub.describe_segments(run, access)
-    if whole is not None:
+    found = hub.describe_any(run, hub.Access(revision))
+    if isinstance(found, hub.SegmentsSummary):
         if tree:
-            count = console.count(len(whole.description.segments), "segment")
+            count = console.count(len(found.description.segments), "segment")
             raise typer.BadParameter(
                 f"a tree is of one network, and {run} is of {count}; name the folder of one", param_hint="'--tree'"
             )
-        _segments_info(run, whole, json)
+        _segments_info(run, found, json)
         return
-    found = hub.describe(run, access)
     config, video = found.description.model, found.description.video
     network = found.network
     if json:

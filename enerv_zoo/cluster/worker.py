@@ -28,6 +28,7 @@ from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
+from enerv_zoo.fitting.plan import difference
 from enerv_zoo.fitting.run import FRAMES, OURS
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
 from enerv_zoo.hub.folder import WEIGHTS
@@ -260,13 +261,11 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     store, record = Store(root), job.record()
     before = store.read(f"{job.name}/{RECORD}")
     found = store.read(f"{job.name}/{SEGMENTS}")
-    if before is not None:
-        for what in (what for what in record if what != "library"):
-            if before.get(what) != record[what]:
-                raise ConfigError(
-                    f"{store.root}/{job.name}: holds a fit with other {what}: it was {before.get(what)!r}, now it is "
-                    f"{record[what]!r}; give this one another name, or move that away"
-                )
+    other = None if before is None else difference(before, record)
+    if other is not None:
+        raise ConfigError(
+            f"{store.root}/{job.name}: holds a fit with other {other}; give this one another name, or move that away"
+        )
     if before is not None and found is not None:
         description = segments_from_json(found, f"{job.name}/{SEGMENTS}")
     else:

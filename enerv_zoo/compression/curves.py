@@ -124,8 +124,9 @@ def rate_distortion(
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
     selection = {"frames": frames, "resize": resize, "crop": crop}
     if encoders:  # before fits that take hours
-        plan = plan_fit(source, device=chosen, recipe=options.get("recipe"), **selection)
-        check_sides(survey(source, **(plan.video if models else selection), scenes=False).info)
+        recipe = options.get("recipe") if models else None
+        cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
+        check_sides(survey(source, **cut, scenes=False).info)
     fits: dict[str, dict[str, Any]] = {}
     if models:
         budgets: Any = None if sizes is None else list(sizes)

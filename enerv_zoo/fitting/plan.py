@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,15 +130,25 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     if plan.fit.batch_size is None:
         kept = {key: before["fit"][key] for key in ("batch_size", "lr") if key in before.get("fit", {})}
         plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **kept}))
-    now = json.loads(json.dumps(plan.record()))
-    for key in ("source", "video", "model", "fit"):
-        if before.get(key) != now[key]:
-            kind = "recipe" if key == "fit" else key
-            raise FitError(
-                f"{folder}: holds a fit with another {kind}: {', '.join(_changes(before.get(key), now[key]))}. "
-                "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
-            )
+    if (other := difference(before, plan.record())) is not None:
+        raise FitError(
+            f"{folder}: holds a fit with another {other}. "
+            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+        )
     return plan
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first thing that two records of fits do not agree on, and how; `None` where they say the same.
+
+    Args:
+        before: as it was read.
+        now: what a plan, or a job in segments, would record.
+    """
+    for key, value in json.loads(json.dumps(now)).items():
+        if key != "library" and before.get(key) != value:
+            return f"{'recipe' if key == 'fit' else key}: {', '.join(_changes(before.get(key), value))}"
+    return None
 
 
 def _changes(before: Any, now: Any, name: str = "it") -> list[str]:

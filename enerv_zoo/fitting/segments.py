@@ -7,7 +7,6 @@ and everything of it goes before the next one begins.
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from enerv_zoo.files import write_json, write_text
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
 from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, open_original, plan_fit, source_name
+from enerv_zoo.fitting.plan import FitPlan, difference, open_original, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import FRAMES, OURS, has_ended
 from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
@@ -257,13 +256,11 @@ def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite:
         raise FitError(f"{folder}: holds no fit in segments to resume; leave out --resume to start one")
     if (folder / METRICS).is_file():
         raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
-    before, now = read_mapping(folder / RECORD), json.loads(json.dumps(record))
-    for key in (key for key in now if key != "library"):
-        if before.get(key) != now[key]:
-            raise FitError(
-                f"{folder}: holds a fit with other {key}: it was {before.get(key)!r}, now it is {now[key]!r}. "
-                "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
-            )
+    if (other := difference(read_mapping(folder / RECORD), record)) is not None:
+        raise FitError(
+            f"{folder}: holds a fit with other {other}. "
+            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+        )
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:

@@ -16,7 +16,7 @@ from enerv_zoo.hub.segments import (
     write_segments,
 )
 from enerv_zoo.hub.shipping import list_shipped, shipped
-from enerv_zoo.hub.source import SegmentsSummary, Summary, describe, describe_segments, load, locate
+from enerv_zoo.hub.source import SegmentsSummary, Summary, describe, describe_any, load, locate
 from enerv_zoo.hub.upload import push, push_video
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "SegmentsSummary",
     "Summary",
     "describe",
-    "describe_segments",
+    "describe_any",
     "is_segmented",
     "list_pretrained",
     "list_shipped",

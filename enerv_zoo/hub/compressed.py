@@ -105,12 +105,23 @@ def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo | Segm
         ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
     """
     file = open_nvz(path)
+    whole = _whole(file, str(path))
+    if whole is None:
+        return _read(file, 0, str(path)).to(device)
+    return SegmentedVideo(whole.video, whole.segments, _FromFile(Path(path).resolve())).to(device)
+
+
+def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
+    """The segments of a file, or `None` where it holds a single network.
+
+    Raises:
+        ConfigError: it holds neither.
+    """
     if file.whole is not None:
-        description = segments_of(file, str(path))
-        return SegmentedVideo(description.video, description.segments, _FromFile(Path(path).resolve())).to(device)
+        return segments_of(file, where)
     if len(file) != 1:
-        raise ConfigError(f"{path}: holds {len(file)} networks and does not say of which segments; it is damaged")
-    return _read(file, 0, str(path)).to(device)
+        raise ConfigError(f"{where}: holds {len(file)} networks and does not say of which segments; it is damaged")
+    return None
 
 
 def _read(file: NvzFile, number: int, where: str) -> NeuralVideo:
@@ -167,11 +178,10 @@ def check_compressed(path: str | Path) -> Description:
         ConfigError: as `read_compressed` does.
     """
     file = open_nvz(path)
+    whole = _whole(file, str(path))
     parts = [check_entry(entry, str(path)) for entry in file.networks]
-    first = parts[0][0] if parts else None
-    if first is None or (file.whole is None and len(parts) > 1):
-        raise ConfigError(f"{path}: holds {len(parts)} networks and does not say of which segments; it is damaged")
-    video = first.video if file.whole is None else segments_of(file, str(path)).video
+    first = parts[0][0]
+    video = first.video if whole is None else whole.video
     told = [(described.fit.metrics if described.fit else {}, described.video.frames) for described, _ in parts]
     metrics: dict[str, Any] = {name: _mean(name, told) for name in ("psnr", "ms_ssim")}
     metrics["bpp"] = 8 * file.sizes.total / video.pixels

@@ -38,7 +38,7 @@ def save(video: NeuralVideo, path: str | Path, *, fit: FitRecord | None = None, 
         with replacing(folder / WEIGHTS) as temporary:
             temporary.write_bytes(to_bytes(video.weights()))
         write_description(Description(video.config, video.info, fit, license), folder)
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise EnervZooError(f"{folder}: cannot be written ({error}); choose another folder") from error
     return folder
 

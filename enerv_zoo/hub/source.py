@@ -106,20 +106,25 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
     Raises:
         EnervZooError: as `load` does.
     """
-    found = _here_or_repository(id_or_path, access or Access())
-    snapshot = None if isinstance(found, Path) else fetch(*found, [CONFIG])
-    path = snapshot.path if snapshot is not None else found
-    assert isinstance(path, Path)
+    return _summary(id_or_path, *_sized(id_or_path, access or Access()))
+
+
+def _sized(id_or_path: str | Path, access: Access) -> tuple[Path, int | None]:
+    """Where a fit's config or its compressed file is, downloaded where need be, and the bytes of its weights."""
+    found = _here_or_repository(id_or_path, access)
+    if isinstance(found, Path):
+        return found, (found / WEIGHTS).stat().st_size if (found / WEIGHTS).is_file() else None
+    snapshot = fetch(*found, [CONFIG])
+    return snapshot.path, snapshot.sizes.get(WEIGHTS)
+
+
+def _summary(named: str | Path, path: Path, weights_bytes: int | None) -> Summary:
     if is_compressed(path):
         file, description, network = open_compressed(path)
         return Summary(description, network, file.sizes.total, file.sizes)
-    if snapshot is not None:
-        size = snapshot.sizes.get(WEIGHTS)
-    else:
-        size = (path / WEIGHTS).stat().st_size if (path / WEIGHTS).is_file() else None
     description = read_description(path)
-    network = outline(description.model, description.video, f"{id_or_path}: {CONFIG}")
-    return Summary(description, network, size)
+    network = outline(description.model, description.video, f"{named}: {CONFIG}")
+    return Summary(description, network, weights_bytes)
 
 
 @dataclass(frozen=True)
@@ -147,13 +152,18 @@ class SegmentsSummary:
         return self.sizes.total if self.sizes else sum(part.weights_bytes or 0 for part in self.fitted)
 
 
-def describe_segments(id_or_path: str | Path, access: Access | None = None) -> SegmentsSummary | None:
-    """Read what a folder, a compressed file or a repository says of a video in segments; `None` if it holds none.
+def describe_any(id_or_path: str | Path, access: Access | None = None) -> Summary | SegmentsSummary:
+    """As `describe`, but of a video in segments, too; a repository is asked once.
 
     Raises:
-        EnervZooError: it is damaged, or a repository cannot be had.
+        EnervZooError: as `load` does.
     """
-    path = locate(id_or_path, access or Access(), [CONFIG])
+    path, weights_bytes = _sized(id_or_path, access or Access())
+    return _segments_summary(path) or _summary(id_or_path, path, weights_bytes)
+
+
+def _segments_summary(path: Path) -> SegmentsSummary | None:
+    """What a folder or a compressed file says of a video in segments; `None` if it holds none."""
     if is_segmented(path):
         description = read_segments(path)
         folders = [segment_folder(path, number) for number in range(len(description.segments))]

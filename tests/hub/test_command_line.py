@@ -60,6 +60,14 @@ def test_a_revision(cli, client, run_folder):
         assert cli(*command, "--revision", "second")[0] == 0
 
 
+def test_a_repository_is_asked_once_what_it_holds(cli, client, fit_files):
+    client.add("bob/bunny", fit_files)
+    client.log.clear()
+    assert cli("info", "bob/bunny")[0] == 0
+    assert len(client.asked(r"GET /api/models/bob/bunny")) == 1
+    assert client.asked("model.safetensors") == []
+
+
 def test_a_video_that_others_do_not_have_must_be_named(cli, client, fit_files):
     client.add("bob/bunny", fit_files)
     code, _, err = cli("eval", "bob/bunny")
