@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from enerv_zoo.ssim import ms_ssim
+from enerv_zoo.ssim import MS_SSIM_SIDE, ms_ssim
 
 __all__ = ["MS_SSIM_SIDE", "ms_ssim", "psnr", "why_no_ms_ssim"]
-
-MS_SSIM_SIDE = 160
-"""MS-SSIM halves a frame four times under a window of 11, so both sides must be longer than this."""
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:

@@ -7,14 +7,19 @@ With a = E[x], b = E[y], q = E[x^2] + E[y^2] and p = E[xy], each a Gaussian mean
 
 and SSIM is the mean of l c. Windows that would leave the frame are left out.
 
-What takes time is moving numbers through memory, so the four means come from one depthwise convolution a side, and the
-gradient is written out: two more of three maps. On a CPU the maps lie beside each other in memory as channels of
-channels_last frames, the one layout for which depthwise convolutions are fast there.
+Two implementations compute them, equal to 1e-6 (tests/test_ssim.py), and `_implementation` alone chooses:
+
+- pytorch-msssim (https://github.com/VainF/pytorch-msssim) on GPUs;
+- `_SSIM` below on CPUs, where it is twice as fast (docs/performance.md) and keeps half as much for the backward pass.
+  What takes time there is memory traffic, so the four means come from one depthwise convolution per side, and the
+  gradient is written out: two more of three maps. The maps lie beside each other in memory as channels of channels_last
+  frames, the one layout for which depthwise convolutions are fast on a CPU.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,10 +30,13 @@ from enerv_zoo.precision import at_least_float32
 
 WINDOW = 11
 SIGMA = 1.5
-C1, C2 = 0.01**2, 0.03**2
-"""(K L)^2 for K of 0.01 and 0.03 and a data range L of 1."""
+K1, K2 = 0.01, 0.03
+C1, C2 = K1**2, K2**2
+"""(K L)^2 for a data range L of 1."""
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales of MS-SSIM, full size first."""
+MS_SSIM_SIDE = 160
+"""MS-SSIM halves a frame four times under a window of 11, so both sides must be longer than this."""
 
 
 def ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -38,8 +46,12 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
     under autocast. No gradient flows to the target.
 
     Shapes: (B, C, H, W) twice -> (B,).
+
+    Raises:
+        ValueError: the target needs a gradient.
     """
-    return _ssim_and_contrast(at_least_float32(prediction), at_least_float32(target))[0].mean(dim=1)
+    x, y = _comparable(prediction, target)
+    return _package_ssim(x, y) if _implementation(x, WINDOW) == "pytorch_msssim" else _own_ssim(x, y)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -49,8 +61,66 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     to the power of `SCALES`; negative factors count as 0. Odd sides are padded by a zero. See also `ssim`.
 
     Shapes: (B, C, H, W) twice, both sides longer than 160 -> (B,).
+
+    Raises:
+        ValueError: the target needs a gradient.
     """
-    x, y = at_least_float32(prediction), at_least_float32(target)
+    x, y = _comparable(prediction, target)
+    # its backward pass (of torch.prod) reads a value back to the host, so no CUDA graph could be captured with it
+    differentiated = torch.is_grad_enabled() and x.requires_grad
+    by_package = not differentiated and _implementation(x, MS_SSIM_SIDE + 1) == "pytorch_msssim"
+    return _package_ms_ssim(x, y) if by_package else _own_ms_ssim(x, y)
+
+
+def _implementation(frames: Tensor, shortest_side: int) -> Literal["own", "pytorch_msssim"]:
+    """The implementation for frames (B, C, H, W): by device, and where pytorch-msssim takes frames of this size.
+
+    It warns of sides shorter than the window, and refuses MS-SSIM below 161. Shapes on the meta device are a CPU's.
+    """
+    on_gpu = frames.device.type not in ("cpu", "meta")
+    return "pytorch_msssim" if on_gpu and min(frames.shape[-2:]) >= shortest_side else "own"
+
+
+def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    if torch.is_grad_enabled() and target.requires_grad:
+        raise ValueError("SSIM has no gradient for its second argument, the target; detach it")
+    return at_least_float32(prediction), at_least_float32(target)
+
+
+# ---------------------------------------------------------------------- pytorch-msssim
+
+
+def _package_ssim(x: Tensor, y: Tensor) -> Tensor:
+    from pytorch_msssim import ssim  # here, as importing it is not free and a CPU never needs it
+
+    return _by_package(ssim, x, y)
+
+
+def _package_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+    from pytorch_msssim import ms_ssim
+
+    return _by_package(ms_ssim, x, y)
+
+
+def _by_package(measure: Callable[..., Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """What a function of pytorch-msssim gives for each frame, on its device alone and in the dtype of `x`.
+
+    The window is made on the device, as the package would send its own there from the host in every call; frames are
+    contiguous, as channels_last means cuDNN, which may round to TF32: the variances would drown.
+    """
+    window = _gaussian(x).expand(x.shape[1], 1, 1, -1)
+    with torch.autocast(x.device.type, enabled=False):
+        return measure(x.contiguous(), y.contiguous(), data_range=1, size_average=False, win=window, K=(K1, K2))
+
+
+# ---------------------------------------------------------------------- own
+
+
+def _own_ssim(x: Tensor, y: Tensor) -> Tensor:
+    return _ssim_and_contrast(x, y)[0].mean(dim=1)
+
+
+def _own_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     product = x.new_ones(x.shape[:2])
     for exponent in SCALES[:-1]:
         product = product * _ssim_and_contrast(x, y)[1].relu() ** exponent
@@ -69,8 +139,6 @@ class _SSIM(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        if ctx.needs_input_grad[1]:
-            raise ValueError("SSIM has no gradient for its second argument, the target; detach it")
         x, y = x.permute(0, 2, 3, 1).contiguous(), y.permute(0, 2, 3, 1).contiguous()
         windows = _windows(x)
         maps = x.new_empty(*x.shape, 4)
@@ -116,16 +184,21 @@ class _SSIM(torch.autograd.Function):
 
 
 def _windows(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """The windows over rows and over columns of frames (B, H, W, C); a single 1 where a side is too short.
+    """The windows over rows and over columns of frames (B, H, W, C); a single 1 where a side is too short."""
+    window = _gaussian(frames)
+    height, width = (window if side >= WINDOW else window.new_ones(1) for side in frames.shape[1:3])
+    return height, width
+
+
+def _gaussian(frames: Tensor) -> Tensor:
+    """The window (11,) on the device and in the dtype of frames.
 
     Rounded to float32 whatever the frames are: so is the window behind published numbers, and where a variance is small
     its sum's last bit shows.
     """
     offsets = torch.arange(WINDOW, dtype=torch.float32, device=frames.device) - WINDOW // 2
     window = torch.exp(-offsets.square() / (2 * SIGMA**2))
-    window = (window / window.sum()).to(frames.dtype)
-    height, width = (window if side >= WINDOW else window.new_ones(1) for side in frames.shape[1:3])
-    return height, width
+    return (window / window.sum()).to(frames.dtype)
 
 
 def _filter(maps: Tensor, windows: tuple[Tensor, Tensor] | list[Tensor], turned_around: bool = False) -> Tensor:

@@ -1,11 +1,17 @@
-"""SSIM and MS-SSIM against pytorch_msssim, and their gradient against finite differences."""
+"""SSIM and MS-SSIM, own and of pytorch_msssim: equal to it and to each other, and chosen by device and size."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from unittest.mock import Mock
 
 import pytest
 import pytorch_msssim
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+import enerv_zoo.ssim as module
 from enerv_zoo.ssim import ms_ssim, ssim
 from enerv_zoo.video import open_video
 
@@ -83,8 +89,11 @@ def test_sides_shorter_than_the_window_are_not_filtered(size):
     torch.testing.assert_close(ssim(prediction, target), reference, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("implementation", ["own", "package"])
 @pytest.mark.parametrize("measure", MEASURES)
-def test_autocast_and_half_precision_do_not_round(measure):
+def test_autocast_and_half_precision_do_not_round(measure, implementation, monkeypatch):
+    if implementation == "package":
+        use_package_everywhere(monkeypatch)
     function, _ = MEASURES[measure]
     prediction, target = pair("film", 1, 180, 320)
     rounded = prediction.bfloat16().requires_grad_()
@@ -111,13 +120,89 @@ def test_equal_frames_score_one_and_opposite_contrast_counts_as_none(measure):
     assert torch.isfinite(opposite.grad).all()
 
 
-def test_target_has_no_gradient_and_says_so():
-    prediction, target = pair("noise", 1, 16, 16)
+@pytest.mark.parametrize("implementation", ["own", "package"])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_target_has_no_gradient_and_says_so(measure, implementation, monkeypatch):
+    if implementation == "package":
+        use_package_everywhere(monkeypatch)
+    prediction, target = pair("noise", 1, 176, 168)
+    target.requires_grad_()
     with pytest.raises(ValueError, match="detach it"):
-        ssim(prediction, target.requires_grad_())
+        MEASURES[measure][0](prediction, target)
+    with torch.no_grad():
+        assert MEASURES[measure][0](prediction, target).shape == (1,)
 
 
 def test_frames_need_no_gradient():
     prediction, target = pair("noise", 2, 176, 168)
     with torch.inference_mode():
         assert ssim(prediction, target).shape == ms_ssim(prediction, target).shape == (2,)
+
+
+# ---------------------------------------------------------------------- the choice
+
+
+def use_package_everywhere(monkeypatch):
+    """Take each of the two measures of pytorch_msssim, on a CPU and with a gradient, too."""
+    monkeypatch.setattr(module, "_own_ssim", module._package_ssim)
+    monkeypatch.setattr(module, "_own_ms_ssim", module._package_ms_ssim)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("content", ["noise", "film"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("measure", "batch", "height", "width"), CASES)
+def test_the_two_implementations_agree(measure, batch, height, width, dtype, content, layout, monkeypatch):
+    prediction, target = (x.to(dtype) for x in pair(content, batch, height, width))
+    values, gradients = [], []
+    for _ in range(2):
+        x = prediction.clone(memory_format=layout).requires_grad_()
+        value = MEASURES[measure][0](x, target)
+        value.sum().backward()
+        values.append(value.detach())
+        gradients.append(x.grad)
+        use_package_everywhere(monkeypatch)
+    assert values[0].dtype == values[1].dtype == dtype
+    torch.testing.assert_close(*values, rtol=0, atol=2e-6)
+    assert (gradients[0] - gradients[1]).norm() <= 1e-4 * gradients[1].norm()
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize(
+    ("device", "measure", "size", "gradient", "expected"),
+    [
+        ("cpu", "ssim", (176, 168), True, []),
+        ("cpu", "ms_ssim", (176, 168), False, []),
+        ("meta", "ssim", (176, 168), True, []),
+        ("cuda", "ssim", (176, 168), True, ["ssim"]),
+        ("cuda", "ssim", (11, 11), False, ["ssim"]),
+        ("cuda", "ssim", (10, 64), True, []),  # where pytorch_msssim warns in every call
+        ("cuda", "ms_ssim", (161, 161), False, ["ms_ssim"]),
+        ("cuda", "ms_ssim", (161, 161), True, []),  # where its backward pass waits for the host
+        ("cuda", "ms_ssim", (160, 300), False, []),  # which it refuses, and heads of several scales ask for
+    ],
+)
+def test_implementation_is_chosen_by_device_size_and_gradient(device, measure, size, gradient, expected, monkeypatch):
+    """There need be no GPU: fake tensors run through the code of a CUDA device, and compute shapes alone."""
+    calls = {name: Mock(wraps=getattr(pytorch_msssim, name)) for name in MEASURES}
+    for name, call in calls.items():
+        monkeypatch.setattr(pytorch_msssim, name, call)
+    with FakeTensorMode():
+        prediction, target = (torch.zeros(2, 3, *size, device=device) for _ in range(2))
+        value = MEASURES[measure][0](prediction.requires_grad_(gradient), target)
+    assert (value.shape, value.device.type, value.requires_grad) == ((2,), device, gradient)
+    assert [name for name, call in calls.items() if call.called] == expected
+
+
+def test_backward_pass_of_ms_ssim_of_pytorch_msssim_waits_for_the_host():
+    """The reason why a step does not use it: once this fails, `ms_ssim` needs no own gradient on a GPU any more."""
+    prediction, target = pair("noise", 1, 161, 161)
+    value = pytorch_msssim.ms_ssim(prediction.requires_grad_(), target, data_range=1)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        value.backward()
+    assert "aten::item" in {event.name for event in profile.events()}
+
+
+def test_importing_the_package_leaves_pytorch_msssim_for_later():
+    code = "import sys, enerv_zoo.losses, enerv_zoo.ssim; sys.exit('pytorch_msssim' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
