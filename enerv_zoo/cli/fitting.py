@@ -151,7 +151,9 @@ def fit(
         ),
     ] = None,
     address: fleets.Address = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the fit in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the fit in --out; begin it where there is none.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
     report: WithReport = True,
     json: options.Json = False,
@@ -196,7 +198,7 @@ def fit(
         raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
     with shown(_slug(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
-    page = closing_report([folder], folder, device) if report else None
+    page = _page(folder, device, report, result.ended_before)
     if json:
         console.print_json(result.metrics)
         return
@@ -233,7 +235,7 @@ def _fit_segments(
             video, model, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **given
         )
     metrics = result.metrics
-    page = closing_report([result.folder], result.folder, given["device"]) if report else None
+    page = _page(result.folder, given["device"], report, result.ended_before)
     if json:
         console.print_json(metrics)
         return
@@ -244,6 +246,15 @@ def _fit_segments(
     look = f": open {page.name}, or" if page else ";"
     console.out.print(f"\nwritten to {result.folder}{look} play it:")
     console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
+
+
+def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:
+    """The report to open: of a fit that had ended before, the one that is there, as nothing is changed."""
+    from enerv_zoo.fitting.folder import REPORT
+
+    if ended_before:
+        return folder / REPORT if (folder / REPORT).is_file() else None
+    return closing_report([folder], folder, device) if report else None
 
 
 def _title(video: str, metrics: dict[str, Any]) -> str:

@@ -37,27 +37,29 @@ def import_(
 
         enerv-zoo import hnerv.pth --codebase hnerv --config hnerv.yaml --content bunny --crop 640x1280 --out runs/hnerv
     """
-    from enerv_zoo.errors import FitError
-    from enerv_zoo.hub.folder import CONFIG
+    from enerv_zoo.fitting.folder import check_free, clear
     from enerv_zoo.interop import import_checkpoint
+    from enerv_zoo.locking import locked
     from enerv_zoo.video import open_video
 
-    if (out / CONFIG).exists() and not overwrite:
-        raise FitError(f"{out}: already holds a fit; choose another --out or add --overwrite")
-    original = None if content is None else open_video(content, resize=resize, crop=crop)
-    if original is not None:
-        frames, height, width = original.info.frames, original.info.height, original.info.width
-    if frames is None or height is None or width is None:
-        raise typer.BadParameter("give --frames, --height and --width of the video, or the video as --content")
-    video = import_checkpoint(
-        checkpoint,
-        codebase=codebase,
-        config=config,
-        frames=frames,
-        height=height,
-        width=width,
-        content=None if original is None else original.frames,
-    )
-    video.save_pretrained(out)
+    with locked(out):
+        if not overwrite:
+            check_free(out)
+        original = None if content is None else open_video(content, resize=resize, crop=crop)
+        if original is not None:
+            frames, height, width = original.info.frames, original.info.height, original.info.width
+        if frames is None or height is None or width is None:
+            raise typer.BadParameter("give --frames, --height and --width of the video, or the video as --content")
+        video = import_checkpoint(
+            checkpoint,
+            codebase=codebase,
+            config=config,
+            frames=frames,
+            height=height,
+            width=width,
+            content=None if original is None else original.frames,
+        )
+        clear(out)
+        video.save_pretrained(out)
     console.out.print(f"written to {out}: {video.config.family}, {video.stored_numbers:,} stored parameters")
     console.out.print(f"  enerv-zoo eval {out} VIDEO")

@@ -65,7 +65,7 @@ def closing_report(
     If it cannot be written, that is told, and all else stands.
     """
     from enerv_zoo.errors import EnervZooError
-    from enerv_zoo.fitting.run import REPORT
+    from enerv_zoo.fitting.folder import REPORT
     from enerv_zoo.report import write_report
 
     if not launched().first:

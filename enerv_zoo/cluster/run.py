@@ -14,9 +14,9 @@ from enerv_zoo.cluster.worker import cut, finish
 from enerv_zoo.config import Recipe, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
+from enerv_zoo.fitting.folder import REPORT
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, check_names
 from enerv_zoo.fitting.manifest import Job
-from enerv_zoo.fitting.run import REPORT
 from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -70,7 +70,7 @@ def run_jobs(
 
     Raises:
         ConfigError: no jobs, or two of one name.
-        FitError: the store fails, or there is no such device.
+        FitError: the store fails, another process writes to it, or there is no such device.
     """
     if not jobs:
         raise ConfigError("a fleet needs a job; the manifest has none")
@@ -78,6 +78,13 @@ def run_jobs(
     store = Store(out)
     store.check()
     fleet.choose_device(device)
+    with store.locked():
+        return _run_jobs(jobs, fleet, store, device, on_outcome)
+
+
+def _run_jobs(
+    jobs: Sequence[Job], fleet: Fleet, store: Store, device: str, on_outcome: Callable[[FitOutcome], None]
+) -> FleetResult:
     whole = {job.name: job.fit for job in jobs if isinstance(job.fit, FitJob)}
     long = {job.name: job.fit for job in jobs if isinstance(job.fit, SegmentsJob)}
     parts: dict[str, list[FitJob]] = {}

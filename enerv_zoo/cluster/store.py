@@ -13,6 +13,7 @@ from typing import Any
 
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.files import finite
+from enerv_zoo.locking import locked
 from enerv_zoo.video.remote import file_system, is_address
 
 
@@ -45,6 +46,19 @@ class Store:
         if self.is_local and Path(self.root).exists() and not Path(self.root).is_dir():
             raise FitError(f"{self.root}: is a file; a fleet needs a folder")
         self.names("")
+
+    @contextmanager
+    def locked(self, name: str = "", wait: float = 0.0) -> Iterator[None]:
+        """Keep others from writing to a folder here while the block runs; addresses have no locks.
+
+        Raises:
+            FitError: another process holds it for longer than `wait` seconds.
+        """
+        if not self.is_local:
+            yield
+            return
+        with locked(Path(self.root) / name, wait):
+            yield
 
     def names(self, folder: str) -> set[str]:
         """The names of the files in a folder; none if it is not there."""

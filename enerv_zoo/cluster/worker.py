@@ -25,11 +25,11 @@ from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
+from enerv_zoo.fitting.folder import FRAMES, OURS
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import difference
-from enerv_zoo.fitting.run import FRAMES, OURS
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.record import METRICS, RECORD
@@ -49,6 +49,9 @@ RESULTS = [name for name in OURS if name not in (WEIGHTS, CHECKPOINT, PREVIOUS)]
 
 TELL_EVERY = 2.0
 """Seconds between two words of a worker."""
+
+LAST_WORDS = 30.0
+"""Seconds that the worker of an attempt that was given up may still write to the store."""
 
 Tell = Callable[[str, dict[str, Any]], None]
 """Called with a job's name and what is known of it: `host`, `pid`, `since`, `progress`, `epoch`, `psnr`."""
@@ -125,8 +128,9 @@ def do(
     try:
         if device == "cuda" and share < 1:
             torch.cuda.set_per_process_memory_fraction(share)
-        with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
-            outcome = _do(job, key, Store(root), device, every, tell, Path(scratch))
+        store = Store(root)
+        with store.locked(job.name, LAST_WORDS), tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+            outcome = _do(job, key, store, device, every, tell, Path(scratch))
     except Exception as error:  # whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))

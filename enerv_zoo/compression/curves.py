@@ -17,11 +17,12 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
-from enerv_zoo.files import write_json
+from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting import compare
 from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
 from enerv_zoo.hub import load
+from enerv_zoo.locking import locked
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.scenes import survey
@@ -109,6 +110,7 @@ def rate_distortion(
         ConfigError: nothing to measure, or an unknown name.
         VideoError: there is no such source, or codecs cannot take its size.
         FitsFailed: some fits failed; all others are done by then, and nothing else is.
+        FitError: another process writes to `out`.
     """
     folder, chosen = Path(out), choose_device(device)
     encoders = available(codecs)
@@ -127,45 +129,51 @@ def rate_distortion(
         recipe = options.get("recipe") if models else None
         cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
         check_sides(survey(source, **cut, scenes=False).info)
-    fits: dict[str, dict[str, Any]] = {}
-    if models:
-        budgets: Any = None if sizes is None else list(sizes)
-        fits = compare(
-            source, models, out=folder / FITS, size=budgets, on_model=on_model, device=device, runner=runner,
-            **selection, **options,
-        )  # fmt: skip
-        unnamed = source if source_name(source) is None else None
-        original = open_original(folder / FITS / next(iter(fits)), unnamed)
-    else:
-        original = open_video(source, **selection)
-    known = _Known(folder, original)
-    curves, best = [], []
-    for model in models:
-        own = {name: fit for name, fit in fits.items() if fit["model"] == model}
-        points = {folder / f"{name}-{width}bit.nvz": (name, fit, width) for name, fit in own.items() for width in bits}
-        measured = {
-            path: _network_point(known, path, folder / FITS / name, fit, width, tune_epochs, original, chosen, on_stage)
-            for path, (name, fit, width) in points.items()
-        }
-        best.append(max(measured, key=lambda path: measured[path].psnr))
-        settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
-        curves.append(RateCurve(model, settings, tuple(measured.values())))
-    for name in encoders:
-        codec = CODECS[name]
-        encoded = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
-        preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
-        curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(encoded)))
-    info = original.info
-    result = RateDistortion(
-        {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
-        source_rate(source) if isinstance(source, str | Path) else None,
-        tuple(curves),
-        tuple(gains(curves, first)),
-        tuple(best),
-        original,
-    )
-    write_json(folder / RESULT, result.to_dict())
-    plot_rates(curves, folder / PICTURE)
+    with locked(folder):
+        remove_leftovers(folder, (RESULT, PICTURE, POINTS))
+        fits: dict[str, dict[str, Any]] = {}
+        if models:
+            budgets: Any = None if sizes is None else list(sizes)
+            fits = compare(
+                source, models, out=folder / FITS, size=budgets, on_model=on_model, device=device, runner=runner,
+                **selection, **options,
+            )  # fmt: skip
+            unnamed = source if source_name(source) is None else None
+            original = open_original(folder / FITS / next(iter(fits)), unnamed)
+        else:
+            original = open_video(source, **selection)
+        known = _Known(folder, original)
+        curves, best = [], []
+        for model in models:
+            own = {name: fit for name, fit in fits.items() if fit["model"] == model}
+            points = {
+                folder / f"{name}-{width}bit.nvz": (name, fit, width) for name, fit in own.items() for width in bits
+            }
+            measured = {
+                path: _network_point(
+                    known, path, folder / FITS / name, fit, width, tune_epochs, original, chosen, on_stage
+                )
+                for path, (name, fit, width) in points.items()
+            }
+            best.append(max(measured, key=lambda path: measured[path].psnr))
+            settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
+            curves.append(RateCurve(model, settings, tuple(measured.values())))
+        for name in encoders:
+            codec = CODECS[name]
+            encoded = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
+            preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
+            curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(encoded)))
+        info = original.info
+        result = RateDistortion(
+            {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
+            source_rate(source) if isinstance(source, str | Path) else None,
+            tuple(curves),
+            tuple(gains(curves, first)),
+            tuple(best),
+            original,
+        )
+        write_json(folder / RESULT, result.to_dict())
+        plot_rates(curves, folder / PICTURE)
     return result
 
 

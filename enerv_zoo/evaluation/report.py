@@ -86,6 +86,22 @@ class Report:
         write_text(path, text.getvalue())
 
 
+def read_frames(path: str | Path) -> tuple[FrameScore, ...]:
+    """Read the rows that `Report.write_csv` wrote.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            return tuple(
+                FrameScore(int(row["frame"]), float(row["psnr"]), float(row["ms_ssim"]) if row["ms_ssim"] else None)
+                for row in csv.DictReader(file)
+            )
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: no rows of frame, psnr and ms_ssim ({error}); the file is damaged") from error
+
+
 def evaluate(
     video: NeuralVideo | SegmentedVideo,
     source: Any,

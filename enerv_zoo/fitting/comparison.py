@@ -9,10 +9,11 @@ from typing import Any
 
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
-from enerv_zoo.files import write_json
+from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.fitting.folder import read_history
 from enerv_zoo.fitting.jobs import FitJob, OnFit, Runner, job_of, run_here
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.fitting.run import read_history
+from enerv_zoo.locking import locked
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"
@@ -66,20 +67,23 @@ def compare(
         ConfigError: no model, or an unknown one.
         VideoError: there is no such source.
         FitsFailed: some fits failed; all others are done by then.
+        FitError: another process writes to `out`.
     """
     jobs = _jobs(source, models, size, options)
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
-    outcomes = {outcome.name: outcome for outcome in runner(jobs, out, device=device, on_fit=on_model)}
     metrics, reasons, folder = {}, {}, Path(out)
-    for name, key in ids.items():
-        done = outcomes.get(name)
-        if done is not None and done.metrics is not None:
-            metrics[name] = {**done.metrics, "id": key}
-        else:
-            reasons[name] = (done and done.error) or "its runner ended without it"
-    if metrics:
-        write_json(folder / COMPARISON, metrics)
-        plot_psnr({name: read_history(folder / name) for name in metrics}, folder / CURVES)
+    with locked(folder):
+        remove_leftovers(folder, (COMPARISON, CURVES))
+        outcomes = {outcome.name: outcome for outcome in runner(jobs, out, device=device, on_fit=on_model)}
+        for name, key in ids.items():
+            done = outcomes.get(name)
+            if done is not None and done.metrics is not None:
+                metrics[name] = {**done.metrics, "id": key}
+            else:
+                reasons[name] = (done and done.error) or "its runner ended without it"
+        if metrics:
+            write_json(folder / COMPARISON, metrics)
+            plot_psnr({name: read_history(folder / name) for name in metrics}, folder / CURVES)
     if reasons:
         raise FitsFailed(metrics, reasons, folder)
     return metrics

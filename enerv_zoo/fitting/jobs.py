@@ -21,10 +21,10 @@ from typing import Any, Literal, Protocol
 from enerv_zoo import registry
 from enerv_zoo.config import Recipe, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.folder import fit_state
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
-from enerv_zoo.fitting.run import fit, has_ended
-from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.fitting.run import fit
 from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.losses import Loss
 from enerv_zoo.video.identity import digest
@@ -159,14 +159,13 @@ def todo(job: FitJob, out: str | Path, device: str = "auto") -> Todo:
         FitError: its folder holds a fit that was decided otherwise.
     """
     folder = Path(out) / job.name
-    begun = (folder / RECORD).is_file()
-    if begun:
-        check_record(folder, job.plan(device))
-    elif (folder / WEIGHTS).exists():
+    state = fit_state(folder)
+    if state == "new":
+        return "fit"
+    if not (folder / RECORD).is_file():
         raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
-    if has_ended(folder):
-        return "nothing"
-    return "resume" if begun else "fit"
+    check_record(folder, job.plan(device))
+    return "nothing" if state == "ended" else "resume"
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.files import write_json
+from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
 from enerv_zoo.fitting.manifest import Job, check_name
 from enerv_zoo.hub import push
@@ -21,6 +21,7 @@ from enerv_zoo.hub.download import CARD, PREVIEW
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.index import add_to_index
 from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.locking import locked
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +94,17 @@ class Publisher:
         Args:
             jobs: from `manifest_jobs`.
             on_fit: called with each name as its fit begins; returns that fit's `on_status`.
+
+        Raises:
+            FitError: another process writes to the folder.
         """
         by_name = {job.name: job for job in jobs}
-        for done in self.runner([_whole(job) for job in jobs], self.out, device=self.device, on_fit=on_fit):
-            job = by_name[done.name]
-            yield self._each(job, partial(self._push, job, done))
+        fits = [_whole(job) for job in jobs]
+        with locked(self.out):
+            remove_leftovers(self.out, (PUSHES, INDEX))
+            for done in self.runner(fits, self.out, device=self.device, on_fit=on_fit):
+                job = by_name[done.name]
+                yield self._each(job, partial(self._push, job, done))
 
     def _each(self, job: Job, action: Callable[[], Outcome]) -> Outcome:
         try:

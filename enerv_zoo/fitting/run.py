@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.config import Recipe
-from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.config import FitConfig, Recipe, read_mapping
+from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
-from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.checkpoint import remove_checkpoints
 from enerv_zoo.fitting.feed import Feed, host_place
+from enerv_zoo.fitting.folder import CURVE, FRAMES, State, check_folder, read_history, read_report, start_folder
 from enerv_zoo.fitting.guard import Guard
-from enerv_zoo.fitting.journal import HISTORY, Journal
+from enerv_zoo.fitting.journal import Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
-from enerv_zoo.fitting.plan import FitPlan, check_record, plan_fit
-from enerv_zoo.fitting.ranks import RankLost, join
+from enerv_zoo.fitting.plan import FitPlan, plan_fit
+from enerv_zoo.fitting.ranks import RankLost, Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
-from enerv_zoo.hub.folder import CONFIG, WEIGHTS, save
-from enerv_zoo.hub.record import METRICS, RECORD, fit_record
-from enerv_zoo.hub.segments import is_segmented, remove_segments
+from enerv_zoo.hub.folder import read_folder, save
+from enerv_zoo.hub.record import METRICS, fit_record
 from enerv_zoo.hub.source import load
+from enerv_zoo.locking import locked
 from enerv_zoo.machine import available_memory, denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
@@ -38,11 +40,7 @@ from enerv_zoo.zoo import model_config
 
 logger = logging.getLogger(__name__)
 
-FRAMES = "frames.csv"
-CURVE = "psnr.png"
-REPORT = "report.html"
-OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, REPORT)
-"""Every file that a fit writes into its folder, and the report that the command line adds."""
+ENDED = "%s: this fit has ended, there is nothing left to do; --overwrite fits anew"
 
 
 @dataclass
@@ -55,6 +53,7 @@ class FitResult:
         history: a row an epoch; also `history.jsonl`.
         report: per-frame numbers.
         folder: where all of it was written, or `None`.
+        ended_before: whether there was nothing left to do: the fit in the folder is complete, and was read from it.
     """
 
     video: NeuralVideo
@@ -62,6 +61,7 @@ class FitResult:
     history: list[dict[str, Any]]
     report: Report
     folder: Path | None = None
+    ended_before: bool = False
 
 
 def fit(
@@ -102,7 +102,8 @@ def fit(
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
             most, else on disk.
         out: folder for the fit; nothing is written without one.
-        resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was.
+        resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was. A fit that has
+            not begun is begun, and one that has ended is read, so that one call can be repeated until all is done.
         overwrite: replace the fit in `out`.
         start: folder of a fit whose weights to begin with, as far as the networks agree; to resume, give it again.
         on_status: called with a `Status` about twice a second.
@@ -112,7 +113,7 @@ def fit(
     Raises:
         VideoError: the source cannot be read.
         ConfigError: unknown names or options, or ones that do not fit together.
-        FitError: `out` holds a fit already, there is nothing to resume, no CUDA where it was asked for, or another
+        FitError: `out` holds another fit, or another process writes to it; no CUDA where it was asked for; or another
             process of the fit was lost.
     """
     began = time.monotonic()
@@ -132,9 +133,28 @@ def fit(
         )
     )
     folder = None if out is None else Path(out)
-    if folder is not None:
-        chosen = ranks.decided(lambda: _check_folder(folder, plan, resume, overwrite).fit)
-        plan = dataclasses.replace(plan, fit=chosen)
+    state: State = "new"
+    with locked_by_first(folder, ranks):
+        if folder is not None:
+            chosen, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
+            plan = dataclasses.replace(plan, fit=chosen)
+            if state == "ended":
+                return ranks.decided(lambda: _ended(folder))
+        return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
+
+
+def _fit(
+    source: Any,
+    plan: FitPlan,
+    folder: Path | None,
+    state: State,
+    ranks: Ranks,
+    frames_in: str,
+    start: str | Path | None,
+    on_status: OnStatus | None,
+    began: float,
+) -> FitResult:
+    """Fit what is left to fit, into a folder that nobody else writes to."""
     original, video, feed, need = ranks.together(lambda: _prepare(source, plan, frames_in, start))
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
@@ -146,8 +166,8 @@ def fit(
         fitter.micro_batch = min(fitter.micro_batch, at_once)
     journal = Journal(fitter, Guard(fitter), folder)
     if folder is not None:
-        ranks.decided(lambda: _start_folder(folder, plan, keep=resume))
-    if resume:
+        ranks.decided(lambda: start_folder(folder, plan, state))
+    if state == "begun":
         journal.resume()
     exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
     with exact, denormals_flushed(), journal.signals():
@@ -156,6 +176,31 @@ def fit(
             return _finish(journal, plan, original)
         except RankLost as lost:
             raise _after_loss(journal, lost) from lost
+
+
+@contextmanager
+def locked_by_first(folder: Path | None, ranks: Ranks) -> Iterator[None]:
+    """Keep others from writing to the folder while the block runs; rank 0 does so for all.
+
+    Raises:
+        FitError: as `enerv_zoo.locking.locked` does.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            ranks.decided(lambda: stack.enter_context(locked(folder)))
+        yield
+
+
+def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, State]:
+    chosen, state = check_folder(folder, plan, resume, overwrite)
+    return chosen.fit, state
+
+
+def _ended(folder: Path) -> FitResult:
+    """The fit that a folder holds, as it ended."""
+    logger.info(ENDED, folder)
+    metrics, report = read_mapping(folder / METRICS), read_report(folder)
+    return FitResult(read_folder(folder), metrics, read_history(folder), report, folder, ended_before=True)
 
 
 def _prepare(
@@ -190,64 +235,6 @@ def _after_loss(journal: Journal, lost: RankLost) -> FitError:
         return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
     kept = "is kept" if journal.save() else "could not be kept, an older checkpoint may be there"
     return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with --resume, on as many as you like")
-
-
-def _check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> FitPlan:
-    if resume and overwrite:
-        raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
-    if folder.exists() and not folder.is_dir():
-        raise FitError(f"{folder}: is a file; --out takes a folder")
-    there = [name for name in OURS if (folder / name).exists()]
-    if resume:
-        if is_segmented(folder):
-            raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it, with its --segments")
-        if not (folder / RECORD).is_file():
-            raise FitError(f"{folder}: holds no fit to resume; leave out --resume to start one")
-        if has_ended(folder):
-            raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
-        return check_record(folder, plan)
-    if (there or is_segmented(folder)) and not overwrite:
-        raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
-    return plan
-
-
-def has_ended(folder: Path) -> bool:
-    """Whether a folder's fit is complete: its checkpoints go last, after weights, numbers and pictures are written."""
-    return (folder / WEIGHTS).exists() and not has_checkpoint(folder)
-
-
-def _start_folder(folder: Path, plan: FitPlan, keep: bool) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder, OURS)
-        if keep:
-            return
-        remove_segments(folder)
-        write_json(folder / RECORD, plan.record())
-        for name in OURS:
-            if name != RECORD:
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
-
-
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """The rows of a fit's `history.jsonl`; a last line that was cut off is left out.
-
-    Raises:
-        ConfigError: a line holds something else.
-    """
-    path = Path(folder) / HISTORY
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}: line {len(rows) + 1} is no mapping, as an epoch's is; the file is damaged")
-        rows.append(row)
-    return rows
 
 
 def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:

@@ -16,21 +16,31 @@ from typing import Any
 from enerv_zoo.config import Recipe, read_mapping, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
-from enerv_zoo.files import write_json, write_text
+from enerv_zoo.files import remove_leftovers, write_json, write_text
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
+from enerv_zoo.fitting.folder import (
+    FRAMES,
+    OURS,
+    State,
+    check_choice,
+    check_free,
+    clear,
+    fit_state,
+    segments_state,
+)
 from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, difference, open_original, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.fitting.run import FRAMES, OURS, has_ended
+from enerv_zoo.fitting.run import ENDED, locked_by_first
 from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
 from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.hub.segments import (
     SEGMENTS,
     SegmentsDescription,
+    is_segmented,
     read_segmented,
     read_segments,
-    remove_segments,
     segment_folder,
     write_segments,
 )
@@ -110,11 +120,13 @@ class SegmentsResult:
         video: the networks, as one video.
         metrics: numbers of the whole; also `metrics.json`.
         folder: where all of it is.
+        ended_before: whether there was nothing left to do, as for `FitResult`.
     """
 
     video: SegmentedVideo
     metrics: dict[str, Any]
     folder: Path
+    ended_before: bool = False
 
 
 def fit_segments(
@@ -148,7 +160,8 @@ def fit_segments(
         out: a folder for all of it.
         segments: `"auto"` cuts where scenes change and where a scene lasts longer than 10 s; `8` or `"8"` into so many;
             `"10s"` or `"1.5m"` into segments of that length at most.
-        resume: go on with the segment that was begun; those that have ended stay.
+        resume: go on with the segment that was begun; those that have ended stay. As for `fit`, it also begins what has
+            not begun, and reads what has ended.
         warm_start: begin each segment with the weights of the one before. By default those do that go on with its
             scene, as far as `"auto"` knows: there it helps (docs/long-videos.md).
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
@@ -171,17 +184,22 @@ def fit_segments(
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
-    description = ranks.decided(lambda: read_segments(folder) if resume else None)
-    if description is None:
-        description = ranks.together(job.describe)
-        ranks.decided(lambda: _start_folder(folder, job.record(), description))
-    logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
-    if runner is not None:
-        _fit_by(runner, job.jobs(description), folder, device)
-    else:
-        _fit_in_turn(job, description, folder, device, on_segment)
-    metrics = ranks.decided(lambda: summarise(folder, description))
+    with locked_by_first(folder, ranks):
+        state = ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
+        if state == "ended":
+            logger.info(ENDED, folder)
+            metrics = ranks.decided(lambda: read_mapping(folder / METRICS))
+            return SegmentsResult(read_segmented(folder), metrics, folder, ended_before=True)
+        description = ranks.decided(lambda: read_segments(folder) if state == "begun" else None)
+        if description is None:
+            description = ranks.together(job.describe)
+            ranks.decided(lambda: _start_folder(folder, job.record(), description))
+        logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
+        if runner is not None:
+            _fit_by(runner, job.jobs(description), folder, device)
+        else:
+            _fit_in_turn(job, description, folder, device, on_segment)
+        metrics = ranks.decided(lambda: summarise(folder, description))
     return SegmentsResult(read_segmented(folder), metrics, folder)
 
 
@@ -194,14 +212,14 @@ def _fit_in_turn(
 ) -> None:
     """One segment after the other, by all processes of this fit together."""
     ranks, jobs = join(device), job.jobs(description)
-    states = ranks.decided(lambda: [_state(folder / each.name) for each in jobs])
+    states = ranks.decided(lambda: [fit_state(folder / each.name) for each in jobs])
     before: Path | None = None
     for number, (each, state) in enumerate(zip(jobs, states, strict=True)):
         own = folder / each.name
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
             start = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=state == "begun", on_status=on_status, start=start)
+            each.run(own, device, resume=True, on_status=on_status, start=start)
             release_memory()
         before = own
 
@@ -213,11 +231,6 @@ def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> No
             f"{len(failed)} of {len(jobs)} segments failed, first {failed[0].name}: {failed[0].error}; the others are "
             f"in {folder}: go on with --resume"
         )
-
-
-def _state(folder: Path) -> str:
-    """How far a segment's fit is: ended, begun or new."""
-    return "ended" if has_ended(folder) else "begun" if (folder / RECORD).is_file() else "new"
 
 
 def _part(plan: FitPlan, description: SegmentsDescription, number: int) -> Recipe:
@@ -242,36 +255,36 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 # ---------------------------------------------------------------------- the folder
 
 
-def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
-    if folder.exists() and not folder.is_dir():
-        raise FitError(f"{folder}: is a file; --out takes a folder")
-    begun = (folder / SEGMENTS).is_file()
+def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> State:
+    """How far what is in the folder is, where it is the fit that was asked for.
+
+    Raises:
+        FitError: the folder holds another fit.
+    """
+    check_choice(resume, overwrite)
     if not resume:
-        if not overwrite and (begun or any((folder / name).exists() for name in OURS)):
-            raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
-        return
-    if not begun or not (folder / RECORD).is_file():
-        raise FitError(f"{folder}: holds no fit in segments to resume; leave out --resume to start one")
-    if (folder / METRICS).is_file():
-        raise FitError(f"{folder}: this fit has ended; --overwrite replaces it")
+        if not overwrite:
+            check_free(folder)
+        return "new"
+    if fit_state(folder) != "new" and not is_segmented(folder):
+        raise FitError(f"{folder}: holds a fit that is not in segments; leave out --segments, or choose another --out")
+    state = segments_state(folder)
+    if state == "new":
+        return state
+    if not (folder / RECORD).is_file():
+        raise FitError(f"{folder}: holds no record of its fit ({RECORD}); replace it with --overwrite")
     if (other := difference(read_mapping(folder / RECORD), record)) is not None:
         raise FitError(
             f"{folder}: holds a fit with other {other}. "
             "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
         )
+    return state
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:
     """Write what is decided; the segments' own folders follow. Of a fit that was there before, nothing stays."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_segments(folder)
-        for name in OURS:
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+    remove_leftovers(folder, (*OURS, SEGMENTS))
+    clear(folder)
     write_json(folder / RECORD, record)
     write_segments(description, folder)
 

@@ -49,6 +49,12 @@ def segment_folder(folder: Path, number: int) -> Path:
     return folder / f"segment-{number:05d}"
 
 
+def segment_folders(folder: Path) -> list[Path]:
+    """The folders of segments that are there, in order."""
+    parts = (path for path in folder.glob("segment-*") if path.name.removeprefix("segment-").isdecimal())
+    return sorted(parts)
+
+
 def is_segmented(path: str | Path) -> bool:
     """Whether a folder holds a video in segments, fitted to the end or not."""
     return (Path(path) / SEGMENTS).is_file()
@@ -63,9 +69,8 @@ def remove_segments(path: Path) -> None:
     if not is_segmented(path):
         return
     (path / SEGMENTS).unlink()
-    for part in path.glob("segment-*"):
-        if part.name.removeprefix("segment-").isdecimal():
-            shutil.rmtree(part, ignore_errors=True)
+    for part in segment_folders(path):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_segments(description: SegmentsDescription, folder: Path) -> None:

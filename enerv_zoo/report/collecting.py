@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from torch import Tensor
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, evaluate_segments
-from enerv_zoo.evaluation.report import matching_frames
+from enerv_zoo.evaluation.report import matching_frames, read_frames
+from enerv_zoo.files import finite
+from enerv_zoo.fitting.folder import FRAMES, read_history
 from enerv_zoo.fitting.plan import open_original
-from enerv_zoo.fitting.run import FRAMES, read_history
 from enerv_zoo.fitting.segments import part_opener
 from enerv_zoo.hub import Access, load, locate
 from enerv_zoo.hub.compressed import record_of
@@ -118,23 +117,12 @@ def _numbers(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of `frames.csv`.
+    """The rows of `frames.csv`, without numbers that are not finite.
 
     Raises:
         ConfigError: it is damaged.
     """
-
-    def number(text: str) -> float | None:
-        return float(text) if text and math.isfinite(float(text)) else None
-
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                {"frame": int(row["frame"]), "psnr": number(row["psnr"]), "ms_ssim": number(row["ms_ssim"])}
-                for row in csv.DictReader(file)
-            ]
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: no rows of frame, psnr and ms_ssim ({error}); the file is damaged") from error
+    return [finite(asdict(row)) for row in read_frames(path)]
 
 
 def _frame_of(video: SegmentedVideo, opened: Callable[[int], Video]) -> Callable[[int], Tensor]:

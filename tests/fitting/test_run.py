@@ -14,6 +14,7 @@ from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import compare, open_original, run
 from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.hub import read_description
 from enerv_zoo.hub.record import read_fit
@@ -21,6 +22,7 @@ from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.zoo import parse_size
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
+LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def fitted(clip, tmp_path_factory):
 
 def test_a_fit_leaves_its_folder(fitted):
     names = {path.name for path in fitted.folder.iterdir()}
-    assert names == set(run.OURS) - {"checkpoint.pt", "checkpoint.previous.pt", run.REPORT}
+    assert names == LEFT
     metrics = json.loads((fitted.folder / "metrics.json").read_text())
     assert metrics == fitted.metrics
     assert metrics["psnr"] == pytest.approx(ez.evaluate(ez.load(fitted.folder), ez_clip()).psnr, abs=1e-3)
@@ -114,8 +116,59 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
     ours, theirs = resumed.video.state_dict(), whole.video.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
-    with pytest.raises(FitError, match="this fit has ended"):
-        fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, resume=True)
+
+
+def contents(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def test_resume_reads_a_fit_that_has_ended_and_changes_nothing(clip, fitted, caplog):
+    before = contents(fitted.folder)
+    with caplog.at_level(logging.INFO):
+        again = fit(clip, out=fitted.folder, eval_every=2, resume=True)
+    assert caplog.messages == [
+        f"{fitted.folder}: this fit has ended, there is nothing left to do; --overwrite fits anew"
+    ]
+    assert contents(fitted.folder) == before
+    assert again.ended_before
+    assert not fitted.ended_before
+    assert (again.metrics, again.history, again.report) == (fitted.metrics, fitted.history, fitted.report)
+    ours, theirs = again.video.state_dict(), fitted.video.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(FitError, match="another recipe: eval_every was 2, now it is 0"):
+        fit(clip, out=fitted.folder, resume=True)
+
+
+def test_resume_begins_where_nothing_has_begun(clip, tmp_path):
+    whole = fit(clip)
+    begun = fit(clip, out=tmp_path / "new", resume=True)
+    assert not begun.ended_before
+    assert begun.metrics["epochs"] == 3
+    ours, theirs = begun.video.state_dict(), whole.video.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_was_stopped_before_its_first_checkpoint_does_not_hold_the_folder(clip, tmp_path, monkeypatch, resume):
+    def cut(status):
+        raise Cut
+
+    monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
+    out = tmp_path / "fit"
+    with pytest.raises(Cut):
+        fit(clip, out=out, on_status=cut)
+    (out / ".01234567.checkpoint.pt").write_bytes(b"half")  # as a killed process leaves it
+    (out / "mine.txt").write_text("mine")
+    assert sorted(path.name for path in out.iterdir()) == [".01234567.checkpoint.pt", "fit.json", "mine.txt"]
+    assert fit(clip, epochs=2, out=out, resume=resume).metrics["epochs"] == 2
+    assert json.loads((out / "fit.json").read_text())["fit"]["epochs"] == 2
+    assert {path.name for path in out.iterdir()} == {"mine.txt", *LEFT}
+
+
+def test_resume_refuses_a_network_without_a_record(clip, fitted, tmp_path):
+    fitted.video.save_pretrained(tmp_path / "imported")
+    with pytest.raises(FitError, match=r"imported: holds no record of its fit \(fit\.json\), .* with --overwrite"):
+        fit(clip, out=tmp_path / "imported", resume=True)
 
 
 def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(clip):
@@ -154,7 +207,6 @@ def test_overwrite_replaces(clip, fitted, tmp_path):
         ({"recipe": {"modle": {}}}, ConfigError, "Did you mean 'model'"),
         ({"recipe": {"video": {"size": 3}}}, ConfigError, "the video has no option 'size'"),
         ({"device": "tpu"}, FitError, "device must be auto, cpu or cuda"),
-        ({"resume": True}, FitError, "holds no fit to resume"),
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(clip, tmp_path, options, error, message):

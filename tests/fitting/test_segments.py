@@ -15,7 +15,7 @@ from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import jobs, part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
-from enerv_zoo.fitting.run import read_history
+from enerv_zoo.fitting.folder import read_history
 from enerv_zoo.hub import read_segments
 from enerv_zoo.video.scenes import survey
 
@@ -157,7 +157,7 @@ def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypat
     monkeypatch.setattr(jobs, "fit", lambda *a, **k: resumed.append(k["resume"]) or plain(*a, **k))
     result = ez.fit_segments(clip, resume=True, **options)
     assert begun == [0, 1]
-    assert resumed == [True, False]
+    assert resumed == [True, True]
     for ours, theirs in zip(result.video.networks(), fitted.video.networks(), strict=True):
         state = theirs.state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
@@ -217,13 +217,36 @@ def test_a_fit_of_one_network_takes_the_place_of_segments_only_when_told(clip, t
     assert [path.name for path in out.glob("segment*")] == ["segment-mine"]
 
 
+def test_resume_begins_goes_on_and_reads(clip, tmp_path, caplog):
+    options = {**FIT, "frames": "0:8", "epochs": 1, "out": tmp_path / "run", "segments": 2, "resume": True}
+    first = ez.fit_segments(clip, **options)
+    before = {path: path.stat().st_mtime_ns for path in options["out"].rglob("*")}
+    with caplog.at_level("INFO"):
+        again = ez.fit_segments(clip, **options)
+    assert (first.ended_before, again.ended_before) == (False, True)
+    assert again.metrics == first.metrics
+    assert {path: path.stat().st_mtime_ns for path in options["out"].rglob("*")} == before
+    assert "this fit has ended, there is nothing left to do" in caplog.text
+    with pytest.raises(FitError, match="other segments: it was '2', now it is '1'"):
+        ez.fit_segments(clip, **{**options, "segments": 1})
+    (options["out"] / "metrics.json").unlink()
+    (options["out"] / "segment-00001" / "model.safetensors").unlink()
+    for name in ("metrics.json", "frames.csv", "preview.png", "psnr.png", "config.json"):
+        (options["out"] / "segment-00001" / name).unlink(missing_ok=True)
+    third = ez.fit_segments(clip, **options)  # its second segment was killed in its first epoch
+    assert third.metrics["psnr"] == first.metrics["psnr"]
+
+
+def test_resume_tells_a_whole_fit_from_one_in_segments(clip, tmp_path):
+    options = {**FIT, "frames": "0:8", "epochs": 1, "out": tmp_path / "run"}
+    ez.fit(clip, **options)
+    with pytest.raises(FitError, match="holds a fit that is not in segments; leave out --segments"):
+        ez.fit_segments(clip, resume=True, **options)
+
+
 def test_refusals(clip, fitted, tmp_path):
     with pytest.raises(FitError, match="already holds a fit"):
         ez.fit_segments(clip, out=fitted.folder, frames="5:215", **FIT)
-    with pytest.raises(FitError, match="has ended"):
-        ez.fit_segments(clip, out=fitted.folder, frames="5:215", resume=True, **FIT)
-    with pytest.raises(FitError, match="no fit in segments to resume"):
-        ez.fit_segments(clip, out=tmp_path, resume=True, **FIT)
     (fitted.folder / "metrics.json").rename(tmp_path / "metrics.json")
     try:
         with pytest.raises(FitError, match="other segments: it was 'auto', now it is '3'"):
