@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 
@@ -33,7 +34,25 @@ Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_FPS = 25.0
 """Frames a second of a video that has no rate of its own."""
 
+SQUARE = Fraction(1)
+"""The pixel aspect of square pixels."""
+MAX_TERM = 65_535
+"""Largest term of a pixel aspect, as in H.264's sequence header."""
+
 Config = TypeVar("Config")
+
+
+def as_pixel_aspect(value: Any) -> Fraction:
+    """A pixel aspect from a `Fraction`, or from text as ffprobe prints it, such as `"128:117"`.
+
+    Raises:
+        ValueError: it is neither, or a term is 0 or above 65,535.
+    """
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5}):([0-9]{1,5})", value)) and int(match[2]):
+        value = Fraction(int(match[1]), int(match[2]))
+    if isinstance(value, Fraction) and 1 <= value.numerator <= MAX_TERM and value.denominator <= MAX_TERM:
+        return value
+    raise ValueError(f"a pixel aspect is a ratio of 1 to {MAX_TERM} such as '128:117', got {value!r:.80}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,8 @@ class VideoInfo:
         timestamps: seconds at which each frame is shown, for a variable frame rate; `None` where it is constant.
         name: what to call the video.
         attribution: who made it and under which licence, where known.
+        pixel_aspect: width of a pixel over its height on the screen (the sample aspect ratio); 1 where pixels are
+            square, which is not written into files.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -58,6 +79,7 @@ class VideoInfo:
     timestamps: tuple[Finite, ...] | None = None
     name: str = "video"
     attribution: str | None = None
+    pixel_aspect: Annotated[Fraction, PlainValidator(as_pixel_aspect)] = SQUARE
 
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:
@@ -176,7 +198,7 @@ class Recipe:
         description: one line for listings.
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
-        video: `frames`, `resize` and `crop` as `enerv_zoo.video.open_video` takes them.
+        video: `frames`, `resize`, `crop` and `square_pixels` as `enerv_zoo.video.open_video` takes them.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -189,7 +211,17 @@ class Recipe:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain data (dicts, lists, numbers, strings) that JSON and YAML can hold."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    return json.loads(json.dumps(dataclasses.asdict(config, dict_factory=_plain)))
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a dataclass as JSON has them; pixels that are square are not mentioned."""
+    plain = dict(items)
+    if isinstance(aspect := plain.get("pixel_aspect"), Fraction):
+        del plain["pixel_aspect"]
+        if aspect != SQUARE:
+            plain["pixel_aspect"] = f"{aspect.numerator}:{aspect.denominator}"
+    return plain
 
 
 def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:

@@ -138,6 +138,7 @@ def rd(
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    square_pixels: options.SquarePixels = None,
     device: options.Device = "auto",
     address: fleets.Address = None,
     report: WithReport = True,
@@ -157,7 +158,7 @@ def rd(
 
     knobs = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
-        "crop": crop, "recipe": fits.chosen_recipe(preset, recipe),
+        "crop": crop, "square_pixels": square_pixels, "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
     with fleets.runner_at(address) as runner, fits.bars() as on_model:
         result = compression.rate_distortion(

@@ -128,6 +128,7 @@ def fit(
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    square_pixels: options.SquarePixels = None,
     device: options.Device = "auto",
     frames_in: FramesIn = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
@@ -186,8 +187,9 @@ def fit(
     folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
     given: dict[str, Any] = {
         "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
-        "resize": resize, "crop": crop, "device": device, "frames_in": frames_in, "out": folder, "resume": resume,
-        "overwrite": overwrite, **{key: value for key, value in knobs.items() if value is not None},
+        "resize": resize, "crop": crop, "square_pixels": square_pixels, "device": device, "frames_in": frames_in,
+        "out": folder, "resume": resume, "overwrite": overwrite,
+        **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
     if segments is None and warm_start is not None:
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
@@ -284,6 +286,7 @@ def compare(
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    square_pixels: options.SquarePixels = None,
     device: options.Device = "auto",
     address: fleets.Address = None,
     report: WithReport = True,
@@ -305,6 +308,7 @@ def compare(
     knobs = {
         "epochs": epochs, "time_budget": time_budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
         "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
+        "square_pixels": square_pixels,
     }  # fmt: skip
     failure = None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ def import_(
     ] = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    square_pixels: options.SquarePixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
 ) -> None:
     """Turn an authors' checkpoint into a fit that every command here takes.
@@ -45,7 +46,8 @@ def import_(
     with locked(out):
         if not overwrite:
             check_free(out)
-        original = None if content is None else open_video(content, resize=resize, crop=crop)
+        cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": bool(square_pixels)}
+        original = None if content is None else open_video(content, **cut)
         if original is not None:
             frames, height, width = original.info.frames, original.info.height, original.info.width
         if frames is None or height is None or width is None:

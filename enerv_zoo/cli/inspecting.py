@@ -109,7 +109,7 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
     drawn = (
         "" if network.drawn_size == (video.height, video.width) else f", drawn {'x'.join(map(str, network.drawn_size))}"
     )
-    rate = f", {video.fps:.6g} frames/s" if video.fps else ""
+    rate = _timing(video)
     rows = [
         ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
         ("model", config.family),
@@ -135,6 +135,13 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
         console.out.print(anatomy.tree(dissect(config, video), config.family), soft_wrap=False)
 
 
+def _timing(video: VideoInfo) -> str:
+    """The rate of a video, and the shape of its pixels, as far as they are worth a word."""
+    aspect = video.pixel_aspect
+    shape = "" if aspect == 1 else f", pixel aspect {aspect.numerator}:{aspect.denominator}"
+    return (f", {video.fps:.6g} frames/s" if video.fps else "") + shape
+
+
 def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
     from dataclasses import asdict
 
@@ -146,7 +153,7 @@ def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
         sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
         console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
         return
-    rate = f", {video.fps:.6g} frames/s" if video.fps else ""
+    rate = _timing(video)
     shortest, longest = (pick(segment.frames for segment in segments) for pick in (min, max))
     span = "" if shortest == longest else f"{shortest} to "
     families = {part.description.model.family for part in found.fitted}

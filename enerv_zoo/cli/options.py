@@ -33,6 +33,14 @@ Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Resize frames (
 Crop = Annotated[
     str | None, typer.Option(metavar="HxW", help="Crop frames about the centre, before resizing.", show_default=False)
 ]
+SquarePixels = Annotated[
+    bool | None,
+    typer.Option(
+        "--square-pixels/--stored-pixels",
+        help="Resample pixels that are not square, or take frames as they are stored.",
+        show_default="stored",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

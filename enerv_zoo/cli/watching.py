@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -22,6 +22,7 @@ def evaluate(
     frames: options.Frames = None,
     resize: options.Resize = None,
     crop: options.Crop = None,
+    square_pixels: options.SquarePixels = None,
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
     images: Annotated[
@@ -51,12 +52,11 @@ def evaluate(
 
     folder = hub.locate(run, hub.Access(revision))
     network = hub.load(folder, choose_device(device))
+    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
     if isinstance(network, SegmentedVideo):
-        report = evaluation.evaluate_segments(
-            network, part_opener(folder, video, resize=resize, crop=crop), frames=frames
-        )
+        report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
     else:
-        report = evaluation.evaluate(network, open_original(folder, video, resize=resize, crop=crop), frames=frames)
+        report = evaluation.evaluate(network, open_original(folder, video, **cut), frames=frames)
     if out is not None:
         report.write_json(out / "report.json")
         report.write_csv(out / "frames.csv")

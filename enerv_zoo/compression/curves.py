@@ -82,6 +82,7 @@ def rate_distortion(
     frames: str | None = None,
     resize: Any = None,
     crop: Any = None,
+    square_pixels: bool | None = None,
     **options: Any,
 ) -> RateDistortion:
     """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
@@ -103,7 +104,7 @@ def rate_distortion(
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
         on_stage: called with a line for each encoding.
-        frames, resize, crop: of the video.
+        frames, resize, crop, square_pixels: of the video; by default the pixels that its file holds are measured.
         options: as for `enerv_zoo.fit`.
 
     Raises:
@@ -124,7 +125,7 @@ def rate_distortion(
     first = anchor or (encoders[0] if encoders else names[0])
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
-    selection = {"frames": frames, "resize": resize, "crop": crop}
+    selection = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
     if encoders:  # before fits that take hours
         recipe = options.get("recipe") if models else None
         cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
@@ -141,7 +142,7 @@ def rate_distortion(
             unnamed = source if source_name(source) is None else None
             original = open_original(folder / FITS / next(iter(fits)), unnamed)
         else:
-            original = open_video(source, **selection)
+            original = open_video(source, **{**selection, "square_pixels": bool(square_pixels)})
         known = _Known(folder, original)
         curves, best = [], []
         for model in models:

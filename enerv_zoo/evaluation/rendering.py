@@ -52,7 +52,15 @@ def render(
     if fps is None and video.info.fps is not None and len(indices) > 1:
         fps = video.info.fps / (indices[1] - indices[0])
     drawn = _drawn(video, indices, original)
-    return write_video(path, drawn, fps=fps, timestamps=timestamps, quality=quality, overwrite=overwrite)
+    return write_video(
+        path,
+        drawn,
+        fps=fps,
+        timestamps=timestamps,
+        pixel_aspect=video.info.pixel_aspect,
+        quality=quality,
+        overwrite=overwrite,
+    )
 
 
 def _drawn(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:

@@ -25,6 +25,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.transforms import square_width
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +243,11 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
     """
     ours, theirs = video.info, original.info
     if (ours.height, ours.width) != (theirs.height, theirs.width):
+        if (ours.height, ours.width) == (theirs.height, square_width(theirs.width, theirs.pixel_aspect)):
+            raise VideoError(
+                f"the fit was made from square pixels, {theirs.name!r} has others; open it with square_pixels=True (on "
+                "the command line, eval has --square-pixels)"
+            )
         raise VideoError(
             f"the fit draws {ours.height}x{ours.width}, {theirs.name!r} is {theirs.height}x{theirs.width}; "
             f'open it with resize="{ours.height}x{ours.width}" (on the command line, eval has --resize)'

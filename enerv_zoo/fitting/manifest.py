@@ -36,7 +36,7 @@ class Group:
         sizes: budgets of stored numbers such as `"1.5M"`; by default the recipe's.
         recipes: each a name, a file, or what would be in the file; by default E-NeRV's published one.
         fit: fields of `FitConfig` that overrule the recipe.
-        frames, resize, crop: which part of the videos; these overrule the recipe.
+        frames, resize, crop, square_pixels: which part of the videos, and which pixels; these overrule the recipe.
         segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
@@ -52,6 +52,7 @@ class Group:
     frames: str | None = None
     resize: str | None = None
     crop: str | None = None
+    square_pixels: bool | None = None
     segments: str | int | None = None
     name: str | None = None
     license: str | None = None
@@ -102,8 +103,9 @@ class Job:
 def read_manifest(manifest: str | Path) -> Manifest:
     """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a shipped one by name.
 
-    The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `segments`, `name`
-    and `license`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
+    The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `square_pixels`,
+    `segments`, `name` and `license`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may
+    be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -167,8 +169,9 @@ def _entry(row: dict[str, Any]) -> Spec:
     """A row of a table as an entry of `fits`."""
     listed = {many: [row[one]] for many, one in LISTED.items() if one in row}
     texts = {key: str(row[key]) for key in _TEXTS if key in row}
-    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS)}
-    return {**listed, **texts, "fit": fit}
+    square = {key: row[key] for key in ("square_pixels",) if key in row}
+    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS, *square)}
+    return {**listed, **texts, **square, "fit": fit}
 
 
 def manifest_jobs(manifest: Manifest) -> list[Job]:
@@ -195,6 +198,7 @@ def manifest_jobs(manifest: Manifest) -> list[Job]:
 def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     license = check_license(group.license or manifest.license)
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
+    selection["square_pixels"] = group.square_pixels
     product = itertools.product(group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,))
     for video, model, size, recipe in product:
         plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **group.fit)

@@ -34,7 +34,7 @@ class FitPlan:
         source: name or absolute path of the video; `None` for arrays.
         model: the family's `name`, its `size` and keywords.
         fit: the recipe.
-        video: `frames`, `resize` and `crop`.
+        video: `frames`, `resize`, `crop` and `square_pixels`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
     """
@@ -67,6 +67,7 @@ def plan_fit(
     frames: str | None = None,
     resize: Any = None,
     crop: Any = None,
+    square_pixels: bool | None = None,
     device: str = "auto",
     **options: Any,
 ) -> FitPlan:
@@ -74,7 +75,7 @@ def plan_fit(
 
     The arguments and errors are those of `fit`.
     """
-    given = {"frames": frames, "resize": resize, "crop": crop}
+    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice: dict[str, Any] = dict(base.model)
     if model is not None and model != choice.get("name"):
@@ -99,6 +100,8 @@ def plan_fit(
             f"Its options: {', '.join(given)}"
         )
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
+    if not isinstance(video.get("square_pixels", False), bool):
+        raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 
@@ -171,6 +174,7 @@ def open_original(
     frames: str | None = None,
     resize: Any = None,
     crop: Any = None,
+    square_pixels: bool | None = None,
     number: int = 0,
 ) -> Video:
     """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
@@ -179,7 +183,7 @@ def open_original(
         run: the fit's folder, or its compressed file.
         source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
             range applies to that source alone.
-        frames, resize, crop: overrule what `fit.json` records.
+        frames, resize, crop, square_pixels: overrule what `fit.json` records.
         number: of the network, in a compressed file of several.
 
     Raises:
@@ -192,7 +196,7 @@ def open_original(
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     if source is not None and source_name(source) != recorded:
         selection.pop("frames", None)
-    given = {"frames": frames, "resize": resize, "crop": crop}
+    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
     selection |= {key: value for key, value in given.items() if value is not None}
     return open_video(source if recorded is None or source is not None else recorded, **selection)
 

@@ -141,6 +141,7 @@ def fit_segments(
     frames: str | None = None,
     resize: Any = None,
     crop: Any = None,
+    square_pixels: bool | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     resume: bool = False,
@@ -176,7 +177,7 @@ def fit_segments(
     plan = ranks.together(
         lambda: plan_fit(
             source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
-            crop=crop, device=device, **options,
+            crop=crop, square_pixels=square_pixels, device=device, **options,
         )
     )  # fmt: skip
     if runner is not None:
@@ -335,13 +336,15 @@ def _write_frames(folder: Path, description: SegmentsDescription) -> None:
     write_text(folder / FRAMES, "\n".join(lines) + "\n")
 
 
-def part_opener(run: str | Path, source: Any = None, *, resize: Any = None, crop: Any = None) -> Callable[[int], Video]:
+def part_opener(
+    run: str | Path, source: Any = None, *, resize: Any = None, crop: Any = None, square_pixels: bool | None = None
+) -> Callable[[int], Video]:
     """What opens the original of a segment by its number, as `open_original` opens that of a fit.
 
     Args:
         run: the folder of a video in segments, or its compressed file.
         source: what to open; by default what was fitted. Another source is cut at the same frames.
-        resize, crop: overrule what was recorded.
+        resize, crop, square_pixels: overrule what was recorded.
     """
     path = Path(run)
     compressed = is_compressed(path)
@@ -353,6 +356,8 @@ def part_opener(run: str | Path, source: Any = None, *, resize: Any = None, crop
         own = path if compressed else segment_folder(path, number)
         other = source is not None and source_name(source) != recorded
         frames = f"{segment.first}:{segment.stop}" if other else None
-        return open_original(own, source, frames=frames, resize=resize, crop=crop, number=number)
+        return open_original(
+            own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, number=number
+        )
 
     return open_part

@@ -78,11 +78,13 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     from_dict(Recipe, {part: record.get(part) or {} for part in PARTS}, file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():
-        if option not in ("frames", "resize", "crop") or not _is_selection(value):
+        if option not in ("frames", "resize", "crop", "square_pixels") or not _is_selection(value, option):
             raise ConfigError(f"{file}: the video's option {option!r:.40} is {value!r:.60}, which selects nothing")
 
 
-def _is_selection(value: Any) -> bool:
+def _is_selection(value: Any, option: str) -> bool:
+    if option == "square_pixels":
+        return value is None or isinstance(value, bool)
     if isinstance(value, list):
         return len(value) <= 2 and all(isinstance(side, int) for side in value)
     return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= 64)

@@ -129,7 +129,8 @@ def _write_clip(video: NeuralVideo | SegmentedVideo, path: Path) -> bool:
     if count < 2:
         return False
     try:
-        write_video(path, _shrunk(video.decode(range(count))), fps=rate, quality=CLIP_QUALITY)
+        frames = _shrunk(video.decode(range(count)))
+        write_video(path, frames, fps=rate, pixel_aspect=video.info.pixel_aspect, quality=CLIP_QUALITY)
     except VideoError as error:
         logger.warning("no preview clip was made: %s", error)
         return False

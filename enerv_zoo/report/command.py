@@ -29,7 +29,9 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
     for option, value in model.items():
         words += ["--set", f"{option}={value if isinstance(value, str) else json.dumps(value)}"]
     for option, value in (record.get("video") or {}).items():
-        if value is not None:
+        if isinstance(value, bool):
+            words += _flag(option.replace("_", "-"), value) if value else []
+        elif value is not None:
             words += [f"--{option}", value if isinstance(value, str) else "x".join(map(str, as_size(value)))]
     chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
     known = {name: value for name in ("optimizer", "time_budget") if (value := getattr(chosen, name)) is not None}

@@ -100,14 +100,15 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
     indices = indices[:: -(-len(indices) // MOST_FRAMES)]
     fps = (info.fps or 25.0) / (indices[1] - indices[0] if len(indices) > 1 else 1)
     fps = min(max(fps, 1.0), 60.0)
+    shown = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
     original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
-    movies = [{"layer": "original", "label": "original", "data": movie(original, fps), "error": False}]
+    movies = [{"layer": "original", "label": "original", "data": shown(original), "error": False}]
     errors = []
     for number, run in enumerate(runs):
         drawn = Frames(run.video.decode(indices), len(indices), info.height, info.width)
-        movies.append({"layer": f"run{number}", "label": run.name, "data": movie(drawn, fps), "error": False})
+        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(drawn), "error": False})
         hot = (heat(frame, target) for frame, target in zip(drawn, original, strict=True))
-        errors.append({"layer": f"error{number}", "label": run.name, "data": movie(hot, fps, 22), "error": True})
+        errors.append({"layer": f"error{number}", "label": run.name, "data": shown(hot, crf=22), "error": True})
     height, width = shown_size(info.height, info.width)
     names = ", ".join(run.name for run in runs)
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import torch
 
+from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
@@ -45,6 +47,7 @@ class ArraySource:
     name = "video"
     rate: float | None = None
     tick: float = 0.0
+    pixel_aspect: Fraction = SQUARE
 
     def __init__(self, frames: np.ndarray | torch.Tensor) -> None:
         if isinstance(frames, np.ndarray):

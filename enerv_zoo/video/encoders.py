@@ -19,6 +19,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 
 _log = logging.getLogger(__name__)
@@ -73,7 +74,14 @@ class Clock:
             raise VideoError(f"{len(self.seconds)} timestamps for {frames} frames; give one for each frame")
 
 
-def encode_movie(path: Path, movie: Movie, images: Iterable[np.ndarray], clock: Clock, quality: float | None) -> None:
+def encode_movie(
+    path: Path,
+    movie: Movie,
+    images: Iterable[np.ndarray],
+    clock: Clock,
+    quality: float | None,
+    pixel_aspect: Fraction = SQUARE,
+) -> None:
     """Write images (H, W, 3) uint8 as yuv420p, BT.709, limited range, tagged so."""
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
     crf = movie.quality if quality is None else quality
@@ -86,6 +94,8 @@ def encode_movie(path: Path, movie: Movie, images: Iterable[np.ndarray], clock: 
         codec = stream.codec_context
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED
+        if pixel_aspect != SQUARE:  # or else square pixels are stated, and files would differ from older ones
+            codec.sample_aspect_ratio = pixel_aspect
         stream.time_base = codec.time_base = tick
         if (stream.height, stream.width) != (height, width):
             _log.warning(

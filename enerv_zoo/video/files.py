@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.seeking import WORTH, FrameIndex, read_index, remembered
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
-from enerv_zoo.video.transforms import resize
+from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
 
 _MATRICES = (1, 4, 5, 7, 9)
 """Tagged colour matrices that the converter knows (BT.709, FCC, BT.470BG, SMPTE 240M, BT.2020)."""
@@ -30,14 +33,18 @@ _NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
 class VideoFile:
     """A file that PyAV reads. It is opened anew by each call of `frames`, and closed at its end.
 
-    Frames come upright (the display matrix or EXIF orientation is applied) and with square pixels (the width is scaled,
-    the height kept).
+    Frames come upright (the display matrix or EXIF orientation is applied), with the pixels that are stored.
+
+    Args:
+        path: of the file.
+        name: what to call the video; by default the file's name without its suffix.
+        square_pixels: resample pixels that are not square: the width is scaled, the height kept.
 
     Raises:
         VideoError: the file is no video, or is damaged so that not a frame can be read.
     """
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, square_pixels: bool = False) -> None:
         self.path = path
         self.name = name or path.stem
         with _open(path) as container:
@@ -48,7 +55,8 @@ class VideoFile:
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self.count: int | None = stream.frames or None
             aspect = stream.sample_aspect_ratio
-            self._aspect = float(aspect) if aspect and not still else 1.0
+            self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
+        self._square_pixels = square_pixels
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames; see `Source.frames`."""
@@ -69,6 +77,16 @@ class VideoFile:
             if selection.ends_at(read):
                 return
         selection.check(read, str(self.path))
+
+    @functools.cached_property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel over its height, in the frames that this yields."""
+        if self._square_pixels or self._aspect == SQUARE:
+            return SQUARE
+        with _open(self.path) as container:
+            first = next(self._decode(container), None)
+        lies = first is not None and _upright(np.empty((1, 2, 3), np.uint8), first).shape[0] == 2
+        return 1 / self._aspect if lies else self._aspect
 
     def index(self) -> FrameIndex | None:
         """Which timestamp each frame has, where the file says so; read once, without decoding."""
@@ -170,9 +188,9 @@ class VideoFile:
             picture = rgb.to_ndarray()
         except (FFmpegError, ValueError) as error:
             raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
-        if self._aspect != 1.0:
-            width = max(1, round(frame.width * self._aspect))
-            picture = resize(torch.from_numpy(picture), (frame.height, width)).numpy()
+        if self._square_pixels and self._aspect != SQUARE:
+            size = (frame.height, square_width(frame.width, self._aspect))
+            picture = resize(torch.from_numpy(picture), size).numpy()
         return np.ascontiguousarray(_upright(picture, frame))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.selection import Selection
@@ -26,6 +28,7 @@ class ImageFolder:
 
     rate: float | None = None
     tick: float = 0.0
+    pixel_aspect: Fraction = SQUARE
 
     def __init__(self, path: Path) -> None:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from enerv_zoo.config import VideoInfo
+from enerv_zoo.config import SQUARE, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
 from enerv_zoo.video.files import VideoFile
@@ -29,6 +30,7 @@ def open_video(
     frames: str | slice | None = None,
     resize: str | Size | None = None,
     crop: str | Size | None = None,
+    square_pixels: bool = False,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -43,14 +45,17 @@ def open_video(
             kept, and reading stops after the last of them.
         resize: (height, width) or `"HEIGHTxWIDTH"` of the result; bicubic, antialiased.
         crop: (height, width) or `"HEIGHTxWIDTH"` of a centred crop, taken before resizing.
+        square_pixels: resample frames whose pixels are not square, before they are cropped: the width is scaled, the
+            height kept. By default the stored pixels are what is taken, and `info.pixel_aspect` says how to show them.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
 
     Returns:
-        The frames, (N, 3, H, W) uint8, upright and with square pixels. With every k-th frame selected, `info.fps` is
-        the source's divided by k. `info.timestamps` is given for a variable frame rate, in seconds from the first kept
-        frame. Frames of a `Video` that are not changed are shared with it; all others are copies.
+        The frames, (N, 3, H, W) uint8, upright. With every k-th frame selected, `info.fps` is the source's divided by
+        k. `info.timestamps` is given for a variable frame rate, in seconds from the first kept frame. A `resize` that
+        squeezes the picture changes `info.pixel_aspect`, so that it keeps its shape on the screen. Frames of a `Video`
+        that are not changed are shared with it; all others are copies.
 
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
@@ -58,25 +63,30 @@ def open_video(
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
     if isinstance(source, Video):
-        return _select(source, selection, transform, place)
+        square = source.info.pixel_aspect if square_pixels else SQUARE
+        return _select(source, selection, replace(transform, square=square), place)
     if isinstance(source, np.ndarray | torch.Tensor):
         return _read(ArraySource(source), selection, transform, place)
     if not isinstance(source, str | Path):
         raise VideoError(
             f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
         )
-    found, attribution = find_source(source)
+    found, attribution = find_source(source, square_pixels)
     return _read(found, selection, transform, place, attribution)
 
 
-def find_source(source: str | Path) -> tuple[Source, str | None]:
+def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source, str | None]:
     """What a path, an address or a sample's name means, and who is to be named for it.
+
+    Args:
+        source: as `open_video` takes it.
+        square_pixels: whether the source yields frames with square pixels.
 
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
     if is_address(source):
-        return VideoFile(local_copy(str(source))), None
+        return VideoFile(local_copy(str(source)), square_pixels=square_pixels), None
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
@@ -85,9 +95,9 @@ def find_source(source: str | Path) -> tuple[Source, str | None]:
     if folder and str(source):  # an empty text is no name for the current folder
         return ImageFolder(path), None
     if file and not folder:
-        return VideoFile(path), None
+        return VideoFile(path, square_pixels=square_pixels), None
     found = sample(source)
-    return VideoFile(found.path, name=str(source)), found.attribution
+    return VideoFile(found.path, str(source), square_pixels), found.attribution
 
 
 def _read(
@@ -95,13 +105,18 @@ def _read(
 ) -> Video:
     kept = FrameStore(None if source.count is None else len(selection.indices(source.count)), place)
     moments: list[Moment] = []
+    stored: Size | None = None
     for frame, moment in source.frames(selection):
+        stored = stored or (frame.shape[0], frame.shape[1])
         kept.add(transform(frame))
         moments.append(moment)
+    assert stored is not None, "sources refuse to yield nothing"
     pixels = kept.frames()
     fps, timestamps = timing(moments, source.rate, selection.step, source.tick)
     count, _, height, width = pixels.shape
-    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, source.name, attribution), kept.on_disk)
+    aspect = transform.pixel_aspect(stored, source.pixel_aspect)
+    info = VideoInfo(count, height, width, fps, timestamps, source.name, attribution, aspect)
+    return Video(pixels, info, kept.on_disk)
 
 
 def _select(video: Video, selection: Selection, transform: Transform, place: str) -> Video:
@@ -109,7 +124,7 @@ def _select(video: Video, selection: Selection, transform: Transform, place: str
     selection.check(len(video), old.name)
     indices = selection.indices(len(video))
     pixels, on_disk = video.frames[indices.start : indices.stop : indices.step], video.on_disk
-    if transform.crop or transform.resize:
+    if transform.changes:
         kept = FrameStore(len(pixels), place)
         for frame in pixels:
             kept.add(transform(frame.cpu().permute(1, 2, 0).numpy()))
@@ -117,4 +132,6 @@ def _select(video: Video, selection: Selection, transform: Transform, place: str
     moments = [old.timestamps[i] if old.timestamps else None for i in indices]
     fps, timestamps = timing(moments, old.fps, selection.step, 0.0)
     count, _, height, width = pixels.shape
-    return Video(pixels, VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution), on_disk)
+    aspect = transform.pixel_aspect((old.height, old.width), old.pixel_aspect)
+    info = VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution, aspect)
+    return Video(pixels, info, on_disk)

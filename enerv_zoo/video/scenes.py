@@ -44,12 +44,13 @@ def survey(
     frames: str | slice | None = None,
     resize: str | Size | None = None,
     crop: str | Size | None = None,
+    square_pixels: bool = False,
     scenes: bool = True,
 ) -> Survey:
     """Look over a video once, keeping nothing but numbers.
 
     Args:
-        source, frames, resize, crop: as `enerv_zoo.open_video` takes them.
+        source, frames, resize, crop, square_pixels: as `enerv_zoo.open_video` takes them.
         scenes: look for changes of scene, which decodes every frame; else a file's packets say what is needed.
 
     Raises:
@@ -59,23 +60,27 @@ def survey(
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
     if not isinstance(source, str | Path):
-        video = open_video(source, frames=frames, resize=resize, crop=crop)
+        video = open_video(source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
         return Survey(video.info, _cuts_of(video, detector))
-    reader, attribution = find_source(source)
-    moments, shape = _from_packets(reader, selection) if detector is None else None, None
+    reader, attribution = find_source(source, square_pixels)
+    moments = _from_packets(reader, selection) if detector is None else None
+    first: np.ndarray | None = None
     if moments is None:
         moments = []
         for frame, moment in reader.frames(selection):
-            shape = shape or transform(frame).shape
+            if first is None:
+                first = frame
+                transform(frame)  # refuses what cannot be done before the rest is read
             moments.append(moment)
             if detector is not None:
                 detector.add(frame)
     else:
-        first = Selection(selection.start, selection.start + 1)
-        shape = next(transform(frame).shape for frame, _ in reader.frames(first))
-    assert shape is not None, "sources refuse to yield nothing"
+        first = next(frame for frame, _ in reader.frames(Selection(selection.start, selection.start + 1)))
+    assert first is not None, "sources refuse to yield nothing"
+    height, width = transform(first).shape[:2]
+    aspect = transform.pixel_aspect(first.shape[:2], reader.pixel_aspect)
     fps, timestamps = timing(moments, reader.rate, selection.step, reader.tick)
-    info = VideoInfo(len(moments), int(shape[0]), int(shape[1]), fps, timestamps, reader.name, attribution)
+    info = VideoInfo(len(moments), height, width, fps, timestamps, reader.name, attribution, aspect)
     return Survey(info, () if detector is None else tuple(detector.cuts))
 
 

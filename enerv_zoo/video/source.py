@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -50,12 +51,16 @@ class Source(Protocol):
         count: the number of frames where it is known before reading, else `None`. A claim: `frames` may yield fewer.
         rate: frames a second, or `None`.
         tick: seconds to which the source rounds its timestamps; 0 where they are exact.
+        pixel_aspect: of the frames that it yields.
     """
 
     name: str
     count: int | None
     rate: float | None
     tick: float
+
+    @property
+    def pixel_aspect(self) -> Fraction: ...
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames, (H, W, 3) uint8 RGB, and their moments.

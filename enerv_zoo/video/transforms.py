@@ -1,14 +1,16 @@
-"""From a source's frame to the frame that is kept: cropped, then resized."""
+"""From a source's frame to the frame that is kept: made square where asked, cropped, resized."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from enerv_zoo.config import MAX_TERM, SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import available_memory
 
@@ -73,12 +75,49 @@ def resize(frame: torch.Tensor, size: Size) -> torch.Tensor:
     return F.interpolate(batch, size=size, mode="bicubic", antialias=True)[0].permute(1, 2, 0)
 
 
+def bounded_aspect(ratio: Fraction) -> Fraction:
+    """The pixel aspect nearest to a positive ratio: both terms are at most 65,535."""
+    if ratio > 1:
+        return 1 / bounded_aspect(1 / ratio)
+    return max(ratio.limit_denominator(MAX_TERM), Fraction(1, MAX_TERM))
+
+
+def resized_aspect(aspect: Fraction, before: Size, after: Size) -> Fraction:
+    """The pixel aspect with which a resized picture is shown as the picture before.
+
+    It stays as it was where `after` is what scaling and rounding make of `before`.
+    """
+    scale = (Fraction(after[0], before[0]), Fraction(after[1], before[1]))
+    if abs(before[1] * scale[0] - after[1]) < 1 or abs(before[0] * scale[1] - after[0]) < 1:
+        return aspect
+    return bounded_aspect(aspect * scale[0] / scale[1])
+
+
 @dataclass(frozen=True)
 class Transform:
-    """Crop the centre (where asked), then resize what is left (where asked)."""
+    """Make pixels square (where asked), crop the centre (where asked), then resize what is left (where asked).
+
+    Attributes:
+        crop: (height, width) to keep.
+        resize: (height, width) of the result.
+        square: the pixel aspect of frames whose width is scaled by it first.
+    """
 
     crop: Size | None = None
     resize: Size | None = None
+    square: Fraction = SQUARE
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.crop is not None or self.resize is not None or self.square != SQUARE
+
+    def pixel_aspect(self, before: Size, aspect: Fraction) -> Fraction:
+        """The pixel aspect of the result, of frames of a size and a pixel aspect."""
+        if self.square != SQUARE:
+            aspect = SQUARE
+            before = before[0], square_width(before[1], self.square)
+        return aspect if self.resize is None else resized_aspect(aspect, self.crop or before, self.resize)
 
     def __call__(self, frame: np.ndarray) -> torch.Tensor:
         """A frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
@@ -87,6 +126,8 @@ class Transform:
             VideoError: the crop exceeds the frame, or a frame of the new size the memory there is.
         """
         result = torch.from_numpy(frame)
+        if self.square != SQUARE:
+            result = resize(result, (result.shape[0], square_width(result.shape[1], self.square)))
         if self.crop is not None:
             result = crop_centre(result, self.crop)
         if self.resize is None:
@@ -98,3 +139,8 @@ class Transform:
                 "available; choose a smaller resize"
             )
         return resize(result, self.resize)
+
+
+def square_width(width: int, aspect: Fraction) -> int:
+    """The width at which frames with a pixel aspect have square pixels, at their height."""
+    return max(1, round(width * float(aspect)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enerv_zoo.config import DEFAULT_FPS
+from enerv_zoo.config import DEFAULT_FPS, SQUARE, as_pixel_aspect
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
 from enerv_zoo.video.encoders import MOVIES, Clock, encode_gif, encode_movie, encode_png
 from enerv_zoo.video.source import Video
 
+logger = logging.getLogger(__name__)
+
 Frame = np.ndarray | torch.Tensor
+
+_SAY_ASPECT = (".mp4", ".mov", ".mkv")
+"""Movies that say what shape their pixels have. VP9 does not, and PyAV cannot have it written into a WebM header."""
 
 _FRAME_FILE = re.compile(r"[0-9]+\.png")
 
@@ -29,6 +35,7 @@ def write_video(
     *,
     fps: float | None = None,
     timestamps: Sequence[float] | None = None,
+    pixel_aspect: Fraction | None = None,
     quality: float | None = None,
     overwrite: bool | None = None,
 ) -> Path:
@@ -44,6 +51,8 @@ def write_video(
         fps: frames a second; the `Video`'s own by default, else 25.
         timestamps: seconds at which frames are shown, for a variable rate; the `Video`'s own by default, unless `fps`
             is given. A folder holds no timing.
+        pixel_aspect: width of a pixel over its height, for players; the `Video`'s own by default, else 1. WebM,
+            GIF and a folder cannot say it, which is logged.
         quality: the constant rate factor of a movie, lower is better: 0 to 51 for H.264 (default 14), 0 to 63 for VP9
             (default 18). GIF and PNG have none.
         overwrite: by default a file is replaced and a folder that is not empty is refused. `False` refuses whatever
@@ -64,17 +73,19 @@ def write_video(
         if timestamps is None and fps is None:
             timestamps = frames.info.timestamps
         fps = frames.info.fps if fps is None else fps
+        pixel_aspect = frames.info.pixel_aspect if pixel_aspect is None else pixel_aspect
         frames = frames.frames
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
+    aspect = _known_aspect(target, suffix in _SAY_ASPECT, pixel_aspect)
     with replacing(target, VideoError) as temporary:
         if folder:
             _write_folder(temporary, images)
         elif suffix == ".gif":
             encode_gif(temporary, images, clock)
         else:
-            encode_movie(temporary, MOVIES[suffix], images, clock, quality)
+            encode_movie(temporary, MOVIES[suffix], images, clock, quality, aspect)
     return target
 
 
@@ -116,6 +127,21 @@ def _check_quality(suffix: str, quality: float | None) -> None:
     worst = MOVIES[suffix].worst if suffix in MOVIES else 63
     if quality is not None and not 0 <= quality <= worst:
         raise VideoError(f"quality {quality!r} is out of range; expected 0 (best) to {worst}, or None")
+
+
+def _known_aspect(target: Path, keeps: bool, aspect: Fraction | None) -> Fraction:
+    """The pixel aspect to write; what `target` cannot say is logged."""
+    try:
+        aspect = SQUARE if aspect is None else as_pixel_aspect(aspect)
+    except ValueError as error:
+        raise VideoError(str(error)) from None
+    if aspect != SQUARE and not keeps:
+        logger.warning(
+            "%s cannot say that pixels have an aspect of %d:%d, so players show them as square; an mp4, mkv or mov "
+            "file can",
+            *(target, aspect.numerator, aspect.denominator),
+        )
+    return aspect
 
 
 def _clock(fps: float | None, timestamps: Sequence[float] | None) -> Clock:

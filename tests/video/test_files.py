@@ -124,15 +124,6 @@ def test_orientation_of_a_photo(still: Encode) -> None:
     assert np.array_equal(pixels(path), np.rot90(plain, -1, (1, 2)))
 
 
-def test_pixels_become_square(encode: Encode) -> None:
-    square = pixels(encode("square.mp4", moving(2), options=LOSSLESS))
-    wide = encode("wide.mp4", moving(2), aspect=Fraction(4, 3), options=LOSSLESS)
-    video = open_video(wide)
-    assert (video.info.height, video.info.width) == (64, 128)
-    stretched = np.repeat(square, 4, axis=2).reshape(2, 64, 128, 3, 3).mean(axis=3)
-    assert np.abs(video.frames.permute(0, 2, 3, 1).numpy() - stretched).mean() < 3
-
-
 def test_ten_bits(encode: Encode) -> None:
     images = moving(4)
     path = encode("clip.mkv", images, "ffv1", "yuv444p10le")
