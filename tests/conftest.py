@@ -1,25 +1,51 @@
-"""What several test modules share."""
+"""Fixtures of several test modules, and the isolation of every test from the machine that it runs on."""
 
 from __future__ import annotations
 
+from isolation import TERMINAL, WORKER  # first: it sets the environment, which others read when they are imported
+
+# isort: split
 import copy
 import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many of them as cores; threads of several would wait for each other
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+from unittest import mock
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from safetensors import safe_open
 from torch import Tensor
 
 from enerv_zoo.layers import FrequencyEncoding
+from enerv_zoo.machine import available_cores
 
 GOLDEN = Path(__file__).parent / "golden"
+
+settings.register_profile(
+    "every machine", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("every machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Share the tests among up to four processes where pytest-xdist is there and the command says nothing of it."""
+    if config.pluginmanager.hasplugin("xdist") and not WORKER:
+        told = config.option.numprocesses is not None or config.option.tx or config.option.usepdb
+        if not told and config.option.dist == "no":
+            config.option.numprocesses, config.option.dist = min(4, available_cores()), "worksteal"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    """Begin in an empty folder, in a wide terminal, with one seed; leave the environment as it was."""
+    with mock.patch.dict(os.environ, TERMINAL):
+        monkeypatch.chdir(tmp_path)
+        torch.manual_seed(0)
+        yield
 
 
 @dataclass
@@ -53,10 +79,8 @@ def golden():
 
 @pytest.fixture
 def cli(monkeypatch, capsys):
-    """Runs a command in a wide terminal; gives its exit code, stdout and stderr."""
+    """Run a command; gives its exit code, stdout and stderr."""
     from enerv_zoo.cli import main
-
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["enerv-zoo", *map(str, arguments)])
@@ -98,8 +122,3 @@ def assert_draws(video, values: Golden, tolerance: float = 2e-6) -> None:
         rounding = float((ours - wide).abs().max())
         assert rounding < 1e-5, "a network that amplifies rounding so much proves nothing"
         torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance + rounding)
-
-
-@pytest.fixture(autouse=True)
-def _same_seed():
-    torch.manual_seed(0)

@@ -301,7 +301,7 @@ def test_bench_measures_every_case(cli, monkeypatch):
     assert code == 0
     assert [row["size"] for row in rows] == ["60K", "90K"]
     for row in rows:
-        assert min(row["fit"], row["decode"], row["decode_compiled"]) > 1
+        assert min(row["fit"], row["decode"], row["decode_compiled"]) > 0
         assert row["memory_bytes"] > 1e6
     code, out, _ = cli("bench", "--device", "cpu")
     assert code == 0

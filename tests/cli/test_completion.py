@@ -46,7 +46,5 @@ def test_bash_is_answered(folder, line, offered):
     words = f"enerv-zoo {line}"
     asked = {"_ENERV_ZOO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     code = "from enerv_zoo.cli.app import app; app(prog_name='enerv-zoo')"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60
-    )
+    answer = subprocess.run([sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True)
     assert offered in answer.stdout.split()

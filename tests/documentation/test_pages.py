@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,4 +82,17 @@ def test_pages_have_blocks():
 def test_ci_runs_the_readmes_test_command():
     commands = re.findall(r"^(pip install uv && uv run .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(commands) == 2
-    assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert any(line.startswith(f"{commands[1]} || exit") for line in (ROOT / ".ci" / "run").read_text().splitlines())
+
+
+def test_ci_fails_where_the_test_command_fails(tmp_path):
+    """Also at its first part, which alone ends no script that is run with `set -e`."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, code in (("pip", "exit 3"), ("uv", f"touch '{tmp_path}/uv'"), ("chromium", "exit 0")):
+        (programs / name).write_text(f"#!/bin/sh\n{code}\n")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    end = subprocess.run(["bash", ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True)
+    assert end.returncode == 3, end.stdout + end.stderr
+    assert not (tmp_path / "uv").exists()

@@ -47,7 +47,6 @@ def process(hub, tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
         )
 
     return run

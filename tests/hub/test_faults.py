@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -91,15 +92,20 @@ def _hurried(monkeypatch):
 def test_no_connection(bunny, caplog):
     ez.load("bob/bunny")
     close_session()  # a connection that is open would go on answering
-    for server in bunny.servers:
+    held = [socket.socket() for _ in bunny.servers]
+    for server, port in zip(bunny.servers, held, strict=True):
         server.shutdown()
         server.server_close()
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port.bind(server.server_address)  # nobody listens there, and no other program takes it
     assert len(ez.load("bob/bunny")) == 3
     assert "cannot be reached" in caplog.text
     with pytest.raises(HubError, match="cannot be reached"):
         ez.load("bob/another")
     with pytest.raises(HubError, match="cannot be reached"):
         ez.list_pretrained()
+    for port in held:
+        port.close()
 
 
 def test_a_cut_download_goes_on_where_it_was(bunny, fit_files, monkeypatch, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -101,10 +100,8 @@ def test_configs_that_ask_for_too_much(tmp_path, config, message, monkeypatch):
         raise AssertionError("the network was built")
 
     monkeypatch.setattr(hub_folder, "NeuralVideo", allocate)
-    began = time.monotonic()
     with pytest.raises(EnervZooError, match=message) as caught:
         ez.load(write(tmp_path / "fit", config))
-    assert time.monotonic() - began < 5
     assert len(str(caught.value)) < 1000 + len(str(tmp_path))
 
 
@@ -242,7 +239,7 @@ def damaged(draw, data):
     return bytes(changed)
 
 
-FUZZ = settings(deadline=5000, max_examples=100, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FUZZ = settings(max_examples=100)
 
 
 def check(config=CONFIG, weights=WEIGHTS):

@@ -153,7 +153,6 @@ def test_other_names_of_an_index_stay(client, tmp_path):
 @pytest.fixture
 def command(client, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
     groups = [{"videos": ["missing.mp4"], "recipes": [RECIPE], "name": "missing"}, *GROUPS[:1]]
     Path("zoo.yaml").write_text(yaml.safe_dump({"owner": "alice", "fits": groups}))
 

@@ -119,7 +119,7 @@ def test_zeros_cost_next_to_nothing():
     assert sum(decode(encode([Network({}, {"x": coded(levels)})])).sizes.tensors[0].values()) < 60
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     npst.arrays(np.int32, npst.array_shapes(max_dims=3, min_side=0, max_side=9), elements=st.integers(-32768, 32768))
 )
@@ -128,7 +128,7 @@ def test_any_levels_come_back(levels):
     same(tensors, decode(encode([Network({}, tensors)])).read(0).tensors)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([1, 2]), st.integers(-300, 0), st.integers(302, 700), st.integers(0, 255), st.integers(0, 62),
        st.integers(0, 65000))  # fmt: skip
 def test_every_table_that_can_be_written_is_whole(kind, low, size, m, x, zero):
@@ -180,7 +180,7 @@ def tried(data):
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_noticed(place, flip):
     data = bytearray(WHOLE)
@@ -188,7 +188,7 @@ def test_a_changed_byte_is_noticed(place, flip):
     assert not tried(bytes(data))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(WHOLE) - 1))
 def test_a_cut_file_is_noticed(length):
     assert not tried(WHOLE[:length])
@@ -254,7 +254,7 @@ def test_a_head_that_swells_is_not_inflated():
         decode(bytes(data))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([0, 1, 2, 3]), st.binary(max_size=40), st.binary(max_size=24), st.integers(0, 50))
 def test_random_models_and_streams_are_read_or_refused(kind, model, stream, count):
     side = struct.pack("<fBiI", 1.0, kind, -8, 16) + model
@@ -266,7 +266,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(["name", "shape", "bytes", "axis", "dtype"]), json_values))
 def test_random_heads_are_read_or_refused(fields):
     tried(one(**fields))
