@@ -74,7 +74,7 @@ def test_one_at_a_time_however_many_wait(tmp_path):
     def work():
         nonlocal inside, most
         for _ in range(5):
-            with locked(tmp_path / "run", wait=60):
+            with locked(tmp_path / "run", wait=600):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.001)
