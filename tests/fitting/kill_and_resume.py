@@ -19,17 +19,29 @@ import torch._dynamo
 
 import enerv_zoo as ez
 from enerv_zoo.cli import main
-from enerv_zoo.fitting import fit  # noqa: F401
+from enerv_zoo.fitting import fit, journal  # noqa: F401
 from enerv_zoo.registry import COMPONENTS
 
 FIT = ("fit", "clip", "--size", "80K", "--epochs", "40", "--batch-size", "2", "--lr", "5e-3", "--checkpoint-every", "0")
 
 
-def child(*arguments: str) -> int:
-    """Start `enerv-zoo` with arguments in a forked process."""
+STEPS = 120
+"""Of the whole fit: 40 epochs of 6 frames, 2 at a time."""
+KILLS = 12
+MOST_STEPS = STEPS // KILLS - 2
+"""Between two kills, so that no fit ends before them, however fast the machine is."""
+END = 1800
+"""Seconds after which a process ends whatever happens, also when its parent was killed."""
+
+
+def child(*arguments: str, steps: int | None = None) -> int:
+    """Start `enerv-zoo` with arguments in a forked process; after `steps` checkpoints it waits for its end."""
     pid = os.fork()
     if pid == 0:
+        signal.alarm(END)
         torch.set_num_threads(1)
+        if steps is not None:
+            wait_after(steps)
         sys.argv = ["enerv-zoo", *arguments]
         code = 1
         try:
@@ -43,22 +55,36 @@ def child(*arguments: str) -> int:
     return pid
 
 
+def wait_after(steps: int) -> None:
+    """Let this process write so many checkpoints, and then wait."""
+    save, left = journal.save_checkpoint, [steps]
+
+    def save_and_wait(folder: Path, state: dict) -> None:
+        save(folder, state)
+        left[0] -= 1
+        while left[0] <= 0:
+            signal.pause()
+
+    journal.save_checkpoint = save_and_wait
+
+
 def wait(pid: int) -> int:
     """The exit code of a child, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def stamp(path: Path) -> int:
-    """When a file was written, or 0 where there is none."""
+def stamp(name: str) -> tuple[int, int] | None:
+    """The version of a fit's checkpoint, or None where there is none; each is a new file, however coarse times are."""
     try:
-        return path.stat().st_mtime_ns
+        status = (Path(name) / "checkpoint.pt").stat()
     except FileNotFoundError:
-        return 0
+        return None
+    return status.st_mtime_ns, status.st_ino
 
 
-def wait_for_step(name: str, pid: int, before: int = 0) -> None:
-    """Wait until a fit has written a checkpoint since `before`; each is written after a step."""
-    while stamp(Path(name) / "checkpoint.pt") <= before:
+def wait_for_step(name: str, pid: int, before: tuple[int, int] | None = None) -> None:
+    """Wait until a fit has written a checkpoint that is not `before`; each is written after a step."""
+    while stamp(name) in (None, before):
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             raise SystemExit(f"the fit of {name} ended before it wrote a checkpoint")
         time.sleep(0.002)
@@ -78,21 +104,21 @@ def main_() -> None:
     chance = random.Random(int(sys.argv[1]))
     kills = []
     whole = wait(child(*FIT, "--out", "whole"))
-    pid = child(*FIT, "--out", "cut")
-    for _ in range(12):
-        wait_for_step("cut", pid, before=kills[-1][1] if kills else 0)
+    for _ in range(KILLS):
+        before = stamp("cut")
+        pid = child(*FIT, "--out", "cut", *(["--resume"] if kills else []), steps=chance.randint(1, MOST_STEPS))
+        wait_for_step("cut", pid, before)
         time.sleep(chance.uniform(0.0, 0.1))  # a few steps and checkpoints take that long
         os.kill(pid, signal.SIGKILL)
-        kills.append((wait(pid), stamp(Path("cut") / "checkpoint.pt")))
-        pid = child(*FIT, "--out", "cut", "--resume")
-    last = wait(pid)
+        kills.append(wait(pid))
+    last = wait(child(*FIT, "--out", "cut", "--resume"))
     ended = {name: signalled(name, number) for name, number in (("int", signal.SIGINT), ("term", signal.SIGTERM))}
     ours, theirs = (ez.load(name).state_dict() for name in ("cut", "whole"))
     print(
         json.dumps(
             {
                 "whole": whole,
-                "kills": [code for code, _ in kills],
+                "kills": kills,
                 "last": last,
                 "ended": ended,
                 "resumable": {name: (Path(name) / "checkpoint.pt").exists() for name in ended},

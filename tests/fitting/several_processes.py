@@ -29,8 +29,10 @@ TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_wid
 OPTIONS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
 HERE = ["fit", "clip", *OPTIONS, "--device", "cpu", "--precision", "float32"]
 FIT = [*HERE, "--batch-size", "3", "--lr", "5e-3"]
-PATIENCE = 20.0
-"""Seconds for whatever a scene waits for."""
+PATIENCE = 600.0
+"""Seconds for whatever a scene waits for; only what never comes takes so long."""
+PLACES = []
+"""Sockets that hold the ports of fits as long as this process lives."""
 
 
 def fork(action, rank=0, size=1, port=0, log="log"):
@@ -39,7 +41,7 @@ def fork(action, rank=0, size=1, port=0, log="log"):
     pid = os.fork()
     if pid:
         return pid
-    signal.alarm(60)  # whatever happens, it ends
+    signal.alarm(1800)  # whatever happens, it ends
     torch.set_num_threads(1)
     if size > 1:
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
@@ -66,10 +68,11 @@ def fork(action, rank=0, size=1, port=0, log="log"):
 
 def start(action, size, log="log"):
     """Do the same in `size` processes that find each other. Returns their ids, by rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return [fork(action, rank, size, port, log) for rank in range(size)]
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # rank 0 may bind to it too, and no other program
+    place.bind(("127.0.0.1", 0))
+    PLACES.append(place)
+    return [fork(action, rank, size, place.getsockname()[1], log) for rank in range(size)]
 
 
 def ends(pids):
@@ -189,7 +192,7 @@ def scene_stopped():
 
 def scene_silent():
     """A process stops to answer: the others wait as long as they are told to, and end."""
-    os.environ["ENERV_ZOO_PATIENCE"] = "5"
+    os.environ["ENERV_ZOO_PATIENCE"] = "20"
     pids = start(command(*FIT, "--epochs", "100000", "--out", "silent"), 2)
     wait_for_epochs("silent", 2)
     os.kill(pids[1], signal.SIGSTOP)

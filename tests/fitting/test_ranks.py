@@ -30,9 +30,7 @@ def play(folder: Path, scenes: str) -> dict:
     """Scenes of the script, by name, in one process that imports once."""
     write_clip(folder)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, SCRIPT, scenes], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
-    )
+    done = subprocess.run([sys.executable, SCRIPT, scenes], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -154,11 +152,10 @@ def test_torchrun_that_is_told_to_stop_leaves_a_checkpoint(tmp_path):
         )
         try:
             history = tmp_path / "fit" / "history.jsonl"
-            until = time.monotonic() + 60
-            while not history.exists() and run.poll() is None and time.monotonic() < until:
+            while not history.exists() and run.poll() is None:
                 time.sleep(0.05)
             run.terminate()
-            code = run.wait(40)
+            code = run.wait()
         finally:
             run.kill()
     text = (tmp_path / "log").read_text()
