@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,25 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video.seeking import WORTH, FrameIndex, read_index, remembered
+from enerv_zoo.video.joins import recording_begins, with_next_two
+from enerv_zoo.video.seeking import (
+    WORTH,
+    FrameIndex,
+    hides_packets,
+    packets_from_key,
+    read_index,
+    remembered,
+    timestamp,
+)
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
+from enerv_zoo.video.timing import DisplayClock
 from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
 
 _MATRICES = (1, 4, 5, 7, 9)
@@ -50,9 +61,12 @@ class VideoFile:
         with _open(path) as container:
             stream = _video_stream(container, path)
             still = self._still = _is_still(container)
-            rate = None if still else stream.average_rate or stream.guessed_rate
+            # AVI counts chunks that hold no frame.
+            rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
+            rate = None if still else rates[0] or rates[1]
             self.rate: float | None = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
+            self._timed = container.format.name != "avi" or not hides_packets(stream)
             self.count: int | None = stream.frames or None
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
@@ -63,17 +77,14 @@ class VideoFile:
         read = 0
         size: tuple[int, int] | None = None
         for number, frame in self._numbered(selection.start):
-            read = number
-            size = size or (frame.height, frame.width)
-            if size != (frame.height, frame.width):
-                raise VideoError(
-                    f"{self.path}: the size changes at frame {read} from {size[0]}x{size[1]} to "
-                    f"{frame.height}x{frame.width} (height x width); frames='0:{read}' (--frames) takes the part before"
-                )
-            if selection.wants(read):
+            if number >= selection.start:
+                size = size or (frame.height, frame.width)
+                self._check_size(size, frame, number, selection)
+            if selection.wants(number):
                 # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
-                yield self._picture(frame), None if frame.pts is None else frame.pts * self.tick
-            read += 1
+                pts = frame.pts if self._timed else None
+                yield self._picture(frame), None if pts is None else pts * self.tick
+            read = number + 1
             if selection.ends_at(read):
                 return
         selection.check(read, str(self.path))
@@ -83,10 +94,17 @@ class VideoFile:
         """Width of a pixel over its height, in the frames that this yields."""
         if self._square_pixels or self._aspect == SQUARE:
             return SQUARE
-        with _open(self.path) as container:
-            first = next(self._decode(container), None)
+        first = next((frame for _, frame in self._numbered(0)), None)
         lies = first is not None and _upright(np.empty((1, 2, 3), np.uint8), first).shape[0] == 2
         return 1 / self._aspect if lies else self._aspect
+
+    def _check_size(self, size: tuple[int, int], frame: VideoFrame, number: int, selection: Selection) -> None:
+        if size != (frame.height, frame.width):
+            raise VideoError(
+                f"{self.path}: the size changes at frame {number} from {size[1]}x{size[0]} to "
+                f"{frame.width}x{frame.height}; frames='{selection.start}:{number}' (--frames) takes the part before, "
+                f"'{number}:' the part after"
+            )
 
     def index(self) -> FrameIndex | None:
         """Which timestamp each frame has, where the file says so; read once, without decoding."""
@@ -102,65 +120,77 @@ class VideoFile:
         return kept[0]
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
-        """Frames with their numbers, from `start` or before it; from the nearest keyframe where that can be known."""
+        """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
         index = self.index() if start >= WORTH else None
-        if index is not None and start >= len(index):
-            index = None  # the frames are counted before that is said
+        if index is not None and not (index.trusted and start < len(index)):
+            index = None  # all frames are counted
         if index is not None:
             for number, frame in self._from_keyframe(index, start):
-                if number != start:
-                    break  # a frame is missing, or is none that the packets announced
-                yield number, frame
-                start += 1
+                if number >= start:
+                    yield number, frame
+                    start = number + 1
             if start == len(index):
                 return
         with _open(self.path) as container:
-            for number, frame in enumerate(self._decode(container)):
+            stream = _video_stream(container, self.path)
+            frames = self._decode(container, stream, container.demux(stream), clock=DisplayClock())
+            for number, frame in enumerate(frames):
                 if number >= start or index is None:
                     yield number, frame
 
-    def _from_keyframe(self, index: FrameIndex, start: int) -> Iterator[tuple[int | None, VideoFrame]]:
-        """Frames from `start` on, with the numbers that their timestamps have."""
+    def _from_keyframe(self, index: FrameIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield frames from the last keyframe before `start` on, with their numbers, as long as these are certain."""
         moment, packets = index.keyframe_before(start)
         with _open(self.path) as container:
+            stream = _video_stream(container, self.path)
             try:
-                container.seek(moment, stream=_video_stream(container, self.path))
-            except FFmpegError:
-                return  # a file that cannot be moved in
-            for frame in self._decode(container, packets, index.number(moment) or 0):
-                # Frames before the keyframe follow it in files with open groups of pictures, and may be broken.
-                if frame.pts is None or frame.pts >= index.moments[start]:
-                    yield index.number(frame.pts), frame
+                sought = packets_from_key(container, stream, moment)
+                yield from index.verified(moment, self._decode(container, stream, sought, packets))
+            except (FFmpegError, VideoError):
+                return  # reading from the start says what is wrong, if it meets it too
 
-    def _decode(self, container: InputContainer, packets: int = 0, read: int = 0) -> Iterator[VideoFrame]:
+    def _decode(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        packets: Iterable[Packet],
+        before: int = 0,
+        clock: DisplayClock | None = None,
+    ) -> Iterator[VideoFrame]:
         """Yield frames up to the end, or up to the first that damage affects and raise there.
 
         Args:
-            packets: how many the file has before the place where it was opened or moved to.
-            read: how many frames are known to be readable, for the message.
+            packets: of the stream, up to its end.
+            before: how many the file has before these.
+            clock: corrects the timestamps of frames, from the start of a file on.
         """
-        stream = _video_stream(container, self.path)
         stream.thread_type = "AUTO"
         if self._still and stream.codec_context.name == "mjpeg":
             stream.codec_context.options = {"err_detect": "explode"}  # or half a JPEG would be a picture, grey below
         decoded_until: int | None = None
+        read = 0
         try:
-            for packet in container.demux(stream):
+            for packet, following in with_next_two(packets):
                 last = not packet.size
                 if last and packet.dts is not None:
                     continue  # an empty packet stands for a repeated frame; to the decoder it would mean the end
-                cut = packet.is_corrupt or (last and _ends_early(container, stream, packets))
+                broken = packet.is_corrupt and not recording_begins(packet, following)
+                cut = broken or (last and _ends_early(container, stream, before))
+                if clock is not None and not last:
+                    clock.feed(timestamp(packet, container))
                 for frame in stream.codec_context.decode(None) if cut else packet.decode():
                     # Past a cut the decoder hands out what it held back. Whatever is shown after the last whole packet
                     # was decoded may follow a frame that is missing, and would be counted wrong.
                     late = cut and (frame.pts is None or decoded_until is None or frame.pts > decoded_until)
                     if frame.is_corrupt or late:
                         raise self._damaged(read, stream)
+                    if clock is not None:
+                        frame.pts = clock.moment(frame.pts, stream.codec_context.has_b_frames)
                     yield frame
                     read += 1
                 if cut:
                     raise self._damaged(read, stream)
-                packets += 1
+                before += 1
                 decoded_until = packet.dts
         except FFmpegError as error:
             raise self._damaged(read, stream) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,14 +10,19 @@ from pathlib import Path
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 WORTH = 50
 """A selection that begins this many frames into a file looks for a keyframe to begin at."""
 
-ONE_FRAME_A_PACKET = frozenset(("av1", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "vp9"))
-"""Codecs whose every packet is a frame in the containers that carry timestamps. VP8, for one, has packets that are
-never shown."""
+ONE_FRAME_PER_PACKET = frozenset(("av1", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "vp9"))
+"""Codecs whose every packet is a frame. Others have packets that are never shown (VP8), that say "as before" and are no
+frame, or that hold two frames (MPEG-4 Part 2)."""
+
+MAX_REORDERING = 16
+"""By how many frames decoding order and display order differ at most, in any codec."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +31,17 @@ class FrameIndex:
 
     Attributes:
         moments: (N,) int64, ascending: the timestamp of frame i, in the stream's unit. They need not be even, and the
-            packets need not come in this order (B-frames).
+            packets need not come in this order (B-frames). Where a container has no timestamps of display, these are
+            of decoding, which are as many and as far apart, but belong to other packets.
         keys: timestamps of the keyframes, ascending.
         packets: how many packets come before each keyframe's.
+        trusted: whether timestamps are of display, so that frames can be told by them.
     """
 
     moments: np.ndarray
     keys: np.ndarray
     packets: np.ndarray
+    trusted: bool
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -45,18 +54,42 @@ class FrameIndex:
         return place if place < len(self.moments) and self.moments[place] == moment else None
 
     def keyframe_before(self, frame: int) -> tuple[int, int]:
-        """The timestamp of the last keyframe that is shown no later than a frame, and the packets before it."""
+        """Return the timestamp of the last keyframe that is shown no later than a frame, and the packets before it."""
         place = int(np.searchsorted(self.keys, self.moments[frame], side="right")) - 1
         return int(self.keys[place]), int(self.packets[place])
+
+    def verified(self, key: int, frames: Iterable[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
+        """Number frames that were decoded from a keyframe on, up to the first that proves this index wrong.
+
+        The keyframe must come first, be a picture that depends on no other, and be followed by every frame that the
+        packets announce, in their order.
+
+        Args:
+            key: timestamp of the keyframe.
+            frames: in the order in which the decoder gives them. Those shown before the keyframe are left out: they may
+                refer to frames that were not decoded.
+        """
+        first = expected = self.number(key)
+        for frame in frames:
+            if expected is None or frame.pts is None:
+                return
+            if expected == first and frame.pts < key:
+                continue
+            if self.number(frame.pts) != expected:
+                return
+            if expected == first and not (frame.key_frame and frame.pict_type == PictureType.I):
+                return  # such as the begin of an intra refresh, which later frames complete
+            yield expected, frame
+            expected += 1
 
 
 def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex | None:
     """Read all packets of a freshly opened file, decoding none; `None` where they do not say which frame is which.
 
-    That is so with packets that have no timestamp, share one, are damaged or are not shown (an edit list), and with
-    codecs whose packets are not frames.
+    That is so with packets that have no timestamp, share one, are damaged or are not shown (an edit list), with clocks
+    that are set back, and with codecs whose packets are not frames.
     """
-    if stream.codec_context.name not in ONE_FRAME_A_PACKET and stream.codec.canonical_name not in ONE_FRAME_A_PACKET:
+    if not _one_frame_per_packet(stream):
         return None
     moments: list[int] = []
     keys: list[tuple[int, int]] = []
@@ -64,18 +97,57 @@ def read_index(container: InputContainer, stream: VideoStream) -> FrameIndex | N
         for packet in container.demux(stream):
             if not packet.size and packet.dts is None:
                 break  # the end
-            if packet.pts is None or packet.is_corrupt or packet.is_discard or not packet.size:
+            moment = timestamp(packet, container)
+            if moment is None or packet.is_corrupt or packet.is_discard or not packet.size:
                 return None
             if packet.is_keyframe:
-                keys.append((packet.pts, len(moments)))
-            moments.append(packet.pts)
+                keys.append((moment, len(moments)))
+            moments.append(moment)
     except FFmpegError:
         return None
-    ordered = np.array(sorted(set(moments)), dtype=np.int64)
+    as_read = np.array(moments, dtype=np.int64)
+    ordered, places = np.unique(as_read, return_inverse=True)
     if not keys or keys[0] != (ordered[0], 0) or len(ordered) != len(moments):
         return None
+    if np.abs(places - np.arange(len(places))).max() > MAX_REORDERING:
+        return None  # the clock was set back, as between recordings that were joined
     keys.sort()
-    return FrameIndex(ordered, np.array([pts for pts, _ in keys]), np.array([place for _, place in keys]))
+    # A codec that reorders in a file where nothing is reordered: the timestamps are of decoding, as in AVI files.
+    trusted = bool((places[1:] < places[:-1]).any()) or not stream.codec_context.has_b_frames
+    return FrameIndex(ordered, np.array([pts for pts, _ in keys]), np.array([place for _, place in keys]), trusted)
+
+
+def _one_frame_per_packet(stream: VideoStream) -> bool:
+    names = (stream.codec_context.name, stream.codec.canonical_name)
+    return any(name in ONE_FRAME_PER_PACKET for name in names)
+
+
+def hides_packets(stream: VideoStream) -> bool:
+    """Whether a stream may reorder frames and have packets that are none: timestamps of decoding then say nothing."""
+    return bool(stream.codec_context.has_b_frames) and not _one_frame_per_packet(stream)
+
+
+def timestamp(packet: Packet, container: InputContainer) -> int | None:
+    """The timestamp that a container holds for a packet: AVI has none of display, and FFmpeg's guesses may be wrong."""
+    return packet.dts if container.format.name == "avi" else packet.pts
+
+
+def packets_from_key(container: InputContainer, stream: VideoStream, key: int) -> Iterator[Packet]:
+    """Yield a file's packets from that of a keyframe on; none where seeking does not reach it.
+
+    Args:
+        key: timestamp of the keyframe.
+    """
+    # Transport and program streams have no index: FFmpeg searches them, and may stop behind the packet.
+    early = 1.0 if container.format.name in ("mpegts", "mpeg") and stream.time_base else 0.0
+    container.seek(key - round(early / (stream.time_base or 1)), stream=stream)
+    began = False
+    for packet in container.demux(stream):
+        began = began or (packet.pts == key and packet.is_keyframe)
+        if began:
+            yield packet
+        elif packet.dts is None or packet.dts > key:
+            return
 
 
 @lru_cache(maxsize=4)

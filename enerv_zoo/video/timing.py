@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -38,7 +39,45 @@ def timing(
     mean = shifted[-1] / len(gaps)
     tolerance = 1.01 * max(tick, min(_JITTER[0] * mean, _JITTER[1]))
     if max(gaps) - min(gaps) > tolerance:
-        return 1 / mean, tuple(shifted)
+        return _plain(1 / mean), tuple(shifted)
     if stated is not None and abs(len(gaps) / stated - shifted[-1]) <= 2 * tolerance:
         return stated, None
-    return 1 / mean, None
+    return _plain(1 / mean), None
+
+
+def _plain(rate: float) -> float:
+    """An integer rate, or one of NTSC's, without the rounding of the timestamps that it was measured by."""
+    for candidate in (float(round(rate)), round(rate * 1.001) / 1.001):
+        if abs(candidate - rate) < 1e-9 * rate:
+            return candidate
+    return rate
+
+
+class DisplayClock:
+    """The timestamps of frames in display order, where packets carry those of decoding (as in AVI files).
+
+    Packets whose timestamps only rise, of a codec that reorders, are stamped in decoding order: the n-th frame then has
+    the n-th timestamp. In all other files a frame has the timestamp of its own packet.
+    """
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+        self._last: int | None = None
+        self._rising = True
+
+    def feed(self, pts: int | None) -> None:
+        """Take note of the next packet that the decoder gets."""
+        self._rising = self._rising and pts is not None and (self._last is None or pts > self._last)
+        if pts is not None:
+            self._last = pts
+            self._queue.append(pts)
+
+    def moment(self, pts: int | None, reorders: bool) -> int | None:
+        """Return the timestamp of the next frame that the decoder gives.
+
+        Args:
+            pts: the timestamp of its packet.
+            reorders: whether the codec decodes frames in another order than it shows them.
+        """
+        own = self._queue.popleft() if self._queue else None
+        return own if self._rising and reorders and own is not None else pts

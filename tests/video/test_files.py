@@ -254,7 +254,7 @@ def test_the_size_changes(encode: Encode, tmp_path: Path) -> None:
     parts = [encode("a.h264", moving(6)), encode("b.h264", moving(6, 48, 80))]
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(VideoError, match=r"changes at frame 6 from 64x96 to 48x80.*frames='0:6'"):
+    with pytest.raises(VideoError, match=r"changes at frame 6 from 96x64 to 80x48.*frames='0:6'"):
         open_video(path)
     assert len(open_video(path, frames="0:6")) == 6
 

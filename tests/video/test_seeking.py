@@ -95,9 +95,9 @@ def test_an_index_that_is_wrong_is_noticed(tmp_path, monkeypatch):
     path = write(tmp_path / "clip.mp4", *CASES["b_frames.mp4"])
     plain = VideoFile._decode
 
-    def losing(self, container, packets=0, read=0):
-        for i, frame in enumerate(plain(self, container, packets, read)):
-            if packets == 0 or i != 12:
+    def losing(self, container, stream, packets, before=0, clock=None):
+        for i, frame in enumerate(plain(self, container, stream, packets, before, clock)):
+            if clock is not None or i != 12:
                 yield frame
 
     monkeypatch.setattr(VideoFile, "_decode", losing)
