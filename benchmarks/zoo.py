@@ -27,15 +27,11 @@ KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fi
 def parts(config: ModelConfig) -> str:
     """A composition in a line: embeddings, join, blocks with what steers them, head."""
 
-    def name(spec: Spec | None) -> str:
-        return str(spec["name"]) if spec else ""
+    def name(spec: Spec) -> str:
+        return str(spec["name"])
 
-    inputs = ", ".join(name(config.embeddings[key]) for key in config.inputs)
-    decoder: list[str] = []
-    for stage in config.stages:
-        steps = [name(stage.before), name(stage.block), name(stage.after)]
-        if (told := " + ".join(step for step in steps if step)) not in decoder:
-            decoder.append(told)
+    inputs = ", ".join(name(config.embeddings[key]) for key in config.join["with"])
+    decoder = dict.fromkeys(" + ".join(map(name, stage)) for stage in config.stages)
     return " → ".join([inputs, name(config.join), *decoder, name(config.head)])
 
 

@@ -30,7 +30,7 @@ class Part:
     """A part of a network, for one frame.
 
     Attributes:
-        path: where it is in the network, as `NeuralVideo.get_submodule` takes it: `"stages.0.blocks.0"`.
+        path: where it is in the network, as `NeuralVideo.get_submodule` takes it: `"stages.0.1"`.
         role: what it does there, such as `"embedding time"`, `"stage 1"`, `"block"`.
         name: of the registered part, such as `"enerv"`; empty for a stage, which is a group.
         inputs: shapes of what it gets, without the batch: (C, H, W), (C,), or () for a frame's index.
@@ -164,13 +164,10 @@ def _part(video: NeuralVideo, seen: _Seen, path: str, role: str, name: str, part
 
 
 def _stage(video: NeuralVideo, seen: _Seen, index: int) -> Part:
-    """A stage with what it holds, in the order of the way through it."""
-    stage, path = video.config.stages[index], f"stages.{index}"
-    parts = []
-    if stage.before is not None:
-        parts.append(_part(video, seen, f"{path}.before", "modulation", stage.before["name"]))
-    for depth in range(stage.depth):
-        parts.append(_part(video, seen, f"{path}.blocks.{depth}", "block", stage.block["name"]))
-        if stage.after is not None:
-            parts.append(_part(video, seen, f"{path}.after.{depth}", "modulation", stage.after["name"]))
-    return _part(video, seen, path, f"stage {index + 1}, x{stage.stride}", "", tuple(parts))
+    """A stage with its steps, in the order of the way through it."""
+    path = f"stages.{index}"
+    steps = tuple(
+        _part(video, seen, f"{path}.{number}", "modulation" if "with" in step else "block", step["name"])
+        for number, step in enumerate(video.config.stages[index])
+    )
+    return _part(video, seen, path, f"stage {index + 1}, x{video.config.strides[index]}", "", steps)

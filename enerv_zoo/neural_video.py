@@ -6,21 +6,22 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, split_spec
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
-from enerv_zoo.stages import StageNetwork, build_fusion
+from enerv_zoo.stages import Stage, build_fusion
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -37,10 +38,10 @@ class NeuralVideo(nn.Module, Playable):
     As an `nn.Module` it maps frame indices (B,), whole or fractional, to frames (B, 3, H, W), float in [0, 1]. As a
     video it has a length, frames by index (uint8, as decoders give them), timestamps and a frame rate.
 
-    The way of a frame: every embedding maps the index to a vector or a map; `join` makes the first feature map
-    (B, width, h, w) of those named in `inputs`; each stage modulates it by the embedding named `condition` and
-    upsamples it; the head draws RGB. Where the strides do not divide the frame's size the network draws a little more,
-    and the right and bottom margins are cropped.
+    The way of a frame: every embedding maps the index to a vector or a map; the join makes the first feature map
+    (B, channels, h, w); the steps of the stages modulate it and upsample it; the head turns it into RGB. Join,
+    modulations and head take the embeddings that their `with` names. Where the strides do not divide the frame's size
+    the network decodes a little more, and the right and bottom margins are cropped.
 
     Args:
         config: the composition.
@@ -62,30 +63,31 @@ class NeuralVideo(nn.Module, Playable):
         self.file_bytes: int | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
-        stride = math.prod(stage.stride for stage in config.stages)
-        self.drawn_size = (config.grid[0] * stride, config.grid[1] * stride)
-        if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
-            raise ConfigError(
-                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of {stride} in all draw "
-                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
-            )
         self.embeddings = nn.ModuleDict(
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
-        self._check_wiring()
-        self.join = build_fusion(
-            "join", config.join, [self.embeddings[name].shape for name in config.inputs], config.width, config.grid
-        )
-        condition_width = self._condition_width()
-        channels = [config.width, *(stage.out_channels for stage in config.stages)]
-        self.stages = nn.ModuleList(
-            StageNetwork(stage, width, condition_width)
-            for stage, width in zip(config.stages, channels[:-1], strict=True)
-        )
-        self.head = heads.build(config.head, channels[1:])
-        for name in self.embeddings:
-            if name not in self._used_embeddings():
-                raise ConfigError(f"nothing uses the embedding {name!r}; name it in 'inputs' or 'condition'")
+        shapes: dict[str, tuple[int, ...]] = {name: part.shape for name, part in self.embeddings.items()}  # type: ignore[misc]
+        join, self._joined = self._wired(config.join, "channels")
+        head, self._headed = self._wired(config.head)
+        channels, size = config.channels[0], config.grid
+        self.join = build_fusion("join", join, [shapes[name] for name in self._joined], channels, size)
+        self.stages = nn.ModuleList()
+        for steps in config.stages:
+            for step in steps:
+                self._wired(step)
+            stage = Stage(steps, channels, size, shapes)
+            self.stages.append(stage)
+            channels, size = stage.channels, stage.size
+        self.head = heads.build(head, config.channels[1:], [shapes[name] for name in self._headed])
+        self._check_use()
+        stride = getattr(self.head, "stride", 1)
+        self.drawn_size = (size[0] * stride, size[1] * stride)
+        if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
+            raise ConfigError(
+                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of "
+                f"{stride * math.prod(config.strides)} in all draw "
+                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
+            )
         self.to(memory_format=torch.channels_last)
 
     @classmethod
@@ -102,24 +104,24 @@ class NeuralVideo(nn.Module, Playable):
             video = cls(config, info)
             return video.start_fitting() if fitting else video
 
-    def _used_embeddings(self) -> list[str]:
-        return [*self.config.inputs, *([self.config.condition] if self.config.condition else [])]
-
-    def _check_wiring(self) -> None:
-        for name in self._used_embeddings():
+    def _wired(self, spec: Spec, *keys: Literal["channels"]) -> tuple[Spec, tuple[str, ...]]:
+        """Return a part's own spec and the names of the embeddings that it takes, all of which exist."""
+        own, wiring = split_spec(spec, "with", *keys)
+        for name in wiring.takes:
             if name not in self.embeddings:
                 raise ConfigError(
                     f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
                     f"There are: {', '.join(self.embeddings)}"
                 )
+        return own, wiring.takes
 
-    def _condition_width(self) -> int | None:
-        if self.config.condition is None:
-            return None
-        shape: tuple[int, ...] = self.embeddings[self.config.condition].shape  # type: ignore[assignment]
-        if len(shape) != 1:
-            raise ConfigError(f"the condition {self.config.condition!r} must be a vector, its shape is {shape}")
-        return shape[0]
+    def _check_use(self) -> None:
+        """Refuse an embedding that no part takes; note which ones are taken after the join."""
+        steps = [name for stage in self.stages for takes in stage.takes for name in takes or ()]  # type: ignore[union-attr]
+        self._steering = tuple(dict.fromkeys([*steps, *self._headed]))
+        for name in self.embeddings:
+            if name not in (*self._joined, *self._steering):
+                raise ConfigError(f"no part takes the embedding {name!r}; name it in the 'with' of one")
 
     # ------------------------------------------------------------------ while fitting
 
@@ -144,6 +146,22 @@ class NeuralVideo(nn.Module, Playable):
         if self.neighbours:
             self.head.start_fitting(self.info, self.drawn_size)
         return self.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def start_from(self, frames: Tensor) -> NeuralVideo:
+        """Give every part that has a closed-form start (`start_from`) its first weights.
+
+        Args:
+            frames: all of the video's, (N, 3, H, W), uint8.
+
+        Returns:
+            This video.
+        """
+        steps = [pair for stage in self.stages for pair in zip(stage, stage.takes, strict=True)]  # type: ignore[arg-type]
+        for part, takes in [(self.join, self._joined), *steps, (self.head, self._headed)]:
+            if hasattr(part, "start_from"):
+                part.start_from(frames, [self.embeddings[name] for name in takes or ()])
+        return self
 
     def bake(self, frames: Tensor) -> NeuralVideo:
         """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
@@ -227,18 +245,15 @@ class NeuralVideo(nn.Module, Playable):
 
     def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
         embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
-        condition = embedded[self.config.condition] if self.config.condition else None
-        if condition is not None and len(condition) != len(index):
-            condition = condition.expand(len(index), -1)
-        x = self.join(*(embedded[name] for name in self.config.inputs))
-        if len(x) != len(index):
-            x = x.expand(len(index), -1, -1, -1)
+        x = _per_frame(self.join(*(embedded[name] for name in self._joined)), index)
+        steering = {name: _per_frame(embedded[name], index) for name in self._steering}
         features = []
         for stage in self.stages:
-            x = stage(x, condition, self.precision)
+            x = stage(x, steering, self.precision)
             features.append(x)
         with computing(x.device, self.precision):
-            return [at_least_float32(drawn) for drawn in self.head(features)]
+            outputs = self.head(features, *(steering[name] for name in self._headed))
+            return [at_least_float32(each) for each in outputs]
 
     def forward(self, index: Tensor) -> Tensor:
         """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional.
@@ -281,6 +296,10 @@ class NeuralVideo(nn.Module, Playable):
             with Emptiness():
                 return NeuralVideo(self.config, self.info).stored_numbers
         return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+
+    def coding_hints(self) -> dict[str, CodingHint]:
+        """Return how each parameter is coded, by its name in the state dict: see `enerv_zoo.coding`."""
+        return coding_hints(self)
 
     @property
     def fixed_numbers(self) -> int:
@@ -450,3 +469,8 @@ class NeuralVideo(nn.Module, Playable):
             f"{self.config.family}, {len(self)} frames of {self.info.height}x{self.info.width}, "
             f"{self.stored_numbers:,} stored numbers"
         )
+
+
+def _per_frame(embedded: Tensor, index: Tensor) -> Tensor:
+    """Return an output (B or 1, *shape) for every frame of a batch."""
+    return embedded if len(embedded) == len(index) else embedded.expand(len(index), *embedded.shape[1:])

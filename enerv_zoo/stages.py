@@ -1,81 +1,77 @@
-"""Stages: blocks and modulations, in the order that a `Stage` of a config describes."""
+"""Stages: blocks and modulations, in the order that a `ModelConfig` lists them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from enerv_zoo.config import Spec, Stage
+from enerv_zoo.config import Spec, split_spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.precision import Precision, computing
 from enerv_zoo.registry import blocks, fusion
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shapes of the embeddings' outputs without the batch, by name."""
 
-class StageNetwork(nn.Module):
-    """A stage: `before`, then every block followed by its `after`.
+
+class Stage(nn.ModuleList):
+    """The steps of a stage.
 
     Args:
-        stage: its description.
-        in_channels: channels of the map it gets.
-        condition_width: numbers of the condition, or `None` where there is none.
+        steps: their specs.
+        channels: of the map that the stage gets.
+        size: (h, w) of that map.
+        shapes: of the embeddings that steps may take.
 
-    Shapes: (B, in_channels, H, W), (B, condition_width) -> (B, out_channels, stride H, stride W).
+    Attributes:
+        takes: for each step the embeddings that it takes; `None` for a block.
+        channels, size: of the map after the stage.
+
+    Shapes: (B, C, h, w) and the embeddings (B, *shape) -> (B, C', stride h, stride w).
 
     Raises:
-        ConfigError: a modulation without a condition, or parts that do not exist or fit.
+        ConfigError: parts that do not exist, do not fit or take embeddings that there are not.
     """
 
-    def __init__(self, stage: Stage, in_channels: int, condition_width: int | None) -> None:
+    def __init__(self, steps: Sequence[Spec], channels: int, size: tuple[int, int], shapes: Shapes) -> None:
         super().__init__()
-        channels = stage.out_channels
-        self.before = _modulation(stage.before, in_channels, condition_width)
-        self.blocks = nn.ModuleList(
-            blocks.build(stage.block, in_channels if i == 0 else channels, channels, stage.stride if i == 0 else 1)
-            for i in range(stage.depth)
-        )
-        self.after = nn.ModuleList(
-            modulation
-            for _ in range(stage.depth)
-            if (modulation := _modulation(stage.after, channels, condition_width)) is not None
-        )
+        self.takes: list[tuple[str, ...] | None] = []
+        for spec in steps:
+            if "with" in spec:
+                own, wiring = split_spec(spec, "with")
+                told = [shapes[name] for name in wiring.takes]
+                self.append(build_fusion("modulate", own, channels, size, told))
+                self.takes.append(wiring.takes)
+            else:
+                own, wiring = split_spec(spec, "channels", "stride")
+                width = wiring.channels or channels
+                self.append(blocks.build(own, channels, width, wiring.stride))
+                self.takes.append(None)
+                channels, size = width, (size[0] * wiring.stride, size[1] * wiring.stride)
+        self.channels, self.size = channels, size
 
-    def forward(self, x: Tensor, condition: Tensor | None, precision: Precision) -> Tensor:
-        if self.before is not None:
-            x = _modulated(self.before, x, condition, precision)
-        for i, block in enumerate(self.blocks):
-            with computing(x.device, precision):
-                x = block(x)
-            if self.after:
-                x = _modulated(self.after[i], x, condition, precision)
+    def forward(self, x: Tensor, embedded: Mapping[str, Tensor], precision: Precision) -> Tensor:
+        for step, takes in zip(self, self.takes, strict=True):
+            convolves = takes is None or getattr(step, "convolves", False)
+            with computing(x.device, precision if convolves else "float32"):
+                x = step(x, *(embedded[name] for name in takes or ()))
         return x
 
 
-def _modulated(part: nn.Module, x: Tensor, condition: Tensor | None, precision: Precision) -> Tensor:
-    with computing(x.device, precision if getattr(part, "convolves", False) else "float32"):
-        return part(x, condition)
-
-
-def _modulation(spec: Spec | None, channels: int, condition_width: int | None) -> nn.Module | None:
-    if spec is None:
-        return None
-    if condition_width is None:
-        raise ConfigError(f"the modulation {spec.get('name')!r} needs a condition; name an embedding in 'condition'")
-    return build_fusion("modulate", spec, channels, condition_width)
-
-
 def build_fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
-    """The fusion part that `spec` describes, if it has that role.
+    """Build the fusion part that `spec` describes, if it has that role.
 
     Raises:
         ConfigError: it has another role, which the message names with those that fit; or cannot be built.
     """
     name = spec.get("name")
     if isinstance(name, str):
-        found = getattr(fusion.get(name), "role", None)
-        if found != role:
+        actual = getattr(fusion.get(name), "role", None)
+        if actual != role:
             fitting = [n for n in fusion.names() if getattr(fusion.get(n), "role", None) == role]
             raise ConfigError(
-                f"fusion {name!r} is a {found!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
+                f"fusion {name!r} is a {actual!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
             )
     return fusion.build(spec, *sizes)

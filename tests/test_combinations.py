@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.config import FitConfig, ModelConfig, Stage, VideoInfo
+from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
@@ -42,18 +42,20 @@ def composed(inputs: tuple[str, ...], join: str, modulate: str | None, block: st
     embeddings = {f"{name}{i}": {"name": name, **EMBEDDINGS.get(name, {})} for i, name in enumerate(inputs)}
     if modulate:
         embeddings["condition"] = {"name": "frequency", **EMBEDDINGS["frequency"]}
-    steered = {"name": modulate} if modulate else None
+    steered = ({"name": modulate, "with": "condition"},) if modulate else ()
+    after = steered if modulate == "sft" else ()
+    block = {"name": block, "channels": WIDTH, "stride": 2}
     return ModelConfig(
         family="anything",
         grid=GRID,
-        width=WIDTH,
         embeddings=embeddings,
-        join={"name": join, **JOINS.get(join, {})},
-        inputs=tuple(name for name in embeddings if name != "condition"),
-        condition="condition" if modulate else None,
-        stages=tuple(
-            Stage({"name": block}, 4, 2, before=steered, after=steered if modulate == "sft" else None) for _ in range(2)
-        ),
+        join={
+            "name": join,
+            **JOINS.get(join, {}),
+            "with": [name for name in embeddings if name != "condition"],
+            "channels": WIDTH,
+        },
+        stages=tuple((*steered, block, *after) for _ in range(2)),
         head={"name": head},
     )
 

@@ -10,11 +10,11 @@ from enerv_zoo.config import (
     FitConfig,
     ModelConfig,
     Recipe,
-    Stage,
     VideoInfo,
     from_dict,
     parse_yaml,
     read_mapping,
+    split_spec,
     to_dict,
 )
 from enerv_zoo.errors import ConfigError
@@ -41,7 +41,6 @@ def test_round_trip_through_json(config):
         (VideoInfo, {"frames": 1, "height": 2}, "VideoInfo option 'width': field required"),
         (VideoInfo, {"frames": 1, "height": 2, "width": 10**9}, "VideoInfo option 'width': .*less than"),
         (VideoInfo, {"frames": 2, "height": 2, "width": 2, "timestamps": [0.0]}, "1 timestamps for 2 frames"),
-        (Stage, {"block": {"name": "nerv"}, "out_channels": 4, "stride": 1000}, "Stage option 'stride'"),
     ],
 )
 def test_bad_data_is_refused_with_one_line(kind, data, message):
@@ -50,11 +49,39 @@ def test_bad_data_is_refused_with_one_line(kind, data, message):
     assert "\n" not in str(error.value)
 
 
-def test_unknown_key_deep_inside_is_named_with_its_place():
+def test_wrong_type_deep_inside_is_named_with_its_place():
     data = to_dict(model_config("nerv", INFO))
-    data["stages"][1]["strid"] = 2
-    with pytest.raises(ConfigError, match=r"config.json: .*'stages.1.strid'"):
+    data["stages"][1][0] = "nerv"
+    with pytest.raises(ConfigError, match=r"config.json: .*'stages.1.0'.*valid dictionary"):
         from_dict(ModelConfig, data, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "nerv", "stride": 1000}, "'nerv': Wiring option 'stride': .*less than or equal to 64, got 1000"),
+        ({"name": "nerv", "channels": 0}, "'nerv': Wiring option 'channels': .*greater than or equal to 1"),
+        ({"name": "sft", "with": 3}, "'sft': Wiring option 'takes'"),
+    ],
+)
+def test_what_the_network_reads_of_a_part_is_checked(spec, message):
+    with pytest.raises(ConfigError, match=message):
+        split_spec(spec, "with", "channels", "stride")
+
+
+def test_parts_take_one_embedding_by_its_name_or_several_in_a_list():
+    own, wiring = split_spec({"name": "sft", "with": "time", "depth": 3}, "with")
+    assert (own, wiring.takes) == ({"name": "sft", "depth": 3}, ("time",))
+    assert split_spec({"name": "product", "with": ["a", "b"]}, "with")[1].takes == ("a", "b")
+
+
+def test_steps_are_replaced_where_they_stand():
+    config = model_config("enerv", INFO)
+    changed = config.replace_steps("*nerv", {"name": "wave", "frequency": 2.0})
+    assert (changed.strides, changed.channels) == (config.strides, config.channels)
+    assert [[step["name"] for step in stage] for stage in changed.stages] == [
+        ["temporal_affine", "wave"] for _ in config.stages
+    ]
 
 
 @pytest.mark.parametrize(

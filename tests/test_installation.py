@@ -22,22 +22,20 @@ CHECKOUT = Path(ez.__file__).parent.parent
 PLUGIN = Path(__file__).parent / "plugin_package"
 
 USE_PLUGIN = """
-import dataclasses, json, torch, enerv_zoo as ez
+import json, torch, enerv_zoo as ez
 from enerv_zoo.zoo import model_config
 info = ez.VideoInfo(frames=2, height=18, width=32)
 config = model_config("nerv", info, fc_dim=4, stem_dim=[8], lower_width=4)
-stages = tuple(dataclasses.replace(s, block={"name": "ripple", "frequency": 2.0}) for s in config.stages)
-video = ez.NeuralVideo(dataclasses.replace(config, stages=stages), info)
+video = ez.NeuralVideo(config.replace_steps("nerv", {"name": "ripple", "frequency": 2.0}), info)
 video.save_pretrained("fit")
 again = ez.load("fit")
 try:
-    ez.NeuralVideo(dataclasses.replace(config, stages=tuple(
-        dataclasses.replace(s, block={"name": "ripple", "frequencies": 2.0}) for s in config.stages)), info)
+    ez.NeuralVideo(config.replace_steps("nerv", {"name": "ripple", "frequencies": 2.0}), info)
 except ez.ConfigError as error:
     message = str(error)
 print(json.dumps({
     "blocks": ez.list_components("block"),
-    "kind": type(again.stages[0].blocks[0]).__name__,
+    "kind": type(again.stages[0][0]).__name__,
     "same": bool(torch.equal(again[0], video[0])),
     "shape": list(again[0].shape),
     "sample": len(ez.load("bunny-sample")),

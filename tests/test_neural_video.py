@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader
 
 import enerv_zoo as ez
-from enerv_zoo.config import Stage
 from enerv_zoo.errors import ConfigError, FrameError
 from enerv_zoo.neural_video import NeuralVideo
 
@@ -335,18 +334,29 @@ def test_copies_draw_the_same(video, copied):
     assert torch.equal(torch.stack(list(twin)), torch.stack(list(video)))
 
 
+def joined(name, *takes):
+    return {"name": name, "with": list(takes), "channels": 4}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"inputs": ("tme", "space")}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
-        ({"condition": None}, "needs a condition"),
-        ({"condition": "space"}, "the condition 'space' must be a vector"),
-        ({"inputs": ("time",), "join": {"name": "coupled"}}, "nothing uses the embedding 'space'"),
-        ({"inputs": ("space", "time")}, "fusion 'product': it joins a vector"),
-        ({"join": {"name": "temporal_affine"}}, "is a 'modulate' part, here a 'join' one is needed: cells, coupled"),
+        ({"join": joined("product", "tme", "space")}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
+        ({"head": {"name": "rgb", "with": "tme"}}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
+        ({"head": {"name": "rgb", "with": "time"}}, "head 'rgb': it takes no embeddings, got 1; leave out its 'with'"),
+        ({"stages": (({"name": "sft", "with": []},),)}, "fusion 'sft': it takes one vector, got embeddings of shapes"),
+        ({"stages": (({"name": "sft", "with": "space"},),)}, "fusion 'sft': it takes one vector, got"),
+        ({"stages": (({"name": "sft", "with": "tme"},),)}, r"no embedding is called 'tme'. Did you mean 'time'\?"),
+        ({"join": joined("coupled", "time")}, "no part takes the embedding 'space'"),
+        ({"join": joined("product", "space", "time")}, "fusion 'product': it joins a vector"),
+        ({"join": {"name": "product", "with": ["time", "space"]}}, "the join 'product' needs 'channels'"),
+        (
+            {"join": joined("temporal_affine", "time")},
+            "is a 'modulate' part, here a 'join' one is needed: cells, coupled",
+        ),
         ({"grid": (1, 1)}, "less than the frame"),
         ({"head": {"name": "rgb", "colour": 3}}, "head 'rgb' has no option 'colour'"),
-        ({"stages": (Stage({"name": "nerf"}, 4, 100),)}, "unknown block 'nerf'. Did you mean 'nerv'"),
+        ({"stages": (({"name": "nerf", "channels": 4, "stride": 50},),)}, "unknown block 'nerf'. Did you mean 'nerv'"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_with_the_reason(video, change, message):
@@ -356,7 +366,7 @@ def test_parts_that_do_not_fit_are_refused_with_the_reason(video, change, messag
 
 def test_several_blocks_a_stage():
     video = ez.create_model("nerv", frames=2, height=18, width=32, num_blocks=3, fc_dim=4, stem_dim=[8], lower_width=4)
-    assert [len(stage.blocks) for stage in video.stages] == [3] * len(video.stages)
+    assert [len(stage) for stage in video.stages] == [3] * len(video.stages)
     assert video(torch.tensor([0])).shape == (1, 3, 18, 32)
 
 

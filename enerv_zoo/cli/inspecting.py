@@ -103,7 +103,10 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
         sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
         console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
         return
-    stages = [f"{s.block['name']} x{s.stride} -> {s.out_channels}" for s in config.stages]
+    stages = [
+        f"{' + '.join(step['name'] for step in stage)} x{stride} -> {channels}"
+        for stage, stride, channels in zip(config.stages, config.strides, config.channels[1:], strict=True)
+    ]
     fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
     size = f"{video.height}x{video.width}"
     drawn = (
@@ -114,7 +117,7 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
         ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
         ("model", config.family),
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
-        ("join", f"{config.join['name']} -> {config.width} channels of {config.grid[0]}x{config.grid[1]}"),
+        ("join", f"{config.join['name']} -> {config.channels[0]} channels of {config.grid[0]}x{config.grid[1]}"),
         ("stages", "  ".join(stages)),
         ("head", f"{config.head['name']}"),
         ("stored parameters", f"{network.stored_numbers:,}{fixed}"),

@@ -5,23 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import codable, is_vector
+from enerv_zoo.compression.quantisation import codable
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 
 
 def masks(video: NeuralVideo, fraction: float) -> dict[str, Tensor]:
-    """Which numbers stay: all but the `fraction` of smallest magnitude of all matrices and convolutions together.
+    """Which numbers stay: all but the `fraction` of smallest magnitude of all prunable tensors together.
 
     Returns:
-        Masks (True stays) by names of tensors; none for vectors and with a fraction of 0.
+        Masks (True stays) by names of tensors; none for others and with a fraction of 0.
 
     Raises:
         ConfigError: the fraction is no number from 0 to below 1.
     """
     if not 0 <= fraction < 1:
         raise ConfigError(f"the part of the weights to prune is a number from 0 to below 1, got {fraction}")
-    matrices = {name: tensor for name, tensor in codable(video).items() if not is_vector(tensor)}
+    hints = video.coding_hints()
+    matrices = {name: tensor for name, tensor in codable(video).items() if hints[name].prunable}
     if not fraction or not matrices:
         return {}
     magnitudes = torch.cat([tensor.abs().flatten() for tensor in matrices.values()])

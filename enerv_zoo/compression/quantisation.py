@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Coded
@@ -42,11 +43,6 @@ Grids = Mapping[str, Grid]
 """The grid of each coded tensor, by its name in the state dict."""
 
 
-def is_vector(tensor: Tensor) -> bool:
-    """Whether a tensor is a bias or the like."""
-    return tensor.ndim < 2
-
-
 def codable(video: NeuralVideo) -> dict[str, Tensor]:
     """The tensors that are coded: all parameters. Buffers (running statistics) are stored as they are."""
     return {name: parameter.detach() for name, parameter in video.named_parameters()}
@@ -71,20 +67,21 @@ def even_grids(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[st
     check_bits(bits)
     if per not in get_args(Scales):
         raise ConfigError(f"a scale is per {' or '.join(get_args(Scales))}, got {per!r}")
+    hints, tensors = video.coding_hints(), codable(video)
     return {
         name: Grid(
-            max(bits, VECTOR_BITS) if is_vector(t) else bits, channel_axis(name, t) if per == "channel" else None
+            max(bits, VECTOR_BITS) if hints[name].kind == "bias" else bits,
+            channel_axis(hints[name], tensor) if per == "channel" else None,
         )
-        for name, t in codable(video).items()
+        for name, tensor in tensors.items()
     }
 
 
-def channel_axis(name: str, tensor: Tensor) -> int | None:
-    """The axis of the output channels, for tables of maps the map's channels; `None` where a scale would serve few."""
-    if is_vector(tensor):
+def channel_axis(hint: CodingHint, tensor: Tensor) -> int | None:
+    """The axis along which a part says that scales may differ; `None` where a scale would serve few values."""
+    if hint.axis is None:
         return None
-    axis = 1 if name.startswith("embeddings.") and tensor.ndim == 4 else 0
-    return axis if tensor.numel() // tensor.shape[axis] >= NUMBERS_A_SCALE else None
+    return hint.axis if tensor.numel() // tensor.shape[hint.axis] >= NUMBERS_A_SCALE else None
 
 
 def steps(tensor: Tensor, grid: Grid) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import VECTOR_BITS, Grid, channel_axis, codable, coded, is_vector, rounded
+from enerv_zoo.compression.quantisation import VECTOR_BITS, Grid, channel_axis, codable, coded, rounded
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import estimate_bits
@@ -48,15 +48,16 @@ def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: 
     exact = _drawn(video, probes)
     trial = copy.deepcopy(video)
     parameters = dict(trial.named_parameters())
+    hints = video.coding_hints()
     found = {}
     for name, tensor in codable(video).items():
         on_tensor(name)
-        if is_vector(tensor):
+        if hints[name].kind == "bias":
             grid = Grid(VECTOR_BITS)
             found[name] = [Choice(grid, estimate_bits(coded(tensor, grid).levels), 0.0)]
             continue
         found[name] = []
-        for axis in dict.fromkeys((None, channel_axis(name, tensor))):
+        for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
             errors = []
             for width in PROBE_BITS:
                 parameters[name].data = rounded(tensor, Grid(width, axis))

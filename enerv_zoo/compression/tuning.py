@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from enerv_zoo.compression.pruning import prune
-from enerv_zoo.compression.quantisation import Grids, is_vector, rounded, steps
+from enerv_zoo.compression.quantisation import Grids, rounded, steps
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
@@ -43,12 +43,13 @@ class TuningFitter(Fitter):
         super().__init__(video, feed, config)
         self.grids, self.kept, self.rate_weight = grids, dict(kept), rate_weight
         self.tensors = dict(video.named_parameters())
+        self.rated = {name for name, hint in video.coding_hints().items() if name in grids and hint.kind != "bias"}
 
     def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         with self._as_in_the_file():
             sums = super()._accumulate(index, frames, batch)
         for name, tensor in self.tensors.items():
-            if self.rate_weight and name in self.grids and not is_vector(tensor) and tensor.grad is not None:
+            if self.rate_weight and name in self.rated and tensor.grad is not None:
                 tensor.grad.add_(self._rate_gradient(name, tensor.detach()))
             if name in self.kept and tensor.grad is not None:
                 tensor.grad.mul_(self.kept[name])

@@ -9,6 +9,8 @@ map; reports
 
 `forward(index)` maps (B,) float64 frame indices, fractional ones too, to (B, *shape) float32.
 
+It may say how its tensors are coded (`coding_hints`, see `enerv_zoo.coding`), as any part may.
+
 An embedding may be of the frames' content. While fitting it then draws its numbers from the frames themselves, by an
 encoder that is not stored; a fit ends by baking them into what is. Such a part also has
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import embeddings
@@ -75,6 +76,10 @@ class ContentEmbedding(nn.Module):
             raise ConfigError("there is no encoder any more, the content of the frames is stored")
         padded = F.pad(frames, self.margins, mode="replicate") if any(self.margins) else frames
         return self.encoder(padded).float()
+
+    def coding_hints(self) -> dict[str, CodingHint]:
+        """The table is one of feature maps."""
+        return {} if self.table is None else {"table": GRID}
 
     def bake(self, table: Tensor) -> None:
         """Store the maps (N, channels, h, w), and drop the encoder."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import fake_quantised
@@ -53,6 +54,10 @@ class TemporalGridEmbedding(nn.Module):
         )
         self.frames, self.weight_bits = info.frames, weight_bits
         self.shape = (channels, *grid)
+
+    def coding_hints(self) -> dict[str, CodingHint]:
+        """Every tensor is a table of feature maps."""
+        return {f"grids.{number}": GRID for number in range(len(self.grids))}
 
     def forward(self, index: Tensor) -> Tensor:
         t = (index.double() / self.frames).float()

@@ -21,6 +21,7 @@ from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
+from enerv_zoo.format1 import current_names
 from enerv_zoo.losses import Loss
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
@@ -396,9 +397,13 @@ class Fitter:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same recipe."""
-        self.video.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Go on from a state of the same recipe, also one whose tensors have the names of format 1."""
+        model = current_names(self.video.config, state["model"])
+        places = {name: place for place, (name, _) in enumerate(self.video.named_parameters())}
+        order = [places[name] for name in model if name in places]
+        moments = {order[place]: value for place, value in state["optimizer"]["state"].items()}
+        self.video.load_state_dict(model)
+        self.optimizer.load_state_dict({**state["optimizer"], "state": moments})
         self._sums.copy_(state["sums"])
         for name in _COUNTERS:
             setattr(self, name, state[name])

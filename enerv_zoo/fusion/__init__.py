@@ -4,9 +4,10 @@
 inputs (see `enerv_zoo.embeddings`), the channels C and the (h, w) to draw. `forward(*embedded)` maps tensors
 (B or 1, *shape) to (B, C, h, w).
 
-**modulate**: a feature map, changed by a condition vector. Built as `Modulation(channels, condition_width, *,
-options)`. `forward(x, condition)` maps (B, C, H, W) and (B, condition_width) to (B, C, H, W). The class attribute
-`convolves = True` says that it may compute in bfloat16 where blocks do; normalisations stay float32.
+**modulate**: a feature map, changed by embeddings. Built as `Modulation(channels, size, shapes, *, options)` from the
+map's channels and its (H, W), and the shapes of the embeddings that its spec names in `with`. `forward(x, *embedded)`
+maps (B, C, H, W) and tensors (B, *shape) to (B, C, H, W). The class attribute `convolves = True` says that it may
+compute in bfloat16 where blocks do; normalisations stay float32.
 """
 
 from enerv_zoo.fusion.join import Cells, Coupled, Identity, Product

@@ -1,12 +1,24 @@
-"""Feature maps, changed by a condition."""
+"""Feature maps, changed by embeddings."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import layers
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import fusion
+
+Shape = tuple[int, ...]
+
+
+def _width(shapes: Sequence[Shape]) -> int:
+    """Return the width of the one vector that a modulation takes."""
+    if len(shapes) != 1 or len(shapes[0]) != 1:
+        raise ConfigError(f"it takes one vector, got embeddings of shapes {list(shapes)}")
+    return shapes[0][0]
 
 
 @fusion.register("temporal_affine")
@@ -21,9 +33,11 @@ class TemporalAffine(nn.Module):
 
     role = "modulate"
 
-    def __init__(self, channels: int, condition_width: int, *, activation: str = "gelu") -> None:
+    def __init__(
+        self, channels: int, size: tuple[int, int], shapes: Sequence[Shape], *, activation: str = "gelu"
+    ) -> None:
         super().__init__()
-        self.mlp = layers.mlp([condition_width, 2 * channels], activation)
+        self.mlp = layers.mlp([_width(shapes), 2 * channels], activation)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         return layers.instance_norm(x, *self.mlp(condition).chunk(2, dim=1))
@@ -41,9 +55,9 @@ class SpatialFeatureTransform(nn.Module):
     role = "modulate"
     convolves = True
 
-    def __init__(self, channels: int, condition_width: int) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], shapes: Sequence[Shape]) -> None:
         super().__init__()
-        self.transforms = nn.ModuleList(_ScaleShift(channels, condition_width) for _ in range(2))
+        self.transforms = nn.ModuleList(_ScaleShift(channels, _width(shapes)) for _ in range(2))
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from enerv_zoo import layers
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.heads.rgb import Loss
+from enerv_zoo.heads.rgb import Loss, Shape, take_no_embeddings
 from enerv_zoo.registry import heads
 
 AUXILIARY = 0.1
@@ -37,6 +37,7 @@ class FlowGuidedHead(nn.Module):
     def __init__(
         self,
         channels: Sequence[int],
+        shapes: Sequence[Shape],
         *,
         neighbours: Sequence[int] = (-2, -1, 1, 2),
         kernel: int = 1,
@@ -44,6 +45,7 @@ class FlowGuidedHead(nn.Module):
         weight_bits: int = 32,
     ) -> None:
         super().__init__()
+        take_no_embeddings(shapes)
         if not neighbours or 0 in neighbours or len(set(neighbours)) < len(neighbours):
             raise ConfigError(f"neighbours are different whole numbers other than 0, got {list(neighbours)}")
         self.neighbours = tuple(neighbours)

@@ -8,9 +8,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import layers
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import heads
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Shape = tuple[int, ...]
+
+
+def take_no_embeddings(shapes: Sequence[Shape]) -> None:
+    """Refuse embeddings for a head that takes none.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if shapes:
+        raise ConfigError(f"it takes no embeddings, got {len(shapes)}; leave out its 'with'")
 
 
 def _to_rgb(channels: int, kernel: int, bias: bool) -> nn.Conv2d:
@@ -30,9 +42,16 @@ class RGBHead(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], *, output: str | float = "sigmoid", kernel: int = 1, bias: bool = True
+        self,
+        channels: Sequence[int],
+        shapes: Sequence[Shape],
+        *,
+        output: str | float = "sigmoid",
+        kernel: int = 1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        take_no_embeddings(shapes)
         self.output = layers.output(output)
         self.conv = _to_rgb(channels[-1], kernel, bias)
 
@@ -54,9 +73,16 @@ class MultiscaleHead(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], *, output: str | float = "sigmoid", kernel: int = 1, bias: bool = True
+        self,
+        channels: Sequence[int],
+        shapes: Sequence[Shape],
+        *,
+        output: str | float = "sigmoid",
+        kernel: int = 1,
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        take_no_embeddings(shapes)
         self.output = layers.output(output)
         self.convs = nn.ModuleList(_to_rgb(width, kernel, bias) for width in channels)
 

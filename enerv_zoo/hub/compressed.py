@@ -13,6 +13,7 @@ from torch import Tensor
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.format1 import current_names
 from enerv_zoo.hub.description import CONFIG, Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import PARTS, RECORD, check_selection
@@ -212,7 +213,7 @@ def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, NeuralVid
         if tensor.dtype not in _TYPES:
             raise ConfigError(f"{where}: {tensor.name:.80} holds numbers of type {tensor.dtype}, which no network has")
     claimed = {t.name: torch.empty(t.shape, dtype=_TYPES[t.dtype], device="meta") for t in entry.tensors}
-    check_tensors(network, claimed, where)
+    check_tensors(network, current_names(description.model, claimed), where)
     return description, network
 
 
@@ -226,7 +227,7 @@ def to_video(network: Network, where: str) -> NeuralVideo:
     check_numbers(state, where)
     description = from_json(network.description, where)
     video = NeuralVideo(description.model, description.video)
-    video.load_state_dict(state)
+    video.load_state_dict(current_names(description.model, state))
     return video.eval()
 
 

@@ -15,11 +15,12 @@ from enerv_zoo import __version__
 from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
+from enerv_zoo.format1 import read_model
 
 CONFIG = "config.json"
 RECORD = "fit.json"
 """How it is fitted: what a fit writes before its first step, and keeps."""
-FORMAT = 1
+FORMAT = 2
 """Version of the folder format; newer ones are refused with a clear line, older ones load for ever."""
 
 ARCHITECTURE = "neural_video"
@@ -111,7 +112,7 @@ def from_json(data: Mapping[str, Any], where: str) -> Description:
         )
     fit = data.get("fit")
     return Description(
-        from_dict(ModelConfig, data.get("model"), f"{where}: model"),
+        read_model(data.get("model"), f"{where}: model"),
         from_dict(VideoInfo, data.get("video"), f"{where}: video"),
         None if fit is None else from_dict(FitRecord, fit, f"{where}: fit"),
         check_license(data.get("license")),

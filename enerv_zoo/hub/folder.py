@@ -11,6 +11,7 @@ from safetensors.torch import save as to_bytes
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
+from enerv_zoo.format1 import current_names
 from enerv_zoo.hub.description import CONFIG, FORMAT, Description, FitRecord, read_description, write_description
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.tensors import check_numbers, check_tensors, read_header
@@ -57,7 +58,7 @@ def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))
     video = NeuralVideo(description.model, description.video)
-    video.load_state_dict(state)
+    video.load_state_dict(current_names(description.model, state))
     return video.to(device).eval()
 
 
@@ -72,7 +73,7 @@ def check_folder(path: str | Path) -> Description:
     if not weights.is_file():
         raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with --resume")
     network = outline(description.model, description.video, str(Path(path) / CONFIG))
-    check_tensors(network, read_header(weights), str(weights))
+    check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
     return description
 
 

@@ -78,15 +78,15 @@ def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
     """Refuse what would make even the building of an empty network long."""
     if video.frames > MAX_FRAMES:
         raise ConfigError(f"{where}: has {video.frames:,} frames; more than {MAX_FRAMES:,} are not loaded")
-    if max(len(model.embeddings), len(model.inputs)) > MAX_PARTS:
-        raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings or inputs are not loaded")
+    if len(model.embeddings) > MAX_PARTS:
+        raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings are not loaded")
     if math.prod(model.grid) > MAX_GRID:
         raise ConfigError(
             f"{where}: has a grid of {model.grid[0]}x{model.grid[1]}; larger ones than 2^20 are not loaded"
         )
-    stages = [part for stage in model.stages for part in (stage.block, stage.before, stage.after)]
-    for spec in [*model.embeddings.values(), model.join, model.head, *stages]:
-        for option, value in (spec or {}).items():
+    steps = [step for stage in model.stages for step in stage]
+    for spec in [*model.embeddings.values(), model.join, model.head, *steps]:
+        for option, value in spec.items():
             if not _is_small(value):
                 raise ConfigError(
                     f"{where}: the option {option!r:.40} is {value!r:.40}; expected a name, a number up to "

@@ -168,7 +168,11 @@ def _placed(video: NeuralVideo, name: str) -> str:
         last = len(video.config.stages) - 1
         part = {"multiscale": f"convs.{text}", "flow_guided": "frame" if int(text) == last else "flow"}
         return f"head.{part.get(video.config.head['name'], 'conv')}.{rest}"
-    places = [(i, j) for i, stage in enumerate(video.config.stages) for j in range(stage.depth)]
+    places = [
+        f"stages.{stage}.{place}" if kind.startswith("blocks") else f"stages.{stage}.{place + 1}"
+        for stage, steps in enumerate(video.config.stages)
+        for place, step in enumerate(steps)
+        if "with" not in step
+    ]
     number = int(text) - kind.endswith("1")
-    stage, block = places[number] if 0 <= number < len(places) else (len(video.config.stages), number)
-    return f"stages.{stage}.{kind.removesuffix('1')}.{block}.{rest}"
+    return f"{places[number]}.{rest}" if 0 <= number < len(places) else name

@@ -217,7 +217,7 @@ ENERV_NAMES: Renaming = [
     (r"trans2\.ffn\.net\.0\.(weight|bias)", r"join.transformer.ffn.0.\1"),
     (r"trans2\.ffn\.net\.3\.(weight|bias)", r"join.transformer.ffn.2.\1"),
     (r"toconv\.0\.(weight|bias)", r"join.project.0.\1"),
-    (r"t_layers\.(\d+)\.0\.(weight|bias)", r"stages.\1.before.mlp.0.\2"),
+    (r"t_layers\.(\d+)\.0\.(weight|bias)", r"stages.\1.0.mlp.0.\2"),
     (r"layers\.0\.conv1\.(?:conv|up_scale)\.(weight|bias)", r"blocks.0.convs.0.conv.\1"),
     (r"layers\.0\.conv2\.(?:conv|up_scale)\.(weight|bias)", r"blocks.0.convs.1.conv.\1"),
     (r"layers\.0\.conv1\.(weight|bias)", r"blocks.0.convs.0.\1"),
@@ -252,9 +252,9 @@ _ENCODER: Renaming = [
 ]
 _CELLS: Renaming = [
     (r"decoder\.0\.conv\.downconv\.(weight|bias)", r"join.conv.\1"),
-    (rf"decoder\.0\.sft_block\.{_SFT_CONV}", r"stages.0.before.convs.\1.\2"),
-    (rf"decoder\.0\.sft_block\.{_SFT_FIRST}", r"stages.0.before.transforms.\1.\2.0.\3"),
-    (rf"decoder\.0\.sft_block\.{_SFT_SECOND}", r"stages.0.before.transforms.\1.\2.2.\3"),
+    (rf"decoder\.0\.sft_block\.{_SFT_CONV}", r"stages.0.0.convs.\1.\2"),
+    (rf"decoder\.0\.sft_block\.{_SFT_FIRST}", r"stages.0.0.transforms.\1.\2.0.\3"),
+    (rf"decoder\.0\.sft_block\.{_SFT_SECOND}", r"stages.0.0.transforms.\1.\2.2.\3"),
 ]
 
 FFNERV_NAMES: Renaming = [

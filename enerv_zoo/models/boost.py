@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 from enerv_zoo.models.hnerv import content_embedding, content_plan, hnerv_stages
 
-SFT: Spec = {"name": "sft"}
+SFT: Spec = {"name": "sft", "with": "condition"}
 
 
 def _time(base: float, levels: int, widths: Sequence[int] = (), act: str = "sin") -> Spec:
@@ -20,10 +20,10 @@ def _time(base: float, levels: int, widths: Sequence[int] = (), act: str = "sin"
 
 def _stages(
     strides: Sequence[int], widths: Sequence[int], ks: Sequence[int], dec_blks: Sequence[int], act: str
-) -> tuple[Stage, ...]:
+) -> tuple[tuple[Spec, ...], ...]:
     """NeRV's stages, each block followed by a residual block that the condition steers."""
     return tuple(
-        Stage(
+        stage_steps(
             {"name": "nerv", "activation": act, "kernel": min(ks[1] + 2 * i, ks[2], 3)}, width, stride, depth, after=SFT
         )
         for i, (stride, width, depth) in enumerate(zip(strides, widths, _depths(dec_blks, len(strides)), strict=True))
@@ -75,11 +75,8 @@ def nerv_boost(
     return ModelConfig(
         family="nerv_boost",
         grid=grid,
-        width=fc_dim,
         embeddings={"time": _time(pos_b, pos_l), "condition": _time(pos_b, pos_l, (2 * ch_t, ch_t), act)},
-        join={"name": "coupled", "hidden": [256], "activation": act},
-        inputs=("time",),
-        condition="condition",
+        join={"name": "coupled", "hidden": [256], "activation": act, "with": ["time"], "channels": fc_dim},
         stages=_stages(strides, widths, ks, dec_blks, act),
         head={"name": "rgb", "output": out_bias},
     )
@@ -118,12 +115,11 @@ def enerv_boost(
     for _ in strides[1:]:
         widths.append(max(int(widths[-1] // reduce), lower_width))
     mlp_dim = max(block_dim // 2, 1)
-    first, *rest = _stages(strides, widths, ks, dec_blks, act)
-    enerv: Spec = {"name": "enerv", "activation": act}
+    _, *rest = _stages(strides, widths, ks, dec_blks, act)
+    first = stage_steps({"name": "enerv", "activation": act}, widths[0], strides[0], dec_blks[0], after=SFT)
     return ModelConfig(
         family="enerv_boost",
         grid=grid,
-        width=fc_dim,
         embeddings={
             "time": _time(pos_b, pos_l, (2 * block_dim, block_dim), act),
             "space": {
@@ -137,10 +133,14 @@ def enerv_boost(
             },
             "condition": _time(pos_b, pos_l, (2 * ch_t, ch_t), act),
         },
-        join={"name": "product", "mlp_dim": mlp_dim, "activation": act},
-        inputs=("time", "space"),
-        condition="condition",
-        stages=(Stage(enerv, first.out_channels, first.stride, first.depth, after=SFT), *rest),
+        join={
+            "name": "product",
+            "mlp_dim": mlp_dim,
+            "activation": act,
+            "with": ["time", "space"],
+            "channels": fc_dim,
+        },
+        stages=(first, *rest),
         head={"name": "rgb", "output": out_bias},
     )
 
@@ -180,14 +180,11 @@ def hnerv_boost(
     return ModelConfig(
         family="hnerv_boost",
         grid=grid,
-        width=fc_dim,
         embeddings={
             "content": content_embedding(encoder, enc_dim, enc_blks),
             "condition": _time(pos_b, pos_l, (2 * ch_t, ch_t), act),
         },
-        join={"name": "cells", "activation": act},
-        inputs=("content",),
-        condition="condition",
-        stages=(Stage(first.block, first.out_channels, first.stride, first.depth, before=SFT, after=SFT), *rest),
+        join={"name": "cells", "activation": act, "with": ["content"], "channels": fc_dim},
+        stages=((SFT, *first), *rest),
         head={"name": "rgb", "output": out_bias, "kernel": 3},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 from enerv_zoo.models.nerv import decoder_widths, rgb_head
@@ -67,13 +67,12 @@ def enerv(
     """
     grid, strides = plan(info.height, info.width, stride_list, fc_hw)
     block: Spec = {"upsampling": conv_type, "norm": norm, "activation": act, "bias": bias}
-    modulation: Spec = {"name": "temporal_affine", "activation": act}
+    modulation: Spec = {"name": "temporal_affine", "activation": act, "with": "modulation"}
     widths = decoder_widths(fc_dim, strides, expansion, reduction, lower_width)
     moment: Spec = {"name": "frequency", "time": time, "activation": act}
     return ModelConfig(
         family="enerv",
         grid=grid,
-        width=fc_dim,
         embeddings={
             "time": {**moment, "base": pos_b, "levels": pos_l, "widths": [*stem_dim, block_dim]},
             "space": {
@@ -86,11 +85,9 @@ def enerv(
             },
             "modulation": {**moment, "base": pos_b_tm, "levels": pos_l_tm, "widths": [tm_dim, tm_dim]},
         },
-        join={"name": "product", "mlp_dim": mlp_dim, "activation": act},
-        inputs=("time", "space"),
-        condition="modulation",
+        join={"name": "product", "mlp_dim": mlp_dim, "activation": act, "with": ["time", "space"], "channels": fc_dim},
         stages=tuple(
-            Stage({"name": "enerv" if i == 0 else "nerv", **block}, width, s, num_blocks, before=modulation)
+            stage_steps({"name": "enerv" if i == 0 else "nerv", **block}, width, s, num_blocks, before=modulation)
             for i, (s, width) in enumerate(zip(strides, widths, strict=True))
         ),
         head=rgb_head(sin_res, sigmoid, bias),

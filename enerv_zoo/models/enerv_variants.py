@@ -49,15 +49,16 @@ def _embeddings(config: ModelConfig, *names: str) -> dict[str, Spec]:
 @_variant("enerv_unmodulated", "pos_b_tm", "pos_l_tm", "tm_dim")
 def enerv_unmodulated(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
     """E-NeRV without temporal modulation: stages see time only through the first feature map."""
-    stages = tuple(replace(stage, before=None) for stage in config.stages)
-    return replace(config, embeddings=_embeddings(config, "time", "space"), condition=None, stages=stages)
+    stages = tuple(tuple(step for step in stage if "with" not in step) for stage in config.stages)
+    return replace(config, embeddings=_embeddings(config, "time", "space"), stages=stages)
 
 
 @_variant("enerv_nerv_block")
 def enerv_nerv_block(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
     """E-NeRV with NeRV's block in its first stage too, whose one kernel is larger than the two of E-NeRV's."""
     first, *rest = config.stages
-    return replace(config, stages=(replace(first, block={**first.block, "name": "nerv"}), *rest))
+    steps = tuple({**step, "name": "nerv"} if step["name"] == "enerv" else step for step in first)
+    return replace(config, stages=(steps, *rest))
 
 
 @_variant("enerv_coupled", "block_dim", "mlp_dim", "xypos_b", "xypos_l")
@@ -67,18 +68,22 @@ def enerv_coupled(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
     return replace(
         config,
         embeddings={"time": time, **_embeddings(config, "modulation")},
-        join={"name": "coupled", "hidden": list(options["stem_dim"]), "activation": options["act"]},
-        inputs=("time",),
+        join={
+            "name": "coupled",
+            "hidden": list(options["stem_dim"]),
+            "activation": options["act"],
+            "with": ["time"],
+            "channels": options["fc_dim"],
+        },
     )
 
 
 @_variant("enerv_grids", "block_dim", "mlp_dim", "stem_dim", "pos_b", "pos_l", "xypos_b", "xypos_l")
 def enerv_grids(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
     """E-NeRV whose first feature map comes from FFNeRV's grids of time."""
-    grids: Spec = {"name": "temporal_grid", "sizes": list(GRIDS), "channels": config.width}
+    grids: Spec = {"name": "temporal_grid", "sizes": list(GRIDS), "channels": options["fc_dim"]}
     return replace(
         config,
         embeddings={"time": grids, **_embeddings(config, "modulation")},
-        join={"name": "identity"},
-        inputs=("time",),
+        join={"name": "identity", "with": ["time"], "channels": options["fc_dim"]},
     )

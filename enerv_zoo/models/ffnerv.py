@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 from enerv_zoo.models.nerv import decoder_widths
@@ -61,10 +61,8 @@ def ffnerv(
     return ModelConfig(
         family="ffnerv",
         grid=grid,
-        width=fc_dim,
         embeddings={"time": {"name": "temporal_grid", "sizes": list(t_dim), "channels": fc_dim, "weight_bits": wbit}},
-        join={"name": "identity"},
-        inputs=("time",),
-        stages=tuple(Stage(block, width, s, num_blocks) for s, width in zip(strides, widths, strict=True)),
+        join={"name": "identity", "with": ["time"], "channels": fc_dim},
+        stages=tuple(stage_steps(block, width, s, num_blocks) for s, width in zip(strides, widths, strict=True)),
         head={"name": "flow_guided", "neighbours": list(agg_ind), "bias": bias, "weight_bits": wbit},
     )

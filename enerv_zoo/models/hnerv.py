@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
@@ -23,7 +23,7 @@ def hnerv_stages(
     depths: Sequence[int],
     act: str,
     after: Spec | None = None,
-) -> tuple[Stage, ...]:
+) -> tuple[tuple[Spec, ...], ...]:
     """Stages whose kernels grow from `kernels[0]` by 2 up to `kernels[1]`, and whose widths shrink by `reduce`.
 
     A `reduce` of -1 stands for the root of each stage's stride.
@@ -33,7 +33,8 @@ def hnerv_stages(
         width = max(round(width / (stride**0.5 if reduce == -1 else reduce)), lower_width)
         kernel = min(kernels[0] + 2 * number, kernels[1])
         block: Spec = {"name": "nerv", "activation": act, "kernel": kernel}
-        stages.append(Stage(block, width, stride, depths[min(number, len(depths) - 1)], after=after))
+        depth = depths[min(number, len(depths) - 1)]
+        stages.append(stage_steps(block, width, stride, depth, after=after))
     return tuple(stages)
 
 
@@ -104,10 +105,8 @@ def hnerv(
     return ModelConfig(
         family="hnerv",
         grid=grid,
-        width=fc_dim,
         embeddings={"content": content_embedding(encoder, enc_dim, num_blks[0])},
-        join={"name": "cells", "activation": act},
-        inputs=("content",),
+        join={"name": "cells", "activation": act, "with": ["content"], "channels": fc_dim},
         stages=hnerv_stages(fc_dim, decoder, ks[1:], reduce, lower_width, num_blks[1:], act),
         head={"name": "rgb", "output": out_bias, "kernel": 3},
     )
@@ -142,10 +141,8 @@ def hnerv_nerv(
     return ModelConfig(
         family="hnerv_nerv",
         grid=grid,
-        width=fc_dim,
         embeddings={"time": time},
-        join={"name": "coupled", "hidden": [], "activation": act},
-        inputs=("time",),
+        join={"name": "coupled", "hidden": [], "activation": act, "with": ["time"], "channels": fc_dim},
         stages=hnerv_stages(fc_dim, strides, ks[1:], reduce, lower_width, num_blks[1:], act),
         head={"name": "rgb", "output": out_bias, "kernel": 3},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 
@@ -68,11 +68,9 @@ def nerv(
     return ModelConfig(
         family="nerv",
         grid=grid,
-        width=fc_dim,
         embeddings={"time": {"name": "frequency", "base": pos_b, "levels": pos_l, "time": time}},
-        join={"name": "coupled", "hidden": list(stem_dim), "activation": act},
-        inputs=("time",),
-        stages=tuple(Stage(block, width, s, num_blocks) for s, width in zip(strides, widths, strict=True)),
+        join={"name": "coupled", "hidden": list(stem_dim), "activation": act, "with": ["time"], "channels": fc_dim},
+        stages=tuple(stage_steps(block, width, s, num_blocks) for s, width in zip(strides, widths, strict=True)),
         head=rgb_head(sin_res, sigmoid, bias),
     )
 

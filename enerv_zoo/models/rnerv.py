@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, Stage, VideoInfo
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 from enerv_zoo.models.nerv import decoder_widths
@@ -45,11 +45,10 @@ def rnerv(
     """
     grid, strides = plan(info.height, info.width, stride_list, fc_hw)
     widths = decoder_widths(fc_dim, strides, expansion, reduction, lower_width)
-    modulation: Spec = {"name": "temporal_affine", "activation": act}
+    modulation: Spec = {"name": "temporal_affine", "activation": act, "with": "modulation"}
     return ModelConfig(
         family="rnerv",
         grid=grid,
-        width=fc_dim,
         embeddings={
             "time": {"name": "temporal_grid", "sizes": list(t_dim), "channels": fc_dim},
             "modulation": {
@@ -62,11 +61,9 @@ def rnerv(
                 "activation": act,
             },
         },
-        join={"name": "identity"},
-        inputs=("time",),
-        condition="modulation",
+        join={"name": "identity", "with": ["time"], "channels": fc_dim},
         stages=tuple(
-            Stage({"name": "nerv" if i else "enerv", "activation": act}, width, s, num_blocks, before=modulation)
+            stage_steps({"name": "nerv" if i else "enerv", "activation": act}, width, s, num_blocks, before=modulation)
             for i, (s, width) in enumerate(zip(strides, widths, strict=True))
         ),
         head={"name": "rgb", "output": "sigmoid"},

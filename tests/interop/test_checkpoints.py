@@ -65,7 +65,7 @@ def test_one_block_of_several_a_stage_keeps_its_place():
     state |= {"head_layers.1.weight": (3, 3, 1, 1), "head_layers.1.bias": (3,)}
     tensors = {name: torch.randn(shape) for name, shape in state.items()}
     video = import_checkpoint(tensors, codebase="e-nerv", config=config, frames=2, height=12, width=16)
-    assert torch.equal(video.stages[1].blocks[1].upsample.conv.weight, tensors["layers.3.conv.conv.weight"])
+    assert torch.equal(video.stages[1][1].upsample.conv.weight, tensors["layers.3.conv.conv.weight"])
 
 
 def change(values, **options):

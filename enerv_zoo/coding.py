@@ -1,0 +1,46 @@
+"""How a network's tensors are coded: what a part says of its own, and what holds where it says nothing.
+
+A part that knows better has `coding_hints()`, which returns hints by the names that tensors have in it. Compression
+asks the network (`NeuralVideo.coding_hints`), and never looks at names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class CodingHint:
+    """How a tensor is coded.
+
+    Attributes:
+        kind: `"weight"` (of a matrix or a convolution), `"grid"` (a table or grid of feature maps) or `"bias"` (and
+            other vectors).
+        axis: along which scales may differ; `None` for one scale.
+        prunable: whether small values may be set to zero.
+    """
+
+    kind: Literal["weight", "grid", "bias"]
+    axis: int | None = None
+    prunable: bool = True
+
+
+GRID = CodingHint("grid", axis=1)
+"""A table of feature maps (T, C, h, w), with a scale per channel."""
+
+
+def default_hint(tensor: Tensor) -> CodingHint:
+    """Return the hint of a tensor of which its part says nothing: a bias, or a weight with scales per channel."""
+    return CodingHint("bias", prunable=False) if tensor.ndim < 2 else CodingHint("weight", axis=0)
+
+
+def coding_hints(network: nn.Module) -> dict[str, CodingHint]:
+    """Return the hint of every parameter of a network, by its name in the state dict."""
+    hints = {name: default_hint(parameter) for name, parameter in network.named_parameters()}
+    for path, part in network.named_modules():
+        if path and hasattr(part, "coding_hints"):
+            hints |= {f"{path}.{name}": hint for name, hint in part.coding_hints().items()}
+    return hints

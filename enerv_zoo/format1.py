@@ -1,0 +1,113 @@
+"""Format 1 of compositions and of the names of their tensors, read for ever by converting it to format 2.
+
+In format 1 one embedding, the `condition`, steered every modulation; a stage was `before`, then `depth` times a block
+followed by `after`, and its tensors were named by these words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field
+
+from enerv_zoo.config import Factor, ModelConfig, Side, Spec, Width, from_dict, stage_steps
+from enerv_zoo.errors import ConfigError
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as format 1 describes it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    block: Spec
+    out_channels: Width
+    stride: Factor
+    depth: Annotated[int, Field(ge=1, le=64)] = 1
+    before: Spec | None = None
+    after: Spec | None = None
+
+    def steps(self, condition: str | None) -> tuple[Spec, ...]:
+        """Return the steps of the same stage in format 2."""
+        before, after = (None if part is None else _modulation(part, condition) for part in (self.before, self.after))
+        return stage_steps(self.block, self.out_channels, self.stride, self.depth, before=before, after=after)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composition as format 1 describes it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    family: str
+    grid: tuple[Side, Side]
+    width: Width
+    embeddings: dict[str, Spec]
+    join: Spec
+    inputs: tuple[str, ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)]
+    head: Spec
+    condition: str | None = None
+
+
+def _modulation(part: Spec, condition: str | None) -> Spec:
+    if condition is None:
+        raise ConfigError(f"the modulation {part.get('name')!r} needs a condition, and there is none")
+    return {**part, "with": condition}
+
+
+def read_model(data: Any, where: str = "") -> ModelConfig:
+    """Return the composition that plain data of format 1 or 2 describe.
+
+    Args:
+        data: what `to_dict` gave, then or now; it may be untrusted.
+        where: where the data come from, for messages.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, a wrong type or a value out of range.
+    """
+    if not (isinstance(data, Mapping) and "inputs" in data):
+        return from_dict(ModelConfig, data, where)
+    old = from_dict(Composition, data, where)
+    try:
+        return ModelConfig(
+            family=old.family,
+            grid=old.grid,
+            embeddings=old.embeddings,
+            join={**old.join, "with": list(old.inputs), "channels": old.width},
+            stages=tuple(stage.steps(old.condition) for stage in old.stages),
+            head=old.head,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}" if where else str(error)) from None
+
+
+_OLD_NAME = re.compile(r"stages\.(\d+)\.(?:(before)|(blocks|after)\.(\d+))\.(.+)")
+
+
+def current_name(config: ModelConfig, name: str) -> str:
+    """Return the name that a tensor of format 1 has today; today's names pass unchanged.
+
+    A name that fits no step of the composition is returned as it is.
+    """
+    match = _OLD_NAME.fullmatch(name)
+    if match is None or int(match[1]) >= len(config.stages):
+        return name
+    stage = config.stages[int(match[1])]
+    if match[2]:
+        return f"stages.{match[1]}.0.{match[5]}"
+    blocks = [place for place, step in enumerate(stage) if "with" not in step]
+    number = int(match[4])
+    if number >= len(blocks):
+        return name
+    return f"stages.{match[1]}.{blocks[number] + (match[3] == 'after')}.{match[5]}"
+
+
+def current_names(config: ModelConfig, tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Return tensors, or what is said of them, by today's names, in their order."""
+    return {current_name(config, name): value for name, value in tensors.items()}
