@@ -1,4 +1,4 @@
-"""Speed of decoding: `NeuralVideo.compile` and `decode` against a plain loop that draws one frame after the other.
+"""Speed of decoding: `NeuralVideo.optimize` and `decode` against a plain loop that draws one frame after the other.
 
 The plain loop calls the whole network for every frame, in PyTorch's default layout, and makes bytes of the floats on
 the host. `--batch 0` leaves the batch size to `decode`.
@@ -17,7 +17,7 @@ from common import Case, network, parse_case, plain_network, publish, take_turns
 
 def enerv_zoo_decoder(case: Case) -> Callable[[], None]:
     """A function that decodes all frames with this package."""
-    video = network(case).eval().compile(case["precision"])
+    video = network(case).eval().optimize(case["precision"])
 
     def decode() -> None:
         for batch in video.decode(batch_size=case["batch"] or None):

@@ -51,7 +51,7 @@ def measure(case: Case) -> dict[str, float]:
     steps()
     fitting = STEPS * case["batch"] / min(timed(steps, case["device"]) for _ in range(6))
     memory = peak_megabytes(case["device"]) - start
-    video.eval().compile(case["precision"], inductor=False)
+    video.eval().optimize(case["precision"], inductor=False)
     few = range(min(case["frames"], 8))
     drawing = len(few) / min(timed(lambda: list(video.decode(few)), case["device"]) for _ in range(6))
     return {

@@ -35,7 +35,7 @@ def rate(action: Callable[[], int], seconds: float) -> float:
 
 
 def measured(name: str, case: Case) -> dict[str, float]:
-    """Frames a second of fitting and of drawing, in float32 and as `NeuralVideo.compile` has it."""
+    """Frames a second of fitting and of drawing, in float32 and as `NeuralVideo.optimize` has it."""
     height, width = height_width(case)
     clip = ez.open_video("bunny", frames=f"0:{case['frames']}", resize=(height, width))
     config = model_config(name, clip.info, size=case["size"])
@@ -56,9 +56,9 @@ def measured(name: str, case: Case) -> dict[str, float]:
 
     with denormals_flushed():
         fitting = rate(steps, case["seconds"])
-    video.eval().bake(clip.frames).compile("float32", inductor=False)
+    video.eval().bake(clip.frames).optimize("float32", inductor=False)
     plain = rate(draw, case["seconds"])
-    video.compile(case["precision"])
+    video.optimize(case["precision"])
     return {"fitting": fitting, "drawing": plain, "drawing_fast": rate(draw, case["seconds"])}
 
 

@@ -41,10 +41,10 @@ _HOMES = {
     "list_models": "zoo",
     "list_pretrained": "hub",
     "list_recipes": "recipes",
-    "load": "hub",
+    "load": "loading",
     "open_video": "video",
     "pull": "hub",
-    "push": "hub",
+    "push": "loading",
     "rate_distortion": "compression",
     "render": "evaluation",
     "write_report": "report",
@@ -61,8 +61,9 @@ if TYPE_CHECKING:
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
     from enerv_zoo.fitting import compare, fit, fit_segments
-    from enerv_zoo.hub import list_pretrained, load, pull, push
+    from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
+    from enerv_zoo.loading import load, push
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.recipes import list_recipes
     from enerv_zoo.report import write_report

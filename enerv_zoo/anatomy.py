@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.emptiness import Emptiness
-from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.network import Network
 
 Shape = tuple[int, ...]
 
@@ -30,7 +30,7 @@ class Part:
     """A part of a network, for one frame.
 
     Attributes:
-        path: where it is in the network, as `NeuralVideo.get_submodule` takes it: `"stages.0.1"`.
+        path: where it is in the network, as `Network.get_submodule` takes it: `"stages.0.1"`.
         role: what it does there, such as `"embedding time"`, `"stage 1"`, `"block"`.
         name: of the registered part, such as `"enerv"`; empty for a stage, which is a group.
         inputs: shapes of what it gets, without the batch: (C, H, W), (C,), or () for a frame's index.
@@ -58,8 +58,8 @@ class Anatomy:
 
     Attributes:
         parts: embeddings, join, stages, head.
-        stored_numbers: of all parts, as `NeuralVideo.stored_numbers`.
-        fixed_numbers: what papers count as parameters beside them, as `NeuralVideo.fixed_numbers`.
+        stored_numbers: of all parts, as `Network.stored_numbers`.
+        fixed_numbers: what papers count as parameters beside them, as `Network.fixed_numbers`.
     """
 
     parts: tuple[Part, ...]
@@ -90,7 +90,7 @@ def dissect(config: ModelConfig, info: VideoInfo) -> Anatomy:
         ConfigError: the parts do not exist or fit together.
     """
     with Emptiness():
-        video = NeuralVideo(config, info)
+        video = Network(config, info)
     video = video.to("meta").eval()
     with _watching(video) as seen, torch.no_grad():
         video._draw(torch.zeros(1, dtype=torch.float64, device="meta"), {})
@@ -135,7 +135,7 @@ class _Seen:
 
 
 @contextmanager
-def _watching(video: NeuralVideo) -> Iterator[_Seen]:
+def _watching(video: Network) -> Iterator[_Seen]:
     seen = _Seen()
     handles = [handle for path, module in video.named_modules() if path for handle in seen.watch(path, module)]
     try:
@@ -155,7 +155,7 @@ def _shapes(values: Any) -> tuple[Shape, ...]:
     return ()
 
 
-def _part(video: NeuralVideo, seen: _Seen, path: str, role: str, name: str, parts: tuple[Part, ...] = ()) -> Part:
+def _part(video: Network, seen: _Seen, path: str, role: str, name: str, parts: tuple[Part, ...] = ()) -> Part:
     module = video.get_submodule(path)
     stored = sum(t.numel() for t in module.state_dict().values() if t.is_floating_point())
     passage = seen.passages[path]
@@ -163,7 +163,7 @@ def _part(video: NeuralVideo, seen: _Seen, path: str, role: str, name: str, part
     return Part(path, role, name, passage.inputs, passage.outputs, stored, passage.flops // 2, once, parts)
 
 
-def _stage(video: NeuralVideo, seen: _Seen, index: int) -> Part:
+def _stage(video: Network, seen: _Seen, index: int) -> Part:
     """A stage with its steps, in the order of the way through it."""
     path = f"stages.{index}"
     steps = tuple(

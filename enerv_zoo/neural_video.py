@@ -1,312 +1,40 @@
-"""`NeuralVideo`: the parts that a `ModelConfig` names, joined; and the video that they are."""
+"""`NeuralVideo`: a network as the video that it is."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Self
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from enerv_zoo.coding import CodingHint, coding_hints
-from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, Spec, VideoInfo, split_spec
-from enerv_zoo.emptiness import Emptiness
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.source import locate
+from enerv_zoo.hub.upload import push_fit
 from enerv_zoo.machine import prepare_cpu
-from enerv_zoo.playback import Playable, check_called
-from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
-from enerv_zoo.registry import embeddings, heads
-from enerv_zoo.stages import Stage, build_fusion
-
-if TYPE_CHECKING:
-    from enerv_zoo.heads.rgb import Loss
-
-PIXELS_A_BATCH = {"cpu": 500_000}
-PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
-"""Decoding draws about this many pixels at a time unless told otherwise: beyond that a CPU gains nothing
-(benchmarks/decode_speed.py), and four 720p frames on other devices."""
+from enerv_zoo.network import Network
+from enerv_zoo.playback import Playable
+from enerv_zoo.storage.compressed import is_compressed, read_network, read_whole
+from enerv_zoo.storage.folder import read_folder, save
+from enerv_zoo.storage.segments import is_segmented
 
 
-class NeuralVideo(nn.Module, Playable):
-    """A video whose frames a network draws.
+class NeuralVideo(Network, Playable):
+    """A video whose frames a network decodes.
 
-    As an `nn.Module` it maps frame indices (B,), whole or fractional, to frames (B, 3, H, W), float in [0, 1]. As a
-    video it has a length, frames by index (uint8, as decoders give them), timestamps and a frame rate.
-
-    The way of a frame: every embedding maps the index to a vector or a map; the join makes the first feature map
-    (B, channels, h, w); the steps of the stages modulate it and upsample it; the head turns it into RGB. Join,
-    modulations and head take the embeddings that their `with` names. Where the strides do not divide the frame's size
-    the network decodes a little more, and the right and bottom margins are cropped.
+    As a `Network` (an `nn.Module`) it maps frame indices (B,), integer or fractional, to frames (B, 3, H, W), float in
+    [0, 1]. As a video it has a length, frames by index (uint8, as decoders give them), timestamps and a frame rate.
 
     Args:
         config: the composition.
         info: the video it is for.
 
-    Attributes:
-        file_bytes: size of the compressed file that the network was read from, or `None`.
-        precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `compile`).
-
     Raises:
-        ConfigError: parts that do not exist, do not fit together, or draw less than the frame.
+        ConfigError: parts that do not exist, do not fit together, or decode less than the frame.
     """
-
-    def __init__(self, config: ModelConfig, info: VideoInfo) -> None:
-        super().__init__()
-        self.config = config
-        self.info = info
-        self.precision: Precision = "float32"
-        self.file_bytes: int | None = None
-        self._compiled: Compiled | None = None
-        self._kept: dict[str, Tensor] | None = None
-        self.embeddings = nn.ModuleDict(
-            {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
-        )
-        shapes: dict[str, tuple[int, ...]] = {name: part.shape for name, part in self.embeddings.items()}  # type: ignore[misc]
-        join, self._joined = self._wired(config.join, "channels")
-        head, self._headed = self._wired(config.head)
-        channels, size = config.channels[0], config.grid
-        self.join = build_fusion("join", join, [shapes[name] for name in self._joined], channels, size)
-        self.stages = nn.ModuleList()
-        for steps in config.stages:
-            for step in steps:
-                self._wired(step)
-            stage = Stage(steps, channels, size, shapes)
-            self.stages.append(stage)
-            channels, size = stage.channels, stage.size
-        self.head = heads.build(head, config.channels[1:], [shapes[name] for name in self._headed])
-        self._check_use()
-        stride = getattr(self.head, "stride", 1)
-        self.drawn_size = (size[0] * stride, size[1] * stride)
-        if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
-            raise ConfigError(
-                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of "
-                f"{stride * math.prod(config.strides)} in all draw "
-                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
-            )
-        self.to(memory_format=torch.channels_last)
-
-    @classmethod
-    def seeded(cls, config: ModelConfig, info: VideoInfo, seed: int, *, fitting: bool = False) -> NeuralVideo:
-        """A network whose initial weights follow from `seed`; the global generator is left alone.
-
-        Args:
-            config, info: as for the class.
-            seed: of the initial weights.
-            fitting: whether it is about to be fitted: `start_fitting`.
-        """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            video = cls(config, info)
-            return video.start_fitting() if fitting else video
-
-    def _wired(self, spec: Spec, *keys: Literal["channels"]) -> tuple[Spec, tuple[str, ...]]:
-        """Return a part's own spec and the names of the embeddings that it takes, all of which exist."""
-        own, wiring = split_spec(spec, "with", *keys)
-        for name in wiring.takes:
-            if name not in self.embeddings:
-                raise ConfigError(
-                    f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
-                    f"There are: {', '.join(self.embeddings)}"
-                )
-        return own, wiring.takes
-
-    def _check_use(self) -> None:
-        """Refuse an embedding that no part takes; note which ones are taken after the join."""
-        steps = [name for stage in self.stages for takes in stage.takes for name in takes or ()]  # type: ignore[union-attr]
-        self._steering = tuple(dict.fromkeys([*steps, *self._headed]))
-        for name in self.embeddings:
-            if name not in (*self._joined, *self._steering):
-                raise ConfigError(f"no part takes the embedding {name!r}; name it in the 'with' of one")
-
-    # ------------------------------------------------------------------ while fitting
-
-    def _content(self) -> dict[str, Any]:
-        """The embeddings that draw their numbers from frames while fitting."""
-        return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
-
-    @property
-    def is_fitting(self) -> bool:
-        """Whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
-        encoding = any(part.encoder is not None for part in self._content().values())
-        return encoding or getattr(self.head, "latest", None) is not None
-
-    def start_fitting(self) -> NeuralVideo:
-        """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
-
-        Returns:
-            This video; from here on it draws frames that are given to `objective`, and no others until `bake`.
-        """
-        for part in self._content().values():
-            part.start_encoding()
-        if self.neighbours:
-            self.head.start_fitting(self.info, self.drawn_size)
-        return self.to(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def start_from(self, frames: Tensor) -> NeuralVideo:
-        """Give every part that has a closed-form start (`start_from`) its first weights.
-
-        Args:
-            frames: all of the video's, (N, 3, H, W), uint8.
-
-        Returns:
-            This video.
-        """
-        steps = [pair for stage in self.stages for pair in zip(stage, stage.takes, strict=True)]  # type: ignore[arg-type]
-        for part, takes in [(self.join, self._joined), *steps, (self.head, self._headed)]:
-            if hasattr(part, "start_from"):
-                part.start_from(frames, [self.embeddings[name] for name in takes or ()])
-        return self
-
-    def bake(self, frames: Tensor) -> NeuralVideo:
-        """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
-
-        Args:
-            frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
-
-        Returns:
-            This video, which from here on draws any frame by its index.
-
-        Raises:
-            ConfigError: other frames than the video's, by number or size.
-        """
-        expected = (self.info.frames, 3, self.info.height, self.info.width)
-        if tuple(frames.shape) != expected:
-            raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
-        if any(part.encoder is not None for part in self._content().values()):
-            for name, table in self._tables(frames).items():
-                self._content()[name].bake(table)
-        if self.neighbours:
-            self.head.end_fitting()
-        return self
-
-    def _encode(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
-        embedded = {}
-        for name, part in self._content().items():
-            if part.encoder is not None:
-                with computing(frames.device, self.precision):
-                    embedded[name] = part.encode(frames)
-        return embedded
-
-    @torch.no_grad()
-    def _tables(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from all frames, in float32."""
-        batches = []
-        with self._evaluating(), self.in_float32():
-            for batch in frames.split(self._batch_size(None)):
-                pixels = batch.to(self.device)
-                batches.append(self._encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
-        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
-    @property
-    def neighbours(self) -> tuple[int, ...]:
-        """The frames that the head refines a frame by, relative to it."""
-        return getattr(self.head, "neighbours", ())
-
-    # ------------------------------------------------------------------ the network
-
-    def fixed_embeddings(self) -> dict[str, Tensor]:
-        """The outputs of the embeddings that are the same for every frame."""
-        index = torch.zeros(1, dtype=torch.float64, device=self.device)
-        return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
-
-    def outputs(self, index: Tensor, known: Mapping[str, Tensor] | None = None) -> list[Tensor]:
-        """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
-
-        Args:
-            index: (B,), whole or fractional.
-            known: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
-        """
-        draw = self._compiled or self._draw
-        known = self.fixed_embeddings() if known is None else known
-        if not self.neighbours:
-            return draw(index.to(self.device), known)
-        if self.is_fitting:
-            index = index.to(self.device)
-            return self.head.aggregate(draw(index, known), self.head.recall(index))
-        return self._refined(draw, index, known)
-
-    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
-        """Frames refined by their neighbours; what several of them need is drawn once."""
-        offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
-        wanted = index[:, None] + offsets
-        inside = ((wanted >= 0) & (wanted <= len(self) - 1)).to(self.device)
-        drawn_at, places = wanted.clamp(0, len(self) - 1).unique(return_inverse=True)
-        drawn = draw(drawn_at.to(self.device), known)
-        places = places.to(self.device)
-        around = drawn[0][places[:, 1:]] * inside[:, 1:, None, None, None]
-        return self.head.aggregate([each[places[:, 0]] for each in drawn], around)
-
-    def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
-        embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
-        x = _per_frame(self.join(*(embedded[name] for name in self._joined)), index)
-        steering = {name: _per_frame(embedded[name], index) for name in self._steering}
-        features = []
-        for stage in self.stages:
-            x = stage(x, steering, self.precision)
-            features.append(x)
-        with computing(x.device, self.precision):
-            outputs = self.head(features, *(steering[name] for name in self._headed))
-            return [at_least_float32(each) for each in outputs]
-
-    def forward(self, index: Tensor) -> Tensor:
-        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional.
-
-        Raises:
-            FrameError: the index is no tensor of one dimension.
-        """
-        check_called(index)
-        return self._crop(self.outputs(index)[-1])
-
-    def objective(self, index: Tensor, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-        """What a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
-
-        Returns:
-            The scalar objective, and the frames (B, 3, H, W) it was computed on.
-        """
-        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target)})
-        if self.neighbours and self.is_fitting:
-            self.head.remember(index.to(self.device), outputs)
-        cropped = self._crop(outputs[-1])
-        if len(outputs) > 1:
-            margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
-            target = F.pad(target, margins, mode="replicate") if any(margins) else target
-        else:
-            outputs = [cropped]
-        return self.head.objective(outputs, target, loss), cropped
-
-    def _crop(self, frames: Tensor) -> Tensor:
-        return frames[..., : self.info.height, : self.info.width]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    @property
-    def stored_numbers(self) -> int:
-        """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
-        if self.is_fitting:
-            with Emptiness():
-                return NeuralVideo(self.config, self.info).stored_numbers
-        return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
-
-    def coding_hints(self) -> dict[str, CodingHint]:
-        """Return how each parameter is coded, by its name in the state dict: see `enerv_zoo.coding`."""
-        return coding_hints(self)
-
-    @property
-    def fixed_numbers(self) -> int:
-        """Numbers that papers count as parameters, but that follow from the config and are not stored."""
-        return sum(getattr(part, "fixed_numbers", 0) for part in self.embeddings.values())
-
-    # ------------------------------------------------------------------ the video
 
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
@@ -324,91 +52,16 @@ class NeuralVideo(nn.Module, Playable):
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
 
-    def _batch_size(self, wanted: int | None) -> int:
-        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
-        least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
-        return wanted or max(least, pixels // math.prod(self.drawn_size))
-
-    def compile(self, precision: str = "auto", inductor: bool | None = None) -> NeuralVideo:  # type: ignore[override]
-        """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
-
-        Fitting and `enerv_zoo.evaluate` measure in float32 unless told otherwise; this is for watching and repeated
-        use. Embeddings that are the same for every frame are computed here, once. Call it again to choose otherwise,
-        or after changing weights.
-
-        Args:
-            precision: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is made for it.
-            inductor: whether `torch.compile` compiles the network at the first frame, which takes about a minute; by
-                default on CUDA alone, as CPUs gain nothing from it. Where it fails, one line says so, and the network
-                runs as it is.
-
-        Returns:
-            This video.
-        """
-        self.precision = choose_precision(precision, self.device.type)
-        wanted = self.device.type == "cuda" if inductor is None else inductor
-        self._compiled = Compiled(self._draw) if wanted else None
-        with torch.inference_mode(), self._evaluating():
-            self._kept = self.fixed_embeddings()
-        return self
-
-    def train(self, mode: bool = True) -> NeuralVideo:
-        """As in PyTorch; what `compile` has computed of the weights is forgotten before they change."""
-        if mode:
-            self._kept = None
-        return super().train(mode)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NeuralVideo:
-        """What `.to`, `.half` and the like do to every tensor, encodings included."""
-        dtype = fn(torch.empty(0)).dtype
-        if dtype not in (torch.float32, torch.float64):
-            raise ConfigError(
-                f"weights stay float32, as encodings of time mean nothing in {str(dtype).removeprefix('torch.')}; "
-                "video.compile('bfloat16') draws in half precision"
-            )
-        self._kept = None  # it stays where it was when the weights move
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
-        return {**self.__dict__, "_compiled": None, "_kept": None}
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        training = self.training
-        self.eval()
-        exact = plain_float32(benchmark=False) if self.device.type == "cuda" else nullcontext()
-        try:
-            with exact:
-                yield
-        finally:
-            self.train(training)
-
-    @contextmanager
-    def in_float32(self) -> Iterator[None]:
-        """A context in which the network computes in float32, as it is: what was compiled waits."""
-        before = self.precision, self._compiled
-        self.precision, self._compiled = "float32", None
-        try:
-            yield
-        finally:
-            self.precision, self._compiled = before
-
-    def weights(self) -> dict[str, Tensor]:
-        """The numbers that a file holds: the state dict, contiguous and on the CPU.
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the network of a fit's folder or of a compressed file.
 
         Raises:
-            ConfigError: it is still being fitted.
+            EnervZooError: as `enerv_zoo.load` does, or it holds a video in segments.
         """
-        if self.is_fitting:
-            raise ConfigError("this network is still being fitted; video.bake(frames) makes it the video")
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-
-    def save_pretrained(self, path: str | Path) -> Path:
-        """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
-        from enerv_zoo.hub import save
-
-        return save(self, path)
+        if is_segmented(path) or (is_compressed(path) and read_whole(path) is not None):
+            raise ConfigError(f"{path}: holds a video in segments; enerv_zoo.load reads it")
+        return read_network(path, 0, cls) if is_compressed(path) else read_folder(path, cls)
 
     @classmethod
     def from_pretrained(
@@ -420,21 +73,13 @@ class NeuralVideo(nn.Module, Playable):
         local_files_only: bool = False,
         token: str | bool | None = None,
         device: str = "cpu",
-    ) -> NeuralVideo:
+    ) -> Self:
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
-        from enerv_zoo.hub import load
+        return cls.read(locate(id_or_path, Access(revision, cache_dir, local_files_only, token))).to(device)
 
-        found = load(
-            id_or_path,
-            device,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-        )
-        if not isinstance(found, NeuralVideo):
-            raise ConfigError(f"{id_or_path}: holds a video in segments, which enerv_zoo.load gives")
-        return found
+    def save_pretrained(self, path: str | Path) -> Path:
+        """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
+        return save(self, path)
 
     def push_to_hub(
         self,
@@ -447,30 +92,19 @@ class NeuralVideo(nn.Module, Playable):
         license: str | None = None,
         token: str | bool | None = None,
     ) -> str:
-        """Push the network to the Hub and give the commit's address.
+        """Push the network to the Hub and return the commit's address.
 
-        Arguments and errors are those of `enerv_zoo.push`, which pushes a fit's folder, with its numbers and recipe.
+        Arguments and errors are those of `enerv_zoo.push`, which pushes a fit's folder, with its scores and recipe.
         """
-        from enerv_zoo.hub import push_video
-
-        return push_video(
-            self,
-            repo_id,
-            private=private,
-            revision=revision,
-            commit_message=commit_message,
-            create_pr=create_pr,
-            license=license,
-            token=token,
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.config.family}, {len(self)} frames of {self.info.height}x{self.info.width}, "
-            f"{self.stored_numbers:,} stored numbers"
-        )
-
-
-def _per_frame(embedded: Tensor, index: Tensor) -> Tensor:
-    """Return an output (B or 1, *shape) for every frame of a batch."""
-    return embedded if len(embedded) == len(index) else embedded.expand(len(index), *embedded.shape[1:])
+        with TemporaryDirectory() as folder:
+            return push_fit(
+                save(self, folder),
+                lambda: self,
+                repo_id,
+                private=private,
+                revision=revision,
+                commit_message=commit_message,
+                create_pr=create_pr,
+                license=license,
+                token=token,
+            )

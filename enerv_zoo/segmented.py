@@ -4,43 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from enerv_zoo.config import Count, ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called
+from enerv_zoo.storage.segments import Segment, SegmentsDescription, save_segments
 
 KEPT = 2
 """Networks that stay loaded: the one that draws, and the one that drew before."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of frames that one network draws.
-
-    Attributes:
-        first: its first frame.
-        frames: how many.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    first: Annotated[int, Field(ge=0, le=1 << 31)]
-    frames: Count
-
-    @property
-    def stop(self) -> int:
-        """The frame after its last."""
-        return self.first + self.frames
 
 
 class SegmentedVideo(Playable):
@@ -104,7 +83,7 @@ class SegmentedVideo(Playable):
                 f"segment {number} draws {found.frames} frames of {found.height}x{found.width}; expected "
                 f"{wanted[0]} of {wanted[1]}x{wanted[2]}"
             )
-        self._loaded[number] = network.compile(*self._way) if self._way else network
+        self._loaded[number] = network.optimize(*self._way) if self._way else network
         return network
 
     def networks(self) -> Iterator[NeuralVideo]:
@@ -169,11 +148,11 @@ class SegmentedVideo(Playable):
         """For the sake of code that takes either; segments are fitted one by one, elsewhere."""
         return self
 
-    def compile(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
-        """Take the fastest way to draw that the device has; see `NeuralVideo.compile`."""
+    def optimize(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
+        """Take the fastest way to draw that the device has; see `NeuralVideo.optimize`."""
         self._way = (precision, inductor)
         for network in self._loaded.values():
-            network.compile(precision, inductor)
+            network.optimize(precision, inductor)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -182,9 +161,7 @@ class SegmentedVideo(Playable):
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write all segments to a folder that `enerv_zoo.load` reads."""
-        from enerv_zoo.hub import save_segments
-
-        return save_segments(self, path)
+        return save_segments(SegmentsDescription(self.info, self.segments), self.networks(), path)
 
     def __repr__(self) -> str:
         size = f"{len(self)} frames of {self.info.height}x{self.info.width}"

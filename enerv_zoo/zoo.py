@@ -202,10 +202,10 @@ class _Budget:
     def count(self, widths: dict[str, Any]) -> int:
         """Stored numbers, counted on shapes alone, once for all widths."""
         from enerv_zoo.emptiness import Emptiness
-        from enerv_zoo.neural_video import NeuralVideo
+        from enerv_zoo.network import Network
 
         key = repr(widths)
         if key not in self.counts:
             with Emptiness():
-                self.counts[key] = NeuralVideo(self.config(**widths), self.info).stored_numbers
+                self.counts[key] = Network(self.config(**widths), self.info).stored_numbers
         return self.counts[key]

@@ -233,7 +233,7 @@ def test_space_is_computed_once_whatever_the_batch(video, monkeypatch):
     monkeypatch.setattr(type(space), "forward", lambda self, index: calls.append(len(index)) or forward(self, index))
     list(video.decode(batch_size=2))
     assert calls == [1]
-    compiled = copy.deepcopy(video).compile("float32")
+    compiled = copy.deepcopy(video).optimize("float32")
     assert len(calls) == 2
     assert torch.equal(compiled[0], video[0])
     assert torch.equal(compiled[1], video[1])
@@ -256,13 +256,13 @@ def test_frames_follow_the_weights(video, training):
 
 def test_bfloat16_frames_are_close_and_float32_ones_come_back(video):
     exact = torch.stack(list(video))
-    video = copy.deepcopy(video).compile("bfloat16")
+    video = copy.deepcopy(video).optimize("bfloat16")
     coarse = torch.stack(list(video))
     assert video(torch.tensor([0])).dtype == torch.float32
     difference = (exact.int() - coarse.int()).abs().float()
     assert difference.max() > 0
     assert difference.mean() < 2
-    assert torch.equal(torch.stack(list(video.compile("float32"))), exact)
+    assert torch.equal(torch.stack(list(video.optimize("float32"))), exact)
 
 
 def test_a_network_that_cannot_be_compiled_draws_as_it_is(video, monkeypatch, caplog):
@@ -271,7 +271,7 @@ def test_a_network_that_cannot_be_compiled_draws_as_it_is(video, monkeypatch, ca
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: refuse)
     exact = torch.stack(list(video))
-    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    compiled = copy.deepcopy(video).optimize("float32", inductor=True)
     assert torch.equal(torch.stack(list(compiled)), exact)
     assert caplog.messages == ["going on without torch.compile: RuntimeError: no C++ compiler"]
 
@@ -283,7 +283,7 @@ def test_compiled_frames_are_the_same_whatever_the_batch(video, monkeypatch):
         return lambda index, fixed: seen.append(len(index)) or function(index, fixed)
 
     monkeypatch.setattr(torch, "compile", compiler)
-    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    compiled = copy.deepcopy(video).optimize("float32", inductor=True)
     frames = torch.cat(list(compiled.decode(batch_size=4)))
     assert set(seen) == {4}, "a compiled network is compiled anew for every other batch"
     assert torch.equal(frames, torch.cat(list(video.decode(batch_size=4))))
@@ -294,7 +294,7 @@ def test_other_batches_than_the_first_are_not_compiled_anew(video, monkeypatch):
     monkeypatch.setattr(
         torch, "compile", lambda f, **_: lambda index, known: seen.append(len(index)) or f(index, known)
     )
-    compiled = copy.deepcopy(video).compile("float32", inductor=True)
+    compiled = copy.deepcopy(video).optimize("float32", inductor=True)
     for count in (3, 2, 3):
         assert torch.equal(compiled(torch.arange(count)), video(torch.arange(count)))
     assert seen == [3, 3]
@@ -328,9 +328,9 @@ def test_every_network_compiles_whole_and_learns_the_same(name):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda video: pickle.loads(pickle.dumps(video))])
 def test_copies_draw_the_same(video, copied):
-    video.compile("float32", inductor=True)
+    video.optimize("float32", inductor=True)
     twin = copied(video)
-    video.compile("float32")
+    video.optimize("float32")
     assert torch.equal(torch.stack(list(twin)), torch.stack(list(video)))
 
 

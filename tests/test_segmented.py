@@ -117,7 +117,7 @@ def test_it_can_be_sent_to_a_process(video, expected):
 
 
 def test_compiled_networks_draw_the_same(video, expected):
-    assert torch.equal(video.compile("float32", inductor=False)[:], expected)
+    assert torch.equal(video.optimize("float32", inductor=False)[:], expected)
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def bench(
 ) -> None:
     """Measure how fast this machine fits and decodes, in about a minute.
 
-    Three networks on frames of the bundled clip. 'Decoding fast' is what NeuralVideo.compile gives and render uses.
+    Three networks on frames of the bundled clip. 'Decoding fast' is what NeuralVideo.optimize gives and render uses.
 
     Example:
 

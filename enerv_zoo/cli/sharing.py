@@ -43,9 +43,9 @@ def push(
 
         enerv-zoo push holiday.nvz user/holiday
     """
-    from enerv_zoo import hub
+    from enerv_zoo import loading
 
-    url = hub.push(
+    url = loading.push(
         run,
         repo_id,
         private=private,

@@ -45,13 +45,13 @@ def evaluate(
 
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
-    from enerv_zoo import evaluation, hub
+    from enerv_zoo import evaluation, hub, loading
     from enerv_zoo.fitting import open_original, part_opener
     from enerv_zoo.fitting.plan import choose_device
     from enerv_zoo.segmented import SegmentedVideo
 
     folder = hub.locate(run, hub.Access(revision))
-    network = hub.load(folder, choose_device(device))
+    network = loading.load(folder, choose_device(device))
     cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
     if isinstance(network, SegmentedVideo):
         report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
@@ -105,7 +105,7 @@ def render(
 
         enerv-zoo render runs/bunny compared.mp4 --side-by-side --frames 0:53
     """
-    from enerv_zoo import evaluation, hub
+    from enerv_zoo import evaluation, hub, loading
     from enerv_zoo.errors import VideoError
     from enerv_zoo.fitting import open_original
     from enerv_zoo.fitting.plan import choose_device
@@ -113,7 +113,7 @@ def render(
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
     folder = hub.locate(run, hub.Access(revision))
-    network = hub.load(folder, choose_device(device)).compile(precision, inductor=False)
+    network = loading.load(folder, choose_device(device)).optimize(precision, inductor=False)
     source = open_original(folder, video) if side_by_side or video else None
     path = evaluation.render(network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite)
     console.out.print(f"written to {path}")

@@ -31,11 +31,11 @@ from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import difference
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
-from enerv_zoo.hub.folder import WEIGHTS
-from enerv_zoo.hub.record import METRICS, RECORD
-from enerv_zoo.hub.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.storage.folder import WEIGHTS
+from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import model_config
 

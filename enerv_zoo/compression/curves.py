@@ -21,7 +21,7 @@ from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting import compare
 from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
-from enerv_zoo.hub import load
+from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest

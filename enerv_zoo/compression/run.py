@@ -24,23 +24,17 @@ from enerv_zoo.files import finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
-from enerv_zoo.hub import (
-    Access,
-    SegmentsDescription,
-    load,
-    locate,
-    read_description,
-    segment_folder,
-    segments_to_json,
-)
-from enerv_zoo.hub.compressed import SUFFIX, is_compressed, to_network
-from enerv_zoo.hub.description import FitRecord, from_json
-from enerv_zoo.hub.record import read_fit
+from enerv_zoo.hub import Access, locate
+from enerv_zoo.loading import load
 from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded, Network, encode, open_nvz, write_nvz
+from enerv_zoo.nvz import Coded, EncodedNetwork, encode, open_nvz, write_nvz
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
+from enerv_zoo.storage.compressed import SUFFIX, is_compressed, to_network
+from enerv_zoo.storage.description import FitRecord, from_json
+from enerv_zoo.storage.record import read_fit
 from enerv_zoo.video import Video, open_video
 
 Fit = NeuralVideo | SegmentedVideo | str | Path
@@ -158,7 +152,7 @@ class _Part:
 class _Made:
     """What became of a part: what the file holds of it, and what is told of it."""
 
-    network: Network
+    network: EncodedNetwork
     grids: Grids
     pruned: int
     prunable: int
@@ -229,12 +223,12 @@ def compress(
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (--data)")
     made: list[_Made] = []
 
-    def networks() -> Iterator[Network]:
+    def networks() -> Iterator[EncodedNetwork]:
         for part in _parts(path_in, video, opened, chosen_device):
             with plain_float32(benchmark=True), denormals_flushed():
                 made.append(_make(part, wanted))
             yield made[-1].network
-            made[-1] = dataclasses.replace(made[-1], network=Network({}, {}))  # only its bytes stay
+            made[-1] = dataclasses.replace(made[-1], network=EncodedNetwork({}, {}))  # only its bytes stay
         on_stage("writing")
 
     whole = None
@@ -325,7 +319,7 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     return _Made(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
 
 
-def _network(part: _Part, wanted: _Wanted, levels: dict[str, Coded], report: Report | None = None) -> Network:
+def _network(part: _Part, wanted: _Wanted, levels: dict[str, Coded], report: Report | None = None) -> EncodedNetwork:
     """What the file holds of a part."""
     return to_network(part.video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
 

@@ -35,7 +35,7 @@ class Speed:
         batch_size: frames a step that suit the device.
         fit: frames fitted a second.
         decode: frames decoded a second, in float32.
-        decode_compiled: frames decoded a second after `NeuralVideo.compile`.
+        decode_compiled: frames decoded a second after `NeuralVideo.optimize`.
         memory_bytes: what a fit is predicted to need at most, without frames.
     """
 
@@ -85,8 +85,8 @@ def bench(
             while not fitter.settled:
                 _steps(fitter, steps)
             fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
-            plain = _decoding(video.eval().bake(feed.frames).compile("float32", inductor=False), seconds)
-            compiled = _decoding(video.compile(), seconds)
+            plain = _decoding(video.eval().bake(feed.frames).optimize("float32", inductor=False), seconds)
+            compiled = _decoding(video.optimize(), seconds)
         yield Speed(
             size=size,
             resolution=resolution,

@@ -16,9 +16,9 @@ from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint
 from enerv_zoo.fitting.journal import HISTORY
 from enerv_zoo.fitting.plan import FitPlan, check_record
 from enerv_zoo.hub.download import PREVIEW
-from enerv_zoo.hub.folder import CONFIG, WEIGHTS
-from enerv_zoo.hub.record import METRICS, RECORD
-from enerv_zoo.hub.segments import is_segmented, remove_segments, segment_folders
+from enerv_zoo.storage.folder import CONFIG, WEIGHTS
+from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
 
 FRAMES = "frames.csv"
 CURVE = "psnr.png"

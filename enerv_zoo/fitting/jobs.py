@@ -25,8 +25,8 @@ from enerv_zoo.fitting.folder import fit_state
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
 from enerv_zoo.fitting.run import fit
-from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.losses import Loss
+from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.zoo import parse_size
 

@@ -116,7 +116,7 @@ class Fitter:
         self.ranks = ranks
         self.feed = feed
         self.device = feed.device
-        self.video = video.to(self.device).compile(config.precision, inductor=False).train()
+        self.video = video.to(self.device).optimize(config.precision, inductor=False).train()
         if self.device.type == "cpu":
             prepare_cpu()
         self.loss = loss or losses.get(config.loss)(video.info.height, video.info.width)
@@ -231,7 +231,7 @@ class Fitter:
             return
         if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
-            self.video.compile(self.config.precision).train()
+            self.video.optimize(self.config.precision).train()
         if not self._remembers():
             self._graph = StepGraph(self._accumulate, list(self.video.parameters()))
 

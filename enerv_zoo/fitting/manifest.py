@@ -18,8 +18,8 @@ from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.jobs import FitJob, job_of
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.fitting.segments import SegmentsJob
-from enerv_zoo.hub.description import check_license
 from enerv_zoo.recipes import shipped_files
+from enerv_zoo.storage.description import check_license
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
 MAX_NAME = 96

@@ -13,10 +13,10 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
-from enerv_zoo.hub.compressed import record_of
-from enerv_zoo.hub.record import RECORD
 from enerv_zoo.losses import Loss
 from enerv_zoo.recipes import read_recipe
+from enerv_zoo.storage.compressed import record_of
+from enerv_zoo.storage.record import RECORD
 from enerv_zoo.video import Video, open_video
 
 BUDGET_LR = 2e-3

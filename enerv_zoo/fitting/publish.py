@@ -16,12 +16,12 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
 from enerv_zoo.fitting.manifest import Job, check_name
-from enerv_zoo.hub import push
 from enerv_zoo.hub.download import CARD, PREVIEW
-from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.index import add_to_index
-from enerv_zoo.hub.record import METRICS, RECORD
+from enerv_zoo.loading import push
 from enerv_zoo.locking import locked
+from enerv_zoo.storage.folder import WEIGHTS
+from enerv_zoo.storage.record import METRICS, RECORD
 
 logger = logging.getLogger(__name__)
 

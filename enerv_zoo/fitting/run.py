@@ -27,14 +27,14 @@ from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.fitting.ranks import RankLost, Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
-from enerv_zoo.hub.folder import read_folder, save
-from enerv_zoo.hub.record import METRICS, fit_record
-from enerv_zoo.hub.source import load
+from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.machine import available_memory, denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage.folder import read_folder, save
+from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.zoo import model_config
 
@@ -202,7 +202,7 @@ def _ended(folder: Path) -> FitResult:
     """The fit that a folder holds, as it ended."""
     logger.info(ENDED, folder)
     metrics, report = read_mapping(folder / METRICS), read_report(folder)
-    return FitResult(read_folder(folder), metrics, read_history(folder), report, folder, ended_before=True)
+    return FitResult(read_folder(folder, NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True)
 
 
 def _prepare(
@@ -257,7 +257,7 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     fitter, history = journal.fitter, journal.history
     folder = journal.folder if fitter.ranks.first else None
     precision = fitter.video.precision
-    video = fitter.video.eval().bake(fitter.feed.frames).compile("float32", inductor=False)
+    video = fitter.video.eval().bake(fitter.feed.frames).optimize("float32", inductor=False)
     measured = fitter.evaluated_frames()
     if measured is not None:
         logger.info("the time budget leaves time to measure frames %s", measured)

@@ -33,20 +33,21 @@ from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, difference, open_original, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED, locked_by_first
-from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
-from enerv_zoo.hub.record import METRICS, RECORD
-from enerv_zoo.hub.segments import (
+from enerv_zoo.loading import read_segmented
+from enerv_zoo.machine import release_memory
+from enerv_zoo.nvz import open_nvz
+from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage.compressed import is_compressed, record_of, segments_of
+from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.segments import (
     SEGMENTS,
+    Segment,
     SegmentsDescription,
     is_segmented,
-    read_segmented,
     read_segments,
     segment_folder,
     write_segments,
 )
-from enerv_zoo.machine import release_memory
-from enerv_zoo.nvz import open_nvz
-from enerv_zoo.segmented import Segment, SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection

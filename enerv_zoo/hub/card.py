@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from enerv_zoo.hub.client import LIBRARY
-from enerv_zoo.hub.description import Description, FitRecord
+from enerv_zoo.storage.description import Description, FitRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
-from enerv_zoo.hub.compressed import VIDEO, file_or_folder
-from enerv_zoo.hub.description import CONFIG, MAX_JSON_BYTES, read_description
-from enerv_zoo.hub.folder import WEIGHTS
-from enerv_zoo.hub.outline import outline, rehearse
-from enerv_zoo.hub.record import RECORD, check_record
-from enerv_zoo.hub.tensors import DTYPES, MAX_HEADER_BYTES
+from enerv_zoo.storage.compressed import VIDEO, file_or_folder
+from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_description
+from enerv_zoo.storage.folder import WEIGHTS
+from enerv_zoo.storage.outline import outline, rehearse
+from enerv_zoo.storage.record import RECORD, check_record
+from enerv_zoo.storage.tensors import DTYPES, MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling

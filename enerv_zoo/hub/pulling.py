@@ -8,11 +8,11 @@ from pathlib import Path
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import replacing
 from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.compressed import check_compressed, is_compressed
 from enerv_zoo.hub.download import PUBLISHED, fetch
-from enerv_zoo.hub.folder import check_folder
 from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.hub.source import repository
+from enerv_zoo.storage.compressed import check_compressed, is_compressed
+from enerv_zoo.storage.folder import check_folder
 
 
 def pull(

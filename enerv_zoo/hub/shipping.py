@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enerv_zoo.hub.compressed import SUFFIX, open_compressed
 from enerv_zoo.hub.search import Pretrained
+from enerv_zoo.storage.compressed import SUFFIX, open_compressed
 
 BUNDLED = Path(__file__).with_name("bundled")
 

@@ -9,75 +9,38 @@ from pathlib import Path
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.compressed import (
+from enerv_zoo.hub.download import fetch
+from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
+from enerv_zoo.hub.shipping import shipped
+from enerv_zoo.network import Network
+from enerv_zoo.nvz import Sizes, open_nvz
+from enerv_zoo.storage.compressed import (
     SUFFIX,
     check_entry,
     file_or_folder,
     is_compressed,
     open_compressed,
-    read_compressed,
     segments_of,
 )
-from enerv_zoo.hub.description import CONFIG, Description, read_description
-from enerv_zoo.hub.download import fetch
-from enerv_zoo.hub.folder import WEIGHTS, read_folder
-from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
-from enerv_zoo.hub.outline import outline
-from enerv_zoo.hub.record import RECORD
-from enerv_zoo.hub.segments import (
+from enerv_zoo.storage.description import CONFIG, Description, read_description
+from enerv_zoo.storage.folder import WEIGHTS
+from enerv_zoo.storage.outline import outline
+from enerv_zoo.storage.record import RECORD
+from enerv_zoo.storage.segments import (
     SegmentsDescription,
     is_segmented,
-    read_segmented,
     read_segments,
     segment_folder,
 )
-from enerv_zoo.hub.shipping import shipped
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Sizes, open_nvz
-from enerv_zoo.segmented import SegmentedVideo
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-
-
-def load(
-    id_or_path: str | Path,
-    device: str = "cpu",
-    *,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> NeuralVideo | SegmentedVideo:
-    """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from any of them.
-
-    Nothing in a repository is trusted: no code runs, and nothing is allocated before config and weights agree.
-
-    Args:
-        id_or_path: a folder that holds `config.json` and `model.safetensors`, or a `.nvz` file; else a fit that comes
-            with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
-            for one (`enerv_zoo.list_pretrained`).
-        device: where to put the weights.
-        revision: branch, tag or commit of the repository.
-        cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
-        local_files_only: use what was downloaded before, and never the network; as `HF_HUB_OFFLINE=1` does.
-        token: for private and gated repositories; by default the user who is logged in.
-
-    Raises:
-        EnervZooError: no fit is there, it cannot be downloaded, or its files are damaged, do not match or ask for too
-            much.
-    """
-    access = Access(revision, cache_dir, local_files_only, token)
-    path = locate(id_or_path, access, (CONFIG, WEIGHTS))
-    if is_compressed(path):
-        return read_compressed(path, device)
-    return read_segmented(path, device) if is_segmented(path) else read_folder(path, device)
 
 
 def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)) -> Path:
     """The folder that holds a fit's files, downloaded where need be; or the compressed file.
 
     Raises:
-        EnervZooError: as `load` does.
+        EnervZooError: as `enerv_zoo.load` does.
     """
     found = _here_or_repository(id_or_path, access)
     return found if isinstance(found, Path) else fetch(*found, names).path
@@ -95,7 +58,7 @@ class Summary:
     """
 
     description: Description
-    network: NeuralVideo
+    network: Network
     weights_bytes: int | None
     sizes: Sizes | None = None
 
@@ -104,7 +67,7 @@ def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
     """Read a fit's config, from the Hub without downloading its weights, unless it is a compressed file there.
 
     Raises:
-        EnervZooError: as `load` does.
+        EnervZooError: as `enerv_zoo.load` does.
     """
     return _summary(id_or_path, *_sized(id_or_path, access or Access()))
 
@@ -156,7 +119,7 @@ def describe_any(id_or_path: str | Path, access: Access | None = None) -> Summar
     """As `describe`, but of a video in segments, too; a repository is asked once.
 
     Raises:
-        EnervZooError: as `load` does.
+        EnervZooError: as `enerv_zoo.load` does.
     """
     path, weights_bytes = _sized(id_or_path, access or Access())
     return _segments_summary(path) or _summary(id_or_path, path, weights_bytes)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,14 +17,13 @@ from enerv_zoo.errors import HubError, VideoError
 from enerv_zoo.files import write_text
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
-from enerv_zoo.hub.compressed import VIDEO, check_compressed, file_or_folder, is_compressed, read_compressed
-from enerv_zoo.hub.description import CONFIG, Description, check_license, write_description
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
-from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
-from enerv_zoo.hub.record import RECORD, publish_record, read_fit
-from enerv_zoo.hub.segments import is_segmented
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.playback import Playable
+from enerv_zoo.storage.compressed import VIDEO, check_compressed, is_compressed
+from enerv_zoo.storage.description import CONFIG, Description, check_license, write_description
+from enerv_zoo.storage.folder import WEIGHTS, check_folder
+from enerv_zoo.storage.record import RECORD, publish_record, read_fit
+from enerv_zoo.storage.segments import is_segmented
 from enerv_zoo.video import write_video
 
 logger = logging.getLogger(__name__)
@@ -36,44 +34,26 @@ CLIP_WIDTH = 480
 CLIP_QUALITY = 26
 
 
-def push(
-    run: str | Path,
+def push_fit(
+    source: Path,
+    read: Callable[[], Playable],
     repo_id: str,
     *,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    license: str | None = None,
-    token: str | bool | None = None,
+    private: bool | None,
+    revision: str | None,
+    commit_message: str | None,
+    create_pr: bool,
+    license: str | None,
+    token: str | bool | None,
 ) -> str:
-    """Push a fit's folder to the Hub: weights, config, recipe, numbers, a model card, a picture and a short clip.
+    """Push a fit's folder or compressed file; `read` gives its video for the clip.
 
-    Or a compressed file, with a model card and a clip: of one network or of a video in segments. One commit, of the
-    files that changed; a file `README.md` in the folder takes the place of the model card. Paths of this machine are
-    left out.
-
-    Args:
-        run: the folder of a fit, or a `.nvz` file.
-        repo_id: such as `"user/bunny-enerv"`; a repository that is not there is made.
-        private: whether a new repository is private; by default as the account or organisation has it.
-        revision: branch to push to; it is made from the main branch if it is not there.
-        commit_message: by default it names the network and the video.
-        create_pr: propose the push as a pull request.
-        license: of the weights, by its identifier on the Hub such as `"cc-by-3.0"`.
-        token: of a user who may write; by default the one who is logged in.
-
-    Returns:
-        The address of the commit, or of the pull request.
-
-    Raises:
-        HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
-        ConfigError: it is no fit, or one that nobody could load.
+    Arguments and errors are those of `enerv_zoo.push`.
     """
-    source = file_or_folder(Path(run))
     if is_segmented(source):
         raise HubError(
-            f"{run}: a video in segments is pushed as one file; 'enerv-zoo compress {run} {source.name}.nvz' makes it"
+            f"{source}: a video in segments is pushed as one file; 'enerv-zoo compress {source} {source.name}.nvz' "
+            "makes it"
         )
     compressed = is_compressed(source)
     description = check_compressed(source) if compressed else check_folder(source)
@@ -83,35 +63,31 @@ def push(
     )
     message = commit_message or one_line(f"{description.model.family} on {description.video.name}")[:100]
     with TemporaryDirectory() as staging, explained(repo_id, revision):
-        files = (_stage_file if compressed else _stage)(source, description, Path(staging), repo_id)
+        files = (_stage_file if compressed else _stage)(source, read, description, Path(staging), repo_id)
         return _Commit(repo_id, revision, create_pr, token).send(files, message, private)
 
 
-def push_video(video: NeuralVideo, repo_id: str, **options: Any) -> str:
-    """Push a network that is in no folder; `options` and errors are those of `push`."""
-    with TemporaryDirectory() as folder:
-        return push(save(video, folder), repo_id, **options)
-
-
-def _stage(source: Path, description: Description, staging: Path, repo_id: str) -> dict[str, Path]:
+def _stage(
+    source: Path, read: Callable[[], Playable], description: Description, staging: Path, repo_id: str
+) -> dict[str, Path]:
     """The files of a push: those of the fit's folder that go as they are, and those that are made for it."""
     write_description(description, staging)
     publish_record(source, staging / RECORD)
-    _make_card(read_folder(source), description, staging, repo_id, picture=(source / PREVIEW).is_file())
+    _make_card(read(), description, staging, repo_id, picture=(source / PREVIEW).is_file())
     made = {name: staging / name for name in (CONFIG, RECORD, CLIP, CARD) if (staging / name).is_file()}
     kept = {name: source / name for name in (WEIGHTS, PREVIEW, CARD) if (source / name).is_file()}
     return made | kept
 
 
-def _stage_file(source: Path, description: Description, staging: Path, repo_id: str) -> dict[str, Path]:
+def _stage_file(
+    source: Path, read: Callable[[], Playable], description: Description, staging: Path, repo_id: str
+) -> dict[str, Path]:
     """The files of a push of a compressed file."""
-    _make_card(read_compressed(source), description, staging, repo_id, picture=False)
+    _make_card(read(), description, staging, repo_id, picture=False)
     return {VIDEO: source} | {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
 
 
-def _make_card(
-    video: NeuralVideo | SegmentedVideo, description: Description, staging: Path, repo_id: str, picture: bool
-) -> None:
+def _make_card(video: Playable, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
     """Draw the clip and write the model card."""
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
@@ -122,7 +98,7 @@ def _make_card(
     write_text(staging / CARD, card(description, repo_id, picture=picture, clip=clip))
 
 
-def _write_clip(video: NeuralVideo | SegmentedVideo, path: Path) -> bool:
+def _write_clip(video: Playable, path: Path) -> bool:
     """Draw the first seconds as a small movie; a video of one frame has none."""
     rate = video.info.fps or DEFAULT_FPS
     count = min(len(video), CLIP_FRAMES, max(round(CLIP_SECONDS * rate), 2))

@@ -14,9 +14,9 @@ from torch import Tensor
 from enerv_zoo.config import VideoInfo, from_dict, read_mapping
 from enerv_zoo.embeddings import SpatialEmbedding
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
-from enerv_zoo.hub.tensors import check_tensors
 from enerv_zoo.interop import names
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.storage.tensors import check_tensors
 from enerv_zoo.zoo import create_model
 
 

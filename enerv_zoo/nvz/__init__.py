@@ -1,7 +1,7 @@
 """The `.nvz` file: networks as whole numbers, entropy-coded; every machine decodes the same bits."""
 
 from enerv_zoo.nvz.container import (
-    Network,
+    EncodedNetwork,
     NetworkEntry,
     NvzFile,
     Sizes,
@@ -17,7 +17,7 @@ from enerv_zoo.nvz.tensors import Coded
 __all__ = [
     "MAX_LEVEL",
     "Coded",
-    "Network",
+    "EncodedNetwork",
     "NetworkEntry",
     "NvzFile",
     "Sizes",

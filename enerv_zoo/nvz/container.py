@@ -34,7 +34,7 @@ Crc = Annotated[int, Field(ge=0, lt=1 << 32, strict=True)]
 
 
 @dataclass(frozen=True)
-class Network:
+class EncodedNetwork:
     """A network to write, or as it was read.
 
     Attributes:
@@ -147,7 +147,7 @@ class NvzFile:
     def __len__(self) -> int:
         return len(self.networks)
 
-    def read(self, index: int) -> Network:
+    def read(self, index: int) -> EncodedNetwork:
         """Read and check a network.
 
         Raises:
@@ -167,7 +167,7 @@ class NvzFile:
             except ConfigError as error:
                 raise ConfigError(f"{self._where}: {tensor.name:.80}: {error}; the file is damaged") from error
             data = data[side + stream :]
-        return Network(entry.description, tensors)
+        return EncodedNetwork(entry.description, tensors)
 
 
 def open_nvz(path: str | Path) -> NvzFile:
@@ -199,7 +199,7 @@ def decode(data: bytes | memoryview, where: str = "the data") -> NvzFile:
     return NvzFile(lambda start, length: view[start : start + length], len(view), where)
 
 
-def write_nvz(path: str | Path, networks: Iterable[Network], *, whole: dict[str, Any] | None = None) -> Sizes:
+def write_nvz(path: str | Path, networks: Iterable[EncodedNetwork], *, whole: dict[str, Any] | None = None) -> Sizes:
     """Write networks as one file, at once, and say what each part takes.
 
     Args:
@@ -218,7 +218,7 @@ def write_nvz(path: str | Path, networks: Iterable[Network], *, whole: dict[str,
     return sizes
 
 
-def encode(networks: Iterable[Network], whole: dict[str, Any] | None = None) -> bytes:
+def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = None) -> bytes:
     """The bytes that `write_nvz` writes.
 
     Raises:

@@ -19,13 +19,14 @@ from enerv_zoo.files import finite
 from enerv_zoo.fitting.folder import FRAMES, read_history
 from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.segments import part_opener
-from enerv_zoo.hub import Access, load, locate
-from enerv_zoo.hub.compressed import record_of
+from enerv_zoo.hub import Access, locate
 from enerv_zoo.hub.download import PUBLISHED
-from enerv_zoo.hub.record import METRICS, PARTS
+from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage.compressed import record_of
+from enerv_zoo.storage.record import METRICS, PARTS
 from enerv_zoo.video import Video
 
 HISTORY_KEYS = ("epoch", "psnr", "loss")

@@ -30,7 +30,7 @@ from enerv_zoo.config import read_mapping
 from enerv_zoo.fitting import job_of, run_job
 from enerv_zoo.fitting.checkpoint import CHECKPOINT
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.storage.folder import WEIGHTS
 
 STORE = 100 << 20
 """Bytes of each machine's object store, which holds next to nothing."""

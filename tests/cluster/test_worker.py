@@ -18,7 +18,7 @@ from enerv_zoo.fitting import job_of, run_job
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.fitting.segments import SegmentsJob
-from enerv_zoo.hub.folder import WEIGHTS
+from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.video.samples import SAMPLES
 
 OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}

@@ -15,8 +15,8 @@ from enerv_zoo import hub
 from enerv_zoo.compression import compress, pruning, search
 from enerv_zoo.compression.quantisation import Grid, codable, coded, even_grids, rounded, steps
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.nvz import open_nvz, write_nvz
+from enerv_zoo.storage.compressed import record_of
 
 SMALL = {"frames": "0:6", "resize": "36x64", "size": "90K", "batch_size": 2, "lr": 3e-3}
 

@@ -20,7 +20,7 @@ import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import FitJob, compare, job_of, jobs, run, run_here, run_job
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.hub.record import METRICS
+from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.samples import SAMPLES
 

@@ -16,9 +16,9 @@ from enerv_zoo.fitting import compare, open_original, run
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.hub import read_description
-from enerv_zoo.hub.record import read_fit
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
+from enerv_zoo.storage import read_description
+from enerv_zoo.storage.record import read_fit
 from enerv_zoo.zoo import parse_size
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}

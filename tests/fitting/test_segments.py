@@ -16,7 +16,7 @@ from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import jobs, part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
 from enerv_zoo.fitting.folder import read_history
-from enerv_zoo.hub import read_segments
+from enerv_zoo.storage import read_segments
 from enerv_zoo.video.scenes import survey
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}

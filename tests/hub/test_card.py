@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard
 
 import enerv_zoo as ez
 from enerv_zoo.config import Recipe
-from enerv_zoo.hub import Description, FitRecord, read_description
 from enerv_zoo.hub.card import card
+from enerv_zoo.storage import Description, FitRecord, read_description
 from enerv_zoo.video import open_video
 
 METRICS = {"psnr": 31.4159, "ms_ssim": 0.98765, "bpp": 0.25, "stored_numbers": 1_500_000, "device": "cpu"}

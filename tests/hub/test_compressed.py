@@ -14,9 +14,10 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.hub import read_compressed, shipped, write_compressed
-from enerv_zoo.hub.compressed import to_network
+from enerv_zoo.hub import shipped
 from enerv_zoo.nvz import Coded, Network, write_nvz
+from enerv_zoo.storage import write_compressed
+from enerv_zoo.storage.compressed import to_network
 
 
 def rounded(video, axis=0, largest=127):
@@ -141,7 +142,7 @@ def test_what_is_no_single_fit_is_named(written, tmp_path):
             ez.load(str(tmp_path / f"{name}.nvz"))
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ConfigError, match="cut off or damaged"):
-        read_compressed(path)
+        ez.load(path)
 
 
 @pytest.fixture

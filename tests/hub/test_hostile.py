@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
-from enerv_zoo import hub
+from enerv_zoo import storage
 from enerv_zoo.errors import EnervZooError
-from enerv_zoo.hub import folder as hub_folder
-from enerv_zoo.hub.outline import outline, rehearse
+from enerv_zoo.storage.outline import outline, rehearse
 from enerv_zoo.zoo import model_config
 
 GOOD = Path(__file__).parent / "fixtures" / "format-1"
@@ -99,7 +98,7 @@ def test_configs_that_ask_for_too_much(tmp_path, config, message, monkeypatch):
     def allocate(*_):
         raise AssertionError("the network was built")
 
-    monkeypatch.setattr(hub_folder, "NeuralVideo", allocate)
+    monkeypatch.setattr(ez.NeuralVideo, "__init__", allocate)
     with pytest.raises(EnervZooError, match=message) as caught:
         ez.load(write(tmp_path / "fit", config))
     assert len(str(caught.value)) < 1000 + len(str(tmp_path))
@@ -247,7 +246,7 @@ def check(config=CONFIG, weights=WEIGHTS):
     with TemporaryDirectory() as temporary:
         folder = write(Path(temporary) / "fit", config, weights)
         with suppress(EnervZooError):
-            model, info = hub.read_config(folder)
+            model, info = storage.read_config(folder)
             rehearse(outline(model, info, "it"), "it")
             assert ez.load(folder)[0].shape == (3, info.height, info.width)
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}

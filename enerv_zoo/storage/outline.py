@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, EnervZooError
-from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.network import Network
 
 Result = TypeVar("Result")
 
@@ -28,7 +28,7 @@ MAX_TENSOR_BYTES = 8 << 30
 """What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
 
 
-def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
+def outline(model: ModelConfig, video: VideoInfo, where: str) -> Network:
     """The network that a config asks for, without its stored numbers (they are on PyTorch's meta device).
 
     Raises:
@@ -36,9 +36,9 @@ def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
     """
     _check_bounds(model, video, where)
 
-    def build() -> NeuralVideo:
+    def build() -> Network:
         with Emptiness():
-            return NeuralVideo(model, video).eval()
+            return Network(model, video).eval()
 
     network = _tried(build, where)
     sizes = {name: tensor.numel() for name, tensor in network.state_dict().items()}
@@ -51,7 +51,7 @@ def outline(model: ModelConfig, video: VideoInfo, where: str) -> NeuralVideo:
     return network
 
 
-def rehearse(network: NeuralVideo, where: str) -> None:
+def rehearse(network: Network, where: str) -> None:
     """Draw a frame by shapes alone, on the meta device, where an outlined network then is.
 
     PyTorch takes seconds to load what this needs, so it is for repositories, not for folders.
@@ -119,7 +119,7 @@ class _Bounded(TorchDispatchMode):
 
 
 @torch.no_grad()
-def _draw(network: NeuralVideo) -> Tensor | None:
+def _draw(network: Network) -> Tensor | None:
     """A frame's shape, by way of the shapes of everything before it; `None` where a part looks at its numbers."""
     try:
         with _Bounded():

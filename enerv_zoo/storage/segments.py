@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +11,35 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from enerv_zoo import __version__
-from enerv_zoo.config import VideoInfo, from_dict, to_dict
+from enerv_zoo.config import Count, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.hub.description import FORMAT, read_json
-from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.segmented import Segment, SegmentedVideo
+from enerv_zoo.network import Network
+from enerv_zoo.storage.description import FORMAT, read_json
+from enerv_zoo.storage.folder import WEIGHTS, save
 
 SEGMENTS = "segments.json"
 MAX_SEGMENTS = 100_000
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of frames that one network draws.
+
+    Attributes:
+        first: its first frame.
+        frames: how many.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    first: Annotated[int, Field(ge=0, le=1 << 31)]
+    frames: Count
+
+    @property
+    def stop(self) -> int:
+        """The frame after its last."""
+        return self.first + self.frames
 
 
 @dataclass(frozen=True)
@@ -106,56 +125,31 @@ def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescripti
     return from_dict(SegmentsDescription, known, where)
 
 
-@dataclass(frozen=True)
-class _FromFolders:
-    """Loads the network of a segment; picklable, so that a video can be sent to workers."""
-
-    folder: Path
-
-    def __call__(self, number: int) -> NeuralVideo:
-        return read_folder(segment_folder(self.folder, number))
-
-
-def read_segmented(path: str | Path, device: str = "cpu") -> SegmentedVideo:
-    """A video in segments from its folder; networks are read, and checked as `load` checks them, when they are needed.
+def check_complete(path: Path) -> SegmentsDescription:
+    """Return what `segments.json` says, once the weights of every segment are there.
 
     Raises:
         ConfigError: the description is damaged, or segments are missing.
     """
-    folder = Path(path).resolve()
-    description = read_segments(folder)
+    description = read_segments(path)
     count = len(description.segments)
-    missing = [n for n in range(count) if not (segment_folder(folder, n) / WEIGHTS).is_file()]
+    missing = [n for n in range(count) if not (segment_folder(path, n) / WEIGHTS).is_file()]
     if missing:
         raise ConfigError(
             f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
             "repeat the fit with --resume to go on"
         )
-    return SegmentedVideo(description.video, description.segments, _FromFolders(folder)).to(device)
+    return description
 
 
-def save_segments(video: SegmentedVideo, path: str | Path) -> Path:
+def save_segments(description: SegmentsDescription, networks: Iterable[Network], path: str | Path) -> Path:
     """Write a video in segments to a folder, one network at a time; the description goes last.
 
     Raises:
         EnervZooError: the folder cannot be written.
     """
     folder = Path(path)
-    for number, network in enumerate(video.networks()):
+    for number, network in enumerate(networks):
         save(network, segment_folder(folder, number))
-    write_segments(SegmentsDescription(video.info, video.segments), folder)
+    write_segments(description, folder)
     return folder
-
-
-def check_segments(path: str | Path) -> SegmentsDescription:
-    """What a folder's `segments.json` says, once every segment's config and weights are known to agree with it.
-
-    Raises:
-        ConfigError: they do not.
-    """
-    video, folder = read_segmented(path), Path(path)
-    for number, segment in enumerate(video.segments):
-        info = check_folder(segment_folder(folder, number)).video
-        if (info.frames, info.height, info.width) != (segment.frames, video.info.height, video.info.width):
-            raise ConfigError(f"{segment_folder(folder, number)}: draws other frames than {SEGMENTS} says")
-    return SegmentsDescription(video.info, video.segments)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.network import Network
 
 MAX_HEADER_BYTES = 16 << 20
 
@@ -46,7 +46,7 @@ def read_header(file: Path) -> dict[str, Tensor]:
         raise ConfigError(f"{file}: damaged or no safetensors file ({str(error)[:100]})") from error
 
 
-def check_tensors(network: NeuralVideo, state: Mapping[str, Tensor], where: str) -> None:
+def check_tensors(network: Network, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse tensors whose names, shapes or types are not the network's.
 
     Raises:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import ConfigDict, Field
 
@@ -16,6 +16,7 @@ from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.format1 import read_model
+from enerv_zoo.network import Network
 
 CONFIG = "config.json"
 RECORD = "fit.json"
@@ -28,6 +29,10 @@ ARCHITECTURE = "neural_video"
 
 MAX_JSON_BYTES = 16 << 20
 """More than the timestamps of half a million frames take; nothing larger is parsed."""
+
+N = TypeVar("N", bound=Network)
+Build = Callable[[ModelConfig, VideoInfo], N]
+"""How a network is made of its composition and its video: `Network`, or a class of it."""
 
 Text = Annotated[str, Field(max_length=256)]
 Metric = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | Finite | Text | None

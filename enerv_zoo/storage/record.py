@@ -9,7 +9,7 @@ from typing import Any
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.hub.description import RECORD, FitRecord, read_json
+from enerv_zoo.storage.description import RECORD, FitRecord, read_json
 from enerv_zoo.video.samples import samples
 
 __all__ = ["METRICS", "PARTS", "RECORD", "check_record", "check_selection", "fit_record", "publish_record", "read_fit"]

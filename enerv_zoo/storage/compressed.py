@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ from torch import Tensor
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.format1 import current_names
-from enerv_zoo.hub.description import CONFIG, Description, FitRecord, check_license, from_json, to_json
-from enerv_zoo.hub.outline import outline
-from enerv_zoo.hub.record import PARTS, RECORD, check_selection
-from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
-from enerv_zoo.hub.tensors import check_numbers, check_tensors
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded, Network, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
-from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.network import Network
+from enerv_zoo.nvz import Coded, EncodedNetwork, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
+from enerv_zoo.storage.description import CONFIG, Build, Description, FitRecord, N, check_license, from_json, to_json
+from enerv_zoo.storage.outline import outline
+from enerv_zoo.storage.record import PARTS, RECORD, check_selection
+from enerv_zoo.storage.segments import SegmentsDescription, segments_from_json
+from enerv_zoo.storage.tensors import check_numbers, check_tensors
 from enerv_zoo.video.samples import samples
 
 SUFFIX = ".nvz"
@@ -46,12 +45,12 @@ def file_or_folder(path: Path) -> Path:
 
 
 def to_network(
-    video: NeuralVideo,
+    video: Network,
     tensors: Mapping[str, Coded],
     *,
     fit: FitRecord | None = None,
     license: str | None = None,
-) -> Network:
+) -> EncodedNetwork:
     """What a file says of a network.
 
     Args:
@@ -73,11 +72,11 @@ def to_network(
                 f"{name} is {ours.dtype} {tuple(ours.shape)}, it cannot be coded as {tensor.levels.shape}"
             )
     description = to_json(Description(video.config, video.info, fit, check_license(license)))
-    return Network(description, {name: tensors.get(name, ours.numpy()) for name, ours in weights.items()})
+    return EncodedNetwork(description, {name: tensors.get(name, ours.numpy()) for name, ours in weights.items()})
 
 
 def write_compressed(
-    video: NeuralVideo,
+    video: Network,
     tensors: Mapping[str, Coded],
     path: str | Path,
     *,
@@ -97,27 +96,16 @@ def write_compressed(
     return write_nvz(path, [to_network(video, tensors, fit=fit, license=license)])
 
 
-def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo | SegmentedVideo:
-    """Read a video from a file; nothing is allocated before configs and tensors agree.
-
-    Of a video in segments, networks are read and checked when they are needed.
+def read_whole(path: str | Path) -> SegmentsDescription | None:
+    """Return the segments whose networks a file holds; `None` where it holds one network of the whole video.
 
     Raises:
-        ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
+        ConfigError: no such file is there, or it is damaged.
     """
-    file = open_nvz(path)
-    whole = _whole(file, str(path))
-    if whole is None:
-        return _read(file, 0, str(path)).to(device)
-    return SegmentedVideo(whole.video, whole.segments, _FromFile(Path(path).resolve())).to(device)
+    return _whole(open_nvz(path), str(path))
 
 
 def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
-    """The segments of a file, or `None` where it holds a single network.
-
-    Raises:
-        ConfigError: it holds neither.
-    """
     if file.whole is not None:
         return segments_of(file, where)
     if len(file) != 1:
@@ -125,22 +113,24 @@ def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
     return None
 
 
-def _read(file: NvzFile, number: int, where: str) -> NeuralVideo:
-    """A network; of the file's bytes, its own are its tensors', and the first one's the head, too."""
+def read_network(path: str | Path, number: int, build: Build[N]) -> N:
+    """Read a network; nothing is allocated before its config and tensors agree.
+
+    Of the file's bytes, a network's own (`file_bytes`) are its tensors', and the first one's the head, too.
+
+    Args:
+        path: the file.
+        number: of the network.
+        build: makes it of its composition and its video.
+
+    Raises:
+        ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
+    """
+    file, where = open_nvz(path), str(path)
     check_entry(file.networks[number], where)
-    video = to_video(file.read(number), where)
-    video.file_bytes = sum(file.sizes.tensors[number].values()) + (file.sizes.head if number == 0 else 0)
-    return video
-
-
-@dataclass(frozen=True)
-class _FromFile:
-    """Loads the network of a segment; picklable, so that a video can be sent to workers."""
-
-    path: Path
-
-    def __call__(self, number: int) -> NeuralVideo:
-        return _read(open_nvz(self.path), number, str(self.path))
+    network = decoded(file.read(number), where, build)
+    network.file_bytes = sum(file.sizes.tensors[number].values()) + (file.sizes.head if number == 0 else 0)
+    return network
 
 
 def segments_of(file: NvzFile, where: str) -> SegmentsDescription:
@@ -157,7 +147,7 @@ def segments_of(file: NvzFile, where: str) -> SegmentsDescription:
     return description
 
 
-def open_compressed(path: str | Path) -> tuple[NvzFile, Description, NeuralVideo]:
+def open_compressed(path: str | Path) -> tuple[NvzFile, Description, Network]:
     """A file of one network, what it says of it, and the network without its numbers (see `outline`).
 
     Raises:
@@ -201,7 +191,7 @@ def _mean(name: str, told: Sequence[tuple[Mapping[str, Any], int]]) -> float | N
     return sum(float(value) * frames for value, frames in values if value is not None) / sum(n for _, n in values)
 
 
-def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, NeuralVideo]:
+def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, Network]:
     """What a head says of a network, once its tensors are known to be that network's, by names, shapes and types.
 
     Raises:
@@ -217,8 +207,8 @@ def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, NeuralVid
     return description, network
 
 
-def to_video(network: Network, where: str) -> NeuralVideo:
-    """The network whose entry `check_entry` let pass.
+def decoded(network: EncodedNetwork, where: str, build: Build[N]) -> N:
+    """Return the network whose entry `check_entry` let pass.
 
     Raises:
         ConfigError: its numbers are not finite.
@@ -226,7 +216,7 @@ def to_video(network: Network, where: str) -> NeuralVideo:
     state = {name: _tensor(tensor) for name, tensor in network.tensors.items()}
     check_numbers(state, where)
     description = from_json(network.description, where)
-    video = NeuralVideo(description.model, description.video)
+    video = build(description.model, description.video)
     video.load_state_dict(current_names(description.model, state))
     return video.eval()
 

@@ -12,17 +12,26 @@ from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
 from enerv_zoo.format1 import current_names
-from enerv_zoo.hub.description import CONFIG, FORMAT, Description, FitRecord, read_description, write_description
-from enerv_zoo.hub.outline import outline
-from enerv_zoo.hub.tensors import check_numbers, check_tensors, read_header
-from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.network import Network
+from enerv_zoo.storage.description import (
+    CONFIG,
+    FORMAT,
+    Build,
+    Description,
+    FitRecord,
+    N,
+    read_description,
+    write_description,
+)
+from enerv_zoo.storage.outline import outline
+from enerv_zoo.storage.tensors import check_numbers, check_tensors, read_header
 
 __all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]
 
 WEIGHTS = "model.safetensors"
 
 
-def save(video: NeuralVideo, path: str | Path, *, fit: FitRecord | None = None, license: str | None = None) -> Path:
+def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, license: str | None = None) -> Path:
     """Write a network to a folder, replacing one that is there; each file appears whole or not at all.
 
     Args:
@@ -44,8 +53,12 @@ def save(video: NeuralVideo, path: str | Path, *, fit: FitRecord | None = None, 
     return folder
 
 
-def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
+def read_folder(path: str | Path, build: Build[N]) -> N:
     """Read a fitted network from its folder; nothing is allocated before config and weights agree.
+
+    Args:
+        path: the folder.
+        build: makes the network of its composition and its video.
 
     Raises:
         EnervZooError: no fit is there, or its files are damaged, do not match or ask for too much.
@@ -57,9 +70,9 @@ def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))
-    video = NeuralVideo(description.model, description.video)
+    video = build(description.model, description.video)
     video.load_state_dict(current_names(description.model, state))
-    return video.to(device).eval()
+    return video.eval()
 
 
 def check_folder(path: str | Path) -> Description:
