@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_moments_of_the_optimiser_follow_their_tensors():
 
     first = fitter(0)
     first.fit_batch(torch.arange(3), frames)
-    state = first.state_dict()
+    state = copy.deepcopy(first.state_dict())
     names = [name for name, _ in first.video.named_parameters()]
     old = {current_name(config, name): name for name in CASES["nerv_boost"]["tensors"]}
     order = [names.index(name) for name in old]
