@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from enerv_zoo.errors import ConfigError, did_you_mean
@@ -162,6 +165,28 @@ class Registry:
             except Exception as error:  # a stranger's code may raise anything
                 self.broken[entry.name] = f"{type(error).__name__}: {error}"
                 logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
+
+
+def import_file(path: str | Path) -> None:
+    """Run a Python file of one's own, whose decorators register parts and families.
+
+    Raises:
+        ConfigError: there is no such file, or it cannot be run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such Python file to import parts from")
+    name = f"enerv_zoo_parts_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: is no Python file (.py) to import parts from")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that its classes can be pickled
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file may do anything
+        del sys.modules[name]
+        raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {error})") from error
 
 
 @functools.cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enerv_zoo.config import ModelConfig, VideoInfo, from_dict
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.format1 import read_model
 from enerv_zoo.registry import COMPONENTS, models
 
 if TYPE_CHECKING:
+    from enerv_zoo.network import Network
     from enerv_zoo.neural_video import NeuralVideo
 
 TOLERANCE = 0.02
@@ -84,6 +87,83 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 
 def _plain(config: ModelConfig) -> dict[str, Any]:
     return dict(vars(config))
+
+
+Model = str | Path | Mapping[str, Any] | ModelConfig
+"""What names a network: a family, a YAML or JSON file, plain data, or a composition."""
+
+
+def choose_model(
+    model: Model | Network | None, default: Spec, size: str | float | None = None, options: Spec | None = None
+) -> Spec:
+    """Return the choice of a network as plain data, as recipes and `fit.json` hold it.
+
+    Args:
+        model: a family's name; a `ModelConfig`, its plain data, a YAML or JSON file of them, or a network whose
+            composition it is; or plain data as they are returned. `None` leaves the default.
+        default: the choice of a recipe; of another family than `model`, its size alone is kept.
+        size: budget of stored parameters.
+        options: the family's keywords.
+
+    Returns:
+        `{"name": family, "size": ..., <keyword>: ...}`, or `{"name": family, "config": {...}}` for a composition.
+
+    Raises:
+        ConfigError: it is none of these, or size or options are given for a composition, which leaves nothing open.
+    """
+    choice = _as_choice(model, default)
+    changes = {**(options or {}), **({} if size is None else {"size": size})}
+    if "config" in choice and changes:
+        raise ConfigError(f"a composition leaves nothing open; {next(iter(changes))!r} is an option of families")
+    return {**choice, **changes}
+
+
+def _as_choice(model: Any, default: Spec) -> Spec:
+    if model is None:
+        return dict(default)
+    if isinstance(model, str) and Path(model).suffix not in (".yaml", ".yml", ".json"):
+        same = model == default.get("name") and "config" not in default
+        return dict(default) if same else {"name": model, **({"size": default["size"]} if "size" in default else {})}
+    if isinstance(model, (str, Path)):
+        data: Any = read_mapping(model)
+    elif isinstance(model, Mapping):
+        data = dict(model)
+    else:
+        data = getattr(model, "config", model)
+    if isinstance(data, dict) and "join" not in data and isinstance(data.get("name"), str):
+        return data
+    config = data if isinstance(data, ModelConfig) else read_model(data, str(model) if isinstance(model, str) else "")
+    return {"name": config.family, "config": to_dict(config)}
+
+
+def check_choice(choice: Spec) -> None:
+    """Refuse a choice (`choose_model`) that can mean no network, whatever the video.
+
+    Raises:
+        ConfigError: a family, a size, an option or a composition that there is not.
+    """
+    options = dict(choice)
+    name, size = options.pop("name", None), options.pop("size", None)
+    if "config" in options:
+        read_model(options["config"], f"model {name!r}")
+        return
+    if not isinstance(name, str):
+        raise ConfigError(f"a model needs a name: got {choice!r:.80}, expected {{'name': 'enerv', options}}")
+    models.check_options(name, options)
+    if size is not None:
+        parse_size(size)
+
+
+def chosen_config(choice: Spec, info: VideoInfo) -> ModelConfig:
+    """Return the composition that a choice (`choose_model`) means for a video.
+
+    Raises:
+        ConfigError: as `model_config` does, or a composition that is none.
+    """
+    check_choice(choice)
+    options = dict(choice)
+    name = options.pop("name")
+    return read_model(options["config"]) if "config" in options else model_config(name, info, **options)
 
 
 def create_model(

@@ -26,6 +26,7 @@ from enerv_zoo.cli.command import Command
 from enerv_zoo.cli.interruption import INTERRUPTED, Interrupted
 from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
 from enerv_zoo.launch import launched
+from enerv_zoo.registry import import_file
 
 EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (a minute and a half on two cores)"
 
@@ -82,6 +83,9 @@ def _version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere in the command."),
+    import_: str | None = typer.Option(
+        None, "--import", metavar="FILE.py", help="Register the parts in a Python file of yours; may stand anywhere."
+    ),
     version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     launch = launched()
@@ -104,11 +108,26 @@ def _log(first: bool) -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its level when it is imported
 
 
+def _taken(arguments: list[str], option: str) -> list[str]:
+    """Take an option's values out of the arguments, wherever it stands."""
+    values = []
+    while (
+        place := next((i for i, text in enumerate(arguments) if text.partition("=")[0] == option), None)
+    ) is not None:
+        _, equals, value = arguments.pop(place).partition("=")
+        if not equals and place == len(arguments):
+            raise typer.BadParameter("it needs a file", param_hint=f"'{option}'")
+        values.append(value if equals else arguments.pop(place))
+    return values
+
+
 def main() -> None:
     """Run the command line and end."""
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
+        for file in _taken(arguments, "--import"):
+            import_file(file)
         code = app(arguments, prog_name="enerv-zoo", standalone_mode=False)
         if code == INTERRUPTED:
             raise Interrupted

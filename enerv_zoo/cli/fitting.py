@@ -98,7 +98,7 @@ def fit(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A family (enerv-zoo models).",
+            help="A family (enerv-zoo models), or the YAML file of a composition.",
             autocompletion=completion.families,
             rich_help_panel=NETWORK,
             show_default="enerv",
@@ -184,7 +184,7 @@ def fit(
         "time_budget": time_budget, "precision": precision, "deterministic": deterministic,
     }  # fmt: skip
     chosen = chosen_recipe(preset, recipe)
-    folder = out or Path("runs") / f"{_slug(video)}-{model or (chosen and chosen.model.get('name')) or 'enerv'}"
+    folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"
     given: dict[str, Any] = {
         "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
         "resize": resize, "crop": crop, "square_pixels": square_pixels, "device": device, "frames_in": frames_in,

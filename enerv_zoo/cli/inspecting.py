@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from enerv_zoo import registry
 from enerv_zoo.cli import completion, console, options
 
 if TYPE_CHECKING:
-    from enerv_zoo.config import VideoInfo
+    from enerv_zoo.config import ModelConfig, VideoInfo
     from enerv_zoo.hub import SegmentsSummary
     from enerv_zoo.nvz import Sizes
 
@@ -33,6 +34,10 @@ def info(
         str | None, typer.Option(metavar="HxW", help="With --model: the frames' size.", show_default="720x1280")
     ] = None,
     length: Annotated[int | None, typer.Option(help="With --model: how many frames.", show_default="132")] = None,
+    yaml: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the composition to a YAML file, to change and fit."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
@@ -48,19 +53,34 @@ def info(
         enerv-zoo info bunny.nvz
 
         enerv-zoo info --model enerv --size 1.5M --resize 720x1280
+
+        enerv-zoo info --model enerv --resize 720x1280 --yaml network.yaml
     """
     if (run is None) == (model is None):
         raise typer.BadParameter("expected a RUN, or a family with --model; see enerv-zoo models")
     if model is not None:
-        _unfitted(model, size, "720x1280" if resize is None else resize, 132 if length is None else length, json)
+        _unfitted(model, size, "720x1280" if resize is None else resize, 132 if length is None else length, yaml, json)
     elif run is not None:
         for option, value in (("--size", size), ("--resize", resize), ("--length", length)):
             if value is not None:
                 raise typer.BadParameter("it is for a family; a RUN has its own", param_hint=f"'{option}'")
-        _fitted(run, revision, tree, json)
+        _fitted(run, revision, tree, yaml, json)
 
 
-def _unfitted(model: str, size: str | None, resize: str, length: int, json: bool) -> None:
+def _write_composition(config: ModelConfig, path: Path) -> None:
+    import yaml
+
+    from enerv_zoo.config import to_dict
+    from enerv_zoo.errors import ConfigError
+    from enerv_zoo.files import write_text
+
+    if path.exists():
+        raise ConfigError(f"{path}: exists; choose another name")
+    write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=120))
+    console.out.print(f"written to {path}: fit it with --model {path}")
+
+
+def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path | None, json: bool) -> None:
     from dataclasses import asdict
 
     from enerv_zoo.anatomy import dissect
@@ -74,14 +94,18 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, json: bool
     if length < 1:
         raise typer.BadParameter(f"a video has at least 1 frame, got {length}", param_hint="'--length'")
     video = VideoInfo(frames=length, height=int(match[1]), width=int(match[2]))
-    anatomy = dissect(model_config(model, video, size=size), video)
+    config = model_config(model, video, size=size)
+    if yaml is not None:
+        _write_composition(config, yaml)
+        return
+    anatomy = dissect(config, video)
     if json:
         console.print_json({**asdict(anatomy), "macs": anatomy.macs, "macs_once": anatomy.macs_once})
         return
     console.out.print(tree(anatomy, f"{model} for {console.count(length, 'frame')} of {resize}"), soft_wrap=False)
 
 
-def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
+def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json: bool) -> None:
     from dataclasses import asdict
 
     from enerv_zoo import hub
@@ -89,15 +113,19 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
 
     found = hub.describe_any(run, hub.Access(revision))
     if isinstance(found, hub.SegmentsSummary):
-        if tree:
+        if tree or yaml:
             count = console.count(len(found.description.segments), "segment")
             raise typer.BadParameter(
-                f"a tree is of one network, and {run} is of {count}; name the folder of one", param_hint="'--tree'"
+                f"a tree or a composition is of one network, and {run} is of {count}; name the folder of one",
+                param_hint="'--tree' / '--yaml'",
             )
         _segments_info(run, found, json)
         return
     config, video = found.description.model, found.description.video
     network = found.network
+    if yaml is not None:
+        _write_composition(config, yaml)
+        return
     if json:
         stored = {"stored_numbers": network.stored_numbers, "fixed_numbers": network.fixed_numbers}
         sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}

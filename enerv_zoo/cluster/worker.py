@@ -37,7 +37,7 @@ from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.video.scenes import survey
-from enerv_zoo.zoo import model_config
+from enerv_zoo.zoo import chosen_config
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,8 @@ def prepare(job: FitJob, root: str) -> Prepared:
             return Prepared(key, ended=FitOutcome(job.name, metrics=metrics, host=socket.gethostname()))
     plan = job.plan("cpu")
     info = survey(job.source, **plan.video, scenes=False).info
-    options = dict(plan.model)
     with torch.device("meta"):
-        config = model_config(options.pop("name"), info, **options)
+        config = chosen_config(plan.model, info)
         video = NeuralVideo(config, info)
     fit = plan.fit if plan.loss is None else replace(plan.fit, loss="L1")
     work = info.pixels * fit.epochs if fit.time_budget is None else fit.time_budget * 1e6

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from enerv_zoo import registry
 from enerv_zoo.config import Recipe, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.folder import fit_state
@@ -28,7 +27,7 @@ from enerv_zoo.fitting.run import fit
 from enerv_zoo.losses import Loss
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
-from enerv_zoo.zoo import parse_size
+from enerv_zoo.zoo import check_choice
 
 logger = logging.getLogger(__name__)
 
@@ -142,11 +141,7 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
     Raises:
         ConfigError: a family, a size or an option of the network that there is not.
     """
-    options = dict(plan.model)
-    family, size = options.pop("name"), options.pop("size", None)
-    registry.models.check_options(family, options)
-    if size is not None:
-        parse_size(size)
+    check_choice(plan.model)
     recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
     return FitJob(name, plan.source or source, recipe, plan.loss, frames_in)
 

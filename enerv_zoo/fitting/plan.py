@@ -14,10 +14,12 @@ from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.losses import Loss
+from enerv_zoo.network import Network
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.zoo import Model, choose_model
 
 BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
@@ -32,7 +34,7 @@ class FitPlan:
 
     Attributes:
         source: name or absolute path of the video; `None` for arrays.
-        model: the family's `name`, its `size` and keywords.
+        model: the family's `name`, its `size` and keywords; or a composition (`enerv_zoo.zoo.choose_model`).
         fit: the recipe.
         video: `frames`, `resize`, `crop` and `square_pixels`.
         device: `"cpu"` or `"cuda"`.
@@ -59,7 +61,7 @@ class FitPlan:
 
 def plan_fit(
     source: Any,
-    model: str | None = None,
+    model: Model | Network | None = None,
     *,
     size: str | float | None = None,
     model_options: dict[str, Any] | None = None,
@@ -77,12 +79,7 @@ def plan_fit(
     """
     given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
     base = read_recipe(recipe) if recipe is not None else Recipe()
-    choice: dict[str, Any] = dict(base.model)
-    if model is not None and model != choice.get("name"):
-        choice = {"name": model, **({"size": choice["size"]} if "size" in choice else {})}
-    choice |= model_options or {}
-    if size is not None:
-        choice["size"] = size
+    choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **options}
     if merged.get("time_budget") is not None:
         merged.setdefault("batch_size", None)

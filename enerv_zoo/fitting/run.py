@@ -36,7 +36,7 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import read_folder, save
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.video import Video, open_video
-from enerv_zoo.zoo import model_config
+from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class FitResult:
 
 def fit(
     source: Any,
-    model: str | None = None,
+    model: Model | NeuralVideo | None = None,
     *,
     size: str | float | None = None,
     model_options: dict[str, Any] | None = None,
@@ -80,7 +80,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    start: str | Path | None = None,
+    start: str | Path | NeuralVideo | None = None,
     on_status: OnStatus | None = None,
     **options: Any,
 ) -> FitResult:
@@ -93,7 +93,8 @@ def fit(
 
     Args:
         source: path, folder of images, array, tensor or sample name, as `enerv_zoo.open_video` takes it.
-        model: a family's name; `"enerv"` by default.
+        model: a family's name (`"enerv"` by default), a `ModelConfig`, its plain data, a YAML or JSON file of them, or
+            a `NeuralVideo`, whose composition is fitted on from its weights.
         size: budget of stored numbers such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a shipped recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
@@ -106,7 +107,8 @@ def fit(
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was. A fit that has
             not begun is begun, and one that has ended is read, so that one call can be repeated until all is done.
         overwrite: replace the fit in `out`.
-        start: folder of a fit whose weights to begin with, as far as the networks agree; to resume, give it again.
+        start: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
+            again.
         on_status: called with a `Status` about twice a second.
         options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
             (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
@@ -118,6 +120,7 @@ def fit(
             process of the fit was lost.
     """
     began = time.monotonic()
+    start = model if start is None and isinstance(model, NeuralVideo) else start
     ranks = join(device)
     plan = ranks.together(
         lambda: plan_fit(
@@ -152,7 +155,7 @@ def _fit(
     state: State,
     ranks: Ranks,
     frames_in: str,
-    start: str | Path | None,
+    start: str | Path | NeuralVideo | None,
     on_status: OnStatus | None,
     began: float,
 ) -> FitResult:
@@ -206,15 +209,14 @@ def _ended(folder: Path) -> FitResult:
 
 
 def _prepare(
-    source: Any, plan: FitPlan, frames_in: str, start: str | Path | None
+    source: Any, plan: FitPlan, frames_in: str, start: str | Path | NeuralVideo | None
 ) -> tuple[Video, NeuralVideo, Feed, MemoryNeed]:
     """The original, an unfitted network for it, the frames where fitting wants them, and what that takes."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
-    choice = dict(plan.model)
-    config = model_config(choice.pop("name"), original.info, **choice)
+    config = chosen_config(plan.model, original.info)
     video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
     if start is not None:
-        _begin_with(video, load(start))
+        _begin_with(video, start if isinstance(start, NeuralVideo) else load(start))
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)

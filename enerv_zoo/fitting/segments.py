@@ -51,6 +51,7 @@ from enerv_zoo.storage.segments import (
 from enerv_zoo.video import Video
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.zoo import Model
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class SegmentsResult:
 
 def fit_segments(
     source: Any,
-    model: str | None = None,
+    model: Model | None = None,
     *,
     out: str | Path,
     segments: str | int = "auto",
