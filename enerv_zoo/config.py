@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,6 +24,9 @@ from enerv_zoo.errors import ConfigError, did_you_mean
 Spec = dict[str, Any]
 """A part: its `name` and its options."""
 
+LossSpec = str | dict[str, Any]
+"""A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
+
 Count = Annotated[int, Field(ge=1, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -30,6 +34,35 @@ Factor = Annotated[int, Field(ge=1, le=64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction01 = Annotated[float, Field(ge=0, lt=1)]
+
+MAX_LOSS = 1 << 16
+"""Characters of a loss as JSON; what is longer comes from no one who wrote it."""
+
+
+def _check_loss(loss: Any) -> LossSpec:
+    """A loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
+    try:
+        text = json.dumps(loss, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"the loss holds more than finite numbers and texts: {reprlib.repr(loss)}") from None
+    if len(text) > MAX_LOSS:
+        raise ValueError(f"the loss takes {len(text)} characters, expected {MAX_LOSS} at most")
+    if not isinstance(loss, str) and not (isinstance(loss, dict) and loss and _names_or_weighs(loss)):
+        raise ValueError(
+            "a loss is a name (Fusion6), a name with options ({name: charbonnier, eps: 1e-3}) or weights of terms "
+            f"({{L1: 0.7, SSIM: 0.3}}), got {reprlib.repr(loss)}"
+        )
+    return json.loads(text)
+
+
+def _names_or_weighs(loss: Mapping[Any, Any]) -> bool:
+    if not all(isinstance(key, str) for key in loss):
+        return False
+    weights = (term.get("weight") if isinstance(term, dict) else term for term in loss.values())
+    return isinstance(loss.get("name"), str) or all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights
+    )
+
 
 DEFAULT_FPS = 25.0
 """Frames a second of a video that has no rate of its own."""
@@ -155,7 +188,8 @@ class FitConfig:
             than Adam.
         eps: the optimiser's epsilon.
         weight_decay: the optimiser's weight decay.
-        loss: a loss name (`enerv_zoo.list_components("loss")`), or what a callable of one's own is called.
+        loss: a loss's name (`enerv_zoo.list_components("loss")`), `{"name": ..., <option>: ...}`, or weights of terms
+            (`{"L1": 0.7, "SSIM": 0.3}`); or what a callable of one's own is called. See `enerv_zoo.losses`.
         warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
@@ -178,7 +212,7 @@ class FitConfig:
     betas: Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    loss: str = "Fusion6"
+    loss: Annotated[LossSpec, PlainValidator(_check_loss)] = "Fusion6"
     warmup: Fraction01 = 0.2
     clip_grad: Positive | None = None
     shuffle: StrictBool = True

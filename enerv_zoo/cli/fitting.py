@@ -64,7 +64,16 @@ Betas = Annotated[
 ]
 Eps = Annotated[float | None, _knob("The optimiser's epsilon.")]
 WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
-Loss = Annotated[str | None, _knob("L1, L2, Fusion1 to Fusion12 or Fusion10_freq.")]
+Loss = Annotated[
+    Any,  # a name or a mapping
+    _knob(
+        "A loss (enerv-zoo models --parts): Fusion6, weights of several: L1=0.7,SSIM=0.3, or one with options: "
+        "'{name: charbonnier, eps: 1e-2}'.",
+        parser=options.parse_loss,
+        metavar="LOSS",
+        autocompletion=completion.losses,
+    ),
+]
 Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
 ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
 Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]

@@ -218,11 +218,11 @@ def models(
         headings = ("recipe", "")
         found = {name: text for name, text in list_recipes().items() if fnmatchcase(name, pattern)}
     elif parts:
-        headings = ("kind", "names")
-        found = {kind: ", ".join(part.names(pattern)) for kind, part in registry.COMPONENTS.items()}
+        _list_parts(pattern, json)
+        return
     else:
         headings = ("model", "options (--set)")
-        found = {name: _options(name) for name in registry.models.names(pattern)}
+        found = {name: _options(registry.models, name) for name in registry.models.names(pattern)}
     if json:
         console.print_json(found)
         return
@@ -270,9 +270,31 @@ def _list_pretrained(query: str | None, json: bool) -> None:
     console.out.print(table)
 
 
-def _options(name: str) -> str:
-    defaults = {key: parameter.default for key, parameter in registry.models.options(name).items()}
-    return ", ".join(f"{key}={list(v) if isinstance(v, tuple) else v}" for key, v in defaults.items())
+def _list_parts(pattern: str, json: bool) -> None:
+    from enerv_zoo.losses import SUMS
+
+    kinds = registry.COMPONENTS.items()
+    parts = {kind: {name: _options(known, name) for name in known.names(pattern)} for kind, known in kinds}
+    if json:
+        console.print_json(parts)
+        return
+    if not any(parts.values()):
+        console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
+    table = Table("kind", "part", "options", box=None)
+    for kind, names in parts.items():
+        for name, text in names.items():
+            terms = SUMS.get(name, {}) if kind == "loss" else {}
+            table.add_row(*map(console.plain, (kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))))
+    console.out.print(table, soft_wrap=False)
+
+
+def _options(parts: registry.Registry, name: str) -> str:
+    """The options of a part with their defaults; those it cannot do without have none."""
+    pairs = []
+    for key, parameter in parts.options(name).items():
+        value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        pairs.append(key if value is parameter.empty else f"{key}={value}")
+    return ", ".join(pairs)
 
 
 def bench(

@@ -66,6 +66,26 @@ def parse_betas(text: str) -> tuple[float, ...]:
     return betas
 
 
+def parse_loss(text: str) -> Any:
+    """A loss's name, `"L1=0.7,SSIM=0.3"`, or a mapping in YAML, as `FitConfig` takes it."""
+    try:
+        loss = parse_yaml(text)
+    except ConfigError as error:
+        raise typer.BadParameter(f"{text!r} is {error}") from None
+    if isinstance(loss, dict | list):
+        return loss
+    if "=" not in text:
+        return text
+    pairs = [assignment.partition("=")[::2] for assignment in text.split(",")]
+    try:
+        weights = {name.strip(): float(weight) for name, weight in pairs}
+    except ValueError:
+        weights = {}
+    if len(weights) < len(pairs):
+        raise typer.BadParameter(f"expected one weight for each loss, such as L1=0.7,SSIM=0.3, got {text!r}")
+    return weights
+
+
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     """`["fc_dim=64", "stem_dim=[512]"]` as a dict; values are read as YAML."""
     options = {}

@@ -15,8 +15,7 @@ import torch
 
 from enerv_zoo.compression import pruning, search
 from enerv_zoo.compression.quantisation import Grid, Grids, Scales, check_bits, codable, coded, even_grids
-from enerv_zoo.compression.tuning import TuningFitter, tune
-from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
@@ -135,13 +134,6 @@ class _Wanted:
     @property
     def needs_video(self) -> bool:
         return self.tune_epochs > 0 or self.max_psnr_drop is not None
-
-    def tuning(self, record: FitRecord | None) -> FitConfig:
-        """The fit's own recipe, but for what tuning changes."""
-        known = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
-        changed = {"epochs": self.tune_epochs, "lr": self.lr, "seed": self.seed, "time_budget": None}
-        base = from_dict(FitConfig, {**known, **changed, "eval_every": 0, "warmup": 0.1}, "fit")
-        return dataclasses.replace(base, batch_size=self.batch_size or base.batch_size or 1)
 
 
 @dataclass(frozen=True)
@@ -314,7 +306,8 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     grids = _chosen(part, wanted, before)
     if wanted.tune_epochs and original is not None:
         feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
-        fitter = TuningFitter(video, feed, wanted.tuning(part.record), grids, kept, wanted.rate_weight)
+        recipe = tuning_recipe(part.record, wanted.tune_epochs, wanted.lr, wanted.seed, wanted.batch_size)
+        fitter = TuningFitter(video, feed, recipe, grids, kept, wanted.rate_weight)
         tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
         if wanted.searched:
             grids = _chosen(part, wanted, before)

@@ -15,7 +15,7 @@ from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.hub.record import RECORD
-from enerv_zoo.losses import Loss
+from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
 
@@ -91,8 +91,10 @@ def plan_fit(
         merged.setdefault("betas", None)
     own_loss = merged.get("loss") if callable(merged.get("loss")) else None
     if own_loss is not None:
-        merged["loss"] = f"{own_loss.__module__}.{getattr(own_loss, '__qualname__', type(own_loss).__qualname__)}"
+        merged["loss"] = _name_of(own_loss)
     chosen = from_dict(FitConfig, merged, "fit")
+    if own_loss is None:
+        check_loss(chosen.loss)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
         raise ConfigError(
@@ -103,6 +105,18 @@ def plan_fit(
     if not isinstance(video.get("square_pixels", False), bool):
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+
+
+def _name_of(loss: Loss) -> str:
+    """What a record calls a callable of the user's own.
+
+    Raises:
+        ConfigError: it is a class.
+    """
+    if isinstance(loss, type):
+        raise ConfigError(f"the loss is the class {loss.__name__}; give an object of it: loss={loss.__name__}()")
+    function = getattr(loss, "func", loss)  # of a functools.partial
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def choose_device(device: str) -> str:

@@ -31,6 +31,7 @@ from enerv_zoo.hub.folder import read_folder, save
 from enerv_zoo.hub.record import METRICS, fit_record
 from enerv_zoo.hub.source import load
 from enerv_zoo.locking import locked
+from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory, denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
@@ -108,8 +109,10 @@ def fit(
         overwrite: replace the fit in `out`.
         start: folder of a fit whose weights to begin with, as far as the networks agree; to resume, give it again.
         on_status: called with a `Status` about twice a second.
-        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
-            (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
+        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also be a callable
+            (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it
+            again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and its own parameters are
+            not trained; afterwards it is back where it was.
 
     Raises:
         VideoError: the source cannot be read.
@@ -142,7 +145,8 @@ def fit(
             plan = dataclasses.replace(plan, fit=chosen)
             if state == "ended":
                 return ranks.decided(lambda: _ended(folder))
-        return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
+        with lent(plan.loss, plan.device):
+            return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
 
 
 def _fit(

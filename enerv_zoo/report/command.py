@@ -9,7 +9,9 @@ from dataclasses import fields
 from typing import Any
 
 from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.losses import check_loss
 from enerv_zoo.video.transforms import as_size
 
 
@@ -34,6 +36,10 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
         elif value is not None:
             words += [f"--{option}", value if isinstance(value, str) else "x".join(map(str, as_size(value)))]
     chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
+    try:
+        check_loss(chosen.loss)
+    except ConfigError:  # a callable of the user's own, or of a plug-in that is not here
+        return None
     known = {name: value for name in ("optimizer", "time_budget") if (value := getattr(chosen, name)) is not None}
     unless_told = plan_fit(None, device="cpu", **known).fit  # with these, others have other defaults
     for field in fields(FitConfig):
@@ -50,6 +56,8 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value)]
     if isinstance(value, (list, tuple)):
         return [f"--{name}", ",".join(map(str, value))]
     return [f"--{name}", f"{value}s" if name == "time-budget" else str(value)]
