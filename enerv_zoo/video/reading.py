@@ -11,8 +11,9 @@ import torch
 from enerv_zoo.config import SQUARE, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
-from enerv_zoo.video.files import VideoFile
-from enerv_zoo.video.folders import ImageFolder
+from enerv_zoo.video.folders import ImageFolder, different_sizes
+from enerv_zoo.video.opening import open_file
+from enerv_zoo.video.paths import without_file_scheme
 from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
@@ -85,8 +86,9 @@ def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
+    source = without_file_scheme(source)
     if is_address(source):
-        return VideoFile(local_copy(str(source)), square_pixels=square_pixels), None
+        return open_file(local_copy(str(source)), square_pixels=square_pixels), None
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
@@ -95,9 +97,9 @@ def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source
     if folder and str(source):  # an empty text is no name for the current folder
         return ImageFolder(path), None
     if file and not folder:
-        return VideoFile(path, square_pixels=square_pixels), None
+        return open_file(path, square_pixels=square_pixels), None
     found = sample(source)
-    return VideoFile(found.path, str(source), square_pixels), found.attribution
+    return open_file(found.path, str(source), square_pixels), found.attribution
 
 
 def _read(
@@ -106,9 +108,14 @@ def _read(
     kept = FrameStore(None if source.count is None else len(selection.indices(source.count)), place)
     moments: list[Moment] = []
     stored: Size | None = None
-    for frame, moment in source.frames(selection):
+    size: torch.Size | None = None
+    for number, (frame, moment) in enumerate(source.frames(selection)):
         stored = stored or (frame.shape[0], frame.shape[1])
-        kept.add(transform(frame))
+        result = transform(frame)
+        size = size or result.shape
+        if result.shape != size:
+            raise different_sizes(source, selection, number, size, result.shape)
+        kept.add(result)
         moments.append(moment)
     assert stored is not None, "sources refuse to yield nothing"
     pixels = kept.frames()

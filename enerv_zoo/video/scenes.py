@@ -15,6 +15,7 @@ import numpy as np
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.folders import different_sizes
 from enerv_zoo.video.reading import find_source, open_video
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source, Video
@@ -71,6 +72,10 @@ def survey(
             if first is None:
                 first = frame
                 transform(frame)  # refuses what cannot be done before the rest is read
+            elif frame.shape != first.shape:
+                sizes = transform(first).shape, transform(frame).shape
+                if sizes[0] != sizes[1]:
+                    raise different_sizes(reader, selection, len(moments), *sizes)
             moments.append(moment)
             if detector is not None:
                 detector.add(frame)
