@@ -83,9 +83,9 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file at once."""
+    """Write a text file in UTF-8 at once; what UTF-8 lacks (bytes of a file's name) as JSON's escape `\\udcff`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, data: Any) -> None:

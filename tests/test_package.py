@@ -15,7 +15,7 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "emptiness", "files", "launch", "machine", "precision", "registry"},
+    {"compiling", "config", "emptiness", "files", "launch", "locking", "machine", "precision", "registry", "shell"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},

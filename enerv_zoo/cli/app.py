@@ -106,6 +106,7 @@ def _log(first: bool) -> None:
 
 def main() -> None:
     """Run the command line and end."""
+    console.print_any_text()
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

@@ -207,7 +207,7 @@ def fit(
         return
     if address is not None:
         raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
-    with shown(_slug(video)) as on_status:
+    with shown(_name(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
     page = _page(folder, device, report, result.ended_before)
     if json:
@@ -219,8 +219,9 @@ def fit(
     console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], _title(video, metrics)))
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     look = f"open {page.name}" if page else f"look at {pictures}"
-    console.out.print(f"\nwritten to {folder}: {look}, or play it:")
-    console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
+    console.out.print()
+    console.out.print(f"written to {folder}: {look}, or play it:")
+    console.print_command("render", folder, folder / "video.mp4")
 
 
 def _fit_segments(
@@ -240,7 +241,7 @@ def _fit_segments(
 
         def on_segment(number: int, count: int) -> Any:
             stack.close()
-            return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
+            return stack.enter_context(shown(f"{_name(video)} {number + 1}/{count}"))
 
         result = fitting.fit_segments(
             video, model, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **given
@@ -255,8 +256,9 @@ def _fit_segments(
         console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
     )
     look = f": open {page.name}, or" if page else ";"
-    console.out.print(f"\nwritten to {result.folder}{look} play it:")
-    console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
+    console.out.print()
+    console.out.print(f"written to {result.folder}{look} play it:")
+    console.print_command("render", result.folder, result.folder / "video.mp4")
 
 
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:
@@ -270,7 +272,7 @@ def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path |
 
 def _title(video: str, metrics: dict[str, Any]) -> str:
     size = f"{console.count(metrics['frames'], 'frame')} of {metrics['height']}x{metrics['width']}"
-    return f"{metrics['model']} on {_slug(video)}, {size}"
+    return f"{metrics['model']} on {_name(video)}, {size}"
 
 
 def compare(
@@ -340,7 +342,8 @@ def compare(
     elif results:
         console.out.print(_comparison(results))
         files = ["compare.json", "psnr.png", *([f"{page.name} (open it in a browser)"] if page else [])]
-        console.out.print(f"\nwritten to {out}: {', '.join(files)}, and a folder for each fit")
+        console.out.print()
+        console.out.print(f"written to {out}: {', '.join(files)}, and a folder for each fit")
     if failure is not None:
         raise failure
 
@@ -397,5 +400,9 @@ def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
     return recipes.read_recipe(chosen) if chosen else None
 
 
+def _name(video: str) -> str:
+    return Path(video).stem or "video"
+
+
 def _slug(video: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", Path(video).stem) or "video"
+    return re.sub(r"[^\w.-]+", "-", _name(video))

@@ -64,4 +64,4 @@ def import_(
         clear(out)
         video.save_pretrained(out)
     console.out.print(f"written to {out}: {video.config.family}, {video.stored_numbers:,} stored parameters")
-    console.out.print(f"  enerv-zoo eval {out} VIDEO")
+    console.print_command("eval", out, "VIDEO")

@@ -266,7 +266,7 @@ def _list_pretrained(query: str | None, json: bool) -> None:
             console.number(entry.psnr),
             entry.updated or "n/a",
         )
-        table.add_row(*map(console.plain, cells))
+        table.add_row(*cells)
     console.out.print(table)
 
 
@@ -318,7 +318,7 @@ def bench(
     for heading in ("network", "frames", "batch", "fitting", "decoding in float32", "decoding fast", "memory to fit"):
         table.add_column(heading, justify="left" if heading in ("network", "frames") else "right")
     speeds = []
-    with console.err.status("measuring"):
+    with console.working("measuring"):
         for speed in fitting.bench(model, device=device):
             speeds.append(speed)
             rates = (f"{rate:.1f}" for rate in (speed.fit, speed.decode, speed.decode_compiled))

@@ -123,7 +123,7 @@ class Store:
         """Write a JSON file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "data.json"
-            path.write_text(json.dumps(finite(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(finite(data), indent=2) + "\n", encoding="utf-8")
             self.put(path, key)
 
     def _at(self, key: str) -> str:

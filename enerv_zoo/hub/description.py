@@ -15,6 +15,7 @@ from enerv_zoo import __version__
 from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
+from enerv_zoo.shell import command
 
 CONFIG = "config.json"
 RECORD = "fit.json"
@@ -93,7 +94,7 @@ def read_description(path: str | Path) -> Description:
             raise ConfigError(f"{path}: a fit that has not ended; repeat its command with --resume to go on")
         raise ConfigError(
             f"{path}: no fit is there (no {CONFIG}); expected a folder that a fit wrote, as this does: "
-            f"enerv-zoo fit VIDEO --preset quick --out {path}"
+            f"{command('fit', 'VIDEO', options=['--preset', 'quick', '--out', str(path)])}"
         )
     return from_json(read_json(file), str(file))
 

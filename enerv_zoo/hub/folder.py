@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from enerv_zoo.config import ModelConfig, VideoInfo
@@ -52,7 +52,7 @@ def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
     description = check_folder(path)
     weights = Path(path) / WEIGHTS
     try:
-        state = load_file(weights)
+        state = from_bytes(weights.read_bytes())  # its own reader takes no path that is not UTF-8
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))

@@ -26,6 +26,7 @@ from enerv_zoo.hub.record import RECORD, publish_record, read_fit
 from enerv_zoo.hub.segments import is_segmented
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.shell import command
 from enerv_zoo.video import write_video
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ def push(
     source = file_or_folder(Path(run))
     if is_segmented(source):
         raise HubError(
-            f"{run}: a video in segments is pushed as one file; 'enerv-zoo compress {run} {source.name}.nvz' makes it"
+            f"{run}: a video in segments is pushed as one file; make it with: "
+            f"{command('compress', run, f'{source.name}.nvz')}"
         )
     compressed = is_compressed(source)
     description = check_compressed(source) if compressed else check_folder(source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,6 +11,7 @@ from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
+from enerv_zoo.shell import command
 from enerv_zoo.video.transforms import as_size
 
 
@@ -23,7 +23,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
         out: the folder for the fit.
     """
     model = dict(record.get("model") or {})
-    words = ["enerv-zoo", "fit", record.get("source") or "VIDEO"]
+    words: list[str] = []
     if name := model.pop("name", None):
         words += ["--model", name]
     if size := model.pop("size", None):
@@ -50,7 +50,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
             words += _flag(field.name.replace("_", "-"), value)
     if segments := record.get("segments"):
         words += ["--segments", str(segments)]
-    return shlex.join([*words, "--out", out])
+    return command("fit", record.get("source") or "VIDEO", options=[*words, "--out", out])
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -92,7 +92,7 @@ def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if folder and str(source):  # an empty text is no name for the current folder
         return ImageFolder(path), None
