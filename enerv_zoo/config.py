@@ -10,6 +10,7 @@ import dataclasses
 import json
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -196,8 +197,8 @@ class FitConfig:
         seed: of the initial weights and of the order of frames.
         eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
         checkpoint_every: seconds between checkpoints; 0 writes one after every step.
-        time_budget: seconds for the whole of `fit`, evaluation included. The schedule is stretched to the measured
-            speed, and `epochs` is not used.
+        time_budget: seconds for the whole of `fit`, evaluation included, in place of `epochs`: the schedule is
+            stretched to the measured speed. Options that give both are refused; either overrules the other of a recipe.
         precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
             made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
@@ -292,7 +293,20 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none."""
+    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none. A key is given once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Refuse a second value of a key, which would silently replace the first."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    where = f"in lines {lines[name]} and {line}" if lines[name] != line else f"in line {line}"
+                    raise ConfigError(f"the key {key.value!r} is given twice, {where}; keep one")
+                lines[name] = line
+        return node
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -308,14 +322,29 @@ _Loader.add_implicit_resolver(
 )
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict: `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        ValueError: a key is given twice.
+    """
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+    return mapping
+
+
 def parse_yaml(text: str) -> Any:
     """Plain data from YAML (or JSON) text.
 
     Raises:
-        ConfigError: the text is neither.
+        ConfigError: the text is neither, or gives a key of a mapping twice.
     """
     try:
         return yaml.load(text, _Loader)  # a safe loader
+    except ConfigError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -141,7 +142,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     """Cells as YAML has them where they are numbers or lists; what names something stays a text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
+        table = csv.DictReader(file, strict=True)
+        _check_columns(table.fieldnames or ())
+        rows = list(table)
     longer = [number for number, row in enumerate(rows, 1) if None in row]
     if longer:
         raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
@@ -156,7 +159,15 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError("Parquet needs pyarrow; pip install 'enerv-zoo[cluster]'") from error
+    _check_columns(parquet.read_schema(path).names)
     return parquet.read_table(path).to_pylist()
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Refuse a column that is there twice: in a row, the last one would silently count."""
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            raise ValueError(f"the column {name!r} is given {count} times; keep one")
 
 
 READERS = {".csv": _read_csv, ".parquet": _read_parquet}

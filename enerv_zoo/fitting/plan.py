@@ -84,7 +84,15 @@ def plan_fit(
     if size is not None:
         choice["size"] = size
     merged = {**base.fit, **options}
+    epochs, seconds = options.get("epochs"), options.get("time_budget")
+    if epochs is not None and seconds is not None:
+        raise ConfigError(
+            f"a fit takes epochs or a time budget, got epochs={epochs} and time_budget={seconds:g}; give one of them"
+        )
+    if epochs is not None:
+        merged["time_budget"] = None  # the recipe's
     if merged.get("time_budget") is not None:
+        merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
     if merged.get("optimizer", "adam") != "adam":
@@ -144,13 +152,15 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
         FitError: says what differs.
     """
     before = read_mapping(folder / RECORD)
-    if plan.fit.batch_size is None:
-        kept = {key: before["fit"][key] for key in ("batch_size", "lr") if key in before.get("fit", {})}
-        plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **kept}))
+    undecided = ("batch_size", "lr") if plan.fit.batch_size is None else ()
+    unused = ("epochs",) if plan.fit.time_budget is not None else ()
+    recorded = {key: before["fit"][key] for key in (*undecided, *unused) if key in before.get("fit", {})}
+    if recorded:
+        plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **recorded}))
     if (other := difference(before, plan.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with another {other}. "
-            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            "Repeat the command as it was, choose another --out, or delete the folder"
         )
     return plan
 

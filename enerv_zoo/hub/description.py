@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import ConfigDict, Field
 
 from enerv_zoo import __version__
-from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict
+from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict, unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.shell import command
@@ -91,7 +91,7 @@ def read_description(path: str | Path) -> Description:
     file = Path(path) / CONFIG
     if not file.is_file():
         if (Path(path) / RECORD).is_file():
-            raise ConfigError(f"{path}: a fit that has not ended; repeat its command with --resume to go on")
+            raise ConfigError(f"{path}: a fit that has not ended; repeat its command to go on (fit needs --resume)")
         raise ConfigError(
             f"{path}: no fit is there (no {CONFIG}); expected a folder that a fit wrote, as this does: "
             f"{command('fit', 'VIDEO', options=['--preset', 'quick', '--out', str(path)])}"
@@ -139,7 +139,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_JSON_BYTES >> 20} MB, which no {file.name} is")
-        data = json.loads(file.read_bytes(), parse_constant=_refuse)
+        data = json.loads(file.read_bytes(), parse_constant=_refuse, object_pairs_hook=unique_keys)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

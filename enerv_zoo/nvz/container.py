@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from enerv_zoo.config import unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
 from enerv_zoo.nvz.tensors import DTYPES, Coded, pack_coded, unpack_coded
@@ -295,7 +296,7 @@ def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where
 
 def _parse_head(text: bytes, where: str) -> _Head:
     try:
-        head = _HEADS.validate_python(json.loads(text, parse_constant=_refuse))
+        head = _HEADS.validate_python(json.loads(text, parse_constant=_refuse, object_pairs_hook=unique_keys))
         for network in head.networks:
             for problem in _problems(network):
                 raise ValueError(problem)

@@ -58,6 +58,8 @@ def test_a_row_is_a_fit(table):
         ("video,segments\nbunny,ten\n", "segments are auto"),
         ("video,model\nbunny,nerv\nbunny,nerv\n", "two fits would be called 'bunny-nerv'"),
         ('video,name\n"bunny,x\n', "cannot be read"),
+        ("video,size,model,size\nbunny,60K,nerv,1M\n", "the column 'size' is given 2 times"),
+        ("video,epochs,time_budget\nbunny,3,60\n", r"entry 1 of 'fits'.*got epochs=3 and time_budget=60"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path, text, message):
@@ -72,6 +74,12 @@ def test_a_parquet_file_that_is_none(tmp_path):
     path.write_bytes(b"PAR1 not")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_manifest(path)
+
+
+def test_a_parquet_column_is_there_once(tmp_path):
+    parquet.write_table(pa.table([["bunny"], ["60K"], ["1M"]], ["video", "size", "size"]), tmp_path / "clips.parquet")
+    with pytest.raises(ConfigError, match="the column 'size' is given 2 times"):
+        read_manifest(tmp_path / "clips.parquet")
 
 
 def test_a_row_that_is_too_long_is_named(tmp_path):

@@ -26,7 +26,8 @@ from enerv_zoo.cli import main
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
-_TINY = ("--resize", "36x64", "--epochs", "1", "--batch-size", "16")
+_EPOCHS = ("--epochs", "1")
+_TINY = ("--resize", "36x64", *_EPOCHS, "--batch-size", "16")
 SMALLER = {
     "fit": _TINY,
     "compare": _TINY,
@@ -178,6 +179,8 @@ class Reader:
         more = next((options for beginning, options in SMALLER.items() if line.startswith(beginning)), ())
         if more and words[0] not in ("publish", "fleet") and "--frames" not in words:
             more = ("--frames", "0:8", *more)
+        if "--time-budget" in words:
+            more = tuple(word for word in more if word not in _EPOCHS)
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):
                 more = (*more, *options)

@@ -106,7 +106,7 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
 
     with pytest.raises(Cut):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, on_status=cut)
-    with pytest.raises(FitError, match="already holds a fit; add --resume"):
+    with pytest.raises(FitError, match="already holds a fit; fit --resume"):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0)
     with pytest.raises(FitError, match=r"holds a fit with another recipe: epochs was 4, now it is 5\. Repeat"):
         fit(clip, epochs=5, out=tmp_path / "cut", checkpoint_every=0, resume=True)
@@ -127,7 +127,7 @@ def test_resume_reads_a_fit_that_has_ended_and_changes_nothing(clip, fitted, cap
     with caplog.at_level(logging.INFO):
         again = fit(clip, out=fitted.folder, eval_every=2, resume=True)
     assert caplog.messages == [
-        f"{fitted.folder}: this fit has ended, there is nothing left to do; --overwrite fits anew"
+        f"{fitted.folder}: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
     ]
     assert contents(fitted.folder) == before
     assert again.ended_before
@@ -167,7 +167,7 @@ def test_what_was_stopped_before_its_first_checkpoint_does_not_hold_the_folder(c
 
 def test_resume_refuses_a_network_without_a_record(clip, fitted, tmp_path):
     fitted.video.save_pretrained(tmp_path / "imported")
-    with pytest.raises(FitError, match=r"imported: holds no record of its fit \(fit\.json\), .* with --overwrite"):
+    with pytest.raises(FitError, match=r"imported: holds no record of its fit \(fit\.json\), .*delete the folder"):
         fit(clip, out=tmp_path / "imported", resume=True)
 
 
@@ -305,6 +305,16 @@ def test_compare_fits_all_and_keeps_what_has_ended(clip, tmp_path):
     with pytest.raises(ConfigError, match="unknown model 'nerf'"):
         compare(clip, ["nerf"], out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_epochs_or_a_time_budget(tmp_path):
+    with pytest.raises(ConfigError, match="got epochs=3 and time_budget=9; give one"):
+        ez.fit("bunny", epochs=3, time_budget=9, out=tmp_path / "fit")
+    assert not (tmp_path / "fit").exists()
+    budgeted = run.plan_fit("bunny", recipe="quick", time_budget=9, device="cpu")
+    assert (budgeted.fit.epochs, budgeted.fit.time_budget) == (FitConfig().epochs, 9)  # the recipe's are not used
+    again = run.plan_fit("bunny", recipe={"fit": {"time_budget": 9}}, epochs=3, device="cpu")
+    assert (again.fit.epochs, again.fit.time_budget) == (3, None)
 
 
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
