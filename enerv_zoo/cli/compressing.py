@@ -183,9 +183,9 @@ def rd(
         return
     for line in _rate_lines(result):
         console.out.print(line)
-    look = f"{page.name} (open it in a browser), " if page else ""
+    fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
     console.out.print()
-    console.out.print(f"written to {out}: {look}rd.json, rd.png, the compressed fits, and the fits in {out / 'fits'}")
+    console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
 
 
 def _numbers(text: str) -> list[int]:

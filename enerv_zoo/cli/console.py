@@ -69,6 +69,12 @@ def print_command(name: str, *operands: str | Path) -> None:
     out.print("  " + command(name, *operands, encoding=out.encoding))
 
 
+def files(folder: Path, *names: str, page: Path | None) -> str:
+    """Name the files of a folder that are there, and a page to be opened."""
+    present = [name for name in names if (folder / name).is_file()]
+    return ", ".join([*([f"{page.name} (open it in a browser)"] if page else []), *present])
+
+
 @contextmanager
 def working(stage: str) -> Iterator[Callable[[str], None]]:
     """Show what is being done while the block runs, on a terminal; call the value to show the next stage."""

@@ -341,9 +341,9 @@ def compare(
         console.print_json(results)
     elif results:
         console.out.print(_comparison(results))
-        files = ["compare.json", "psnr.png", *([f"{page.name} (open it in a browser)"] if page else [])]
+        files = console.files(out, "compare.json", "psnr.png", page=page)
         console.out.print()
-        console.out.print(f"written to {out}: {', '.join(files)}, and a folder for each fit")
+        console.out.print(f"written to {out}: {files}, and a folder for each fit")
     if failure is not None:
         raise failure
 

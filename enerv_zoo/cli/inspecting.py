@@ -284,7 +284,7 @@ def _list_parts(pattern: str, json: bool) -> None:
     for kind, names in parts.items():
         for name, text in names.items():
             terms = SUMS.get(name, {}) if kind == "loss" else {}
-            table.add_row(*map(console.plain, (kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))))
+            table.add_row(kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))
     console.out.print(table, soft_wrap=False)
 
 

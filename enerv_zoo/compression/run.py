@@ -218,7 +218,7 @@ def compress(
     video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
     opened = _originals(path_in, video, data)
     if opened is None and wanted.needs_video:
-        raise ConfigError("tuning and a target in PSNR need the video; name it with data (--data)")
+        raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     made: list[_Made] = []
 
     def networks() -> Iterator[Network]:

@@ -68,7 +68,7 @@ def check_free(folder: Path) -> None:
         FitError: it does.
     """
     if fit_state(folder) != "new" or segments_state(folder) != "new":
-        raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
+        raise FitError(f"{folder}: already holds a fit; fit --resume goes on with it, fit --overwrite replaces it")
 
 
 def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitPlan, State]:
@@ -89,14 +89,14 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
             check_free(folder)
         return plan, "new"
     if segments_state(folder) != "new":
-        raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it, with its --segments")
+        raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it (fit --segments)")
     state = fit_state(folder)
     if state == "new":
         return plan, state
     if not (folder / RECORD).is_file():
         raise FitError(
             f"{folder}: holds no record of its fit ({RECORD}), so nothing can go on with it; "
-            "choose another --out, or replace it with --overwrite"
+            "choose another --out, or delete the folder"
         )
     return check_record(folder, plan), state
 

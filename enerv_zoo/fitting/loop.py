@@ -316,7 +316,7 @@ class Fitter:
             raise error
         if size == 1:
             raise FitError(
-                "out of memory with a single frame at a time; fit a smaller --size, or smaller frames with --resize"
+                "out of memory with a single frame at a time; fit a smaller network (size), or smaller frames (resize)"
             ) from error
         self.micro_batch = size // 2
         self._graph = None  # its memory is a whole batch's

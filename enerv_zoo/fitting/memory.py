@@ -69,7 +69,7 @@ def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
     if least > available:
         raise FitError(
             f"fitting needs at least {least / 1e6:,.0f} MB of memory, {available / 1e6:,.0f} are available; fit a "
-            "smaller --size, or smaller frames with --resize"
+            "smaller network (size), or smaller frames (resize)"
         )
     if at_once < batch:
         logger.warning("memory is short: %d of %d frames pass at once, accumulated to the batch", at_once, batch)

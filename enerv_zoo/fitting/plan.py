@@ -83,14 +83,7 @@ def plan_fit(
     choice |= model_options or {}
     if size is not None:
         choice["size"] = size
-    merged = {**base.fit, **options}
-    epochs, seconds = options.get("epochs"), options.get("time_budget")
-    if epochs is not None and seconds is not None:
-        raise ConfigError(
-            f"a fit takes epochs or a time budget, got epochs={epochs} and time_budget={seconds:g}; give one of them"
-        )
-    if epochs is not None:
-        merged["time_budget"] = None  # the recipe's
+    merged = {**base.fit, **options, **_length(options)}
     if merged.get("time_budget") is not None:
         merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
@@ -125,6 +118,20 @@ def _name_of(loss: Loss) -> str:
         raise ConfigError(f"the loss is the class {loss.__name__}; give an object of it: loss={loss.__name__}()")
     function = getattr(loss, "func", loss)  # of a functools.partial
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _length(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options that say how long to fit change in a recipe's: epochs replace its time budget.
+
+    Raises:
+        ConfigError: both are given.
+    """
+    epochs, seconds = options.get("epochs"), options.get("time_budget")
+    if epochs is not None and seconds is not None:
+        raise ConfigError(
+            f"a fit takes epochs or a time budget, got epochs={epochs} and time_budget={seconds}; give one of them"
+        )
+    return {} if epochs is None else {"time_budget": None}
 
 
 def choose_device(device: str) -> str:

@@ -41,7 +41,7 @@ from enerv_zoo.zoo import model_config
 
 logger = logging.getLogger(__name__)
 
-ENDED = "%s: this fit has ended, there is nothing left to do; --overwrite fits anew"
+ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
 
 
 @dataclass
@@ -240,7 +240,7 @@ def _after_loss(journal: Journal, lost: RankLost) -> FitError:
     if journal.folder is None:
         return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
     kept = "is kept" if journal.save() else "could not be kept, an older checkpoint may be there"
-    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with --resume, on as many as you like")
+    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with fit --resume, on as many as you like")
 
 
 def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:

@@ -230,7 +230,7 @@ def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> No
     if failed:
         raise FitError(
             f"{len(failed)} of {len(jobs)} segments failed, first {failed[0].name}: {failed[0].error}; the others are "
-            f"in {folder}: go on with --resume"
+            f"in {folder}: repeat the command to go on (fit needs --resume)"
         )
 
 
@@ -268,16 +268,16 @@ def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite:
             check_free(folder)
         return "new"
     if fit_state(folder) != "new" and not is_segmented(folder):
-        raise FitError(f"{folder}: holds a fit that is not in segments; leave out --segments, or choose another --out")
+        raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")
     state = segments_state(folder)
     if state == "new":
         return state
     if not (folder / RECORD).is_file():
-        raise FitError(f"{folder}: holds no record of its fit ({RECORD}); replace it with --overwrite")
+        raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
     if (other := difference(read_mapping(folder / RECORD), record)) is not None:
         raise FitError(
             f"{folder}: holds a fit with other {other}. "
-            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            "Repeat the command as it was, choose another --out, or delete the folder"
         )
     return state
 

@@ -70,7 +70,7 @@ def check_folder(path: str | Path) -> Description:
     description = read_description(path)
     weights = Path(path) / WEIGHTS
     if not weights.is_file():
-        raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with --resume")
+        raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume")
     network = outline(description.model, description.video, str(Path(path) / CONFIG))
     check_tensors(network, read_header(weights), str(weights))
     return description

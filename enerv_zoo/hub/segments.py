@@ -129,7 +129,7 @@ def read_segmented(path: str | Path, device: str = "cpu") -> SegmentedVideo:
     if missing:
         raise ConfigError(
             f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
-            "repeat the fit with --resume to go on"
+            "repeat its command to go on (fit needs --resume)"
         )
     return SegmentedVideo(description.video, description.segments, _FromFolders(folder)).to(device)
 

@@ -122,7 +122,7 @@ class SceneDetector:
         except ImportError as error:
             raise VideoError(
                 "scenes are found by PySceneDetect, which is not installed; pip install 'enerv-zoo[scenes]', "
-                "or cut by length, such as --segments 10s"
+                "or cut by length, such as fit --segments 10s"
             ) from error
         self._cv2, self._timecode = cv2, FrameTimecode
         self._detector = AdaptiveDetector(min_scene_len=1)

@@ -161,7 +161,7 @@ def test_import(cli, golden, tmp_path):
         (("fit", "bunny", "--betas", "0.9,1"), 2, "got '0.9,1'"),
         (("fit", "bunny", "--betas", "0.9,nan"), 2, "got '0.9,nan'"),
         (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
-        (("fit", "bunny", "--epochs", "3", "--time-budget", "1m"), 1, "got epochs=3 and time_budget=60; give one"),
+        (("fit", "bunny", "--epochs", "3", "--time-budget", "1m"), 1, "got epochs=3 and time_budget=60.0; give one"),
         (("fit", "bunny", "--epochs", "3", "--time-budget", "9", "--segments", "2"), 1, "give one of them"),
         (("compare", "bunny", "--models", "nerv", "--epochs", "3", "--time-budget", "9", "--out", "x"), 1, "give one"),
         (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),

@@ -33,7 +33,7 @@ def test_as_many_frames_pass_at_once_as_memory_has_room_for(caplog):
     assert "4 of 8 frames pass at once" in caplog.text
     assert frames_at_once(need, 8, 300) == 1
     assert frames_at_once(need, 8, 200) == 1  # the estimate is an upper one
-    with pytest.raises(FitError, match=r"needs at least 0 MB of memory, 0 are available; fit a smaller --size"):
+    with pytest.raises(FitError, match=r"needs at least 0 MB of memory, 0 are available; fit a smaller network"):
         frames_at_once(need, 8, 199)
 
 

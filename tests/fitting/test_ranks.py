@@ -81,7 +81,7 @@ def _check_lost(lost):
     assert lost["codes"] == [1, -signal.SIGKILL]
     (line,) = [line for line in lost["told"][0].splitlines() if line.startswith("error")]
     assert "another process of this fit has ended" in line
-    assert "go on with --resume" in line
+    assert "go on with fit --resume" in line
     assert lost["told"][1] == ""
     assert 3 <= lost["kept"] < 12
     assert lost["resumed"] == [0]

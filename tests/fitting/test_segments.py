@@ -150,7 +150,7 @@ def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypat
     options = {**FIT, "out": tmp_path / "cut", "frames": "5:215", "checkpoint_every": 0}
     with pytest.raises(Killed):
         ez.fit_segments(clip, on_segment=lambda number, count: begun.append(number) or killed, **options)
-    with pytest.raises(ConfigError, match="1 of 3 segments are fitted, number 1 is not; repeat the fit with --resume"):
+    with pytest.raises(ConfigError, match="1 of 3 segments are fitted, number 1 is not; repeat its command to go on"):
         ez.load(tmp_path / "cut")
     assert (tmp_path / "cut" / "segment-00001" / "checkpoint.pt").exists()
     resumed = []
