@@ -24,6 +24,7 @@ from enerv_zoo.stages import StageNetwork, build_fusion
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
+    from enerv_zoo.video.origin import Origin
 
 PIXELS_A_BATCH = {"cpu": 500_000}
 PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
@@ -48,6 +49,7 @@ class NeuralVideo(nn.Module, Playable):
 
     Attributes:
         file_bytes: size of the compressed file that the network was read from, or `None`.
+        origin: the video that it was fitted to, as far as that is known, or `None`.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `compile`).
 
     Raises:
@@ -60,6 +62,7 @@ class NeuralVideo(nn.Module, Playable):
         self.info = info
         self.precision: Precision = "float32"
         self.file_bytes: int | None = None
+        self.origin: Origin | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
         stride = math.prod(stage.stride for stage in config.stages)

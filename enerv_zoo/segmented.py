@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from enerv_zoo.config import Count, ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called
+
+if TYPE_CHECKING:
+    from enerv_zoo.video.origin import Origin
 
 KEPT = 2
 """Networks that stay loaded: the one that draws, and the one that drew before."""
@@ -57,6 +60,7 @@ class SegmentedVideo(Playable):
 
     Attributes:
         device: where networks draw.
+        origin: the video that they were fitted to, as far as that is known, or `None`.
 
     Raises:
         ConfigError: the segments are not the video's frames, each once and in order.
@@ -72,6 +76,7 @@ class SegmentedVideo(Playable):
         self.info = info
         self.segments = tuple(segments)
         self.device = torch.device("cpu")
+        self.origin: Origin | None = None
         self._load, self._kept = load, max(kept, 1)
         self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile

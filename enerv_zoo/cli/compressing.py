@@ -60,6 +60,7 @@ def compress(
     """
     from enerv_zoo import compression
     from enerv_zoo.errors import ConfigError
+    from enerv_zoo.files import free_name
 
     if file.exists() and not overwrite:
         raise ConfigError(f"{file}: is there already; choose another name or add --overwrite")
@@ -86,7 +87,7 @@ def compress(
     console.out.print(console.table(_rows(made), str(file)))
     console.out.print()
     console.out.print("play it:")
-    console.print_command("render", file, file.with_suffix(".mp4"))
+    console.print_command("render", file, free_name(file.with_suffix(".mp4")))
 
 
 def _plain(made: Compressed) -> dict[str, object]:

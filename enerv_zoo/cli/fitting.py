@@ -185,6 +185,7 @@ def fit(
     """
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
+    from enerv_zoo.files import free_name
 
     knobs: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
@@ -221,7 +222,7 @@ def fit(
     look = f"open {page.name}" if page else f"look at {pictures}"
     console.out.print()
     console.out.print(f"written to {folder}: {look}, or play it:")
-    console.print_command("render", folder, folder / "video.mp4")
+    console.print_command("render", folder, free_name(folder / "video.mp4"))
 
 
 def _fit_segments(
@@ -236,6 +237,7 @@ def _fit_segments(
 ) -> None:
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
+    from enerv_zoo.files import free_name
 
     with fleets.runner_at(address) as runner, ExitStack() as stack:
 
@@ -258,7 +260,7 @@ def _fit_segments(
     look = f": open {page.name}, or" if page else ";"
     console.out.print()
     console.out.print(f"written to {result.folder}{look} play it:")
-    console.print_command("render", result.folder, result.folder / "video.mp4")
+    console.print_command("render", result.folder, free_name(result.folder / "video.mp4"))
 
 
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:

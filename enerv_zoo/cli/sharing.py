@@ -44,6 +44,7 @@ def push(
         enerv-zoo push holiday.nvz user/holiday
     """
     from enerv_zoo import hub
+    from enerv_zoo.files import free_name
 
     url = hub.push(
         run,
@@ -58,7 +59,7 @@ def push(
         console.print_json({"repository": repo_id, "url": url})
         return
     console.out.print(f"pushed to {url}")
-    console.print_command("render", repo_id, "video.mp4")
+    console.print_command("render", repo_id, free_name("video.mp4"))
 
 
 def pull(

@@ -36,6 +36,7 @@ from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.hub.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import model_config
 
@@ -129,7 +130,8 @@ def do(
         if device == "cuda" and share < 1:
             torch.cuda.set_per_process_memory_fraction(share)
         store = Store(root)
-        with store.locked(job.name, LAST_WORDS), tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+        alone = store.locked(job.name, LAST_WORDS)
+        with protected(job.source), alone, tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
             outcome = _do(job, key, store, device, every, tell, Path(scratch))
     except Exception as error:  # whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)

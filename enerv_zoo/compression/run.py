@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +17,10 @@ import torch
 from enerv_zoo.compression import pruning, search
 from enerv_zoo.compression.quantisation import Grid, Grids, Scales, check_bits, codable, coded, even_grids
 from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
-from enerv_zoo.files import finite
+from enerv_zoo.files import check_target, finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
@@ -41,6 +42,9 @@ from enerv_zoo.nvz import Coded, Network, encode, open_nvz, write_nvz
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.origin import protected
+
+logger = logging.getLogger(__name__)
 
 Fit = NeuralVideo | SegmentedVideo | str | Path
 """What can be compressed."""
@@ -216,6 +220,8 @@ def compress(
     chosen_device = choose_device(device)
     path_in = locate(fit, Access()) if isinstance(fit, str | Path) else None
     video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
+    with protected(video.origin, data):
+        check_target(Path(path))
     opened = _originals(path_in, video, data)
     if opened is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
@@ -232,7 +238,8 @@ def compress(
     whole = None
     if isinstance(video, SegmentedVideo):
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
-    sizes = write_nvz(path, networks(), whole=whole)
+    with protected(video.origin, data):
+        sizes = write_nvz(path, networks(), whole=whole)
     return _result(Path(path), sizes.total, video, made, time.monotonic() - began)
 
 
@@ -254,9 +261,11 @@ def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any
         original = open_original(path, data)
     except ConfigError:
         raise
-    except Exception:
+    except Exception as error:
         if data is not None:
             raise
+        if isinstance(error, VideoError):  # it is recorded, and cannot be read
+            logger.warning("%s", error)
         return None
     return lambda number: original
 

@@ -11,7 +11,7 @@ from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
-from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.files import remove, remove_leftovers, write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint
 from enerv_zoo.fitting.journal import HISTORY
 from enerv_zoo.fitting.plan import FitPlan, check_record
@@ -122,7 +122,7 @@ def clear(folder: Path) -> None:
     try:
         remove_segments(folder)
         for name in OURS:
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
     except OSError as error:
         raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 

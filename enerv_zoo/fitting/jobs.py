@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from enerv_zoo import registry
 from enerv_zoo.config import Recipe, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import fit_state
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
@@ -28,6 +28,7 @@ from enerv_zoo.fitting.run import fit
 from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.losses import Loss
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import parse_size
 
 logger = logging.getLogger(__name__)
@@ -164,8 +165,17 @@ def todo(job: FitJob, out: str | Path, device: str = "auto") -> Todo:
         return "fit"
     if not (folder / RECORD).is_file():
         raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
-    check_record(folder, job.plan(device))
+    check_record(folder, _looked_at(job, device))
     return "nothing" if state == "ended" else "resume"
+
+
+def _looked_at(job: FitJob, device: str) -> FitPlan:
+    """The job's plan, with its source's contents where they are at hand."""
+    plan = job.plan(device)
+    try:
+        return plan if is_address(job.source) else plan.look_at(job.source)
+    except VideoError:
+        return plan
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +13,17 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
 from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.identity import digest
+from enerv_zoo.video.origin import Origin
+from enerv_zoo.video.remote import is_address
+
+logger = logging.getLogger(__name__)
 
 BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
@@ -37,6 +43,7 @@ class FitPlan:
         video: `frames`, `resize`, `crop` and `square_pixels`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
+        contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
     """
 
     source: str | None
@@ -45,11 +52,29 @@ class FitPlan:
     video: dict[str, Any]
     device: str
     loss: Loss | None = None
+    contents: dict[str, Any] | None = None
+
+    def look_at(self, source: Any) -> FitPlan:
+        """The same plan, with what is known of the source's contents, which are read once.
+
+        Raises:
+            VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
+        """
+        origin = Origin.read(source)
+        if origin.digest is None:
+            return self
+        return replace(self, contents={"sha256": origin.digest, "bytes": origin.bytes})
+
+    @property
+    def origin(self) -> Origin:
+        """The source, as far as it is known."""
+        return Origin.of_record({"source": self.source, "source_contents": self.contents})
 
     def record(self) -> dict[str, Any]:
         """What `fit.json` holds."""
         return {
             "source": self.source,
+            **({} if self.contents is None else {"source_contents": self.contents}),
             "video": self.video,
             "model": self.model,
             "fit": to_dict(self.fit),
@@ -180,6 +205,10 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         now: what a plan, or a job in segments, would record.
     """
     for key, value in json.loads(json.dumps(now)).items():
+        if key == "source_contents" and before.get(key) is None:
+            continue  # records have it since 0.1.0
+        if key == "source_contents" and before[key] != value:
+            return "video: the contents of its source have changed since"
         if key != "library" and before.get(key) != value:
             return f"{'recipe' if key == 'fit' else key}: {', '.join(_changes(before.get(key), value))}"
     return None
@@ -219,8 +248,40 @@ def open_original(
 
     Raises:
         FitError: no source was given and none is recorded.
+        VideoError: it is not there any more, or cannot be read.
     """
     record = record_of(run, number)
+    check_source(record, run, source)
+    return open_recorded(record, run, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+
+
+def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
+    """Warn where the recorded source has changed since the fit, if it is what is going to be opened.
+
+    Raises:
+        VideoError: it is not there any more.
+    """
+    recorded = record.get("source")
+    if not isinstance(recorded, str) or (source is not None and source_name(source) != recorded):
+        return
+    origin = Origin.of_record(record)
+    if origin.path is None and not is_address(recorded):
+        raise VideoError(f"{run}: the video that was fitted is not there any more ({recorded}); name it as it is now")
+    if origin.digest is not None and not digest(recorded).startswith(origin.digest):
+        logger.warning("%s: %s has changed since the fit; what is compared is not what was fitted", run, recorded)
+
+
+def open_recorded(
+    record: Mapping[str, Any],
+    run: str | Path,
+    source: Any = None,
+    *,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    square_pixels: bool | None = None,
+) -> Video:
+    """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

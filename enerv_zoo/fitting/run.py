@@ -37,6 +37,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.origin import protected
 from enerv_zoo.zoo import model_config
 
 logger = logging.getLogger(__name__)
@@ -137,9 +138,13 @@ def fit(
             **options,
         )
     )
+    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    plan = dataclasses.replace(plan, contents=contents)
     folder = None if out is None else Path(out)
     state: State = "new"
-    with locked_by_first(folder, ranks):
+    if folder is not None:
+        plan.origin.refuse_folder(folder)
+    with locked_by_first(folder, ranks), protected(plan.origin):
         if folder is not None:
             chosen, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
             plan = dataclasses.replace(plan, fit=chosen)
@@ -280,6 +285,7 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
         "fit_frames_per_second": round(fitter.frames_fitted / max(fitter.seconds, 1e-9), 3),
         "recoveries": journal.guard.recoveries,
     }
+    video.origin = plan.origin
     if folder is not None:
         save(video, folder, fit=fit_record(plan.record(), metrics))
         write_json(folder / METRICS, metrics)

@@ -30,7 +30,7 @@ from enerv_zoo.fitting.folder import (
 )
 from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, difference, open_original, plan_fit, source_name
+from enerv_zoo.fitting.plan import FitPlan, check_source, difference, open_recorded, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED, locked_by_first
 from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
@@ -48,6 +48,7 @@ from enerv_zoo.machine import release_memory
 from enerv_zoo.nvz import open_nvz
 from enerv_zoo.segmented import Segment, SegmentedVideo
 from enerv_zoo.video import Video
+from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
 
@@ -184,8 +185,11 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
+    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    plan = replace(plan, contents=contents)
+    plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    with locked_by_first(folder, ranks):
+    with locked_by_first(folder, ranks), protected(plan.origin):
         state = ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
         if state == "ended":
             logger.info(ENDED, folder)
@@ -349,15 +353,15 @@ def part_opener(
     path = Path(run)
     compressed = is_compressed(path)
     description = segments_of(open_nvz(path), str(path)) if compressed else read_segments(path)
-    segments, recorded = description.segments, record_of(path).get("source")
+    segments, whole = description.segments, record_of(path)
+    check_source(whole, path, source)
 
     def open_part(number: int) -> Video:
         segment = segments[number]
         own = path if compressed else segment_folder(path, number)
-        other = source is not None and source_name(source) != recorded
+        other = source is not None and source_name(source) != whole.get("source")
         frames = f"{segment.first}:{segment.stop}" if other else None
-        return open_original(
-            own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, number=number
-        )
+        record = record_of(own, number) if compressed else record_of(own)
+        return open_recorded(record, own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
 
     return open_part

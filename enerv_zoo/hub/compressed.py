@@ -14,6 +14,7 @@ from torch import Tensor
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.hub.description import CONFIG, Description, FitRecord, check_license, from_json, to_json
+from enerv_zoo.hub.folder import described_origin
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.record import PARTS, RECORD, check_selection
 from enerv_zoo.hub.segments import SegmentsDescription, segments_from_json
@@ -108,7 +109,9 @@ def read_compressed(path: str | Path, device: str = "cpu") -> NeuralVideo | Segm
     whole = _whole(file, str(path))
     if whole is None:
         return _read(file, 0, str(path)).to(device)
-    return SegmentedVideo(whole.video, whole.segments, _FromFile(Path(path).resolve())).to(device)
+    video = SegmentedVideo(whole.video, whole.segments, _FromFile(Path(path).resolve()))
+    video.origin = described_origin(from_json(file.networks[0].description, str(path)))
+    return video.to(device)
 
 
 def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
@@ -126,8 +129,9 @@ def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
 
 def _read(file: NvzFile, number: int, where: str) -> NeuralVideo:
     """A network; of the file's bytes, its own are its tensors', and the first one's the head, too."""
-    check_entry(file.networks[number], where)
+    description, _ = check_entry(file.networks[number], where)
     video = to_video(file.read(number), where)
+    video.origin = described_origin(description)
     video.file_bytes = sum(file.sizes.tensors[number].values()) + (file.sizes.head if number == 0 else 0)
     return video
 
@@ -189,7 +193,8 @@ def check_compressed(path: str | Path) -> Description:
     recipe = first.fit.recipe if first.fit else None
     if recipe is not None and len(parts) > 1:
         recipe = replace(recipe, video={key: value for key, value in recipe.video.items() if key != "frames"})
-    return Description(first.model, video, FitRecord(recipe, metrics), first.license)
+    source = first.fit.source if first.fit else None
+    return Description(first.model, video, FitRecord(recipe, metrics, source), first.license)
 
 
 def _mean(name: str, told: Sequence[tuple[Mapping[str, Any], int]]) -> float | None:
@@ -256,6 +261,8 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
     parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
-    told = {"source": name if name in samples() else None, **parts}
+    contents = description.fit.source if description.fit else None
+    known = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
+    told = {"source": name if name in samples() else None, **known, **parts}
     check_selection(told, str(path))
     return told

@@ -35,18 +35,35 @@ LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 
 @dataclass(frozen=True)
+class SourceContents:
+    """What is known of the video's contents: enough to know it again, and not where it lies.
+
+    Attributes:
+        digest: the first hex digits of its SHA-256.
+        bytes: its size, or `None`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{16,64}$")]
+    bytes: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
+
+
+@dataclass(frozen=True)
 class FitRecord:
     """How a network was fitted, as far as it is known.
 
     Attributes:
         recipe: network, recipe and part of the video; `enerv_zoo.fit(..., recipe=...)` takes it.
         metrics: the final numbers, by the names of `metrics.json`.
+        source: the contents of the video, or `None`.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
 
     recipe: Recipe | None = None
     metrics: Annotated[dict[Text, Metric], Field(max_length=64)] = field(default_factory=dict)
+    source: SourceContents | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,8 @@ def write_description(description: Description, folder: Path) -> None:
 def to_json(description: Description) -> dict[str, Any]:
     """What `config.json` holds, as plain data."""
     known = {key: value for key, value in to_dict(description).items() if value is not None}
+    if description.fit is not None and description.fit.source is None:
+        del known["fit"]["source"]
     head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
     return {**head, **known}
 

@@ -11,10 +11,20 @@ from safetensors.torch import save as to_bytes
 from enerv_zoo.config import ModelConfig, VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
-from enerv_zoo.hub.description import CONFIG, FORMAT, Description, FitRecord, read_description, write_description
+from enerv_zoo.hub.description import (
+    CONFIG,
+    FORMAT,
+    RECORD,
+    Description,
+    FitRecord,
+    read_description,
+    read_json,
+    write_description,
+)
 from enerv_zoo.hub.outline import outline
 from enerv_zoo.hub.tensors import check_numbers, check_tensors, read_header
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.video.origin import Origin, protected
 
 __all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]
 
@@ -35,9 +45,10 @@ def save(video: NeuralVideo, path: str | Path, *, fit: FitRecord | None = None, 
     """
     folder = Path(path)
     try:
-        with replacing(folder / WEIGHTS) as temporary:
-            temporary.write_bytes(to_bytes(video.weights()))
-        write_description(Description(video.config, video.info, fit, license), folder)
+        with protected(video.origin):
+            with replacing(folder / WEIGHTS) as temporary:
+                temporary.write_bytes(to_bytes(video.weights()))
+            write_description(Description(video.config, video.info, fit, license), folder)
     except SafetensorError as error:
         raise EnervZooError(f"{folder}: cannot be written ({error}); choose another folder") from error
     return folder
@@ -58,7 +69,24 @@ def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
     check_numbers(state, str(weights))
     video = NeuralVideo(description.model, description.video)
     video.load_state_dict(state)
+    video.origin = read_origin(Path(path), description)
     return video.to(device).eval()
+
+
+def read_origin(folder: Path, description: Description | None = None) -> Origin:
+    """What a fit's folder says of the video that was fitted; what is damaged says nothing."""
+    try:
+        record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    except ConfigError:
+        record = {}
+    origin = Origin.of_record(record)
+    return origin if origin.digest or description is None else described_origin(description, origin.source)
+
+
+def described_origin(description: Description, source: str | None = None) -> Origin:
+    """What `config.json`, or a compressed file, says of the video that was fitted."""
+    contents = description.fit.source if description.fit else None
+    return Origin(source, contents.digest, contents.bytes) if contents else Origin(source)
 
 
 def check_folder(path: str | Path) -> Description:

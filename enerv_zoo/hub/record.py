@@ -10,6 +10,7 @@ from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.hub.description import RECORD, FitRecord, read_json
+from enerv_zoo.video.origin import SHORT, Origin
 from enerv_zoo.video.samples import samples
 
 __all__ = ["METRICS", "PARTS", "RECORD", "check_record", "check_selection", "fit_record", "publish_record", "read_fit"]
@@ -37,8 +38,10 @@ def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], whe
         ConfigError: `where` they come from, they are damaged.
     """
     recipe = None if record is None else {part: record.get(part) or {} for part in PARTS}
+    origin = Origin.of_record(record or {})
+    source = None if origin.digest is None else {"digest": origin.digest[:SHORT], "bytes": origin.bytes}
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
-    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers}, where)
+    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers, "source": source}, where)
 
 
 def publish_record(folder: Path, target: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from pydantic import ConfigDict, Field
 from enerv_zoo import __version__
 from enerv_zoo.config import VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.files import write_json
+from enerv_zoo.files import remove, write_json
 from enerv_zoo.hub.description import FORMAT, read_json
-from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
+from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, read_origin, save
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import Segment, SegmentedVideo
 
@@ -68,9 +67,9 @@ def remove_segments(path: Path) -> None:
     """
     if not is_segmented(path):
         return
-    (path / SEGMENTS).unlink()
+    remove(path / SEGMENTS)
     for part in segment_folders(path):
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part)
 
 
 def write_segments(description: SegmentsDescription, folder: Path) -> None:
@@ -131,7 +130,9 @@ def read_segmented(path: str | Path, device: str = "cpu") -> SegmentedVideo:
             f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
             "repeat its command to go on (fit needs --resume)"
         )
-    return SegmentedVideo(description.video, description.segments, _FromFolders(folder)).to(device)
+    video = SegmentedVideo(description.video, description.segments, _FromFolders(folder))
+    video.origin = read_origin(folder)
+    return video.to(device)
 
 
 def save_segments(video: SegmentedVideo, path: str | Path) -> Path:

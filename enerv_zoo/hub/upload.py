@@ -15,13 +15,14 @@ from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import HubError, VideoError
-from enerv_zoo.files import write_text
+from enerv_zoo.files import free_name, write_text
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
 from enerv_zoo.hub.compressed import VIDEO, check_compressed, file_or_folder, is_compressed, read_compressed
 from enerv_zoo.hub.description import CONFIG, Description, check_license, write_description
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
 from enerv_zoo.hub.folder import WEIGHTS, check_folder, read_folder, save
+from enerv_zoo.hub.naming import HUB, no_such_path
 from enerv_zoo.hub.record import RECORD, publish_record, read_fit
 from enerv_zoo.hub.segments import is_segmented
 from enerv_zoo.neural_video import NeuralVideo
@@ -56,7 +57,7 @@ def push(
 
     Args:
         run: the folder of a fit, or a `.nvz` file.
-        repo_id: such as `"user/bunny-enerv"`; a repository that is not there is made.
+        repo_id: such as `"user/bunny-enerv"` or `"hf:user/bunny-enerv"`; a repository that is not there is made.
         private: whether a new repository is private; by default as the account or organisation has it.
         revision: branch to push to; it is made from the main branch if it is not there.
         commit_message: by default it names the network and the video.
@@ -71,11 +72,14 @@ def push(
         HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
         ConfigError: it is no fit, or one that nobody could load.
     """
+    repo_id = repo_id.removeprefix(HUB)
     source = file_or_folder(Path(run))
+    if not source.exists():
+        raise no_such_path(str(run))
     if is_segmented(source):
+        name = free_name(f"{source.resolve().name}.nvz", "compressed")
         raise HubError(
-            f"{run}: a video in segments is pushed as one file; make it with: "
-            f"{command('compress', run, f'{source.name}.nvz')}"
+            f"{run}: a video in segments is pushed as one file; make it with: {command('compress', run, name)}"
         )
     compressed = is_compressed(source)
     description = check_compressed(source) if compressed else check_folder(source)

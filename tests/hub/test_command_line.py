@@ -110,7 +110,7 @@ def test_a_strangers_words_are_not_obeyed(cli, client, fit_files):
         (("pull", "nothing", "x"), "no published one has this name. There are: bunny-sample"),
         (("pull", "alice/bunny/more", "x"), "is no repository id"),
         (("pull", "bunny-sample", "x"), "came with enerv_zoo; load it by its name, or copy "),
-        (("push", "nothing", "alice/bunny"), "no fit is there"),
+        (("push", "nothing", "alice/bunny"), "nothing: no such folder"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(cli, arguments, message):
