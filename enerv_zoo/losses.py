@@ -114,10 +114,20 @@ def build_loss(loss: LossSpec, height: int, width: int) -> Loss:
     Raises:
         ConfigError: an unknown name or option, or frames too small for it.
     """
-    terms = [(weight, losses.build(spec, height, width)) for weight, spec in _terms(loss)]
+    terms = [(weight, _build_one(spec, height, width)) for weight, spec in _terms(loss)]
     built: Loss = WeightedSum(terms) if _is_sum(loss) else terms[0][1]
     if isinstance(built, nn.Module):
         built.requires_grad_(False)  # a fit has no use for gradients by a loss's own weights
+    return built
+
+
+def _build_one(spec: Spec, height: int, width: int) -> Loss:
+    built = losses.build(spec, height, width)
+    if not callable(built):
+        raise ConfigError(
+            f"loss {spec['name']!r}: called with the height and width of frames, it gave {type(built).__name__}, "
+            "expected a callable (prediction, target) -> scalar tensor"
+        )
     return built
 
 

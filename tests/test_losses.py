@@ -124,6 +124,21 @@ def test_a_value_that_a_loss_refuses_is_named_with_it():
         build_loss({"L1": 1, "MS_SSIM": 1}, 16, 16)
 
 
+def test_a_loss_registered_as_if_it_need_not_be_built_says_what_it_is_called_with(monkeypatch):
+    def methods(prediction, target):
+        return (prediction - target).abs().mean()
+
+    def operators(prediction, target):
+        return (prediction - target) ** 2
+
+    monkeypatch.setitem(losses._parts, "methods", methods)
+    monkeypatch.setitem(losses._parts, "operators", operators)
+    with pytest.raises(ConfigError, match=r"loss 'methods' cannot be built with .*'int' object has no attribute"):
+        build_loss("methods", 16, 16)
+    with pytest.raises(ConfigError, match="loss 'operators': called with the height and width of frames, it gave int"):
+        build_loss({"L1": 1, "operators": 1}, 16, 16)
+
+
 def test_nesting_without_end_is_refused():
     loss = {"name": "L1"}
     for _ in range(5000):
