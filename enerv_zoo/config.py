@@ -76,6 +76,11 @@ MAX_TERM = 65_535
 Config = TypeVar("Config")
 
 
+def size_text(height: int, width: int) -> str:
+    """A size for people, WIDTHxHEIGHT: `"1280x720"` of a height of 720 and a width of 1280."""
+    return f"{width}x{height}"
+
+
 def as_pixel_aspect(value: Any) -> Fraction:
     """A pixel aspect from a `Fraction`, or from text as ffprobe prints it, such as `"128:117"`.
 
@@ -118,6 +123,11 @@ class VideoInfo:
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:
             raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one a frame is needed")
+
+    @property
+    def size_text(self) -> str:
+        """The frames' size for people, WIDTHxHEIGHT."""
+        return size_text(self.height, self.width)
 
     @property
     def pixels(self) -> int:
@@ -234,6 +244,8 @@ class Recipe:
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
         video: `frames`, `resize`, `crop` and `square_pixels` as `enerv_zoo.video.open_video` takes them.
+        format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
+            converted by `enerv_zoo.formats` when they are read.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -242,6 +254,7 @@ class Recipe:
     model: Spec = field(default_factory=lambda: {"name": "enerv"})
     fit: Spec = field(default_factory=dict)
     video: Spec = field(default_factory=dict)
+    format: Literal[2] = 2
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enerv_zoo.config import LossSpec, Spec
+from enerv_zoo.config import LossSpec, Spec, size_text
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.metrics import why_no_ms_ssim
 from enerv_zoo.registry import losses
@@ -63,7 +63,7 @@ def one_minus_ssim(height: int, width: int) -> Loss:
     """1 - SSIM with a Gaussian window of 11, data range 1."""
     if min(height, width) < SSIM_WINDOW:
         raise ConfigError(
-            f"SSIM needs both sides of at least {SSIM_WINDOW} pixels, the frames are {height}x{width}; "
+            f"SSIM needs both sides of at least {SSIM_WINDOW} pixels, the frames are {size_text(height, width)}; "
             "use a loss without it: L1, L2, Fusion7 or Fusion8"
         )
     return lambda prediction, target: 1 - ssim(prediction, target).mean()

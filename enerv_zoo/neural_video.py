@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.machine import prepare_cpu
@@ -69,8 +69,8 @@ class NeuralVideo(nn.Module, Playable):
         self.drawn_size = (config.grid[0] * stride, config.grid[1] * stride)
         if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
             raise ConfigError(
-                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of {stride} in all draw "
-                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
+                f"a grid of {size_text(*config.grid)} and strides of {stride} in all draw "
+                f"{size_text(*self.drawn_size)}, less than the frame {info.size_text}"
             )
         self.embeddings = nn.ModuleDict(
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
@@ -450,6 +450,5 @@ class NeuralVideo(nn.Module, Playable):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.config.family}, {len(self)} frames of {self.info.height}x{self.info.width}, "
-            f"{self.stored_numbers:,} stored numbers"
+            f"{self.config.family}, {len(self)} frames of {self.info.size_text}, {self.stored_numbers:,} stored numbers"
         )

@@ -14,7 +14,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from enerv_zoo.config import Count, ModelConfig, VideoInfo
+from enerv_zoo.config import Count, ModelConfig, VideoInfo, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called
@@ -106,8 +106,8 @@ class SegmentedVideo(Playable):
         wanted = (segment.frames, self.info.height, self.info.width)
         if (found.frames, found.height, found.width) != wanted:
             raise ConfigError(
-                f"segment {number} draws {found.frames} frames of {found.height}x{found.width}; expected "
-                f"{wanted[0]} of {wanted[1]}x{wanted[2]}"
+                f"segment {number} draws {found.frames} frames of {found.size_text}; expected "
+                f"{wanted[0]} of {size_text(wanted[1], wanted[2])}"
             )
         self._loaded[number] = network.compile(*self._way) if self._way else network
         return network
@@ -192,5 +192,5 @@ class SegmentedVideo(Playable):
         return save_segments(self, path)
 
     def __repr__(self) -> str:
-        size = f"{len(self)} frames of {self.info.height}x{self.info.width}"
+        size = f"{len(self)} frames of {self.info.size_text}"
         return f"SegmentedVideo({size} in {len(self.segments)} segments)"

@@ -97,7 +97,7 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
 
 def test_a_third_partys_loss_with_an_option_is_fitted_with(installed, tmp_path):
     python, _ = installed
-    tiny = ("--frames", "0:2", "--resize", "18x32", "--size", "60K", "--epochs", "1", "--no-report")
+    tiny = ("--frames", "0:2", "--resize", "32x18", "--size", "60K", "--epochs", "1", "--no-report")
     parts = json.loads(run(python, "-m", "enerv_zoo", "models", "--parts", "--json", cwd=tmp_path))
     assert parts["loss"]["edges"] == "order=1"
     losses = {}
@@ -131,7 +131,7 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
     def command(*arguments: str) -> str:
         return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path)
 
-    tiny = ("--frames", "0:2", "--resize", "36x64", "--size", "60K", "--epochs", "1")
+    tiny = ("--frames", "0:2", "--resize", "64x36", "--size", "60K", "--epochs", "1")
     assert "quick" in command("models", "--recipes")
     metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
     assert metrics["frames"] == 2

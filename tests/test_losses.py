@@ -23,10 +23,10 @@ def test_equal_frames_have_no_loss(name):
 
 def test_frames_too_small_are_refused_with_what_to_use_instead():
     with pytest.raises(
-        ConfigError, match="MS-SSIM needs both sides longer than 160 pixels, the frames are 144x256; use"
+        ConfigError, match="MS-SSIM needs both sides longer than 160 pixels, the frames are 256x144; use"
     ):
         losses.get("Fusion10")(144, 256)
-    with pytest.raises(ConfigError, match="SSIM needs both sides of at least 11 pixels, the frames are 10x64; use"):
+    with pytest.raises(ConfigError, match="SSIM needs both sides of at least 11 pixels, the frames are 64x10; use"):
         losses.get("Fusion6")(10, 64)
     assert losses.get("L1")(1, 1)(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)).item() == 1
 

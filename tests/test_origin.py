@@ -23,7 +23,7 @@ REFUSED = "is the video that was fitted, or a part of it, and is not written to;
 
 @pytest.fixture(scope="module")
 def frames():
-    return ez.open_video("bunny", frames="0:3", resize="36x64")
+    return ez.open_video("bunny", frames="0:3", resize="64x36")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ def _grow(parent: Tree, part: Part) -> None:
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return ", ".join("x".join(map(str, shape)) or "index" for shape in shapes)
+    """Shapes as tensors have them, (C, H, W)."""
+    return ", ".join(str(shape) if shape else "index" for shape in shapes)
 
 
 def amount(count: int) -> str:

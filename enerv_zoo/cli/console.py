@@ -130,5 +130,13 @@ def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
 class LineHandler(logging.Handler):
     """Log records as single lines on stderr."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "once", False):  # such as what every segment of a video would say again
+            if record.getMessage() in self._said:
+                return
+            self._said.add(record.getMessage())
         err.print(Text.assemble(("note: ", "yellow"), printable(record.getMessage())))

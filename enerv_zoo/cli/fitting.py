@@ -13,6 +13,7 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
+from enerv_zoo.config import size_text
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -177,7 +178,7 @@ def fit(
 
         enerv-zoo fit bunny --preset quick --out runs/bunny
 
-        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360x640 --epochs 100 --batch-size 4 --lr 5e-3
+        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360p --epochs 100 --batch-size 4 --lr 5e-3
 
         enerv-zoo fit film.mkv --segments auto --preset balanced --out runs/film
 
@@ -273,7 +274,7 @@ def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path |
 
 
 def _title(video: str, metrics: dict[str, Any]) -> str:
-    size = f"{console.count(metrics['frames'], 'frame')} of {metrics['height']}x{metrics['width']}"
+    size = f"{console.count(metrics['frames'], 'frame')} of {size_text(metrics['height'], metrics['width'])}"
     return f"{metrics['model']} on {_name(video)}, {size}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from enerv_zoo import registry
 from enerv_zoo.cli import completion, console, options
+from enerv_zoo.config import size_text
 
 if TYPE_CHECKING:
     from enerv_zoo.config import VideoInfo
@@ -30,7 +30,8 @@ def info(
     ] = None,
     size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
     resize: Annotated[
-        str | None, typer.Option(metavar="HxW", help="With --model: the frames' size.", show_default="720x1280")
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="With --model: the frames' size.", show_default="1280x720"),
     ] = None,
     length: Annotated[int | None, typer.Option(help="With --model: how many frames.", show_default="132")] = None,
     json: options.Json = False,
@@ -47,12 +48,12 @@ def info(
 
         enerv-zoo info bunny.nvz
 
-        enerv-zoo info --model enerv --size 1.5M --resize 720x1280
+        enerv-zoo info --model enerv --size 1.5M --resize 1280x720
     """
     if (run is None) == (model is None):
         raise typer.BadParameter("expected a RUN, or a family with --model; see enerv-zoo models")
     if model is not None:
-        _unfitted(model, size, "720x1280" if resize is None else resize, 132 if length is None else length, json)
+        _unfitted(model, size, "1280x720" if resize is None else resize, 132 if length is None else length, json)
     elif run is not None:
         for option, value in (("--size", size), ("--resize", resize), ("--length", length)):
             if value is not None:
@@ -66,14 +67,17 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, json: bool
     from enerv_zoo.anatomy import dissect
     from enerv_zoo.cli.anatomy import tree
     from enerv_zoo.config import VideoInfo
+    from enerv_zoo.errors import VideoError
+    from enerv_zoo.video import parse_size
     from enerv_zoo.zoo import model_config
 
-    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", resize)
-    if match is None:
-        raise typer.BadParameter(f"expected HEIGHTxWIDTH such as 720x1280, got {resize!r}", param_hint="'--resize'")
+    try:
+        height, width = parse_size(resize)
+    except VideoError as error:
+        raise typer.BadParameter(str(error), param_hint="'--resize'") from None
     if length < 1:
         raise typer.BadParameter(f"a video has at least 1 frame, got {length}", param_hint="'--length'")
-    video = VideoInfo(frames=length, height=int(match[1]), width=int(match[2]))
+    video = VideoInfo(frames=length, height=height, width=width)
     anatomy = dissect(model_config(model, video, size=size), video)
     if json:
         console.print_json({**asdict(anatomy), "macs": anatomy.macs, "macs_once": anatomy.macs_once})
@@ -105,16 +109,14 @@ def _fitted(run: str, revision: str | None, tree: bool, json: bool) -> None:
         return
     stages = [f"{s.block['name']} x{s.stride} -> {s.out_channels}" for s in config.stages]
     fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
-    size = f"{video.height}x{video.width}"
-    drawn = (
-        "" if network.drawn_size == (video.height, video.width) else f", drawn {'x'.join(map(str, network.drawn_size))}"
-    )
+    size = video.size_text
+    drawn = "" if network.drawn_size == (video.height, video.width) else f", drawn {size_text(*network.drawn_size)}"
     rate = _timing(video)
     rows = [
         ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
         ("model", config.family),
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
-        ("join", f"{config.join['name']} -> {config.width} channels of {config.grid[0]}x{config.grid[1]}"),
+        ("join", f"{config.join['name']} -> {config.width} channels of {size_text(*config.grid)}"),
         ("stages", "  ".join(stages)),
         ("head", f"{config.head['name']}"),
         ("stored parameters", f"{network.stored_numbers:,}{fixed}"),
@@ -158,7 +160,7 @@ def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
     span = "" if shortest == longest else f"{shortest} to "
     families = {part.description.model.family for part in found.fitted}
     rows = [
-        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.height}x{video.width}{rate}"),
+        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.size_text}{rate}"),
         ("segments", f"{len(segments)} of {span}{console.count(longest, 'frame')}; {len(found.fitted)} fitted"),
         ("model", ", ".join(sorted(families)) or "n/a"),
         ("stored parameters", f"{found.stored_numbers:,}"),
@@ -255,7 +257,7 @@ def _list_pretrained(query: str | None, json: bool) -> None:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
     table = Table("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None)
     for entry in found:
-        size = f"{entry.height}x{entry.width}" if entry.height and entry.width else "n/a"
+        size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
         cells = (
             entry.id,
             entry.family or "n/a",

@@ -29,9 +29,18 @@ Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a repository on the Hub.", show_default="main")
 ]
 Frames = Annotated[str | None, typer.Option(help=FRAMES, show_default=False)]
-Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Resize frames (antialiased).", show_default=False)]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Resize frames (antialiased): WIDTHxHEIGHT, or with the aspect kept 360p (the shorter side), 256 (the "
+        "longest), 50%, or 0.5MP (pixels).",
+        show_default=False,
+    ),
+]
 Crop = Annotated[
-    str | None, typer.Option(metavar="HxW", help="Crop frames about the centre, before resizing.", show_default=False)
+    str | None,
+    typer.Option(metavar="WIDTHxHEIGHT", help="Crop frames about the centre, before resizing.", show_default=False),
 ]
 SquarePixels = Annotated[
     bool | None,

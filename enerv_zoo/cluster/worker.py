@@ -29,7 +29,7 @@ from enerv_zoo.fitting.folder import FRAMES, OURS
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.fitting.plan import difference
+from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.hub.record import METRICS, RECORD
@@ -264,8 +264,11 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     Raises:
         EnervZooError: the video cannot be read, or the store holds another fit under this name.
     """
-    store, record = Store(root), job.record()
+    store = Store(root)
     before = store.read(f"{job.name}/{RECORD}")
+    if before is not None:
+        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
+    record = job.record()
     found = store.read(f"{job.name}/{SEGMENTS}")
     other = None if before is None else difference(before, record)
     if other is not None:

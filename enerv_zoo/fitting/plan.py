@@ -14,6 +14,7 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
+from enerv_zoo.formats import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.hub.compressed import record_of
 from enerv_zoo.hub.record import RECORD
 from enerv_zoo.losses import Loss, check_loss
@@ -27,9 +28,11 @@ logger = logging.getLogger(__name__)
 
 BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
-hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 144x256)."""
+hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 256x144)."""
 
 _ABSENT = object()
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class FitPlan:
     def record(self) -> dict[str, Any]:
         """What `fit.json` holds."""
         return {
+            "format": FORMAT,
             "source": self.source,
             **({} if self.contents is None else {"source_contents": self.contents}),
             "video": self.video,
@@ -178,12 +182,14 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     """Refuse to take a folder's fit for one that was decided otherwise.
 
     Returns:
-        The plan, with the batch that was chosen then where it leaves that open.
+        The plan, with the batch that was chosen then where it leaves that open, and the frames of then where the record
+        is of format 1.
 
     Raises:
         FitError: says what differs.
     """
     before = read_mapping(folder / RECORD)
+    plan = as_begun(plan, before, str(folder))
     undecided = ("batch_size", "lr") if plan.fit.batch_size is None else ()
     unused = ("epochs",) if plan.fit.time_budget is not None else ()
     recorded = {key: before["fit"][key] for key in (*undecided, *unused) if key in before.get("fit", {})}
@@ -197,13 +203,37 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     return plan
 
 
+def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
+    """A plan to go on with a fit: what a record of format 1 means otherwise is as it was when the fit was begun.
+
+    Its pixels were made square, and the command that is repeated may have its sizes in the old order, or name a preset
+    whose size has changed since.
+
+    Args:
+        plan: that was made now.
+        before: the record, as it was read.
+        where: it is.
+    """
+    if format_of(before, where) == FORMAT or not isinstance(old := before.get("video") or {}, Mapping):
+        return plan
+    video = {"square_pixels": True, **plan.video}
+    for key in SIZES:
+        size = video.get(key)
+        preset = key == "resize" and isinstance(size, str) and size.lower().endswith("mp")
+        if key in old and size != turned(old[key]) and (size == old[key] or preset):
+            video[key] = turned(old[key])
+            logger.info("%s: %s is %s (WIDTHxHEIGHT), as the fit was begun", where, key, video[key])
+    return replace(plan, video=video)
+
+
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first thing that two records of fits do not agree on, and how; `None` where they say the same.
 
     Args:
-        before: as it was read.
+        before: as it was read; a record of format 1 is compared in the present format.
         now: what a plan, or a job in segments, would record.
     """
+    before = upgrade(before, fitted=True)
     for key, value in json.loads(json.dumps(now)).items():
         if key == "source_contents" and before.get(key) is None:
             continue  # records have it since 0.1.0

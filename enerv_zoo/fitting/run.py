@@ -146,8 +146,8 @@ def fit(
         plan.origin.refuse_folder(folder)
     with locked_by_first(folder, ranks), protected(plan.origin):
         if folder is not None:
-            chosen, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
-            plan = dataclasses.replace(plan, fit=chosen)
+            chosen, video, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
+            plan = dataclasses.replace(plan, fit=chosen, video=video)
             if state == "ended":
                 return ranks.decided(lambda: _ended(folder))
         with lent(plan.loss, plan.device):
@@ -202,9 +202,9 @@ def locked_by_first(folder: Path | None, ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, State]:
+def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, dict[str, Any], State]:
     chosen, state = check_folder(folder, plan, resume, overwrite)
-    return chosen.fit, state
+    return chosen.fit, chosen.video, state
 
 
 def _ended(folder: Path) -> FitResult:

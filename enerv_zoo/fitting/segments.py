@@ -30,7 +30,7 @@ from enerv_zoo.fitting.folder import (
 )
 from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, check_source, difference, open_recorded, plan_fit, source_name
+from enerv_zoo.fitting.plan import FitPlan, as_begun, check_source, difference, open_recorded, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED, locked_by_first
 from enerv_zoo.hub.compressed import is_compressed, record_of, segments_of
@@ -190,7 +190,8 @@ def fit_segments(
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
     with locked_by_first(folder, ranks), protected(plan.origin):
-        state = ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
+        state, video = ranks.decided(lambda: _check_folder(folder, job, resume, overwrite))
+        job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.decided(lambda: read_mapping(folder / METRICS))
@@ -260,8 +261,8 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 # ---------------------------------------------------------------------- the folder
 
 
-def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> State:
-    """How far what is in the folder is, where it is the fit that was asked for.
+def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool) -> tuple[State, dict[str, Any]]:
+    """How far what is in the folder is, where it is the fit that was asked for, and which part of the video it fits.
 
     Raises:
         FitError: the folder holds another fit.
@@ -270,20 +271,22 @@ def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite:
     if not resume:
         if not overwrite:
             check_free(folder)
-        return "new"
+        return "new", job.plan.video
     if fit_state(folder) != "new" and not is_segmented(folder):
         raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")
     state = segments_state(folder)
     if state == "new":
-        return state
+        return state, job.plan.video
     if not (folder / RECORD).is_file():
         raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
-    if (other := difference(read_mapping(folder / RECORD), record)) is not None:
+    before = read_mapping(folder / RECORD)
+    job = replace(job, plan=as_begun(job.plan, before, str(folder)))
+    if (other := difference(before, job.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with other {other}. "
             "Repeat the command as it was, choose another --out, or delete the folder"
         )
-    return state
+    return state, job.plan.video
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.hub.description import CONFIG, Description, FitRecord, check_license, from_json, to_json
 from enerv_zoo.hub.folder import described_origin
 from enerv_zoo.hub.outline import outline
@@ -253,7 +254,7 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
         for part in PARTS:
             if not isinstance(record.get(part) or {}, dict):
                 raise ConfigError(f"{file}: {part!r} is {record[part]!r:.60}, expected a mapping; the file is damaged")
-        return record
+        return upgrade(record, str(file), fitted=True) if record else {}
     opened = open_nvz(path)
     if not 0 <= number < len(opened):
         raise ConfigError(f"{path}: has {len(opened)} networks, number {number} is not one of them")
@@ -263,6 +264,6 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
     contents = description.fit.source if description.fit else None
     known = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
-    told = {"source": name if name in samples() else None, **known, **parts}
+    told = {"format": FORMAT, "source": name if name in samples() else None, **known, **parts}
     check_selection(told, str(path))
     return told

@@ -15,6 +15,7 @@ from enerv_zoo import __version__
 from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict, unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
+from enerv_zoo.formats import upgrade
 from enerv_zoo.shell import command
 
 CONFIG = "config.json"
@@ -130,6 +131,8 @@ def from_json(data: Mapping[str, Any], where: str) -> Description:
             f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
         )
     fit = data.get("fit")
+    if isinstance(fit, Mapping) and isinstance(recipe := fit.get("recipe"), Mapping):
+        fit = {**fit, "recipe": upgrade(recipe, f"{where}: fit", fitted=True)}
     return Description(
         from_dict(ModelConfig, data.get("model"), f"{where}: model"),
         from_dict(VideoInfo, data.get("video"), f"{where}: video"),

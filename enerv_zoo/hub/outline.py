@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.neural_video import NeuralVideo
@@ -81,9 +81,7 @@ def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
     if max(len(model.embeddings), len(model.inputs)) > MAX_PARTS:
         raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings or inputs are not loaded")
     if math.prod(model.grid) > MAX_GRID:
-        raise ConfigError(
-            f"{where}: has a grid of {model.grid[0]}x{model.grid[1]}; larger ones than 2^20 are not loaded"
-        )
+        raise ConfigError(f"{where}: has a grid of {size_text(*model.grid)}; larger ones than 2^20 are not loaded")
     stages = [part for stage in model.stages for part in (stage.block, stage.before, stage.after)]
     for spec in [*model.embeddings.values(), model.join, model.head, *stages]:
         for option, value in (spec or {}).items():

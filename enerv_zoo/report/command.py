@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.config import FitConfig, from_dict, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
 from enerv_zoo.shell import command
-from enerv_zoo.video.transforms import as_size
+from enerv_zoo.video.sizes import as_size
 
 
 def fit_command(record: Mapping[str, Any], out: str) -> str | None:
@@ -34,7 +34,10 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
         if isinstance(value, bool):
             words += _flag(option.replace("_", "-"), value) if value else []
         elif value is not None:
-            words += [f"--{option}", value if isinstance(value, str) else "x".join(map(str, as_size(value)))]
+            words += [
+                f"--{option}",
+                size_text(*as_size(value)) if isinstance(value, list | tuple) else str(value),
+            ]
     chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
     try:
         check_loss(chosen.loss)

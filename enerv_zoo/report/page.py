@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from enerv_zoo import __version__
 from enerv_zoo.compression import RateDistortion
+from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.files import check_target, write_text
@@ -77,7 +78,7 @@ def write_report(
         if not found:
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
-            page["video"] = f"{video['frames']} frames of {video['height']}x{video['width']}"
+            page["video"] = f"{video['frames']} frames of {size_text(video['height'], video['width'])}"
     text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
     with protected(*(run.video.origin for run in found), data):
         write_text(out, text)
@@ -93,7 +94,9 @@ def _names(runs: Sequence[str | Path]) -> list[str]:
 def _check_alike(runs: Sequence[Run]) -> None:
     sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} has {size[0]} frames of {size[1]}x{size[2]}" for name, size in sizes.items())
+        told = ", ".join(
+            f"{name} has {size[0]} frames of {size_text(size[1], size[2])}" for name, size in sizes.items()
+        )
         raise ConfigError(f"a report shows fits of one video in one size; {told}")
 
 
@@ -118,7 +121,7 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
     return {
         "title": f"{info.name}: {names}" if info.name else names,
-        "video": f"{info.frames} frames of {info.height}x{info.width}{rate}",
+        "video": f"{info.frames} frames of {info.size_text}{rate}",
         "attribution": info.attribution,
         "movies": [*movies, *errors],
         "height": height,

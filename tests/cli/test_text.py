@@ -25,7 +25,7 @@ TINY = (
     "--frames",
     "0:3",
     "--resize",
-    "36x64",
+    "64x36",
     "--size",
     "60K",
     "--model",
@@ -55,7 +55,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "fit"
-    fit("bunny", model="nerv", frames="0:3", resize="36x64", size="60K", epochs=1, batch_size=3, out=folder)
+    fit("bunny", model="nerv", frames="0:3", resize="64x36", size="60K", epochs=1, batch_size=3, out=folder)
     return folder
 
 
@@ -137,7 +137,7 @@ def test_commands_print_the_names_they_were_given(cli, fitted, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["Show [x265]", ":smile: [b]", "bad\udcff", "\x1b[31mred\nred"], ids=ascii)
 def test_a_fit_prints_the_name_of_its_video(cli, tmp_path, name):
-    write_video(tmp_path / "clip.mkv", open_video("bunny", frames="0:4", resize="36x64"))
+    write_video(tmp_path / "clip.mkv", open_video("bunny", frames="0:4", resize="64x36"))
     (tmp_path / "clip.mkv").rename(tmp_path / f"{name}.mkv")
     code, out, err = cli("fit", f"{name}.mkv", *TINY, "--out", name, "--no-report")
     assert code == 0, err
@@ -206,7 +206,7 @@ ENERV_ZOO = (sys.executable, "-m", "enerv_zoo")
 
 @pytest.fixture
 def clip(tmp_path):
-    write_video(tmp_path / "clip.mkv", open_video("bunny", frames="0:4", resize="36x64"))
+    write_video(tmp_path / "clip.mkv", open_video("bunny", frames="0:4", resize="64x36"))
     return (tmp_path / "clip.mkv").rename(tmp_path / "über.mkv")
 
 

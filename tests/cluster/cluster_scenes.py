@@ -38,7 +38,7 @@ STORE = 100 << 20
 
 def job(name, **options):
     """A small fit on the bundled clip that shares a checkpoint twice a second."""
-    given = {"size": "60K", "epochs": 4, "batch_size": 4, "resize": "36x64", "checkpoint_every": 0.5, **options}
+    given = {"size": "60K", "epochs": 4, "batch_size": 4, "resize": "64x36", "checkpoint_every": 0.5, **options}
     return job_of(name, "bunny", plan_fit("bunny", "nerv", device="cpu", **given))
 
 

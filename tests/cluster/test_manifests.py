@@ -11,14 +11,14 @@ from enerv_zoo.fitting import Publisher, manifest_jobs, read_manifest
 from enerv_zoo.fitting.manifest import Manifest
 from enerv_zoo.fitting.segments import SegmentsJob
 
-TABLE = """video,model,size,epochs,betas,frames,resize,segments,name
-bunny,nerv,60K,3,"[0.9, 0.99]",0:53,36x64,,
-bunny,enerv,,,,,,,plain
-bunny,nerv,1.50M,,,,,8,long
+TABLE = """format,video,model,size,epochs,betas,frames,resize,segments,name
+2,bunny,nerv,60K,3,"[0.9, 0.99]",0:53,64x36,,
+2,bunny,enerv,,,,,,,plain
+2,bunny,nerv,1.50M,,,,,8,long
 """
 ROWS = [
     {"video": "bunny", "model": "nerv", "size": "60K", "epochs": 3, "betas": [0.9, 0.99], "frames": "0:53",
-     "resize": "36x64"},
+     "resize": "64x36", "format": 2},
     {"video": "bunny", "model": "enerv", "name": "plain"},
     {"video": "bunny", "model": "nerv", "size": "1.50M", "segments": "8", "name": "long"},
 ]  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_row_is_a_fit(table):
     assert first.name == "bunny-nerv-60k"
     assert first.fit.recipe.fit["epochs"] == 3
     assert first.fit.recipe.fit["betas"] == [0.9, 0.99]
-    assert first.fit.recipe.video == {"frames": "0:53", "resize": "36x64"}
+    assert first.fit.recipe.video == {"frames": "0:53", "resize": "64x36"}
     assert (plain.name, plain.fit.recipe.model) == ("plain", {"name": "enerv"})
     assert isinstance(long.fit, SegmentsJob)
     assert (long.name, long.fit.segments, long.fit.plan.model["size"]) == ("long", "8", "1.50M")

@@ -21,7 +21,7 @@ from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.hub.folder import WEIGHTS
 from enerv_zoo.video.samples import SAMPLES
 
-OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "64x36"}
 
 
 def job(name="fit", source="bunny", model="nerv", **options):
@@ -61,7 +61,7 @@ def _every_step(monkeypatch):
 
 def test_preparing_looks_at_numbers_alone(tmp_path):
     root = str(tmp_path)
-    small, large = prepare(job(), root), prepare(job(resize="72x128"), root)
+    small, large = prepare(job(), root), prepare(job(resize="128x72"), root)
     assert small.id == job().id
     assert small.work == 3 * 36 * 64 * 2
     assert large.memory > small.memory > 60_000 * 16

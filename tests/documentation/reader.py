@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 _EPOCHS = ("--epochs", "1")
-_TINY = ("--resize", "36x64", *_EPOCHS, "--batch-size", "16")
+_TINY = ("--resize", "64x36", *_EPOCHS, "--batch-size", "16")
 SMALLER = {
     "fit": _TINY,
     "compare": _TINY,
@@ -41,7 +41,7 @@ VALUES = {
     "fit": {"--time-budget": "6s", "--size": "0.2M"},
     "compare": {"--time-budget": "6s", "--size": "0.2M"},
     "rd": {"--sizes": "0.2M"},
-    "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "48x64"},
+    "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "64x48"},
 }
 """Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
 
@@ -131,7 +131,7 @@ class Reader:
             for video in group["videos"]:
                 self._provide(video)
             group |= {
-                "resize": "36x64",
+                "resize": "64x36",
                 "frames": "0:4",
                 "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16},
             }

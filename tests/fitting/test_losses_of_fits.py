@@ -18,7 +18,7 @@ from enerv_zoo.fitting.manifest import manifest_jobs, read_manifest
 from enerv_zoo.hub.record import check_selection
 from enerv_zoo.report.command import fit_command
 
-TINY = {"frames": "0:4", "resize": "18x32", "size": "60K", "epochs": 2, "batch_size": 2, "lr": 3e-3}
+TINY = {"frames": "0:4", "resize": "32x18", "size": "60K", "epochs": 2, "batch_size": 2, "lr": 3e-3}
 FLAGS = [word for key, value in TINY.items() for word in (f"--{key.replace('_', '-')}", str(value))]
 
 

@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).parent / "several_processes.py"
 
 
 def write_clip(folder):
-    ez.write_video(folder / "clip", ez.open_video("bunny", frames="0:7", resize="36x64"))
+    ez.write_video(folder / "clip", ez.open_video("bunny", frames="0:7", resize="64x36"))
 
 
 def play(folder: Path, scenes: str) -> dict:

@@ -19,6 +19,7 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.hub import read_description
 from enerv_zoo.hub.record import read_fit
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
+from enerv_zoo.video import parse_resize
 from enerv_zoo.zoo import parse_size
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -27,7 +28,7 @@ LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT}
 
 @pytest.fixture(scope="module")
 def clip():
-    return ez.open_video("bunny", frames="0:6", resize="36x64")
+    return ez.open_video("bunny", frames="0:6", resize="64x36")
 
 
 def fit(source, **options):
@@ -53,7 +54,7 @@ def test_a_fit_leaves_its_folder(fitted):
 
 
 def ez_clip():
-    return ez.open_video("bunny", frames="0:6", resize="36x64")
+    return ez.open_video("bunny", frames="0:6", resize="64x36")
 
 
 def test_a_fits_folder_says_how_it_was_made(fitted):
@@ -238,11 +239,11 @@ def test_damaged_checkpoint_is_named(clip, tmp_path):
 
 
 def test_recipe_is_overruled_by_what_is_given():
-    recipe = Recipe(model={"name": "nerv", "size": "1M"}, fit={"epochs": 7, "lr": 1e-3}, video={"resize": "36x64"})
+    recipe = Recipe(model={"name": "nerv", "size": "1M"}, fit={"epochs": 7, "lr": 1e-3}, video={"resize": "64x36"})
     plan = run.plan_fit("bunny", size="2M", model_options={"act": "relu"}, recipe=recipe, frames="0:2", epochs=9)
     assert plan.model == {"name": "nerv", "size": "2M", "act": "relu"}
     assert (plan.fit.epochs, plan.fit.lr) == (9, 1e-3)
-    assert plan.video == {"frames": "0:2", "resize": "36x64"}
+    assert plan.video == {"frames": "0:2", "resize": "64x36"}
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -250,12 +251,12 @@ def test_shipped_recipes_describe_networks_that_exist(name):
     recipe = read_recipe(name)
     assert recipe.description
     from_dict(FitConfig, recipe.fit)
-    resize = recipe.video.get("resize", "720x1280").split("x")
+    height, width = parse_resize(recipe.video.get("resize", "1280x720")).size(720, 1280)
     choice = dict(recipe.model)
     with torch.device("meta"):
         video = ez.NeuralVideo(
-            ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, int(resize[0]), int(resize[1])), **choice),
-            ez.VideoInfo(132, int(resize[0]), int(resize[1])),
+            ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, height, width), **choice),
+            ez.VideoInfo(132, height, width),
         )
     if "size" in choice:
         assert video.stored_numbers == pytest.approx(parse_size(choice["size"]), rel=0.02)
@@ -267,9 +268,9 @@ def test_presets_are_recipes():
 
 
 def test_original_of_a_fit_is_cut_as_it_was(tmp_path):
-    fit("bunny", frames="2:4", resize="36x64", crop="640x1280", epochs=1, out=tmp_path / "fit")
+    fit("bunny", frames="2:4", resize="64x36", crop="1280x640", epochs=1, out=tmp_path / "fit")
     ours = open_original(tmp_path / "fit")
-    assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="640x1280", resize="36x64").frames)
+    assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="1280x640", resize="64x36").frames)
     other = open_original(tmp_path / "fit", ez.open_video("bunny", frames="7:10"))
     assert other.frames.shape == (3, 3, 36, 64)
 
@@ -337,7 +338,7 @@ def edges(prediction, target):
 
 
 def test_a_loss_of_ones_own_is_minimised_and_recorded_by_its_name(tmp_path):
-    options = {"frames": "0:3", "resize": "36x64", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
+    options = {"frames": "0:3", "resize": "64x36", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
     result = ez.fit("bunny", loss=edges, out=tmp_path / "run", **options)
     losses = [row["loss"] for row in result.history]
     assert losses[-1] < losses[0]

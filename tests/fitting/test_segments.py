@@ -185,7 +185,7 @@ def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
     plain = jobs.fit
     monkeypatch.setattr(jobs, "fit", fit)
     clip = ez.write_video(tmp_path / "clip.mp4", scenes(60, 15), fps=5, quality=12)
-    options = {**FIT, "resize": "18x32", "epochs": 1, "loss": "L2"}
+    options = {**FIT, "resize": "32x18", "epochs": 1, "loss": "L2"}
     result = ez.fit_segments(clip, out=tmp_path / "auto", segments="auto", **options)
     assert spans(result.video.segments) == [(0, 30), (30, 60), (60, 75)]
     assert starts == [None, "segment-00000", None]

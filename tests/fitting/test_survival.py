@@ -28,7 +28,7 @@ FIT = {"model_options": TINY, "epochs": 4, "batch_size": 2, "lr": 5e-3}
 
 @pytest.fixture(scope="module")
 def clip():
-    return ez.open_video("bunny", frames="0:6", resize="36x64")
+    return ez.open_video("bunny", frames="0:6", resize="64x36")
 
 
 def fitter(clip, **recipe):

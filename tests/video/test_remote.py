@@ -59,8 +59,8 @@ def site(tmp_path, monkeypatch):
 def test_a_video_at_an_address_is_that_video(site):
     folder, address = site
     clip = f"{address}/clip%20one.mp4"
-    video = ez.open_video(clip, frames="3:5", resize="36x64")
-    assert torch.equal(video.frames, ez.open_video("bunny", frames="3:5", resize="36x64").frames)
+    video = ez.open_video(clip, frames="3:5", resize="64x36")
+    assert torch.equal(video.frames, ez.open_video("bunny", frames="3:5", resize="64x36").frames)
     fetched = Handler.asked.count("GET")
     ez.open_video(clip, frames="0:1")
     assert Handler.asked.count("GET") == fetched
@@ -77,7 +77,7 @@ def test_a_video_at_an_address_is_that_video(site):
 
 def test_a_fit_remembers_the_address(site, tmp_path):
     clip = f"{site[1]}/clip%20one.mp4"
-    ez.fit(clip, "nerv", size="60K", frames="0:3", resize="36x64", epochs=1, batch_size=3, out=tmp_path / "fit")
+    ez.fit(clip, "nerv", size="60K", frames="0:3", resize="64x36", epochs=1, batch_size=3, out=tmp_path / "fit")
     assert f'"source": "{clip}"' in (tmp_path / "fit" / "fit.json").read_text()
 
 
@@ -143,6 +143,6 @@ def test_a_name_that_is_not_utf8(tmp_path):
     path = os.fsencode(tmp_path / "bad") + b"\xff.mp4"
     with open(path, "wb") as file:  # noqa: PTH123
         file.write(SAMPLES["bunny"].path.read_bytes())
-    video = ez.open_video(os.fsdecode(path), frames="0:1", resize="36x64")
-    assert torch.equal(video.frames, ez.open_video("bunny", frames="0:1", resize="36x64").frames)
+    video = ez.open_video(os.fsdecode(path), frames="0:1", resize="64x36")
+    assert torch.equal(video.frames, ez.open_video("bunny", frames="0:1", resize="64x36").frames)
     video.info.name.encode()
