@@ -12,6 +12,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
 from enerv_zoo.shell import command
+from enerv_zoo.video.origin import name_alone
 from enerv_zoo.video.sizes import as_size
 
 
@@ -19,7 +20,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
     """The command line that fits as `fit.json` says; `None` where no command says that.
 
     Args:
-        record: of `fit.json`; without a `source`, the command has `VIDEO` in its place.
+        record: of `fit.json`; of its `source` the command has the name alone, and `VIDEO` where there is none.
         out: the folder for the fit.
     """
     model = dict(record.get("model") or {})
@@ -53,7 +54,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
             words += _flag(field.name.replace("_", "-"), value)
     if segments := record.get("segments"):
         words += ["--segments", str(segments)]
-    return command("fit", record.get("source") or "VIDEO", options=[*words, "--out", out])
+    return command("fit", name_alone(record.get("source")) or "VIDEO", options=[*words, "--out", out])
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -86,9 +86,15 @@ def write_report(
 
 
 def _names(runs: Sequence[str | Path]) -> list[str]:
-    """What to call each: its last part, or all of it where two would be called the same."""
-    short = [Path(run).name.removesuffix(".nvz") or str(run) for run in runs]
-    return [str(run) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]
+    """What to call each: as few of its last parts as tell it from the others, and never where it lies here."""
+    parts = [Path(run).parts[1:] if Path(run).is_absolute() else Path(run).parts for run in runs]
+    names = []
+    for own in parts:
+        count = 1
+        while count < len(own) and sum(other[-count:] == own[-count:] for other in parts) > 1:
+            count += 1
+        names.append("/".join(own[-count:]).removesuffix(".nvz") or "fit")
+    return names
 
 
 def _check_alike(runs: Sequence[Run]) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import urlsplit
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import checked_targets
 from enerv_zoo.video.folders import SUFFIXES, ImageFolder
 from enerv_zoo.video.identity import digest, size_of
 from enerv_zoo.video.remote import file_system, is_address, local_path
+
+_FOLDERS = re.compile(r"""(?<![\w:/\\.~])(?:~|[A-Za-z]:)?[/\\](?:[^/\\:'"\s()]+[/\\])+""")
 
 SHORT = 16
 """Digits of a digest by which a file that was made from a fit knows the fit's video again."""
@@ -129,6 +133,22 @@ def _place(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino
+
+
+def name_alone(source: Any) -> str | None:
+    """The last part of a path or an address, which says nothing of where it lies; `None` for what has no name."""
+    if not isinstance(source, str | Path) or not str(source):
+        return None
+    text = urlsplit(str(source)).path if is_address(source) else str(source)
+    return PurePath(text).name or "video"
+
+
+def without_folders(text: str, *sources: Any) -> str:
+    """A message in which paths are names alone: those of `sources`, and whatever else begins at a root."""
+    for source in sources:
+        if isinstance(source, str | Path) and (name := name_alone(source)):
+            text = text.replace(str(source), name)
+    return _FOLDERS.sub("", text)
 
 
 @contextmanager
