@@ -38,7 +38,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model", default="enerv")
     parser.add_argument("--size", default="0.5M", help="'official' for the family's own network")
-    parser.add_argument("--resolution", default="144x256", help="HEIGHTxWIDTH")
+    parser.add_argument("--resolution", default="256x144", help="WIDTHxHEIGHT")
     parser.add_argument("--batch", type=int, default=1, help="frames a step")
     parser.add_argument("--frames", type=int, default=16, help="of the video, drawn once a round")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, after one to warm up")
@@ -54,7 +54,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
 
 
 def height_width(case: Case) -> tuple[int, int]:
-    height, width = map(int, case["resolution"].split("x"))
+    width, height = map(int, case["resolution"].split("x"))
     return height, width
 
 

@@ -3,7 +3,7 @@
 The plain loop calls the whole network for every frame, in PyTorch's default layout, and makes bytes of the floats on
 the host. `--batch 0` leaves the batch size to `decode`.
 
-    python benchmarks/decode_speed.py --resolution 360x640 --size 1.5M --batch 0
+    python benchmarks/decode_speed.py --resolution 640x360 --size 1.5M --batch 0
 """
 
 from __future__ import annotations

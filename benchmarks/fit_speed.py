@@ -4,7 +4,7 @@ Both fit the same network with the same batches, loss and optimiser. The plain l
 it needs it, keeps PyTorch's default layout, takes SSIM from pytorch_msssim, reads the loss back at every step, and
 computes PSNR and (where the size allows) MS-SSIM of what it drew at every step.
 
-    python benchmarks/fit_speed.py --size 1.5M --resolution 360x640 --frames 4
+    python benchmarks/fit_speed.py --size 1.5M --resolution 640x360 --frames 4
 """
 
 from __future__ import annotations

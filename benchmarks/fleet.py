@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--segments", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--resolution", default="144x256")
+    parser.add_argument("--resolution", default="256x144")
     parser.add_argument("--models", default="nerv,enerv")
     case = vars(parser.parse_args())
     group = {

@@ -3,7 +3,7 @@
 Clips that one finds were compressed before, which helps codecs of the same kind. This one is computed: fractal terrain
 and clouds, a camera that banks, haze, shaded moving balloons, four samples a pixel, and a little sensor noise.
 
-    python benchmarks/flight.py flight --frames 96 --resolution 360x640
+    python benchmarks/flight.py flight --frames 96 --resolution 640x360
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help="a folder for PNGs")
     parser.add_argument("--frames", type=int, default=96)
-    parser.add_argument("--resolution", default="360x640", help="height x width")
+    parser.add_argument("--resolution", default="640x360", help="WIDTHxHEIGHT")
     case = parser.parse_args()
-    height, width = map(int, case.resolution.split("x"))
+    width, height = map(int, case.resolution.split("x"))
     write_video(case.out, flight(case.frames, height, width))
 
 

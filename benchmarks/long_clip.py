@@ -3,7 +3,7 @@
 Generates a clip, fits it for a while in a process of its own with the frames mapped from disk, and watches how much
 memory that process holds beside the map.
 
-    python benchmarks/long_clip.py --frames 600 --resolution 1080x1920 --budget 120
+    python benchmarks/long_clip.py --frames 600 --resolution 1920x1080 --budget 120
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def watched_fit(clip: Path, folder: Path, budget: float) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=600)
-    parser.add_argument("--resolution", default="1080x1920", help="HEIGHTxWIDTH")
+    parser.add_argument("--resolution", default="1920x1080", help="WIDTHxHEIGHT")
     parser.add_argument("--budget", type=float, default=120, help="seconds, reading and measuring included")
     case = vars(parser.parse_args())
-    height, width = map(int, case["resolution"].split("x"))
+    width, height = map(int, case["resolution"].split("x"))
     with tempfile.TemporaryDirectory() as folder:
         clip = write_video(Path(folder) / "waves.mp4", drifting_waves(case["frames"], height, width), fps=25)
         result = watched_fit(clip, Path(folder) / "fit", case["budget"])

@@ -3,7 +3,7 @@
 Generates 15 000 small frames in scenes of random lengths, and fits them with `--segments auto` in a process of its own,
 which notes the most memory it ever held as each segment begins.
 
-    python benchmarks/long_video.py --frames 15000 --resolution 36x64 --epochs 2
+    python benchmarks/long_video.py --frames 15000 --resolution 64x36 --epochs 2
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def reading(clip: Path, count: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=15_000)
-    parser.add_argument("--resolution", default="36x64", help="HEIGHTxWIDTH")
+    parser.add_argument("--resolution", default="64x36", help="WIDTHxHEIGHT")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
     case: dict[str, Any] = vars(parser.parse_args())
@@ -103,7 +103,7 @@ def main() -> None:
     if child:
         fit(*child, case["epochs"])
         return
-    height, width = map(int, case["resolution"].split("x"))
+    width, height = map(int, case["resolution"].split("x"))
     firsts = scenes(case["frames"], seed=0)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "long.mp4"

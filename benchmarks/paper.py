@@ -4,7 +4,7 @@ Run it in bfloat16 and in float32 to see what the coarser numbers cost; a GPU ta
 counts is all that `enerv-zoo fit` does but for importing PyTorch: reading the clip, every step, measuring every frame.
 
     python benchmarks/paper.py --precision bfloat16
-    python benchmarks/paper.py --epochs 1 --frames 0:2 --size 60K --resize 36x64    # a try
+    python benchmarks/paper.py --epochs 1 --frames 0:2 --size 60K --resize 64x36    # a try
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="by default the recipe's")
     parser.add_argument("--size", help="of the network; by default the paper's")
     parser.add_argument("--frames", help="such as 0:53; by default all")
-    parser.add_argument("--resize", help="HEIGHTxWIDTH; by default the clip's own")
+    parser.add_argument("--resize", help="WIDTHxHEIGHT; by default the clip's own")
     parser.add_argument("--seed", type=int, default=0)
     case = vars(parser.parse_args())
     case["device"] = choose_device(case["device"])

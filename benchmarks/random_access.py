@@ -4,7 +4,7 @@ A file is entered at the last keyframe before the frame and decoded from there; 
 as encoders make them by default for clips of this length. A network draws any frame alone. At another resolution than
 the bundled clip's, the clip is resized and encoded anew. The weights do not matter to the time, so they are not fitted.
 
-    python benchmarks/random_access.py --resolution 720x1280 --size 1.5M
+    python benchmarks/random_access.py --resolution 1280x720 --size 1.5M
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--tune-epochs", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--frames", default="0:66")
-    parser.add_argument("--resize", default="144x256")
+    parser.add_argument("--resize", default="256x144")
     case = vars(parser.parse_args())
     folder = Path(case.pop("out"))
     result = ez.rate_distortion(

@@ -38,7 +38,7 @@ def jump_rows(record: dict[str, Any]) -> Iterator[str]:
     for name, laps in record["milliseconds"].items():
         yield cells(
             [
-                case["resolution"].replace("x", " x "),
+                case["resolution"],
                 f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
                 name if name == "H.264" else f"{case['model']} {case['size']}, {name}",
                 *(f"{laps[i]:.1f}" for i in (0, len(laps) // 2, -1)),
@@ -56,7 +56,7 @@ def speed_rows(record: dict[str, Any]) -> Iterator[str]:
     yield cells(
         [
             f"{case['model']} {case['size']}" if learns else "",
-            case["resolution"].replace("x", " x "),
+            case["resolution"],
             str(case["batch"] or "default"),
             case["precision"] if learns else "float32",
             f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",

@@ -2,7 +2,7 @@
 
 The fit took 90 minutes on one CPU core, beside other work:
 
-    enerv-zoo fit bunny --model enerv_nerv_block --size 2.1M -s lower_width=16 --resize 360x640 --epochs 170 \\
+    enerv-zoo fit bunny --model enerv_nerv_block --size 2.1M -s lower_width=16 --resize 640x360 --epochs 170 \\
         --batch-size 2 --precision bfloat16 --lr 3e-3 --loss L2 --out runs/sample
     python benchmarks/sample.py runs/sample
 """

@@ -27,7 +27,7 @@ from enerv_zoo.video import open_video
 
 AXES: dict[str, list[Any]] = {
     "frames": [8, 32, 128],
-    "resolution": ["72x128", "144x256", "288x512", "576x1024"],
+    "resolution": ["128x72", "256x144", "512x288", "1024x576"],
     "size": ["0.25M", "0.5M", "1M", "2M"],
 }
 STEPS = 6
@@ -77,7 +77,7 @@ def pixels(value: Any) -> float:
 
 
 def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    titles = {"frames": "frames", "resolution": "height x width", "size": "stored numbers"}
+    titles = {"frames": "frames", "resolution": "WIDTHxHEIGHT", "size": "stored numbers"}
     figure, plots = plt.subplots(2, 3, figsize=(11, 5.5), layout="constrained", sharex="col")
     for column, (axis, points) in zip(plots.T, axes.items(), strict=True):
         x = [pixels(point["at"]) for point in points]

@@ -1,6 +1,6 @@
 """Speed of SSIM with its gradient, and of MS-SSIM where the size allows: `enerv_zoo.ssim` against pytorch_msssim.
 
-python benchmarks/ssim_speed.py --resolution 360x640 --measure ms_ssim
+python benchmarks/ssim_speed.py --resolution 640x360 --measure ms_ssim
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("--model", default="enerv")
     parser.add_argument("--size", default="0.35M")
     parser.add_argument("--frames", type=int, default=24, help="of a segment")
-    parser.add_argument("--resolution", default="72x128")
+    parser.add_argument("--resolution", default="128x72")
     case = vars(parser.parse_args())
     torch.set_num_threads(1)
     prepare_cpu()
-    count, (height, width) = case["frames"], map(int, case["resolution"].split("x"))
+    count, (width, height) = case["frames"], map(int, case["resolution"].split("x"))
     first, second = (
         ez.open_video("bunny", frames=f"{start}:{start + count}", resize=(height, width)) for start in (40, 40 + count)
     )

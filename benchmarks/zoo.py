@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="*", help="a wildcard")
     parser.add_argument("--size", default="0.35M")
-    parser.add_argument("--resolution", default="144x256", help="HEIGHTxWIDTH")
+    parser.add_argument("--resolution", default="256x144", help="WIDTHxHEIGHT")
     parser.add_argument("--frames", default="::2")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--time-budget", type=float, help="seconds a fit, in place of epochs")

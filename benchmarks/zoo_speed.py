@@ -1,6 +1,6 @@
 """How fast every family fits and draws, at one size: for a machine that does nothing else.
 
-python benchmarks/zoo_speed.py --size 0.35M --resolution 144x256 --batch 2
+python benchmarks/zoo_speed.py --size 0.35M --resolution 256x144 --batch 2
 """
 
 from __future__ import annotations

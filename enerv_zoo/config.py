@@ -10,6 +10,8 @@ import dataclasses
 import json
 import math
 import re
+import reprlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -25,6 +27,9 @@ from enerv_zoo.errors import ConfigError, did_you_mean
 Spec = dict[str, Any]
 """A part: its `name` and its options."""
 
+LossSpec = str | dict[str, Any]
+"""A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
+
 Count = Annotated[int, Field(ge=1, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -32,6 +37,35 @@ Factor = Annotated[int, Field(ge=1, le=64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction01 = Annotated[float, Field(ge=0, lt=1)]
+
+MAX_LOSS = 1 << 16
+"""Characters of a loss as JSON; what is longer comes from no one who wrote it."""
+
+
+def _check_loss(loss: Any) -> LossSpec:
+    """A loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
+    try:
+        text = json.dumps(loss, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"the loss holds more than finite numbers and texts: {reprlib.repr(loss)}") from None
+    if len(text) > MAX_LOSS:
+        raise ValueError(f"the loss takes {len(text)} characters, expected {MAX_LOSS} at most")
+    if not isinstance(loss, str) and not (isinstance(loss, dict) and loss and _names_or_weighs(loss)):
+        raise ValueError(
+            "a loss is a name (Fusion6), a name with options ({name: charbonnier, eps: 1e-3}) or weights of terms "
+            f"({{L1: 0.7, SSIM: 0.3}}), got {reprlib.repr(loss)}"
+        )
+    return json.loads(text)
+
+
+def _names_or_weighs(loss: Mapping[Any, Any]) -> bool:
+    if not all(isinstance(key, str) for key in loss):
+        return False
+    weights = (term.get("weight") if isinstance(term, dict) else term for term in loss.values())
+    return isinstance(loss.get("name"), str) or all(
+        isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights
+    )
+
 
 DEFAULT_FPS = 25.0
 """Frames a second of a video that has no rate of its own."""
@@ -42,6 +76,11 @@ MAX_TERM = 65_535
 """Largest term of a pixel aspect, as in H.264's sequence header."""
 
 Config = TypeVar("Config")
+
+
+def size_text(height: int, width: int) -> str:
+    """A size for people, WIDTHxHEIGHT: `"1280x720"` of a height of 720 and a width of 1280."""
+    return f"{width}x{height}"
 
 
 def as_pixel_aspect(value: Any) -> Fraction:
@@ -86,6 +125,11 @@ class VideoInfo:
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:
             raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one a frame is needed")
+
+    @property
+    def size_text(self) -> str:
+        """The frames' size for people, WIDTHxHEIGHT."""
+        return size_text(self.height, self.width)
 
     @property
     def pixels(self) -> int:
@@ -227,15 +271,16 @@ class FitConfig:
             than Adam.
         eps: the optimiser's epsilon.
         weight_decay: the optimiser's weight decay.
-        loss: a loss name (`enerv_zoo.list_components("loss")`), or what a callable of one's own is called.
+        loss: a loss's name (`enerv_zoo.list_components("loss")`), `{"name": ..., <option>: ...}`, or weights of terms
+            (`{"L1": 0.7, "SSIM": 0.3}`); or what a callable of one's own is called. See `enerv_zoo.losses`.
         warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
         seed: of the initial weights and of the order of frames.
         eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
         checkpoint_every: seconds between checkpoints; 0 writes one after every step.
-        time_budget: seconds for the whole of `fit`, evaluation included. The schedule is stretched to the measured
-            speed, and `epochs` is not used.
+        time_budget: seconds for the whole of `fit`, evaluation included, in place of `epochs`: the schedule is
+            stretched to the measured speed. Options that give both are refused; either overrules the other of a recipe.
         precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
             made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
@@ -250,7 +295,7 @@ class FitConfig:
     betas: Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    loss: str = "Fusion6"
+    loss: Annotated[LossSpec, PlainValidator(_check_loss)] = "Fusion6"
     warmup: Fraction01 = 0.2
     clip_grad: Positive | None = None
     shuffle: StrictBool = True
@@ -271,6 +316,8 @@ class Recipe:
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
         video: `frames`, `resize`, `crop` and `square_pixels` as `enerv_zoo.video.open_video` takes them.
+        format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
+            converted by `enerv_zoo.formats` when they are read.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -279,6 +326,7 @@ class Recipe:
     model: Spec = field(default_factory=lambda: {"name": "enerv"})
     fit: Spec = field(default_factory=dict)
     video: Spec = field(default_factory=dict)
+    format: Literal[2] = 2
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -330,7 +378,20 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none."""
+    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none. A key is given once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Refuse a second value of a key, which would silently replace the first."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    where = f"in lines {lines[name]} and {line}" if lines[name] != line else f"in line {line}"
+                    raise ConfigError(f"the key {key.value!r} is given twice, {where}; keep one")
+                lines[name] = line
+        return node
 
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -346,14 +407,29 @@ _Loader.add_implicit_resolver(
 )
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict: `object_pairs_hook` of `json.loads`.
+
+    Raises:
+        ValueError: a key is given twice.
+    """
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+    return mapping
+
+
 def parse_yaml(text: str) -> Any:
     """Plain data from YAML (or JSON) text.
 
     Raises:
-        ConfigError: the text is neither.
+        ConfigError: the text is neither, or gives a key of a mapping twice.
     """
     try:
         return yaml.load(text, _Loader)  # a safe loader
+    except ConfigError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
 

@@ -7,12 +7,39 @@ import json
 import math
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import EnervZooError
+
+Check = Callable[[Path], None]
+"""Raises an error for a path that must not be written to."""
+
+_checks: ContextVar[tuple[Check, ...]] = ContextVar("checks", default=())
+
+
+@contextmanager
+def checked_targets(check: Check) -> Iterator[None]:
+    """While the block runs, ask `check` before any file or folder is replaced or removed."""
+    token = _checks.set((*_checks.get(), check))
+    try:
+        yield
+    finally:
+        _checks.reset(token)
+
+
+def check_target(path: Path) -> None:
+    """Ask whoever protects files whether one may be replaced or removed.
+
+    Raises:
+        EnervZooError: it may not.
+    """
+    for check in _checks.get():
+        check(path)
 
 
 @contextmanager
@@ -27,6 +54,7 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
             is.
     """
     target = Path(path).resolve()  # write through a link, and know the name of "."
+    check_target(target)
     token = secrets.token_hex(4)
     temporary = target.with_name(f".{token}.{target.name}")
     with _explained(path, error):
@@ -65,6 +93,17 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
             _remove(leftover)
 
 
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there.
+
+    Raises:
+        EnervZooError: it is protected.
+        OSError: it cannot be deleted.
+    """
+    check_target(path)
+    _remove(path)
+
+
 def _swap_folder(new: Path, target: Path, old: Path) -> None:
     target.rename(old)
     try:
@@ -82,10 +121,18 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def free_name(path: str | Path, word: str = "decoded") -> Path:
+    """A name for a file that is not there: the path itself, or with `-decoded`, `-decoded-2`, ... before its suffix."""
+    path = Path(path)
+    endings = chain(("", f"-{word}"), (f"-{word}-{number}" for number in count(2)))
+    names = (path.with_name(f"{path.stem}{ending}{path.suffix}") for ending in endings)
+    return next(name for name in names if not (name.exists() or name.is_symlink()))
+
+
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file at once."""
+    """Write a text file in UTF-8 at once; what UTF-8 lacks (bytes of a file's name) as JSON's escape `\\udcff`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, data: Any) -> None:

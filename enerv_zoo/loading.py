@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.naming import no_such_path
 from enerv_zoo.hub.source import locate
 from enerv_zoo.hub.upload import push_fit
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.compressed import file_or_folder, is_compressed, read_network, read_whole
-from enerv_zoo.storage.folder import read_folder
+from enerv_zoo.storage.compressed import file_or_folder, is_compressed, read_file_origin, read_network, read_whole
+from enerv_zoo.storage.folder import read_folder, read_origin
 from enerv_zoo.storage.segments import check_complete, is_segmented, segment_folder
 
 
@@ -31,7 +32,8 @@ def load(
     Args:
         id_or_path: a folder that holds `config.json` and `model.safetensors`, or a `.nvz` file; else a fit that comes
             with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
-            for one (`enerv_zoo.list_pretrained`).
+            for one (`enerv_zoo.list_pretrained`). What looks like a path is one (`"./x"`, `"x.nvz"`, `"runs/x"` where
+            there is a folder `runs`); `"hf:user/name"` is always a repository.
         device: where to put the weights.
         revision: branch, tag or commit of the repository.
         cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
@@ -55,7 +57,9 @@ def read(path: Path) -> NeuralVideo | SegmentedVideo:
     if is_segmented(path):
         return read_segmented(path)
     if is_compressed(path) and (segments := read_whole(path)) is not None:
-        return SegmentedVideo(segments.video, segments.segments, _FromFile(path))
+        video = SegmentedVideo(segments.video, segments.segments, _FromFile(path))
+        video.origin = read_file_origin(path)
+        return video
     return NeuralVideo.read(path)
 
 
@@ -67,7 +71,9 @@ def read_segmented(folder: Path) -> SegmentedVideo:
     """
     folder = folder.resolve()
     whole = check_complete(folder)
-    return SegmentedVideo(whole.video, whole.segments, _FromFolders(folder))
+    video = SegmentedVideo(whole.video, whole.segments, _FromFolders(folder))
+    video.origin = read_origin(folder)
+    return video
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def push(
 
     Args:
         run: the folder of a fit, or a `.nvz` file.
-        repo_id: such as `"user/bunny-enerv"`; a repository that is not there is made.
+        repo_id: such as `"user/bunny-enerv"` or `"hf:user/bunny-enerv"`; a repository that is not there is made.
         private: whether a new repository is private; by default as the account or organisation has it.
         revision: branch to push to; it is made from the main branch if it is not there.
         commit_message: by default it names the network and the video.
@@ -125,6 +131,8 @@ def push(
         ConfigError: it is no fit, or one that nobody could load.
     """
     source = file_or_folder(Path(run))
+    if not source.exists():
+        raise no_such_path(str(run))
     return push_fit(
         source,
         lambda: read(source),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from enerv_zoo.config import size_text
 from enerv_zoo.ssim import MS_SSIM_SIDE, ms_ssim
 
 __all__ = ["MS_SSIM_SIDE", "ms_ssim", "psnr", "why_no_ms_ssim"]
@@ -22,4 +23,4 @@ def why_no_ms_ssim(height: int, width: int) -> str | None:
     """The reason why frames of this size have no MS-SSIM, or `None` where they have."""
     if min(height, width) > MS_SSIM_SIDE:
         return None
-    return f"MS-SSIM needs both sides longer than {MS_SSIM_SIDE} pixels, the frames are {height}x{width}"
+    return f"MS-SSIM needs both sides longer than {MS_SSIM_SIDE} pixels, the frames are {size_text(height, width)}"

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, Spec, VideoInfo, split_spec
+from enerv_zoo.config import ModelConfig, Spec, VideoInfo, size_text, split_spec
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.playback import check_called
@@ -23,6 +23,7 @@ from enerv_zoo.stages import Stage, build_fusion
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
+    from enerv_zoo.video.origin import Origin
 
 PIXELS_A_BATCH = {"cpu": 500_000}
 PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
@@ -44,6 +45,7 @@ class Network(nn.Module):
 
     Attributes:
         file_bytes: size of the compressed file that the network was read from, or `None`.
+        origin: the video that it was fitted to, as far as that is known, or `None`.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `optimize`).
 
     Raises:
@@ -56,6 +58,7 @@ class Network(nn.Module):
         self.info = info
         self.precision: Precision = "float32"
         self.file_bytes: int | None = None
+        self.origin: Origin | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
         self.embeddings = nn.ModuleDict(
@@ -79,9 +82,8 @@ class Network(nn.Module):
         self.drawn_size = (size[0] * stride, size[1] * stride)
         if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
             raise ConfigError(
-                f"a grid of {config.grid[0]}x{config.grid[1]} and strides of "
-                f"{stride * math.prod(config.strides)} in all draw "
-                f"{self.drawn_size[0]}x{self.drawn_size[1]}, less than the frame {info.height}x{info.width}"
+                f"a grid of {size_text(*config.grid)} and strides of {stride * math.prod(config.strides)} in all draw "
+                f"{size_text(*self.drawn_size)}, less than the frame {info.size_text}"
             )
         self.to(memory_format=torch.channels_last)
 
@@ -386,7 +388,7 @@ class Network(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.config.family}, {self.info.frames} frames of {self.info.height}x{self.info.width}, "
+            f"{self.config.family}, {self.info.frames} frames of {self.info.size_text}, "
             f"{self.stored_numbers:,} stored numbers"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from enerv_zoo.config import Recipe, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.formats import upgrade
 
 SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
 """A recipe's name and a size, as in `hnerv-1.5m`: that recipe's network, scaled to that many stored numbers."""
@@ -46,10 +47,10 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, dict):
-        return from_dict(Recipe, recipe, "recipe")
+        return from_dict(Recipe, upgrade(recipe, "recipe", note=True), "recipe")
     path = Path(recipe)
     if path.is_file():
-        return from_dict(Recipe, read_mapping(path), str(path))
+        return from_dict(Recipe, upgrade(read_mapping(path), str(path), note=True), str(path))
     shipped = shipped_files() | {preset: shipped_files()[name] for preset, name in PRESETS.items()}
     name = str(recipe).removesuffix(".yaml")
     sized = SIZED.fullmatch(name)

@@ -123,7 +123,9 @@ class Registry:
         try:
             found = types[option.name].validate_python(value)
         except ValidationError:
-            wanted = option.annotation if isinstance(option.annotation, str) else repr(option.annotation)
+            wanted = (
+                option.annotation if isinstance(option.annotation, str) else inspect.formatannotation(option.annotation)
+            )
             raise ConfigError(
                 f"{self.kind} {name!r}: the option {option.name!r} is {value!r:.80}, expected {wanted}"
             ) from None
@@ -149,7 +151,7 @@ class Registry:
             return part(*sizes, **options)
         except ConfigError as error:
             raise ConfigError(f"{self.kind} {name!r}: {error}") from error
-        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+        except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
             raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {error}") from error
 
     def _load_builtins(self) -> None:

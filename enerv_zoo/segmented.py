@@ -6,17 +6,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.storage.segments import Segment, SegmentsDescription, save_segments
+
+if TYPE_CHECKING:
+    from enerv_zoo.video.origin import Origin
 
 KEPT = 2
 """Networks that stay loaded: the one that draws, and the one that drew before."""
@@ -36,6 +39,7 @@ class SegmentedVideo(Playable):
 
     Attributes:
         device: where networks draw.
+        origin: the video that they were fitted to, as far as that is known, or `None`.
 
     Raises:
         ConfigError: the segments are not the video's frames, each once and in order.
@@ -51,6 +55,7 @@ class SegmentedVideo(Playable):
         self.info = info
         self.segments = tuple(segments)
         self.device = torch.device("cpu")
+        self.origin: Origin | None = None
         self._load, self._kept = load, max(kept, 1)
         self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
@@ -80,8 +85,8 @@ class SegmentedVideo(Playable):
         wanted = (segment.frames, self.info.height, self.info.width)
         if (found.frames, found.height, found.width) != wanted:
             raise ConfigError(
-                f"segment {number} draws {found.frames} frames of {found.height}x{found.width}; expected "
-                f"{wanted[0]} of {wanted[1]}x{wanted[2]}"
+                f"segment {number} draws {found.frames} frames of {found.size_text}; expected "
+                f"{wanted[0]} of {size_text(wanted[1], wanted[2])}"
             )
         self._loaded[number] = network.optimize(*self._way) if self._way else network
         return network
@@ -164,5 +169,5 @@ class SegmentedVideo(Playable):
         return save_segments(SegmentsDescription(self.info, self.segments), self.networks(), path)
 
     def __repr__(self) -> str:
-        size = f"{len(self)} frames of {self.info.height}x{self.info.width}"
+        size = f"{len(self)} frames of {self.info.size_text}"
         return f"SegmentedVideo({size} in {len(self.segments)} segments)"

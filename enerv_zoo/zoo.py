@@ -233,7 +233,7 @@ class _Budget:
             kept[key] = below[key]
         assert best is not None
         raise ConfigError(
-            f"model {self.name!r} for {self.info.height}x{self.info.width} cannot have {budget:,} stored numbers; "
+            f"model {self.name!r} for {self.info.size_text} cannot have {budget:,} stored numbers; "
             f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
         )
 

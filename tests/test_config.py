@@ -100,6 +100,13 @@ def test_yaml_numbers_are_those_of_json(text, value):
     assert parse_yaml(text) == value
 
 
+def test_merged_keys_are_overruled():
+    text = "base: &base {lr: 1, seed: 2}\nfit: {<<: *base, lr: 3}\nmore: {<<: *base, seed: 4}"
+    assert parse_yaml(text)["fit"] == {"lr": 3, "seed": 2}
+    assert parse_yaml(text)["more"] == {"lr": 1, "seed": 4}
+    assert parse_yaml("{1: a, '1': b}") == {1: "a", "1": "b"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -107,6 +114,9 @@ def test_yaml_numbers_are_those_of_json(text, value):
         (b"a: [1", "neither JSON nor YAML"),
         (b"\xff\xfe\x00", "UTF-8"),
         (b"!!python/object/apply:os.system ['true']", "neither JSON nor YAML"),
+        (b"fit:\n  lr: 1\n  seed: 2\n  lr: 3\n", r"config.yaml: the key 'lr' is given twice, in lines 2 and 4"),
+        (b'{"model": {"size": 1, "size": 1}}', "the key 'size' is given twice, in line 1"),
+        (b"a: {<<: {x: 1}, b: 2, b: 3}", "the key 'b' is given twice"),
     ],
 )
 def test_files_that_hold_no_mapping(tmp_path, content, message):

@@ -24,7 +24,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def clip():
-    return ez.open_video("bunny", frames="0:5", resize="36x64")
+    return ez.open_video("bunny", frames="0:5", resize="64x36")
 
 
 def fitter(name: str, clip, seed: int = 0) -> Fitter:
@@ -100,7 +100,7 @@ def test_content_is_what_the_encoder_draws_and_is_blended_between_frames(clip):
 
 
 def test_frames_that_strides_do_not_divide_are_encoded(clip):
-    odd = ez.open_video("bunny", frames="0:3", resize="35x61")
+    odd = ez.open_video("bunny", frames="0:3", resize="61x35")
     config = model_config("hnerv", odd.info, **OPTIONS["hnerv"], enc_strds=[4, 4], dec_strds=[4, 4])
     video = NeuralVideo.seeded(config, odd.info, 0, fitting=True).bake(odd.frames)
     assert video.embeddings["content"].shape == (4, 3, 4)

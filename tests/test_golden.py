@@ -8,6 +8,7 @@ from conftest import assert_draws, in_double
 
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.layers import Sine
+from enerv_zoo.losses import SUMS
 from enerv_zoo.registry import losses
 
 NETWORKS = {
@@ -90,7 +91,7 @@ def test_time_and_encoding_are_the_authors(golden):
     torch.testing.assert_close(encoded, values.tensors["input/encoded"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("name", ["L1", "L2", *SUMS])
 def test_loss_reproduces_value_and_gradient(golden, name):
     values = golden("losses_and_schedules").tensors
     prediction = (values["input/prediction"] / 255).requires_grad_()

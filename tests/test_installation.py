@@ -44,9 +44,13 @@ print(json.dumps({
 """
 
 
+def outside() -> dict[str, str]:
+    """The variables of this process, but for those that lead to this checkout."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
-    ours = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment = {**ours, **variables}
+    environment = {**outside(), **variables}
     done = subprocess.run(
         [str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -89,6 +93,25 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
     assert "block 'ripple' has no option 'frequencies'. Did you mean 'frequency'?" in seen["message"]
 
 
+def test_a_third_partys_loss_with_an_option_is_fitted_with(installed, tmp_path):
+    python, _ = installed
+    tiny = ("--frames", "0:2", "--resize", "32x18", "--size", "60K", "--epochs", "1", "--no-report")
+    parts = json.loads(run(python, "-m", "enerv_zoo", "models", "--parts", "--json", cwd=tmp_path))
+    assert parts["loss"]["edges"] == "order=1"
+    losses = {}
+    for order in (1, 2):
+        loss = f"{{L1: 1.0e-9, edges: {{weight: 1, order: {order}}}}}"
+        run(python, "-m", "enerv_zoo", "fit", "bunny", *tiny, "--loss", loss, "--out", str(order), cwd=tmp_path)
+        losses[order] = json.loads((tmp_path / str(order) / "history.jsonl").read_text())["loss"]
+        record = json.loads((tmp_path / str(order) / "fit.json").read_text())
+        assert record["fit"]["loss"] == {"L1": 1e-9, "edges": {"weight": 1, "order": order}}
+    assert losses[1] != losses[2]
+    command = [python, "-m", "enerv_zoo", "fit", "bunny", *tiny, "--loss", "{name: edges, ordre: 2}", "--out", "x"]
+    refused = subprocess.run(command, cwd=tmp_path, env=outside(), capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "loss 'edges' has no option 'ordre'. Did you mean 'order'? Its options: order" in refused.stderr
+
+
 def test_the_wheel_holds_recipes_clip_and_licences(installed):
     _, packages = installed
     assert (packages / "enerv_zoo" / "configs" / "quick.yaml").is_file()
@@ -106,7 +129,7 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
     def command(*arguments: str) -> str:
         return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path)
 
-    tiny = ("--frames", "0:2", "--resize", "36x64", "--size", "60K", "--epochs", "1")
+    tiny = ("--frames", "0:2", "--resize", "64x36", "--size", "60K", "--epochs", "1")
     assert "quick" in command("models", "--recipes")
     metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
     assert metrics["frames"] == 2

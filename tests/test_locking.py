@@ -128,7 +128,7 @@ def test_a_damaged_lock_names_nobody(tmp_path):
 
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
-FIT = {"model_options": TINY, "epochs": 1, "batch_size": 2, "frames": "0:2", "resize": "36x64", "device": "cpu"}
+FIT = {"model_options": TINY, "epochs": 1, "batch_size": 2, "frames": "0:2", "resize": "64x36", "device": "cpu"}
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_whatever_fits_into_a_folder_that_is_held_is_refused(tmp_path, write):
 def test_publish_is_refused_in_a_folder_that_is_held(tmp_path):
     from enerv_zoo.fitting import Manifest, Publisher, manifest_jobs
 
-    jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "frames": "0:2", "resize": "36x64", "sizes": ["90K"]},)))
+    jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "frames": "0:2", "resize": "64x36", "sizes": ["90K"]},)))
     with locked(tmp_path), pytest.raises(FitError, match="is writing to it"):
         list(Publisher(tmp_path, None).publish(jobs))
 
 
 def test_of_two_fits_at_once_one_is_refused_and_a_killed_one_gives_way(tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_video(tmp_path / "clip", ez.open_video("bunny", frames="0:4", resize="36x64"))
+    write_video(tmp_path / "clip", ez.open_video("bunny", frames="0:4", resize="64x36"))
     fit = ("fit", "clip", "--size", "80K", "--batch-size", "1", "--out", "run", "--no-report",
            "--checkpoint-every", "0")  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(ez.__file__).parents[1])}

@@ -15,7 +15,19 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"coding", "compiling", "config", "emptiness", "files", "launch", "machine", "precision", "registry"},
+    {
+        "coding",
+        "compiling",
+        "config",
+        "emptiness",
+        "files",
+        "launch",
+        "locking",
+        "machine",
+        "precision",
+        "registry",
+        "shell",
+    },
     {"format1"},
     {"ssim"},
     {"layers", "metrics", "playback", "recipes", "video"},

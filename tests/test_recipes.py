@@ -18,7 +18,7 @@ SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv
 
 def network(recipe: str) -> NeuralVideo:
     plan = plan_fit("bunny", recipe=recipe, device="cpu")
-    height = 640 if plan.video.get("crop") == "640x1280" else 720
+    height = 640 if plan.video.get("crop") == "1280x640" else 720
     model = dict(plan.model)
     info = ez.VideoInfo(frames=132, height=height, width=1280)
     with Emptiness():
@@ -45,7 +45,7 @@ def test_recipes_are_as_published():
     assert recipe.fit["loss"] == "Fusion10_freq"
     hnerv = plan_fit("bunny", recipe="hnerv-3m", device="cpu")
     assert (hnerv.fit.lr, hnerv.fit.batch_size, hnerv.fit.warmup, hnerv.fit.loss) == (1e-3, 2, 0.1, "L2")
-    assert hnerv.video == {"crop": "640x1280"}
+    assert hnerv.video == {"crop": "1280x640"}
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():

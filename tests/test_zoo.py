@@ -101,7 +101,7 @@ def test_listing():
         ({"act": "geluu"}, r"block 'nerv': unknown activation 'geluu'. Did you mean 'gelu'\?|unknown activation"),
         ({"conv_type": "none"}, "unknown upsampling 'none'"),
         ({"time": "later"}, "time is 'inclusive'"),
-        ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 36x64; it needs at least 9x16"),
+        ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 64x36; it needs at least 16x9"),
         ({"fc_hw": [9, 16]}, "a grid of .* was given without strides"),
         ({"stride_list": [0, 2]}, "strides must be whole numbers of at least 1|division"),
         ({"stem_dim": 5}, r"model 'nerv': the option 'stem_dim' is 5, expected Sequence\[int\]"),

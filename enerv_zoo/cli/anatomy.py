@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from rich.tree import Tree
 
-from enerv_zoo.cli import console
-
 if TYPE_CHECKING:
     from enerv_zoo.anatomy import Anatomy, Part
 
@@ -17,7 +15,7 @@ def tree(anatomy: Anatomy, title: str) -> Tree:
     totals = f"{anatomy.stored_numbers:,} numbers, {amount(anatomy.macs)}MAC a frame"
     if anatomy.macs_once:
         totals += f", {amount(anatomy.macs_once)}MAC once a video"
-    root = Tree(console.plain(f"{title}: {totals}"))
+    root = Tree(f"{title}: {totals}")
     for part in anatomy.parts:
         _grow(root, part)
     return root
@@ -26,13 +24,14 @@ def tree(anatomy: Anatomy, title: str) -> Tree:
 def _grow(parent: Tree, part: Part) -> None:
     label = f"{part.role} ({part.name})" if part.name else part.role
     cost = f"{part.stored_numbers:,} numbers, {amount(part.macs)}MAC" + (" once a video" if part.once else "")
-    branch = parent.add(console.plain(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}"))
+    branch = parent.add(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}")
     for inner in part.parts:
         _grow(branch, inner)
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return ", ".join("x".join(map(str, shape)) or "index" for shape in shapes)
+    """Shapes as tensors have them, (C, H, W)."""
+    return ", ".join(str(shape) if shape else "index" for shape in shapes)
 
 
 def amount(count: int) -> str:

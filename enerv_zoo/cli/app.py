@@ -102,8 +102,9 @@ def _log(first: bool) -> None:
     """Print what the library notes, as lines, and of the Hub's client neither its retries nor its advice."""
     logger = logging.getLogger("enerv_zoo")
     logger.setLevel(logging.INFO if first else logging.ERROR)
-    if not any(isinstance(handler, console.LineHandler) for handler in logger.handlers):
-        logger.addHandler(console.LineHandler())
+    for handler in [handler for handler in logger.handlers if isinstance(handler, console.LineHandler)]:
+        logger.removeHandler(handler)  # of the command before: a new one has said nothing yet
+    logger.addHandler(console.LineHandler())
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its level when it is imported
 
@@ -123,6 +124,7 @@ def _taken(arguments: list[str], option: str) -> list[str]:
 
 def main() -> None:
     """Run the command line and end."""
+    console.print_any_text()
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

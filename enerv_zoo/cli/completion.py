@@ -14,6 +14,11 @@ def families(incomplete: str) -> list[str]:
     return [f"{done}{comma}{name}" for name in registry.models.names() if name.startswith(begun)]
 
 
+def losses(incomplete: str) -> list[str]:
+    """Names of losses."""
+    return [name for name in registry.losses.names() if name.startswith(incomplete)]
+
+
 def recipes(incomplete: str) -> list[str]:
     """Names of shipped recipes."""
     return [name for name in list_recipes() if name.startswith(incomplete)]

@@ -60,10 +60,11 @@ def compress(
     """
     from enerv_zoo import compression
     from enerv_zoo.errors import ConfigError
+    from enerv_zoo.files import free_name
 
     if file.exists() and not overwrite:
         raise ConfigError(f"{file}: is there already; choose another name or add --overwrite")
-    with console.err.status("compressing") as status:
+    with console.working("compressing") as show_stage:
         made = compression.compress(
             run,
             file,
@@ -78,14 +79,15 @@ def compress(
             lr=lr,
             license=license,
             device=device,
-            on_stage=lambda text: status.update(text),
+            on_stage=show_stage,
         )
     if json:
         console.print_json(_plain(made))
         return
     console.out.print(console.table(_rows(made), str(file)))
-    console.out.print("\nplay it:")
-    console.out.print(f"  enerv-zoo render {file} {file.with_suffix('.mp4')}")
+    console.out.print()
+    console.out.print("play it:")
+    console.print_command("render", file, free_name(file.with_suffix(".mp4")))
 
 
 def _plain(made: Compressed) -> dict[str, object]:
@@ -172,7 +174,7 @@ def rd(
             anchor=anchor,
             device=device,
             on_model=on_model,
-            on_stage=lambda text: console.err.print(f"[dim]{text}[/dim]"),
+            on_stage=lambda text: console.err.print(text, style="dim"),
             **runner,
             **{key: value for key, value in knobs.items() if value is not None},
         )
@@ -182,8 +184,9 @@ def rd(
         return
     for line in _rate_lines(result):
         console.out.print(line)
-    look = f"{page.name} (open it in a browser), " if page else ""
-    console.out.print(f"\nwritten to {out}: {look}rd.json, rd.png, the compressed fits, and the fits in {out / 'fits'}")
+    fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
+    console.out.print()
+    console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
 
 
 def _numbers(text: str) -> list[int]:
@@ -212,7 +215,8 @@ def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
         yield ""
         yield gains
     if result.source is not None:
+        yield ""
         yield (
-            f"\nThe source is itself {result.source['codec']} of {result.source['bpp']:.3f} bits per pixel: codecs of "
+            f"The source is itself {result.source['codec']} of {result.source['bpp']:.3f} bits per pixel: codecs of "
             "its kind find again what it kept."
         )

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from enerv_zoo.shell import command, printable
+
+
+class PlainConsole(Console):
+    """A console on which a string is what it says, wherever it stands: one line, without markup or codes.
+
+    Only a `Text` has styles. Where its reader is gone, it is quiet, and the work goes on.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string as text."""
+        return super().render_str(printable(text), **{**options, "markup": False, "emoji": False, "highlight": False})
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
+out = PlainConsole(markup=False, highlight=False, emoji=False, soft_wrap=True)
+err = PlainConsole(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def print_any_text() -> None:
+    """Let this process's streams print every text: what their encoding lacks becomes an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_nothing() -> None:
@@ -22,15 +55,32 @@ def print_nothing() -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one line and end."""
-    err.print(Text.assemble(("error: ", "bold red"), plain(" ".join(message.split()))))
+    err.print(Text.assemble(("error: ", "bold red"), printable(message)))
     sys.exit(code)
 
 
 def print_json(data: Any) -> None:
     """Print plain data as JSON on stdout."""
-    if out.quiet:
-        return
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    out.print(Text(json.dumps(data, indent=2)))  # ASCII alone, and no codes
+
+
+def print_command(name: str, *operands: str | Path) -> None:
+    """Print a command that can be pasted; see `enerv_zoo.shell.command`."""
+    out.print("  " + command(name, *operands, encoding=out.encoding))
+
+
+def files(folder: Path, *names: str, page: Path | None) -> str:
+    """Name the files of a folder that are there, and a page to be opened."""
+    present = [name for name in names if (folder / name).is_file()]
+    return ", ".join([*([f"{page.name} (open it in a browser)"] if page else []), *present])
+
+
+@contextmanager
+def working(stage: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done while the block runs, on a terminal; call the value to show the next stage."""
+    spinner = "line" if err.options.ascii_only else "dots"
+    with err.status(Text(printable(stage)), spinner=spinner) as status:
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
@@ -65,11 +115,6 @@ def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def plain(text: str) -> Text:
-    """Text as it stands: a stranger's may hold markup or codes that a terminal obeys."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text))
-
-
 def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
     """Two columns: what, and how much."""
     grid = Table(
@@ -78,12 +123,20 @@ def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
     grid.add_column(style="dim")
     grid.add_column()
     for row in rows:
-        grid.add_row(*map(plain, row))
+        grid.add_row(*row)
     return grid
 
 
 class LineHandler(logging.Handler):
     """Log records as single lines on stderr."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(Text.assemble(("note: ", "yellow"), plain(record.getMessage())))
+        if getattr(record, "once", False):  # such as what every segment of a video would say again
+            if record.getMessage() in self._said:
+                return
+            self._said.add(record.getMessage())
+        err.print(Text.assemble(("note: ", "yellow"), printable(record.getMessage())))

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
+from enerv_zoo.config import size_text
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -64,7 +65,16 @@ Betas = Annotated[
 ]
 Eps = Annotated[float | None, _knob("The optimiser's epsilon.")]
 WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
-Loss = Annotated[str | None, _knob("L1, L2, Fusion1 to Fusion12 or Fusion10_freq.")]
+Loss = Annotated[
+    Any,  # a name or a mapping
+    _knob(
+        "A loss (enerv-zoo models --parts): Fusion6, weights of several: L1=0.7,SSIM=0.3, or one with options: "
+        "'{name: charbonnier, eps: 1e-2}'.",
+        parser=options.parse_loss,
+        metavar="LOSS",
+        autocompletion=completion.losses,
+    ),
+]
 Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
 ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
 Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
@@ -168,7 +178,7 @@ def fit(
 
         enerv-zoo fit bunny --preset quick --out runs/bunny
 
-        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360x640 --epochs 100 --batch-size 4 --lr 5e-3
+        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360p --epochs 100 --batch-size 4 --lr 5e-3
 
         enerv-zoo fit film.mkv --segments auto --preset balanced --out runs/film
 
@@ -176,6 +186,7 @@ def fit(
     """
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
+    from enerv_zoo.files import free_name
 
     knobs: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
@@ -198,7 +209,7 @@ def fit(
         return
     if address is not None:
         raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
-    with shown(_slug(video)) as on_status:
+    with shown(_name(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, **given)
     page = _page(folder, device, report, result.ended_before)
     if json:
@@ -210,8 +221,9 @@ def fit(
     console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], _title(video, metrics)))
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     look = f"open {page.name}" if page else f"look at {pictures}"
-    console.out.print(f"\nwritten to {folder}: {look}, or play it:")
-    console.out.print(f"  enerv-zoo render {folder} {folder / 'video.mp4'}")
+    console.out.print()
+    console.out.print(f"written to {folder}: {look}, or play it:")
+    console.print_command("render", folder, free_name(folder / "video.mp4"))
 
 
 def _fit_segments(
@@ -226,12 +238,13 @@ def _fit_segments(
 ) -> None:
     from enerv_zoo import fitting
     from enerv_zoo.cli.progress import shown
+    from enerv_zoo.files import free_name
 
     with fleets.runner_at(address) as runner, ExitStack() as stack:
 
         def on_segment(number: int, count: int) -> Any:
             stack.close()
-            return stack.enter_context(shown(f"{_slug(video)} {number + 1}/{count}"))
+            return stack.enter_context(shown(f"{_name(video)} {number + 1}/{count}"))
 
         result = fitting.fit_segments(
             video, model, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **given
@@ -246,8 +259,9 @@ def _fit_segments(
         console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
     )
     look = f": open {page.name}, or" if page else ";"
-    console.out.print(f"\nwritten to {result.folder}{look} play it:")
-    console.out.print(f"  enerv-zoo render {result.folder} {result.folder / 'video.mp4'}")
+    console.out.print()
+    console.out.print(f"written to {result.folder}{look} play it:")
+    console.print_command("render", result.folder, free_name(result.folder / "video.mp4"))
 
 
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:
@@ -260,8 +274,8 @@ def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path |
 
 
 def _title(video: str, metrics: dict[str, Any]) -> str:
-    size = f"{console.count(metrics['frames'], 'frame')} of {metrics['height']}x{metrics['width']}"
-    return f"{metrics['model']} on {_slug(video)}, {size}"
+    size = f"{console.count(metrics['frames'], 'frame')} of {size_text(metrics['height'], metrics['width'])}"
+    return f"{metrics['model']} on {_name(video)}, {size}"
 
 
 def compare(
@@ -330,8 +344,9 @@ def compare(
         console.print_json(results)
     elif results:
         console.out.print(_comparison(results))
-        files = ["compare.json", "psnr.png", *([f"{page.name} (open it in a browser)"] if page else [])]
-        console.out.print(f"\nwritten to {out}: {', '.join(files)}, and a folder for each fit")
+        files = console.files(out, "compare.json", "psnr.png", page=page)
+        console.out.print()
+        console.out.print(f"written to {out}: {files}, and a folder for each fit")
     if failure is not None:
         raise failure
 
@@ -388,5 +403,9 @@ def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
     return recipes.read_recipe(chosen) if chosen else None
 
 
+def _name(video: str) -> str:
+    return Path(video).stem or "video"
+
+
 def _slug(video: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", Path(video).stem) or "video"
+    return re.sub(r"[^\w.-]+", "-", _name(video))

@@ -92,7 +92,8 @@ def fleet(
     else:
         console.out.print(_results(result.rows))
         hours = _hours(status)
-        console.out.print(f"\n{len(result.rows) - len(failed)} of {len(result.rows)} done, {hours}")
+        console.out.print()
+        console.out.print(f"{len(result.rows) - len(failed)} of {len(result.rows)} done, {hours}")
         console.out.print(f"written to {result.out}: summary.parquet, report.html, and a folder for each fit")
     if failed:
         console.fail(f"{len(failed)} of {len(result.rows)} failed, first {failed[0]['name']}: {failed[0]['error']}")
@@ -138,7 +139,7 @@ def runner_at(address: str | None) -> Iterator[dict[str, Any]]:
 
 def _tell(outcome: FitOutcome) -> None:
     if outcome.error is not None:
-        console.err.print(console.plain(f"{outcome.name}: {outcome.error}"))
+        console.err.print(f"{outcome.name}: {outcome.error}")
 
 
 def _totals(status: FleetStatus) -> dict[str, Any]:
@@ -165,8 +166,8 @@ def _live(status: FleetStatus) -> Iterator[Any]:
     for row in sorted(status.running, key=lambda row: -row.progress)[:SHOWN]:
         again = f" (attempt {row.attempt})" if row.attempt > 1 else ""
         table.add_row(
-            console.plain(row.name + again),
-            console.plain(row.host),
+            row.name + again,
+            row.host,
             ProgressBar(total=1.0, completed=row.progress, width=24),
             f"{row.progress:.0%}",
             console.number(row.psnr),
@@ -192,7 +193,7 @@ def _plan(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         network = " ".join(str(value) for value in (row["model"], row["size"]) if value)
         how = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
-        table.add_row(*map(console.plain, (row["name"], row["video"], network, how)))
+        table.add_row(row["name"], row["video"], network, how)
     return table
 
 
@@ -214,5 +215,5 @@ def _results(rows: list[dict[str, Any]]) -> Table:
         cells = (row["name"], console.number(row["psnr"]), console.number(row["ms_ssim"], 4),
                  console.number(row["stored_numbers"]), console.number(row["bpp"], 3), spent,
                  str(row["attempts"] or ""))  # fmt: skip
-        table.add_row(*map(console.plain, cells))
+        table.add_row(*cells)
     return table

@@ -36,7 +36,7 @@ def import_(
         enerv-zoo import model_best.pth --codebase e-nerv --config E-NeRV.yaml --frames 132 --height 720 --width 1280
         --out runs/authors
 
-        enerv-zoo import hnerv.pth --codebase hnerv --config hnerv.yaml --content bunny --crop 640x1280 --out runs/hnerv
+        enerv-zoo import hnerv.pth --codebase hnerv --config hnerv.yaml --content bunny --crop 1280x640 --out runs/hnerv
     """
     from enerv_zoo.fitting.folder import check_free, clear
     from enerv_zoo.interop import import_checkpoint
@@ -64,4 +64,4 @@ def import_(
         clear(out)
         video.save_pretrained(out)
     console.out.print(f"written to {out}: {video.config.family}, {video.stored_numbers:,} stored parameters")
-    console.out.print(f"  enerv-zoo eval {out} VIDEO")
+    console.print_command("eval", out, "VIDEO")

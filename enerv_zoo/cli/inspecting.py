@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from enerv_zoo import registry
 from enerv_zoo.cli import completion, console, options
+from enerv_zoo.config import size_text
 
 if TYPE_CHECKING:
     from enerv_zoo.config import ModelConfig, VideoInfo
@@ -31,7 +31,8 @@ def info(
     ] = None,
     size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
     resize: Annotated[
-        str | None, typer.Option(metavar="HxW", help="With --model: the frames' size.", show_default="720x1280")
+        str | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="With --model: the frames' size.", show_default="1280x720"),
     ] = None,
     length: Annotated[int | None, typer.Option(help="With --model: how many frames.", show_default="132")] = None,
     yaml: Annotated[
@@ -52,14 +53,14 @@ def info(
 
         enerv-zoo info bunny.nvz
 
-        enerv-zoo info --model enerv --size 1.5M --resize 720x1280
+        enerv-zoo info --model enerv --size 1.5M --resize 1280x720
 
-        enerv-zoo info --model enerv --resize 720x1280 --yaml network.yaml
+        enerv-zoo info --model enerv --resize 1280x720 --yaml network.yaml
     """
     if (run is None) == (model is None):
         raise typer.BadParameter("expected a RUN, or a family with --model; see enerv-zoo models")
     if model is not None:
-        _unfitted(model, size, "720x1280" if resize is None else resize, 132 if length is None else length, yaml, json)
+        _unfitted(model, size, "1280x720" if resize is None else resize, 132 if length is None else length, yaml, json)
     elif run is not None:
         for option, value in (("--size", size), ("--resize", resize), ("--length", length)):
             if value is not None:
@@ -86,14 +87,17 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path
     from enerv_zoo.anatomy import dissect
     from enerv_zoo.cli.anatomy import tree
     from enerv_zoo.config import VideoInfo
+    from enerv_zoo.errors import VideoError
+    from enerv_zoo.video import parse_size
     from enerv_zoo.zoo import model_config
 
-    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", resize)
-    if match is None:
-        raise typer.BadParameter(f"expected HEIGHTxWIDTH such as 720x1280, got {resize!r}", param_hint="'--resize'")
+    try:
+        height, width = parse_size(resize)
+    except VideoError as error:
+        raise typer.BadParameter(str(error), param_hint="'--resize'") from None
     if length < 1:
         raise typer.BadParameter(f"a video has at least 1 frame, got {length}", param_hint="'--length'")
-    video = VideoInfo(frames=length, height=int(match[1]), width=int(match[2]))
+    video = VideoInfo(frames=length, height=height, width=width)
     config = model_config(model, video, size=size)
     if yaml is not None:
         _write_composition(config, yaml)
@@ -136,16 +140,14 @@ def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json:
         for stage, stride, channels in zip(config.stages, config.strides, config.channels[1:], strict=True)
     ]
     fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
-    size = f"{video.height}x{video.width}"
-    drawn = (
-        "" if network.drawn_size == (video.height, video.width) else f", drawn {'x'.join(map(str, network.drawn_size))}"
-    )
+    size = video.size_text
+    drawn = "" if network.drawn_size == (video.height, video.width) else f", drawn {size_text(*network.drawn_size)}"
     rate = _timing(video)
     rows = [
         ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
         ("model", config.family),
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
-        ("join", f"{config.join['name']} -> {config.channels[0]} channels of {config.grid[0]}x{config.grid[1]}"),
+        ("join", f"{config.join['name']} -> {config.channels[0]} channels of {size_text(*config.grid)}"),
         ("stages", "  ".join(stages)),
         ("head", f"{config.head['name']}"),
         ("stored parameters", f"{network.stored_numbers:,}{fixed}"),
@@ -189,7 +191,7 @@ def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
     span = "" if shortest == longest else f"{shortest} to "
     families = {part.description.model.family for part in found.fitted}
     rows = [
-        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.height}x{video.width}{rate}"),
+        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.size_text}{rate}"),
         ("segments", f"{len(segments)} of {span}{console.count(longest, 'frame')}; {len(found.fitted)} fitted"),
         ("model", ", ".join(sorted(families)) or "n/a"),
         ("stored parameters", f"{found.stored_numbers:,}"),
@@ -249,11 +251,11 @@ def models(
         headings = ("recipe", "")
         found = {name: text for name, text in list_recipes().items() if fnmatchcase(name, pattern)}
     elif parts:
-        headings = ("kind", "names")
-        found = {kind: ", ".join(part.names(pattern)) for kind, part in registry.COMPONENTS.items()}
+        _list_parts(pattern, json)
+        return
     else:
         headings = ("model", "options (--set)")
-        found = {name: _options(name) for name in registry.models.names(pattern)}
+        found = {name: _options(registry.models, name) for name in registry.models.names(pattern)}
     if json:
         console.print_json(found)
         return
@@ -286,7 +288,7 @@ def _list_pretrained(query: str | None, json: bool) -> None:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
     table = Table("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None)
     for entry in found:
-        size = f"{entry.height}x{entry.width}" if entry.height and entry.width else "n/a"
+        size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
         cells = (
             entry.id,
             entry.family or "n/a",
@@ -297,13 +299,35 @@ def _list_pretrained(query: str | None, json: bool) -> None:
             console.number(entry.psnr),
             entry.updated or "n/a",
         )
-        table.add_row(*map(console.plain, cells))
+        table.add_row(*cells)
     console.out.print(table)
 
 
-def _options(name: str) -> str:
-    defaults = {key: parameter.default for key, parameter in registry.models.options(name).items()}
-    return ", ".join(f"{key}={list(v) if isinstance(v, tuple) else v}" for key, v in defaults.items())
+def _list_parts(pattern: str, json: bool) -> None:
+    from enerv_zoo.losses import SUMS
+
+    kinds = registry.COMPONENTS.items()
+    parts = {kind: {name: _options(known, name) for name in known.names(pattern)} for kind, known in kinds}
+    if json:
+        console.print_json(parts)
+        return
+    if not any(parts.values()):
+        console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
+    table = Table("kind", "part", "options", box=None)
+    for kind, names in parts.items():
+        for name, text in names.items():
+            terms = SUMS.get(name, {}) if kind == "loss" else {}
+            table.add_row(kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))
+    console.out.print(table, soft_wrap=False)
+
+
+def _options(parts: registry.Registry, name: str) -> str:
+    """The options of a part with their defaults; those it cannot do without have none."""
+    pairs = []
+    for key, parameter in parts.options(name).items():
+        value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        pairs.append(key if value is parameter.empty else f"{key}={value}")
+    return ", ".join(pairs)
 
 
 def bench(
@@ -327,7 +351,7 @@ def bench(
     for heading in ("network", "frames", "batch", "fitting", "decoding in float32", "decoding fast", "memory to fit"):
         table.add_column(heading, justify="left" if heading in ("network", "frames") else "right")
     speeds = []
-    with console.err.status("measuring"):
+    with console.working("measuring"):
         for speed in fitting.bench(model, device=device):
             speeds.append(speed)
             rates = (f"{rate:.1f}" for rate in (speed.fit, speed.decode, speed.decode_compiled))

@@ -29,9 +29,18 @@ Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a repository on the Hub.", show_default="main")
 ]
 Frames = Annotated[str | None, typer.Option(help=FRAMES, show_default=False)]
-Resize = Annotated[str | None, typer.Option(metavar="HxW", help="Resize frames (antialiased).", show_default=False)]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Resize frames (antialiased): WIDTHxHEIGHT, or with the aspect kept 360p (the shorter side), 256 (the "
+        "longest), 50%, or 0.5MP (pixels).",
+        show_default=False,
+    ),
+]
 Crop = Annotated[
-    str | None, typer.Option(metavar="HxW", help="Crop frames about the centre, before resizing.", show_default=False)
+    str | None,
+    typer.Option(metavar="WIDTHxHEIGHT", help="Crop frames about the centre, before resizing.", show_default=False),
 ]
 SquarePixels = Annotated[
     bool | None,
@@ -64,6 +73,26 @@ def parse_betas(text: str) -> tuple[float, ...]:
             f"expected two or three numbers from 0 to below 1, separated by commas, such as 0.9,0.999, got {text!r}"
         )
     return betas
+
+
+def parse_loss(text: str) -> Any:
+    """A loss's name, `"L1=0.7,SSIM=0.3"`, or a mapping in YAML, as `FitConfig` takes it."""
+    try:
+        loss = parse_yaml(text)
+    except ConfigError as error:
+        raise typer.BadParameter(f"{text!r} is {error}") from None
+    if isinstance(loss, dict | list):
+        return loss
+    if "=" not in text:
+        return text
+    pairs = [assignment.partition("=")[::2] for assignment in text.split(",")]
+    try:
+        weights = {name.strip(): float(weight) for name, weight in pairs}
+    except ValueError:
+        weights = {}
+    if len(weights) < len(pairs):
+        raise typer.BadParameter(f"expected one weight for each loss, such as L1=0.7,SSIM=0.3, got {text!r}")
+    return weights
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:

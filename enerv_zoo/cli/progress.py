@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TextColumn
 
 from enerv_zoo.cli import console
+from enerv_zoo.shell import printable
 
 if TYPE_CHECKING:
     from enerv_zoo.fitting.loop import OnStatus, Status
@@ -40,9 +41,13 @@ def shown(name: str) -> Iterator[OnStatus]:
 
 @contextmanager
 def _bar(name: str) -> Iterator[OnStatus]:
-    columns = (TextColumn("[bold]{task.fields[name]}"), BarColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("{task.fields[name]}", style="bold", markup=False),
+        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, console=console.err, transient=True) as progress:
-        task = progress.add_task("starting", total=None, name=name)
+        task = progress.add_task("starting", total=None, name=printable(name))
 
         def show(status: Status) -> None:
             progress.update(task, total=1.0, completed=status.progress, description=_line(status))

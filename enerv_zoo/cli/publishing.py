@@ -78,7 +78,7 @@ def _done(publisher: Any, jobs: Any) -> list[Outcome]:
         for outcome in publisher.publish(jobs, on_fit):
             stack.close()
             outcomes.append(outcome)
-            console.err.print(console.plain(f"{outcome.name}: {outcome.error or outcome.url or 'done'}"))
+            console.err.print(f"{outcome.name}: {outcome.error or outcome.url or 'done'}")
     return outcomes
 
 
@@ -87,5 +87,5 @@ def _table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         where = outcome.error or outcome.url or outcome.repository or ""
         cells = (outcome.name, outcome.fitting, console.number(outcome.psnr), outcome.pushing, where)
-        table.add_row(*map(console.plain, cells))
+        table.add_row(*cells)
     return table

@@ -52,7 +52,7 @@ def report(
 
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
-    with console.err.status("drawing"):
+    with console.working("drawing"):
         write_report(runs, out, frames=frames, data=data, device=device)
     console.out.print(f"written to {out}: open it in a browser")
 
@@ -71,7 +71,7 @@ def closing_report(
     if not launched().first:
         return None
     try:
-        with console.err.status("drawing the report"):
+        with console.working("drawing the report"):
             return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)
     except EnervZooError as error:
         logger.warning("no report was written: %s", error)

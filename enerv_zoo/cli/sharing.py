@@ -44,6 +44,7 @@ def push(
         enerv-zoo push holiday.nvz user/holiday
     """
     from enerv_zoo import loading
+    from enerv_zoo.files import free_name
 
     url = loading.push(
         run,
@@ -58,7 +59,7 @@ def push(
         console.print_json({"repository": repo_id, "url": url})
         return
     console.out.print(f"pushed to {url}")
-    console.out.print(f"  enerv-zoo render {repo_id} video.mp4")
+    console.print_command("render", repo_id, free_name("video.mp4"))
 
 
 def pull(
@@ -77,4 +78,4 @@ def pull(
 
     hub.pull(repo_id, out, overwrite=overwrite, revision=revision)
     console.out.print(f"written to {out}")
-    console.out.print(f"  enerv-zoo info {out}")
+    console.print_command("info", out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 STEPS = (
     ("enerv-zoo render bunny-sample sample.mp4", "watch a fit that comes along"),
@@ -24,5 +25,5 @@ def screen() -> Group:
     steps.add_column(style="dim")
     for step in STEPS:
         steps.add_row(*step)
-    title = "[bold]enerv-zoo[/bold] fits neural networks to videos: the network is the video.\n"
-    return Group(title, steps, "\nAll commands: enerv-zoo --help    One of them: enerv-zoo fit --help")
+    title = Text.assemble(("enerv-zoo", "bold"), " fits neural networks to videos: the network is the video.")
+    return Group(title, "", steps, "", "All commands: enerv-zoo --help    One of them: enerv-zoo fit --help")

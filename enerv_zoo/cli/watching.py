@@ -49,6 +49,7 @@ def evaluate(
     from enerv_zoo.fitting import open_original, part_opener
     from enerv_zoo.fitting.plan import choose_device
     from enerv_zoo.segmented import SegmentedVideo
+    from enerv_zoo.video.origin import protected
 
     folder = hub.locate(run, hub.Access(revision))
     network = loading.load(folder, choose_device(device))
@@ -58,10 +59,12 @@ def evaluate(
     else:
         report = evaluation.evaluate(network, open_original(folder, video, **cut), frames=frames)
     if out is not None:
-        report.write_json(out / "report.json")
-        report.write_csv(out / "frames.csv")
+        with protected(network.origin, video):
+            report.write_json(out / "report.json")
+            report.write_csv(out / "frames.csv")
     if images is not None:
-        evaluation.render(network, images, frames=frames, overwrite=overwrite)
+        with protected(video):
+            evaluation.render(network, images, frames=frames, overwrite=overwrite)
     if json:
         console.print_json(report.to_dict())
         return
@@ -107,13 +110,21 @@ def render(
     """
     from enerv_zoo import evaluation, hub, loading
     from enerv_zoo.errors import VideoError
+    from enerv_zoo.files import check_target
     from enerv_zoo.fitting import open_original
     from enerv_zoo.fitting.plan import choose_device
+    from enerv_zoo.video.origin import protected
 
+    folder = hub.locate(run, hub.Access(revision))
+    network = loading.load(folder, choose_device(device))
+    with protected(network.origin, video):
+        check_target(out)
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
-    folder = hub.locate(run, hub.Access(revision))
-    network = loading.load(folder, choose_device(device)).optimize(precision, inductor=False)
+    network.optimize(precision, inductor=False)
     source = open_original(folder, video) if side_by_side or video else None
-    path = evaluation.render(network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite)
+    with protected(video):
+        path = evaluation.render(
+            network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite
+        )
     console.out.print(f"written to {path}")

@@ -19,6 +19,7 @@ from enerv_zoo.fitting.jobs import FitJob, FitOutcome, check_names
 from enerv_zoo.fitting.manifest import Job
 from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.report.fleet import write_fleet_report
+from enerv_zoo.video.origin import name_alone, without_folders
 
 SUMMARY = "summary.parquet"
 PSNR, COUNT, TEXT = "float64", "int64", "string"
@@ -134,8 +135,8 @@ def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[s
         "id": outcome.id,
         "part_of": part_of,
         "state": "failed" if outcome.error else "done",
-        "error": outcome.error,
-        "video": job.source if isinstance(job.source, str | Path) else None,
+        "error": None if outcome.error is None else without_folders(outcome.error, job.source),
+        "video": name_alone(job.source),
         "model": job.recipe.model.get("name"),
         "size": None if size is None else str(size),
         "seconds": outcome.seconds,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import EnervZooError, FitError
-from enerv_zoo.files import finite
+from enerv_zoo.files import check_target, finite
 from enerv_zoo.locking import locked
 from enerv_zoo.video.remote import file_system, is_address
 
@@ -91,6 +91,7 @@ class Store:
             if not self.is_local:  # an object appears when it is whole
                 self._fs.put_file(str(path), target)
                 return
+            check_target(Path(target))
             folder, _, name = target.rpartition("/")
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (the storage's paths are texts)
             aside = f"{folder}/.{secrets.token_hex(4)}.{name}"
@@ -123,7 +124,7 @@ class Store:
         """Write a JSON file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "data.json"
-            path.write_text(json.dumps(finite(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(finite(data), indent=2) + "\n", encoding="utf-8")
             self.put(path, key)
 
     def _at(self, key: str) -> str:

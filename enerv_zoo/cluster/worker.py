@@ -29,13 +29,14 @@ from enerv_zoo.fitting.folder import FRAMES, OURS
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.fitting.plan import difference
+from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
+from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import chosen_config
 
@@ -128,7 +129,8 @@ def do(
         if device == "cuda" and share < 1:
             torch.cuda.set_per_process_memory_fraction(share)
         store = Store(root)
-        with store.locked(job.name, LAST_WORDS), tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+        alone = store.locked(job.name, LAST_WORDS)
+        with protected(job.source), alone, tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
             outcome = _do(job, key, store, device, every, tell, Path(scratch))
     except Exception as error:  # whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
@@ -261,8 +263,11 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     Raises:
         EnervZooError: the video cannot be read, or the store holds another fit under this name.
     """
-    store, record = Store(root), job.record()
+    store = Store(root)
     before = store.read(f"{job.name}/{RECORD}")
+    if before is not None:
+        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
+    record = job.record()
     found = store.read(f"{job.name}/{SEGMENTS}")
     other = None if before is None else difference(before, record)
     if other is not None:

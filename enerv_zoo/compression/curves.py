@@ -25,6 +25,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.origin import protected, refuse_folder
 from enerv_zoo.video.scenes import survey
 
 RESULT = "rd.json"
@@ -130,7 +131,8 @@ def rate_distortion(
         recipe = options.get("recipe") if models else None
         cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
         check_sides(survey(source, **cut, scenes=False).info)
-    with locked(folder):
+    refuse_folder(source, folder)
+    with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
         fits: dict[str, dict[str, Any]] = {}
         if models:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +16,11 @@ import torch
 
 from enerv_zoo.compression import pruning, search
 from enerv_zoo.compression.quantisation import Grid, Grids, Scales, check_bits, codable, coded, even_grids
-from enerv_zoo.compression.tuning import TuningFitter, tune
-from enerv_zoo.config import FitConfig, from_dict
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
-from enerv_zoo.files import finite
+from enerv_zoo.files import check_target, finite
 from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
@@ -36,6 +36,9 @@ from enerv_zoo.storage.compressed import SUFFIX, is_compressed, to_network
 from enerv_zoo.storage.description import FitRecord, from_json
 from enerv_zoo.storage.record import read_fit
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.origin import protected
+
+logger = logging.getLogger(__name__)
 
 Fit = NeuralVideo | SegmentedVideo | str | Path
 """What can be compressed."""
@@ -130,13 +133,6 @@ class _Wanted:
     def needs_video(self) -> bool:
         return self.tune_epochs > 0 or self.max_psnr_drop is not None
 
-    def tuning(self, record: FitRecord | None) -> FitConfig:
-        """The fit's own recipe, but for what tuning changes."""
-        known = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
-        changed = {"epochs": self.tune_epochs, "lr": self.lr, "seed": self.seed, "time_budget": None}
-        base = from_dict(FitConfig, {**known, **changed, "eval_every": 0, "warmup": 0.1}, "fit")
-        return dataclasses.replace(base, batch_size=self.batch_size or base.batch_size or 1)
-
 
 @dataclass(frozen=True)
 class _Part:
@@ -218,9 +214,11 @@ def compress(
     chosen_device = choose_device(device)
     path_in = locate(fit, Access()) if isinstance(fit, str | Path) else None
     video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
+    with protected(video.origin, data):
+        check_target(Path(path))
     opened = _originals(path_in, video, data)
     if opened is None and wanted.needs_video:
-        raise ConfigError("tuning and a target in PSNR need the video; name it with data (--data)")
+        raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     made: list[_Made] = []
 
     def networks() -> Iterator[EncodedNetwork]:
@@ -234,7 +232,8 @@ def compress(
     whole = None
     if isinstance(video, SegmentedVideo):
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
-    sizes = write_nvz(path, networks(), whole=whole)
+    with protected(video.origin, data):
+        sizes = write_nvz(path, networks(), whole=whole)
     return _result(Path(path), sizes.total, video, made, time.monotonic() - began)
 
 
@@ -256,9 +255,11 @@ def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any
         original = open_original(path, data)
     except ConfigError:
         raise
-    except Exception:
+    except Exception as error:
         if data is not None:
             raise
+        if isinstance(error, VideoError):  # it is recorded, and cannot be read
+            logger.warning("%s", error)
         return None
     return lambda number: original
 
@@ -308,7 +309,8 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     grids = _chosen(part, wanted, before)
     if wanted.tune_epochs and original is not None:
         feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
-        fitter = TuningFitter(video, feed, wanted.tuning(part.record), grids, kept, wanted.rate_weight)
+        recipe = tuning_recipe(part.record, wanted.tune_epochs, wanted.lr, wanted.seed, wanted.batch_size)
+        fitter = TuningFitter(video, feed, recipe, grids, kept, wanted.rate_weight)
         tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
         if wanted.searched:
             grids = _chosen(part, wanted, before)

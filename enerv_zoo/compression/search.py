@@ -100,7 +100,7 @@ def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, Grid]
     if least > limit:
         raise ConfigError(
             f"the network takes at least {least / 8:,.0f} bytes, the target leaves {limit / 8:,.0f}; prune it, "
-            "or fit a smaller one (--size)"
+            "or fit a smaller one (fit --size)"
         )
 
     def fits(price: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +13,15 @@ from torch import Tensor
 
 from enerv_zoo.compression.pruning import prune
 from enerv_zoo.compression.quantisation import Grids, rounded, steps
-from enerv_zoo.config import FitConfig
+from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.losses import check_loss
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.storage.description import FitRecord
+
+logger = logging.getLogger(__name__)
 
 
 class TuningFitter(Fitter):
@@ -82,3 +89,22 @@ def tune(fitter: TuningFitter, on_epoch: Callable[[dict[str, Any]], None]) -> No
     while not fitter.done:
         on_epoch(fitter.fit_epoch())
     fitter.video.eval()
+
+
+def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, batch_size: int | None) -> FitConfig:
+    """The fit's own recipe, but for what tuning changes.
+
+    Args:
+        record: of the fit; without one, the loss is L2.
+        epochs, lr, seed: of the tuning.
+        batch_size: the fit's own if `None`.
+    """
+    own = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
+    changed = {"epochs": epochs, "lr": lr, "seed": seed, "time_budget": None, "eval_every": 0, "warmup": 0.1}
+    recipe = from_dict(FitConfig, {**own, **changed}, "fit")
+    try:
+        check_loss(recipe.loss)
+    except ConfigError as error:  # a callable of the user's own, or of a plug-in that is not here
+        logger.warning("tuning with the loss L2, as the fit's own is not here: %s", error)
+        recipe = dataclasses.replace(recipe, loss="L2")
+    return dataclasses.replace(recipe, batch_size=batch_size or recipe.batch_size or 1)

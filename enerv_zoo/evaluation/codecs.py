@@ -77,7 +77,7 @@ def check_sides(info: VideoInfo) -> None:
         VideoError: an odd side.
     """
     if info.height % 2 or info.width % 2:
-        raise VideoError(f"codecs need even sides, the frames are {info.height}x{info.width}; crop or resize them")
+        raise VideoError(f"codecs need even sides, the frames are {info.size_text}; crop or resize them")
 
 
 def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[RatePoint]:

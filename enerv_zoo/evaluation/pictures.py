@@ -17,6 +17,7 @@ from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import replacing
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.video import Video, write_image
+from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,8 @@ def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path
     indices = sorted({round((i + 0.5) / rows * len(video) - 0.5) for i in range(rows)})
     drawn = video[indices]
     panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, drawn, strict=True)]
-    return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
+    with protected(video.origin):
+        return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
 
 
 def _gutters(original: Tensor, fitted: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
+from enerv_zoo.files import check_target
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video, open_video, write_video
+from enerv_zoo.video.origin import protected
 
 DIFFERENCE_GAIN = 4
 """Absolute differences are shown this many times brighter."""
@@ -38,13 +40,16 @@ def render(
         frames: which frames.
         fps: frames a second; by default the video's own.
         quality: of the encoder, see `enerv_zoo.write_video`.
-        overwrite: whether a target that exists is replaced.
+        overwrite: whether a target that exists is replaced; the video that was fitted never is.
 
     Raises:
         ConfigError: `video` is no network.
-        VideoError: the original does not match, the range is outside the video, or the file cannot be written.
+        VideoError: the original does not match, the range is outside the video, the file cannot be written, or it is
+            the video that was fitted.
     """
     check_network(video)
+    with protected(video.origin, source):
+        check_target(Path(path))
     original = None if source is None else open_video(source)
     indices = select_frames(frames, len(video)) if original is None else matching_frames(video, original, frames)
     times = video.info.timestamps if fps is None else None
@@ -52,15 +57,16 @@ def render(
     if fps is None and video.info.fps is not None and len(indices) > 1:
         fps = video.info.fps / (indices[1] - indices[0])
     drawn = _drawn(video, indices, original)
-    return write_video(
-        path,
-        drawn,
-        fps=fps,
-        timestamps=timestamps,
-        pixel_aspect=video.info.pixel_aspect,
-        quality=quality,
-        overwrite=overwrite,
-    )
+    with protected(video.origin, source):
+        return write_video(
+            path,
+            drawn,
+            fps=fps,
+            timestamps=timestamps,
+            pixel_aspect=video.info.pixel_aspect,
+            quality=quality,
+            overwrite=overwrite,
+        )
 
 
 def _drawn(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:

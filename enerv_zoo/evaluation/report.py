@@ -249,8 +249,8 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
                 "the command line, eval has --square-pixels)"
             )
         raise VideoError(
-            f"the fit draws {ours.height}x{ours.width}, {theirs.name!r} is {theirs.height}x{theirs.width}; "
-            f'open it with resize="{ours.height}x{ours.width}" (on the command line, eval has --resize)'
+            f"the fit draws {ours.size_text}, {theirs.name!r} is {theirs.size_text}; "
+            f'open it with resize="{ours.size_text}" (on the command line, eval has --resize)'
         )
     if frames is None and ours.frames != theirs.frames:
         raise VideoError(

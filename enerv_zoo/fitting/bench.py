@@ -21,7 +21,7 @@ from enerv_zoo.precision import choose_precision, plain_float32
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import create_model
 
-CASES = (("0.5M", "144x256"), ("1.5M", "360x640"), ("3M", "720x1280"))
+CASES = (("0.5M", "256x144"), ("1.5M", "640x360"), ("3M", "1280x720"))
 FRAMES = 16
 
 

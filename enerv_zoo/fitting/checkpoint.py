@@ -61,8 +61,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         damaged.append(path)
     if damaged:
         names = " and ".join(path.name for path in damaged)
-        raise FitError(f"{folder}: {names} damaged, there is no checkpoint to go on from; start anew with --overwrite")
-    raise FitError(f"{folder}: holds no checkpoint to resume from; start with --overwrite")
+        raise FitError(f"{folder}: {names} damaged, there is no checkpoint to go on from; delete the folder")
+    raise FitError(f"{folder}: holds no checkpoint to go on from; choose another --out, or delete the folder")
 
 
 def has_checkpoint(folder: Path) -> bool:

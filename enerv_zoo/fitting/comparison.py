@@ -14,6 +14,7 @@ from enerv_zoo.fitting.folder import read_history
 from enerv_zoo.fitting.jobs import FitJob, OnFit, Runner, job_of, run_here
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.locking import locked
+from enerv_zoo.video.origin import protected, refuse_folder
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"
@@ -72,7 +73,8 @@ def compare(
     jobs = _jobs(source, models, size, options)
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
-    with locked(folder):
+    refuse_folder(source, folder)
+    with locked(folder), protected(source):
         remove_leftovers(folder, (COMPARISON, CURVES))
         outcomes = {outcome.name: outcome for outcome in runner(jobs, out, device=device, on_fit=on_model)}
         for name, key in ids.items():

@@ -11,7 +11,7 @@ from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
-from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.files import remove, remove_leftovers, write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint
 from enerv_zoo.fitting.journal import HISTORY
 from enerv_zoo.fitting.plan import FitPlan, check_record
@@ -68,7 +68,7 @@ def check_free(folder: Path) -> None:
         FitError: it does.
     """
     if fit_state(folder) != "new" or segments_state(folder) != "new":
-        raise FitError(f"{folder}: already holds a fit; add --resume to go on with it or --overwrite to replace it")
+        raise FitError(f"{folder}: already holds a fit; fit --resume goes on with it, fit --overwrite replaces it")
 
 
 def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitPlan, State]:
@@ -89,14 +89,14 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
             check_free(folder)
         return plan, "new"
     if segments_state(folder) != "new":
-        raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it, with its --segments")
+        raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it (fit --segments)")
     state = fit_state(folder)
     if state == "new":
         return plan, state
     if not (folder / RECORD).is_file():
         raise FitError(
             f"{folder}: holds no record of its fit ({RECORD}), so nothing can go on with it; "
-            "choose another --out, or replace it with --overwrite"
+            "choose another --out, or delete the folder"
         )
     return check_record(folder, plan), state
 
@@ -122,7 +122,7 @@ def clear(folder: Path) -> None:
     try:
         remove_segments(folder)
         for name in OURS:
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
     except OSError as error:
         raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 

@@ -98,7 +98,7 @@ class Guard:
         if self._tries > TRIES:
             raise FitError(
                 f"the fit collapsed {self._tries} times, last at epoch {row['epoch']}: {reason}. "
-                "Try a lower --lr, a larger --batch-size or another --seed"
+                "Try a lower learning rate, a larger batch or another seed"
             )
         tried, scale = fitter.attempt + 1, fitter.rate_scale * SLOWER
         seconds, fitted = fitter.seconds, fitter.frames_fitted

@@ -18,15 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from enerv_zoo.config import Recipe, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.config import SQUARE, Recipe, read_mapping, to_dict
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import fit_state
 from enerv_zoo.fitting.loop import OnStatus
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
 from enerv_zoo.fitting.run import fit
+from enerv_zoo.formats import turned_sizes
 from enerv_zoo.losses import Loss
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.reading import find_source
+from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import check_choice
 
 logger = logging.getLogger(__name__)
@@ -63,9 +66,18 @@ class FitJob:
         Raises:
             VideoError: the source cannot be read.
         """
-        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.recipe.video}
+        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self._selection()}
         content = json.dumps([digest(self.source), decided], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    def _selection(self) -> dict[str, Any]:
+        """The part of the video as format 1 had it, so that a fit keeps its id; what that could not say is added."""
+        selection = turned_sizes(self.recipe.video)
+        if selection.pop("square_pixels", False) or not isinstance(self.source, str | Path):
+            return selection
+        if is_address(self.source) or find_source(self.source)[0].pixel_aspect != SQUARE:
+            selection["pixels"] = "stored"  # of an address, nothing is read for an id
+        return selection
 
     def plan(self, device: str) -> FitPlan:
         """What `fit` makes of this job."""
@@ -159,8 +171,17 @@ def todo(job: FitJob, out: str | Path, device: str = "auto") -> Todo:
         return "fit"
     if not (folder / RECORD).is_file():
         raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
-    check_record(folder, job.plan(device))
+    check_record(folder, _looked_at(job, device))
     return "nothing" if state == "ended" else "resume"
+
+
+def _looked_at(job: FitJob, device: str) -> FitPlan:
+    """The job's plan, with its source's contents where they are at hand."""
+    plan = job.plan(device)
+    try:
+        return plan if is_address(job.source) else plan.look_at(job.source)
+    except VideoError:
+        return plan
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

@@ -104,8 +104,8 @@ class Journal:
         if self.folder is None:
             raise FitInterrupted(f"{at}; nothing is kept, as the fit has no folder (out)", number)
         if self.save():
-            raise FitInterrupted(f"{at}; repeat the command with --resume to go on from there", number)
-        raise FitInterrupted(f"{at}; no checkpoint could be written, an older one may be there (--resume)", number)
+            raise FitInterrupted(f"{at}; repeat the command to go on from there (fit needs --resume)", number)
+        raise FitInterrupted(f"{at}; no checkpoint could be written, an older one may be there (fit --resume)", number)
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -116,7 +116,7 @@ class Journal:
 
         def note(number: int, _: FrameType | None) -> None:
             if self.ranks.notice:
-                raise FitInterrupted("stopped at once; repeat the command with --resume", number)
+                raise FitInterrupted("stopped at once; repeat the command to go on (fit needs --resume)", number)
             self.ranks.notice = number
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

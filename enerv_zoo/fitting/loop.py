@@ -22,11 +22,10 @@ from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.format1 import current_names
-from enerv_zoo.losses import Loss
+from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.registry import losses
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +86,8 @@ class Fitter:
         feed: the frames; its device is where the network goes.
         config: the recipe, with a batch size.
         spent: seconds of the time budget that are gone already.
-        loss: a callable (prediction, target) -> scalar in place of the one that the recipe names.
+        loss: a callable (prediction, target) -> scalar in place of the one that the recipe names; a module is moved to
+            the feed's device.
         ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
             a signal is agreed on first.
 
@@ -119,7 +119,8 @@ class Fitter:
         self.video = video.to(self.device).optimize(config.precision, inductor=False).train()
         if self.device.type == "cpu":
             prepare_cpu()
-        self.loss = loss or losses.get(config.loss)(video.info.height, video.info.width)
+        built = build_loss(config.loss, video.info.height, video.info.width) if loss is None else loss
+        self.loss = ready_loss(built, self.device)
         self.batch_size = config.batch_size or 1
         self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
@@ -316,7 +317,7 @@ class Fitter:
             raise error
         if size == 1:
             raise FitError(
-                "out of memory with a single frame at a time; fit a smaller --size, or smaller frames with --resize"
+                "out of memory with a single frame at a time; fit a smaller network (size), or smaller frames (resize)"
             ) from error
         self.micro_batch = size // 2
         self._graph = None  # its memory is a whole batch's

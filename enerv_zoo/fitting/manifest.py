@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -18,6 +19,7 @@ from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.jobs import FitJob, job_of
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.fitting.segments import SegmentsJob
+from enerv_zoo.formats import FORMAT, format_of, note_sizes, turned, turned_sizes
 from enerv_zoo.recipes import shipped_files
 from enerv_zoo.storage.description import check_license
 
@@ -40,6 +42,7 @@ class Group:
         segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
+        format: in place of the manifest's.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -50,12 +53,13 @@ class Group:
     recipes: tuple[str | Spec, ...] = ()
     fit: Spec = field(default_factory=dict)
     frames: str | None = None
-    resize: str | None = None
-    crop: str | None = None
+    resize: str | int | tuple[int, int] | None = None
+    crop: str | tuple[int, int] | None = None
     square_pixels: bool | None = None
     segments: str | int | None = None
     name: str | None = None
     license: str | None = None
+    format: Literal[1, 2] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Manifest:
             by default video, model and size, as far as they are given, and the recipe where there are several.
         license: of the weights, by its identifier on the Hub such as `cc-by-3.0`.
         private: whether new repositories are; by default as the owner has it.
+        format: 2, where sizes are WIDTHxHEIGHT; files without it are of format 1, where they are HEIGHTxWIDTH.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -80,6 +85,7 @@ class Manifest:
     name: str | None = None
     license: str | None = None
     private: bool | None = None
+    format: Literal[1, 2] = 2
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,8 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a shipped one by name.
 
     The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `square_pixels`,
-    `segments`, `name` and `license`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may
-    be empty.
+    `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but
+    `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -120,8 +126,14 @@ def read_manifest(manifest: str | Path) -> Manifest:
             )
         path = shipped[str(manifest)]
     if path.suffix in READERS:
-        return Manifest(tuple(_entry(row) for row in _rows(path)))
-    return from_dict(Manifest, read_mapping(path), str(path))
+        read = Manifest(tuple(_entry(row) for row in _rows(path)), format=1)
+    else:
+        data = read_mapping(path)
+        read = from_dict(Manifest, {**data, "format": format_of(data, str(path))}, str(path))
+    for spec in read.fits:
+        if format_of({"format": read.format, **spec}, str(path)) == 1:
+            note_sizes(spec, str(path))
+    return read
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +153,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     """Cells as YAML has them where they are numbers or lists; what names something stays a text."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
+        table = csv.DictReader(file, strict=True)
+        _check_columns(table.fieldnames or ())
+        rows = list(table)
     longer = [number for number, row in enumerate(rows, 1) if None in row]
     if longer:
         raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
@@ -156,7 +170,15 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError("Parquet needs pyarrow; pip install 'enerv-zoo[cluster]'") from error
+    _check_columns(parquet.read_schema(path).names)
     return parquet.read_table(path).to_pylist()
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Refuse a column that is there twice: in a row, the last one would silently count."""
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            raise ValueError(f"the column {name!r} is given {count} times; keep one")
 
 
 READERS = {".csv": _read_csv, ".parquet": _read_parquet}
@@ -169,9 +191,9 @@ def _entry(row: dict[str, Any]) -> Spec:
     """A row of a table as an entry of `fits`."""
     listed = {many: [row[one]] for many, one in LISTED.items() if one in row}
     texts = {key: str(row[key]) for key in _TEXTS if key in row}
-    square = {key: row[key] for key in ("square_pixels",) if key in row}
-    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS, *square)}
-    return {**listed, **texts, **square, "fit": fit}
+    others: Spec = {key: row[key] for key in ("square_pixels", "format") if key in row}
+    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS, *others)}
+    return {**listed, **texts, **others, "fit": fit}
 
 
 def manifest_jobs(manifest: Manifest) -> list[Job]:
@@ -197,18 +219,23 @@ def manifest_jobs(manifest: Manifest) -> list[Job]:
 
 def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     license = check_license(group.license or manifest.license)
+    version = group.format or manifest.format
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
-    selection["square_pixels"] = group.square_pixels
+    selection = {**(selection if version == FORMAT else turned_sizes(selection)), "square_pixels": group.square_pixels}
     product = itertools.product(group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,))
     for video, model, size, recipe in product:
+        if isinstance(recipe, dict):
+            recipe = {"format": version, **recipe}
         plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **group.fit)
+        resized = plan.video.get("resize")
         fields = {
             "video": Path(video).stem,
             "model": plan.model["name"],
             "size": plan.model.get("size"),
             "recipe": Path(recipe).stem if isinstance(recipe, str) else None,
             "frames": plan.video.get("frames"),
-            "resize": plan.video.get("resize"),
+            # Of old manifests as it was written, so that their folders and repositories keep their names.
+            "resize": resized if version == FORMAT else turned(resized),
         }
         used = ("video", "model", "size", *(["recipe"] if len(group.recipes) > 1 else []))
         template = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 
@@ -9,9 +10,9 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import EnervZooError, FitError
+from enerv_zoo.losses import build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.registry import losses
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
     if least > available:
         raise FitError(
             f"fitting needs at least {least / 1e6:,.0f} MB of memory, {available / 1e6:,.0f} are available; fit a "
-            "smaller --size, or smaller frames with --resize"
+            "smaller network (size), or smaller frames (resize)"
         )
     if at_once < batch:
         logger.warning("memory is short: %d of %d frames pass at once, accumulated to the batch", at_once, batch)
@@ -95,7 +96,22 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
 
 
 def kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
-    """Bytes that a forward pass of `batch` frames and its loss keep for the backward pass, weights left out."""
+    """Bytes that a forward pass of `batch` frames and its loss keep for the backward pass, weights left out.
+
+    A third party's loss that cannot compute on shapes alone counts as L1.
+    """
+    try:
+        return _kept_bytes(video, config, batch)
+    except EnervZooError:
+        raise
+    except Exception:
+        if config.loss == "L1":
+            raise
+        logger.debug("the loss counts as L1", exc_info=True)
+        return _kept_bytes(video, dataclasses.replace(config, loss="L1"), batch)
+
+
+def _kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
     info, device = video.info, video.device
     own = {_storage(tensor) for tensor in (*video.parameters(), *video.buffers())}
     kept: dict[int, Tensor] = {}
@@ -105,7 +121,7 @@ def kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
             kept[_storage(tensor)] = tensor
         return tensor
 
-    loss = losses.get(config.loss)(info.height, info.width)
+    loss = ready_loss(build_loss(config.loss, info.height, info.width), device)
     target = torch.zeros(batch, 3, info.height, info.width, device=device)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         video.objective(torch.zeros(batch, dtype=torch.float64, device=device), target, loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,20 +13,28 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError, FitError, did_you_mean
-from enerv_zoo.losses import Loss
+from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
+from enerv_zoo.formats import FORMAT, SIZES, format_of, turned, upgrade
+from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.network import Network
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.identity import digest
+from enerv_zoo.video.origin import Origin
+from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import Model, choose_model
+
+logger = logging.getLogger(__name__)
 
 BUDGET_LR = 2e-3
 """The rate, for one frame a step, of a fit under a time budget whose recipe names none: published rates are made for
-hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 144x256)."""
+hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the published 5e-4 (0.5 M, 256x144)."""
 
 _ABSENT = object()
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class FitPlan:
         video: `frames`, `resize`, `crop` and `square_pixels`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
+        contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
     """
 
     source: str | None
@@ -47,11 +57,30 @@ class FitPlan:
     video: dict[str, Any]
     device: str
     loss: Loss | None = None
+    contents: dict[str, Any] | None = None
+
+    def look_at(self, source: Any) -> FitPlan:
+        """The same plan, with what is known of the source's contents, which are read once.
+
+        Raises:
+            VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
+        """
+        origin = Origin.read(source)
+        if origin.digest is None:
+            return self
+        return replace(self, contents={"sha256": origin.digest, "bytes": origin.bytes})
+
+    @property
+    def origin(self) -> Origin:
+        """The source, as far as it is known."""
+        return Origin.of_record({"source": self.source, "source_contents": self.contents})
 
     def record(self) -> dict[str, Any]:
         """What `fit.json` holds."""
         return {
+            "format": FORMAT,
             "source": self.source,
+            **({} if self.contents is None else {"source_contents": self.contents}),
             "video": self.video,
             "model": self.model,
             "fit": to_dict(self.fit),
@@ -80,16 +109,19 @@ def plan_fit(
     given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice = choose_model(model, base.model, size, model_options)
-    merged = {**base.fit, **options}
+    merged = {**base.fit, **options, **_length(options)}
     if merged.get("time_budget") is not None:
+        merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
     if merged.get("optimizer", "adam") != "adam":
         merged.setdefault("betas", None)
     own_loss = merged.get("loss") if callable(merged.get("loss")) else None
     if own_loss is not None:
-        merged["loss"] = f"{own_loss.__module__}.{getattr(own_loss, '__qualname__', type(own_loss).__qualname__)}"
+        merged["loss"] = _name_of(own_loss)
     chosen = from_dict(FitConfig, merged, "fit")
+    if own_loss is None:
+        check_loss(chosen.loss)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
         raise ConfigError(
@@ -100,6 +132,32 @@ def plan_fit(
     if not isinstance(video.get("square_pixels", False), bool):
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+
+
+def _name_of(loss: Loss) -> str:
+    """What a record calls a callable of the user's own.
+
+    Raises:
+        ConfigError: it is a class.
+    """
+    if isinstance(loss, type):
+        raise ConfigError(f"the loss is the class {loss.__name__}; give an object of it: loss={loss.__name__}()")
+    function = getattr(loss, "func", loss)  # of a functools.partial
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _length(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options that say how long to fit change in a recipe's: epochs replace its time budget.
+
+    Raises:
+        ConfigError: both are given.
+    """
+    epochs, seconds = options.get("epochs"), options.get("time_budget")
+    if epochs is not None and seconds is not None:
+        raise ConfigError(
+            f"a fit takes epochs or a time budget, got epochs={epochs} and time_budget={seconds}; give one of them"
+        )
+    return {} if epochs is None else {"time_budget": None}
 
 
 def choose_device(device: str) -> str:
@@ -121,31 +179,63 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     """Refuse to take a folder's fit for one that was decided otherwise.
 
     Returns:
-        The plan, with the batch that was chosen then where it leaves that open.
+        The plan, with the batch that was chosen then where it leaves that open, and the frames of then where the record
+        is of format 1.
 
     Raises:
         FitError: says what differs.
     """
     before = read_mapping(folder / RECORD)
-    if plan.fit.batch_size is None:
-        kept = {key: before["fit"][key] for key in ("batch_size", "lr") if key in before.get("fit", {})}
-        plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **kept}))
+    plan = as_begun(plan, before, str(folder))
+    undecided = ("batch_size", "lr") if plan.fit.batch_size is None else ()
+    unused = ("epochs",) if plan.fit.time_budget is not None else ()
+    recorded = {key: before["fit"][key] for key in (*undecided, *unused) if key in before.get("fit", {})}
+    if recorded:
+        plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **recorded}))
     if (other := difference(before, plan.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with another {other}. "
-            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            "Repeat the command as it was, choose another --out, or delete the folder"
         )
     return plan
+
+
+def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
+    """A plan to go on with a fit: what a record of format 1 means otherwise is as it was when the fit was begun.
+
+    Its pixels were made square, and the command that is repeated may have its sizes in the old order, or name a preset
+    whose size has changed since.
+
+    Args:
+        plan: that was made now.
+        before: the record, as it was read.
+        where: it is.
+    """
+    if format_of(before, where) == FORMAT or not isinstance(old := before.get("video") or {}, Mapping):
+        return plan
+    video = {"square_pixels": True, **plan.video}
+    for key in SIZES:
+        size = video.get(key)
+        preset = key == "resize" and isinstance(size, str) and size.lower().endswith("mp")
+        if key in old and size != turned(old[key]) and (size == old[key] or preset):
+            video[key] = turned(old[key])
+            logger.info("%s: %s is %s (WIDTHxHEIGHT), as the fit was begun", where, key, video[key])
+    return replace(plan, video=video)
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first thing that two records of fits do not agree on, and how; `None` where they say the same.
 
     Args:
-        before: as it was read.
+        before: as it was read; a record of format 1 is compared in the present format.
         now: what a plan, or a job in segments, would record.
     """
+    before = upgrade(before, fitted=True)
     for key, value in json.loads(json.dumps(now)).items():
+        if key == "source_contents" and before.get(key) is None:
+            continue  # records have it since 0.1.0
+        if key == "source_contents" and before[key] != value:
+            return "video: the contents of its source have changed since"
         if key != "library" and before.get(key) != value:
             return f"{'recipe' if key == 'fit' else key}: {', '.join(_changes(before.get(key), value))}"
     return None
@@ -185,8 +275,40 @@ def open_original(
 
     Raises:
         FitError: no source was given and none is recorded.
+        VideoError: it is not there any more, or cannot be read.
     """
     record = record_of(run, number)
+    check_source(record, run, source)
+    return open_recorded(record, run, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+
+
+def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
+    """Warn where the recorded source has changed since the fit, if it is what is going to be opened.
+
+    Raises:
+        VideoError: it is not there any more.
+    """
+    recorded = record.get("source")
+    if not isinstance(recorded, str) or (source is not None and source_name(source) != recorded):
+        return
+    origin = Origin.of_record(record)
+    if origin.path is None and not is_address(recorded):
+        raise VideoError(f"{run}: the video that was fitted is not there any more ({recorded}); name it as it is now")
+    if origin.digest is not None and not digest(recorded).startswith(origin.digest):
+        logger.warning("%s: %s has changed since the fit; what is compared is not what was fitted", run, recorded)
+
+
+def open_recorded(
+    record: Mapping[str, Any],
+    run: str | Path,
+    source: Any = None,
+    *,
+    frames: str | None = None,
+    resize: Any = None,
+    crop: Any = None,
+    square_pixels: bool | None = None,
+) -> Video:
+    """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
     recorded = record.get("source")
     selection = dict(record.get("video") or {})
     if source is None and recorded is None:

@@ -29,6 +29,7 @@ from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
+from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory, denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import plain_float32
@@ -36,11 +37,12 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import read_folder, save
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.origin import protected
 from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
 
-ENDED = "%s: this fit has ended, there is nothing left to do; --overwrite fits anew"
+ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
 
 
 @dataclass
@@ -110,8 +112,10 @@ def fit(
         start: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
             again.
         on_status: called with a `Status` about twice a second.
-        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may be a callable
-            (prediction, target) -> scalar, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it again.
+        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also be a callable
+            (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it
+            again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and its own parameters are
+            not trained; afterwards it is back where it was.
 
     Raises:
         VideoError: the source cannot be read.
@@ -137,15 +141,20 @@ def fit(
             **options,
         )
     )
+    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    plan = dataclasses.replace(plan, contents=contents)
     folder = None if out is None else Path(out)
     state: State = "new"
-    with locked_by_first(folder, ranks):
+    if folder is not None:
+        plan.origin.refuse_folder(folder)
+    with locked_by_first(folder, ranks), protected(plan.origin):
         if folder is not None:
-            chosen, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
-            plan = dataclasses.replace(plan, fit=chosen)
+            chosen, video, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
+            plan = dataclasses.replace(plan, fit=chosen, video=video)
             if state == "ended":
                 return ranks.decided(lambda: _ended(folder))
-        return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
+        with lent(plan.loss, plan.device):
+            return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
 
 
 def _fit(
@@ -196,9 +205,9 @@ def locked_by_first(folder: Path | None, ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, State]:
+def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, dict[str, Any], State]:
     chosen, state = check_folder(folder, plan, resume, overwrite)
-    return chosen.fit, state
+    return chosen.fit, chosen.video, state
 
 
 def _ended(folder: Path) -> FitResult:
@@ -238,7 +247,7 @@ def _after_loss(journal: Journal, lost: RankLost) -> FitError:
     if journal.folder is None:
         return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
     kept = "is kept" if journal.save() else "could not be kept, an older checkpoint may be there"
-    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with --resume, on as many as you like")
+    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with fit --resume, on as many as you like")
 
 
 def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
@@ -278,6 +287,7 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
         "fit_frames_per_second": round(fitter.frames_fitted / max(fitter.seconds, 1e-9), 3),
         "recoveries": journal.guard.recoveries,
     }
+    video.origin = plan.origin
     if folder is not None:
         save(video, folder, fit=fit_record(plan.record(), metrics))
         write_json(folder / METRICS, metrics)

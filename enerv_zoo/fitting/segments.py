@@ -30,7 +30,7 @@ from enerv_zoo.fitting.folder import (
 )
 from enerv_zoo.fitting.jobs import FitJob, Runner
 from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, difference, open_original, plan_fit, source_name
+from enerv_zoo.fitting.plan import FitPlan, as_begun, check_source, difference, open_recorded, plan_fit, source_name
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED, locked_by_first
 from enerv_zoo.loading import read_segmented
@@ -49,6 +49,7 @@ from enerv_zoo.storage.segments import (
     write_segments,
 )
 from enerv_zoo.video import Video
+from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.zoo import Model
@@ -186,9 +187,13 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
+    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    plan = replace(plan, contents=contents)
+    plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    with locked_by_first(folder, ranks):
-        state = ranks.decided(lambda: _check_folder(folder, job.record(), resume, overwrite))
+    with locked_by_first(folder, ranks), protected(plan.origin):
+        state, video = ranks.decided(lambda: _check_folder(folder, job, resume, overwrite))
+        job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.decided(lambda: read_mapping(folder / METRICS))
@@ -232,7 +237,7 @@ def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> No
     if failed:
         raise FitError(
             f"{len(failed)} of {len(jobs)} segments failed, first {failed[0].name}: {failed[0].error}; the others are "
-            f"in {folder}: go on with --resume"
+            f"in {folder}: repeat the command to go on (fit needs --resume)"
         )
 
 
@@ -258,8 +263,8 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 # ---------------------------------------------------------------------- the folder
 
 
-def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite: bool) -> State:
-    """How far what is in the folder is, where it is the fit that was asked for.
+def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool) -> tuple[State, dict[str, Any]]:
+    """How far what is in the folder is, where it is the fit that was asked for, and which part of the video it fits.
 
     Raises:
         FitError: the folder holds another fit.
@@ -268,20 +273,22 @@ def _check_folder(folder: Path, record: dict[str, Any], resume: bool, overwrite:
     if not resume:
         if not overwrite:
             check_free(folder)
-        return "new"
+        return "new", job.plan.video
     if fit_state(folder) != "new" and not is_segmented(folder):
-        raise FitError(f"{folder}: holds a fit that is not in segments; leave out --segments, or choose another --out")
+        raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")
     state = segments_state(folder)
     if state == "new":
-        return state
+        return state, job.plan.video
     if not (folder / RECORD).is_file():
-        raise FitError(f"{folder}: holds no record of its fit ({RECORD}); replace it with --overwrite")
-    if (other := difference(read_mapping(folder / RECORD), record)) is not None:
+        raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
+    before = read_mapping(folder / RECORD)
+    job = replace(job, plan=as_begun(job.plan, before, str(folder)))
+    if (other := difference(before, job.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with other {other}. "
-            "Repeat the command as it was, choose another --out, or replace the fit with --overwrite"
+            "Repeat the command as it was, choose another --out, or delete the folder"
         )
-    return state
+    return state, job.plan.video
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:
@@ -351,15 +358,15 @@ def part_opener(
     path = Path(run)
     compressed = is_compressed(path)
     description = segments_of(open_nvz(path), str(path)) if compressed else read_segments(path)
-    segments, recorded = description.segments, record_of(path).get("source")
+    segments, whole = description.segments, record_of(path)
+    check_source(whole, path, source)
 
     def open_part(number: int) -> Video:
         segment = segments[number]
         own = path if compressed else segment_folder(path, number)
-        other = source is not None and source_name(source) != recorded
+        other = source is not None and source_name(source) != whole.get("source")
         frames = f"{segment.first}:{segment.stop}" if other else None
-        return open_original(
-            own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, number=number
-        )
+        record = record_of(own, number) if compressed else record_of(own)
+        return open_recorded(record, own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
 
     return open_part

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from enerv_zoo import layers
+from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import TransformerBlock, mlp
 from enerv_zoo.registry import fusion
@@ -103,7 +104,7 @@ class Cells(nn.Module):
         super().__init__()
         if len(shapes) != 1 or len(shapes[0]) != 3 or grid[0] % shapes[0][1] or grid[1] % shapes[0][2]:
             raise ConfigError(
-                f"it joins one map whose sides divide those of the grid {grid[0]}x{grid[1]}, got {list(shapes)}"
+                f"it joins one map whose sides divide those of the grid {size_text(*grid)}, got {list(shapes)}"
             )
         self.cells = (grid[0] // shapes[0][1], grid[1] // shapes[0][2])
         self.conv = nn.Conv2d(shapes[0][0], width * self.cells[0] * self.cells[1], 1)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.errors import ConfigError, HubError, did_you_mean
 from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.download import fetch
+from enerv_zoo.hub.download import Snapshot, fetch
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
+from enerv_zoo.hub.naming import HUB, looks_like_path, nearest, no_such_path
 from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import (
-    SUFFIX,
     check_entry,
     file_or_folder,
     is_compressed,
@@ -43,7 +43,18 @@ def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFI
         EnervZooError: as `enerv_zoo.load` does.
     """
     found = _here_or_repository(id_or_path, access)
-    return found if isinstance(found, Path) else fetch(*found, names).path
+    return found if isinstance(found, Path) else _fetched(id_or_path, found, names).path
+
+
+def _fetched(text: str | Path, repository: tuple[str, Access], names: Sequence[str]) -> Snapshot:
+    """What `fetch` gives; where it fails, the error also names the path here that is nearest."""
+    try:
+        return fetch(*repository, names)
+    except HubError as error:
+        near = None if isinstance(text, Path) or text.startswith(HUB) else nearest(Path(text))
+        if near is None or len(near.parts) < 2:
+            raise
+        raise type(error)(f"{error}; did you mean the folder {near} here?") from error
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ def _sized(id_or_path: str | Path, access: Access) -> tuple[Path, int | None]:
     found = _here_or_repository(id_or_path, access)
     if isinstance(found, Path):
         return found, (found / WEIGHTS).stat().st_size if (found / WEIGHTS).is_file() else None
-    snapshot = fetch(*found, [CONFIG])
+    snapshot = _fetched(id_or_path, found, [CONFIG])
     return snapshot.path, snapshot.sizes.get(WEIGHTS)
 
 
@@ -139,13 +150,35 @@ def _segments_summary(path: Path) -> SegmentsSummary | None:
 
 
 def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:
-    """The path that a string means (it is here, comes with this version, or can be nothing else), or the repository."""
-    path = file_or_folder(Path(id_or_path))
-    if isinstance(id_or_path, Path) or path.exists() or path.suffix == SUFFIX:
+    """The path that a string means (it is here, comes with this version, or can be nothing else), or the repository.
+
+    Raises:
+        ConfigError: it looks like a path, and nothing is there.
+    """
+    if isinstance(id_or_path, str) and id_or_path.startswith(HUB):
+        return _on_the_hub(id_or_path, access)
+    path = file_or_folder(Path(id_or_path).expanduser())
+    if isinstance(id_or_path, Path) or path.exists():
         if access.revision is not None:
             raise ConfigError(f"{id_or_path}: is here, and revisions are a repository's; leave out the revision")
         return path
-    return shipped().get(id_or_path) or repository(id_or_path, access) or path
+    if (file := shipped().get(id_or_path)) is not None:
+        return file
+    if looks_like_path(id_or_path) or (found := repository(id_or_path, access)) is None:
+        raise no_such_path(id_or_path)
+    return found
+
+
+def _on_the_hub(text: str, access: Access) -> tuple[str, Access]:
+    """The repository of a text such as `hf:user/name`.
+
+    Raises:
+        ConfigError: it can be none.
+    """
+    name = text.removeprefix(HUB)
+    if not REPO_ID.fullmatch(name):
+        raise ConfigError(f"{text}: expected a user or an organisation and a name after {HUB}, such as {HUB}user/name")
+    return name, access
 
 
 def repository(name: str, access: Access) -> tuple[str, Access] | None:
@@ -154,6 +187,8 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
     Raises:
         ConfigError: it could be a name that this version knows, and is none.
     """
+    if name.startswith(HUB):
+        return _on_the_hub(name, access)
     index = read_index(INDEX)
     if name in index:
         repo_id, _, revision = index[name].partition("@")
@@ -163,7 +198,12 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
     known = {*index, *shipped()}
     if known and _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name}: no fit is there, and no published one has this name.{did_you_mean(name, known)} "
+            f"{name}: no fit is there, and no published one has this name.{_near(name, known)} "
             f"There are: {', '.join(sorted(known))}"
         )
     return None
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    path = nearest(Path(name))
+    return did_you_mean(name, known) or ("" if path is None else f" Did you mean the folder {str(path)!r} here?")

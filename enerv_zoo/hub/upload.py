@@ -14,11 +14,13 @@ from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import HubError, VideoError
-from enerv_zoo.files import write_text
+from enerv_zoo.files import free_name, write_text
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
+from enerv_zoo.hub.naming import HUB
 from enerv_zoo.playback import Playable
+from enerv_zoo.shell import command
 from enerv_zoo.storage.compressed import VIDEO, check_compressed, is_compressed
 from enerv_zoo.storage.description import CONFIG, Description, check_license, write_description
 from enerv_zoo.storage.folder import WEIGHTS, check_folder
@@ -50,10 +52,11 @@ def push_fit(
 
     Arguments and errors are those of `enerv_zoo.push`.
     """
+    repo_id = repo_id.removeprefix(HUB)
     if is_segmented(source):
+        name = free_name(f"{source.resolve().name}.nvz", "compressed")
         raise HubError(
-            f"{source}: a video in segments is pushed as one file; 'enerv-zoo compress {source} {source.name}.nvz' "
-            "makes it"
+            f"{source}: a video in segments is pushed as one file; make it with: {command('compress', source, name)}"
         )
     compressed = is_compressed(source)
     description = check_compressed(source) if compressed else check_folder(source)

@@ -106,15 +106,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         EnervZooError: the file is missing, damaged, holds more than tensors, or no state dict.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     path = Path(path)
     if not path.is_file():
         raise EnervZooError(f"{path}: no such checkpoint file")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return load(path.read_bytes())
+        with path.open("rb") as file:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise EnervZooError(f"{path}: not a safetensors file, or damaged ({error})") from error
     except Exception as error:  # a damaged pickle or zip raises almost anything

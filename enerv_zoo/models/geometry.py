@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 
 MAX_STAGES = 5
@@ -45,8 +46,8 @@ def plan(
         return smallest, strides
     if len(grid) != 2 or grid[0] < smallest[0] or grid[1] < smallest[1]:
         raise ConfigError(
-            f"a grid of {'x'.join(map(str, grid))} with strides {list(strides)} draws less than {height}x{width}; "
-            f"it needs at least {smallest[0]}x{smallest[1]}"
+            f"a grid of {'x'.join(map(str, reversed(grid)))} with strides {list(strides)} draws less than "
+            f"{size_text(height, width)}; it needs at least {size_text(*smallest)}"
         )
     return (grid[0], grid[1]), strides
 

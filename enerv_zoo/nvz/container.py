@@ -14,9 +14,11 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from enerv_zoo.config import unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
 from enerv_zoo.nvz.tensors import DTYPES, Coded, pack_coded, unpack_coded
+from enerv_zoo.shell import command
 
 MAGIC = b"\x89NVZ\r\n\x1a\n"
 VERSION = 1
@@ -272,7 +274,7 @@ def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where
     if fixed[: len(MAGIC)] != MAGIC or len(fixed) < _FIXED.size:
         raise ConfigError(
             f"{where}: is no .nvz file; expected one that 'enerv-zoo compress' wrote. A video is fitted first: "
-            f"enerv-zoo fit {where} --preset quick"
+            f"{command('fit', where, options=['--preset', 'quick'])}"
         )
     _, version, _, squeezed, length, crc = _FIXED.unpack(fixed)
     if not 1 <= version <= VERSION:
@@ -294,7 +296,7 @@ def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where
 
 def _parse_head(text: bytes, where: str) -> _Head:
     try:
-        head = _HEADS.validate_python(json.loads(text, parse_constant=_refuse))
+        head = _HEADS.validate_python(json.loads(text, parse_constant=_refuse, object_pairs_hook=unique_keys))
         for network in head.networks:
             for problem in _problems(network):
                 raise ValueError(problem)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.config import FitConfig, from_dict, size_text
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.video.transforms import as_size
+from enerv_zoo.losses import check_loss
+from enerv_zoo.shell import command
+from enerv_zoo.video.origin import name_alone
+from enerv_zoo.video.sizes import as_size
 
 
 def fit_command(record: Mapping[str, Any], out: str) -> str | None:
     """The command line that fits as `fit.json` says; `None` where no command says that.
 
     Args:
-        record: of `fit.json`; without a `source`, the command has `VIDEO` in its place.
+        record: of `fit.json`; of its `source` the command has the name alone, and `VIDEO` where there is none.
         out: the folder for the fit.
     """
     model = dict(record.get("model") or {})
-    words = ["enerv-zoo", "fit", record.get("source") or "VIDEO"]
+    words: list[str] = []
     if name := model.pop("name", None):
         words += ["--model", name]
     if size := model.pop("size", None):
@@ -32,8 +35,15 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
         if isinstance(value, bool):
             words += _flag(option.replace("_", "-"), value) if value else []
         elif value is not None:
-            words += [f"--{option}", value if isinstance(value, str) else "x".join(map(str, as_size(value)))]
+            words += [
+                f"--{option}",
+                size_text(*as_size(value)) if isinstance(value, list | tuple) else str(value),
+            ]
     chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
+    try:
+        check_loss(chosen.loss)
+    except ConfigError:  # a callable of the user's own, or of a plug-in that is not here
+        return None
     known = {name: value for name in ("optimizer", "time_budget") if (value := getattr(chosen, name)) is not None}
     unless_told = plan_fit(None, device="cpu", **known).fit  # with these, others have other defaults
     for field in fields(FitConfig):
@@ -44,12 +54,14 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
             words += _flag(field.name.replace("_", "-"), value)
     if segments := record.get("segments"):
         words += ["--segments", str(segments)]
-    return shlex.join([*words, "--out", out])
+    return command("fit", name_alone(record.get("source")) or "VIDEO", options=[*words, "--out", out])
 
 
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value)]
     if isinstance(value, (list, tuple)):
         return [f"--{name}", ",".join(map(str, value))]
     return [f"--{name}", f"{value}s" if name == "time-budget" else str(value)]

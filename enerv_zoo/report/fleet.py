@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo import __version__
+from enerv_zoo.config import size_text
 from enerv_zoo.files import write_text
 from enerv_zoo.report.page import asset, template
 
@@ -60,7 +61,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     def number(key: str, form: str, unit: str = "") -> str:
         return "" if row[key] is None else format(row[key], form) + unit
 
-    size = "" if row["height"] is None else f"{row['height']}x{row['width']}"
+    size = "" if row["height"] is None else size_text(row["height"], row["width"])
     return [
         row["name"],
         number("psnr", ".2f", " dB") if row["state"] == "done" else "failed",

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from enerv_zoo import __version__
 from enerv_zoo.compression import RateDistortion
+from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
-from enerv_zoo.files import write_text
+from enerv_zoo.files import check_target, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.report.collecting import Run, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
+from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -58,6 +60,8 @@ def write_report(
         raise ConfigError("a report needs a fit; name the folder of one")
     chosen = choose_device(device)
     found = [collect(run, name, data, chosen) for run, name in zip(listed, _names(listed), strict=True)]
+    with protected(*(run.video.origin for run in found), data):
+        check_target(Path(out))
     _check_alike(found)
     page: dict[str, Any] = {
         "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "data": {"runs": []}, "rates": False,
@@ -74,22 +78,31 @@ def write_report(
         if not found:
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
-            page["video"] = f"{video['frames']} frames of {video['height']}x{video['width']}"
+            page["video"] = f"{video['frames']} frames of {size_text(video['height'], video['width'])}"
     text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
-    write_text(out, text)
+    with protected(*(run.video.origin for run in found), data):
+        write_text(out, text)
     return Path(out)
 
 
 def _names(runs: Sequence[str | Path]) -> list[str]:
-    """What to call each: its last part, or all of it where two would be called the same."""
-    short = [Path(run).name.removesuffix(".nvz") or str(run) for run in runs]
-    return [str(run) if short.count(name) > 1 else name for run, name in zip(runs, short, strict=True)]
+    """What to call each: as few of its last parts as tell it from the others, and never where it lies here."""
+    parts = [Path(run).parts[1:] if Path(run).is_absolute() else Path(run).parts for run in runs]
+    names = []
+    for own in parts:
+        count = 1
+        while count < len(own) and sum(other[-count:] == own[-count:] for other in parts) > 1:
+            count += 1
+        names.append("/".join(own[-count:]).removesuffix(".nvz") or "fit")
+    return names
 
 
 def _check_alike(runs: Sequence[Run]) -> None:
     sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} has {size[0]} frames of {size[1]}x{size[2]}" for name, size in sizes.items())
+        told = ", ".join(
+            f"{name} has {size[0]} frames of {size_text(size[1], size[2])}" for name, size in sizes.items()
+        )
         raise ConfigError(f"a report shows fits of one video in one size; {told}")
 
 
@@ -114,7 +127,7 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
     return {
         "title": f"{info.name}: {names}" if info.name else names,
-        "video": f"{info.frames} frames of {info.height}x{info.width}{rate}",
+        "video": f"{info.frames} frames of {info.size_text}{rate}",
         "attribution": info.attribution,
         "movies": [*movies, *errors],
         "height": height,

@@ -14,13 +14,16 @@ from torch import Tensor
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.format1 import current_names
+from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Coded, EncodedNetwork, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
 from enerv_zoo.storage.description import CONFIG, Build, Description, FitRecord, N, check_license, from_json, to_json
+from enerv_zoo.storage.folder import described_origin
 from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.record import PARTS, RECORD, check_selection
 from enerv_zoo.storage.segments import SegmentsDescription, segments_from_json
 from enerv_zoo.storage.tensors import check_numbers, check_tensors
+from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.samples import samples
 
 SUFFIX = ".nvz"
@@ -105,6 +108,11 @@ def read_whole(path: str | Path) -> SegmentsDescription | None:
     return _whole(open_nvz(path), str(path))
 
 
+def read_file_origin(path: str | Path) -> Origin:
+    """Return what a file says of the video that was fitted."""
+    return described_origin(from_json(open_nvz(path).networks[0].description, str(path)))
+
+
 def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
     if file.whole is not None:
         return segments_of(file, where)
@@ -127,8 +135,9 @@ def read_network(path: str | Path, number: int, build: Build[N]) -> N:
         ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
     """
     file, where = open_nvz(path), str(path)
-    check_entry(file.networks[number], where)
+    description, _ = check_entry(file.networks[number], where)
     network = decoded(file.read(number), where, build)
+    network.origin = described_origin(description)
     network.file_bytes = sum(file.sizes.tensors[number].values()) + (file.sizes.head if number == 0 else 0)
     return network
 
@@ -151,7 +160,7 @@ def open_compressed(path: str | Path) -> tuple[NvzFile, Description, Network]:
     """A file of one network, what it says of it, and the network without its numbers (see `outline`).
 
     Raises:
-        ConfigError: as `read_compressed` does, or the file holds a video in segments.
+        ConfigError: as `read_network` does, or the file holds a video in segments.
     """
     file = open_nvz(path)
     if len(file) != 1 or file.whole is not None:
@@ -166,7 +175,7 @@ def check_compressed(path: str | Path) -> Description:
     Of a video in segments, the network and the recipe are those of the first one, and the numbers are of the whole.
 
     Raises:
-        ConfigError: as `read_compressed` does.
+        ConfigError: as `read_network` does.
     """
     file = open_nvz(path)
     whole = _whole(file, str(path))
@@ -180,7 +189,8 @@ def check_compressed(path: str | Path) -> Description:
     recipe = first.fit.recipe if first.fit else None
     if recipe is not None and len(parts) > 1:
         recipe = replace(recipe, video={key: value for key, value in recipe.video.items() if key != "frames"})
-    return Description(first.model, video, FitRecord(recipe, metrics), first.license)
+    source = first.fit.source if first.fit else None
+    return Description(first.model, video, FitRecord(recipe, metrics, source), first.license)
 
 
 def _mean(name: str, told: Sequence[tuple[Mapping[str, Any], int]]) -> float | None:
@@ -231,7 +241,7 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     Of a network in a compressed file, it is what `fit.json` would say: the sample that it names, and how that was cut.
 
     Raises:
-        ConfigError: as `read_compressed` does, or there is no such network, or `fit.json` is damaged.
+        ConfigError: as `read_network` does, or there is no such network, or `fit.json` is damaged.
     """
     if not is_compressed(path):
         file = Path(path) / RECORD
@@ -239,7 +249,7 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
         for part in PARTS:
             if not isinstance(record.get(part) or {}, dict):
                 raise ConfigError(f"{file}: {part!r} is {record[part]!r:.60}, expected a mapping; the file is damaged")
-        return record
+        return upgrade(record, str(file), fitted=True) if record else {}
     opened = open_nvz(path)
     if not 0 <= number < len(opened):
         raise ConfigError(f"{path}: has {len(opened)} networks, number {number} is not one of them")
@@ -247,6 +257,8 @@ def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:
     recipe = description.fit.recipe if description.fit else None
     name = description.video.name
     parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
-    told = {"source": name if name in samples() else None, **parts}
+    contents = description.fit.source if description.fit else None
+    known = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
+    told = {"format": FORMAT, "source": name if name in samples() else None, **known, **parts}
     check_selection(told, str(path))
     return told

@@ -12,11 +12,13 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import ConfigDict, Field
 
 from enerv_zoo import __version__
-from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict
+from enerv_zoo.config import Finite, ModelConfig, Recipe, VideoInfo, from_dict, to_dict, unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.format1 import read_model
+from enerv_zoo.formats import upgrade
 from enerv_zoo.network import Network
+from enerv_zoo.shell import command
 
 CONFIG = "config.json"
 RECORD = "fit.json"
@@ -40,18 +42,35 @@ LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 
 @dataclass(frozen=True)
+class SourceContents:
+    """What is known of the video's contents: enough to know it again, and not where it lies.
+
+    Attributes:
+        digest: the first hex digits of its SHA-256.
+        bytes: its size, or `None`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{16,64}$")]
+    bytes: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
+
+
+@dataclass(frozen=True)
 class FitRecord:
     """How a network was fitted, as far as it is known.
 
     Attributes:
         recipe: network, recipe and part of the video; `enerv_zoo.fit(..., recipe=...)` takes it.
         metrics: the final numbers, by the names of `metrics.json`.
+        source: the contents of the video, or `None`.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
 
     recipe: Recipe | None = None
     metrics: Annotated[dict[Text, Metric], Field(max_length=64)] = field(default_factory=dict)
+    source: SourceContents | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,8 @@ def write_description(description: Description, folder: Path) -> None:
 def to_json(description: Description) -> dict[str, Any]:
     """What `config.json` holds, as plain data."""
     known = {key: value for key, value in to_dict(description).items() if value is not None}
+    if description.fit is not None and description.fit.source is None:
+        del known["fit"]["source"]
     head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
     return {**head, **known}
 
@@ -96,10 +117,10 @@ def read_description(path: str | Path) -> Description:
     file = Path(path) / CONFIG
     if not file.is_file():
         if (Path(path) / RECORD).is_file():
-            raise ConfigError(f"{path}: a fit that has not ended; repeat its command with --resume to go on")
+            raise ConfigError(f"{path}: a fit that has not ended; repeat its command to go on (fit needs --resume)")
         raise ConfigError(
             f"{path}: no fit is there (no {CONFIG}); expected a folder that a fit wrote, as this does: "
-            f"enerv-zoo fit VIDEO --preset quick --out {path}"
+            f"{command('fit', 'VIDEO', options=['--preset', 'quick', '--out', str(path)])}"
         )
     return from_json(read_json(file), str(file))
 
@@ -116,6 +137,8 @@ def from_json(data: Mapping[str, Any], where: str) -> Description:
             f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
         )
     fit = data.get("fit")
+    if isinstance(fit, Mapping) and isinstance(recipe := fit.get("recipe"), Mapping):
+        fit = {**fit, "recipe": upgrade(recipe, f"{where}: fit", fitted=True)}
     return Description(
         read_model(data.get("model"), f"{where}: model"),
         from_dict(VideoInfo, data.get("video"), f"{where}: video"),
@@ -144,7 +167,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_JSON_BYTES >> 20} MB, which no {file.name} is")
-        data = json.loads(file.read_bytes(), parse_constant=_refuse)
+        data = json.loads(file.read_bytes(), parse_constant=_refuse, object_pairs_hook=unique_keys)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

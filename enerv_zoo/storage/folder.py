@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from enerv_zoo.config import ModelConfig, VideoInfo
@@ -16,15 +16,18 @@ from enerv_zoo.network import Network
 from enerv_zoo.storage.description import (
     CONFIG,
     FORMAT,
+    RECORD,
     Build,
     Description,
     FitRecord,
     N,
     read_description,
+    read_json,
     write_description,
 )
 from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.tensors import check_numbers, check_tensors, read_header
+from enerv_zoo.video.origin import Origin, protected
 
 __all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]
 
@@ -45,9 +48,10 @@ def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, lice
     """
     folder = Path(path)
     try:
-        with replacing(folder / WEIGHTS) as temporary:
-            temporary.write_bytes(to_bytes(video.weights()))
-        write_description(Description(video.config, video.info, fit, license), folder)
+        with protected(video.origin):
+            with replacing(folder / WEIGHTS) as temporary:
+                temporary.write_bytes(to_bytes(video.weights()))
+            write_description(Description(video.config, video.info, fit, license), folder)
     except SafetensorError as error:
         raise EnervZooError(f"{folder}: cannot be written ({error}); choose another folder") from error
     return folder
@@ -66,13 +70,30 @@ def read_folder(path: str | Path, build: Build[N]) -> N:
     description = check_folder(path)
     weights = Path(path) / WEIGHTS
     try:
-        state = load_file(weights)
+        state = from_bytes(weights.read_bytes())  # its own reader takes no path that is not UTF-8
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))
     video = build(description.model, description.video)
     video.load_state_dict(current_names(description.model, state))
+    video.origin = read_origin(Path(path), description)
     return video.eval()
+
+
+def read_origin(folder: Path, description: Description | None = None) -> Origin:
+    """What a fit's folder says of the video that was fitted; what is damaged says nothing."""
+    try:
+        record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    except ConfigError:
+        record = {}
+    origin = Origin.of_record(record)
+    return origin if origin.digest or description is None else described_origin(description, origin.source)
+
+
+def described_origin(description: Description, source: str | None = None) -> Origin:
+    """What `config.json`, or a compressed file, says of the video that was fitted."""
+    contents = description.fit.source if description.fit else None
+    return Origin(source, contents.digest, contents.bytes) if contents else Origin(source)
 
 
 def check_folder(path: str | Path) -> Description:
@@ -84,7 +105,7 @@ def check_folder(path: str | Path) -> Description:
     description = read_description(path)
     weights = Path(path) / WEIGHTS
     if not weights.is_file():
-        raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with --resume")
+        raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume")
     network = outline(description.model, description.video, str(Path(path) / CONFIG))
     check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
     return description

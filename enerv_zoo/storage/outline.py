@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.config import ModelConfig, VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.network import Network
@@ -81,9 +81,7 @@ def _check_bounds(model: ModelConfig, video: VideoInfo, where: str) -> None:
     if len(model.embeddings) > MAX_PARTS:
         raise ConfigError(f"{where}: more than {MAX_PARTS} embeddings are not loaded")
     if math.prod(model.grid) > MAX_GRID:
-        raise ConfigError(
-            f"{where}: has a grid of {model.grid[0]}x{model.grid[1]}; larger ones than 2^20 are not loaded"
-        )
+        raise ConfigError(f"{where}: has a grid of {size_text(*model.grid)}; larger ones than 2^20 are not loaded")
     steps = [step for stage in model.stages for step in stage]
     for spec in [*model.embeddings.values(), model.join, model.head, *steps]:
         for option, value in spec.items():

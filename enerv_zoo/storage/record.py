@@ -9,7 +9,9 @@ from typing import Any
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
+from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.storage.description import RECORD, FitRecord, read_json
+from enerv_zoo.video.origin import SHORT, Origin
 from enerv_zoo.video.samples import samples
 
 __all__ = ["METRICS", "PARTS", "RECORD", "check_record", "check_selection", "fit_record", "publish_record", "read_fit"]
@@ -36,9 +38,17 @@ def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], whe
     Raises:
         ConfigError: `where` they come from, they are damaged.
     """
-    recipe = None if record is None else {part: record.get(part) or {} for part in PARTS}
+    recipe = None if record is None else _recipe(record, where)
+    origin = Origin.of_record(record or {})
+    source = None if origin.digest is None else {"digest": origin.digest[:SHORT], "bytes": origin.bytes}
     numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
-    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers}, where)
+    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers, "source": source}, where)
+
+
+def _recipe(record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A record's network, recipe and part of the video, in the present format."""
+    record = upgrade(record, where, fitted=True)
+    return {**{part: record.get(part) or {} for part in PARTS}, "format": FORMAT}
 
 
 def publish_record(folder: Path, target: Path) -> bool:
@@ -75,7 +85,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     """
     if record.get("source") not in (None, *samples()):
         raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
-    from_dict(Recipe, {part: record.get(part) or {} for part in PARTS}, file)
+    from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():
         if option not in ("frames", "resize", "crop", "square_pixels") or not _is_selection(value, option):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import ConfigDict, Field
 from enerv_zoo import __version__
 from enerv_zoo.config import Count, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.files import write_json
+from enerv_zoo.files import remove, write_json
 from enerv_zoo.network import Network
 from enerv_zoo.storage.description import FORMAT, read_json
 from enerv_zoo.storage.folder import WEIGHTS, save
@@ -87,9 +86,9 @@ def remove_segments(path: Path) -> None:
     """
     if not is_segmented(path):
         return
-    (path / SEGMENTS).unlink()
+    remove(path / SEGMENTS)
     for part in segment_folders(path):
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part)
 
 
 def write_segments(description: SegmentsDescription, folder: Path) -> None:
@@ -137,7 +136,7 @@ def check_complete(path: Path) -> SegmentsDescription:
     if missing:
         raise ConfigError(
             f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
-            "repeat the fit with --resume to go on"
+            "repeat its command to go on (fit needs --resume)"
         )
     return description
 

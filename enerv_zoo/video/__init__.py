@@ -1,6 +1,6 @@
 """Videos in and out: anything with frames becomes a `Video`, and frames become a file.
 
-    video = open_video("clip.mp4", frames="0:53", crop="640x1280", resize="320x640")
+    video = open_video("clip.mp4", frames="0:53", crop="1280x640", resize="640x320")
     video.frames                      # uint8, (N, 3, H, W), memory laid out N, H, W, 3
     video.info.fps, len(video)
     write_video("out.mp4", video)
@@ -16,8 +16,8 @@ the `transforms` into a `Video`; `writing` names, checks and replaces targets; `
 from enerv_zoo.video.reading import open_video
 from enerv_zoo.video.samples import samples
 from enerv_zoo.video.selection import parse_frames
+from enerv_zoo.video.sizes import parse_resize, parse_size
 from enerv_zoo.video.source import Video
-from enerv_zoo.video.transforms import parse_size
 from enerv_zoo.video.writing import write_image, write_video
 
-__all__ = ["Video", "open_video", "parse_frames", "parse_size", "samples", "write_image", "write_video"]
+__all__ = ["Video", "open_video", "parse_frames", "parse_resize", "parse_size", "samples", "write_image", "write_video"]

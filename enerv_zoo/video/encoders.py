@@ -19,7 +19,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from enerv_zoo.config import SQUARE
+from enerv_zoo.config import SQUARE, size_text
 from enerv_zoo.errors import VideoError
 
 _log = logging.getLogger(__name__)
@@ -99,8 +99,8 @@ def encode_movie(
         stream.time_base = codec.time_base = tick
         if (stream.height, stream.width) != (height, width):
             _log.warning(
-                "%dx%d (height x width) is written as %dx%d: sizes must be even, so the last row or column repeats",
-                *(height, width, stream.height, stream.width),
+                "%s is written as %s (WIDTHxHEIGHT): sizes must be even, so the last row or column repeats",
+                *(size_text(height, width), size_text(stream.height, stream.width)),
             )
         return stream
 

@@ -19,7 +19,10 @@ from av.video.stream import VideoStream
 
 from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
+from enerv_zoo.video import stills
+from enerv_zoo.video.colours import to_rgb
 from enerv_zoo.video.joins import recording_begins, with_next_two
+from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.seeking import (
     WORTH,
     FrameIndex,
@@ -34,9 +37,6 @@ from enerv_zoo.video.source import Moment
 from enerv_zoo.video.timing import DisplayClock
 from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
 
-_MATRICES = (1, 4, 5, 7, 9)
-"""Tagged colour matrices that the converter knows (BT.709, FCC, BT.470BG, SMPTE 240M, BT.2020)."""
-_DEFAULT_MATRIX = 5
 _NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
 """Demuxers that draw text files."""
 
@@ -57,7 +57,7 @@ class VideoFile:
 
     def __init__(self, path: Path, name: str | None = None, square_pixels: bool = False) -> None:
         self.path = path
-        self.name = name or path.stem
+        self.name = name or readable(path.stem)
         with _open(path) as container:
             stream = _video_stream(container, path)
             still = self._still = _is_still(container)
@@ -205,26 +205,19 @@ class VideoFile:
         )
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        tagged = frame.colorspace in _MATRICES
         try:
-            # What a file says of its colours is passed on, as older versions of PyAV do not look at it by themselves;
-            # they also ignore a matrix that equals the target's.
-            rgb = frame.reformat(
-                format="rgb24",
-                src_colorspace=int(frame.colorspace) if tagged else None,
-                dst_colorspace=_DEFAULT_MATRIX if tagged else None,
-                src_color_range=int(frame.color_range) if frame.color_range in (1, 2) else None,
-            )
-            picture = rgb.to_ndarray()
+            picture = to_rgb(frame)
         except (FFmpegError, ValueError) as error:
             raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
         if self._square_pixels and self._aspect != SQUARE:
             size = (frame.height, square_width(frame.width, self._aspect))
             picture = resize(torch.from_numpy(picture), size).numpy()
-        return np.ascontiguousarray(_upright(picture, frame))
+        turned = stills.upright(picture, self.path) if self._still else None
+        return np.ascontiguousarray(_upright(picture, frame) if turned is None else turned)
 
 
 def _open(path: Path) -> InputContainer:
+    check_is_file(path)
     try:
         # The prefix keeps a colon in a name from reading as a protocol, the option a percent sign as a pattern.
         container = av.open(f"file:{path}", options={"pattern_type": "none"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.opening import open_file
+from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment
+from enerv_zoo.video.source import Moment, Source
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".avif", ".heic", ".heif")
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -35,29 +36,52 @@ class ImageFolder:
             entries = sorted((entry for entry in path.iterdir()), key=lambda e: (natural_key(e.name), e.name))
         except OSError as error:
             raise VideoError(f"{path}: the folder cannot be read ({error.strerror})") from error
-        self.images = [
-            entry
-            for entry in entries
-            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-        ]
+        named = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".")]
+        for entry in named:
+            if entry.is_symlink() and not entry.exists():
+                raise VideoError(f"{entry}: is a link to {entry.readlink()}, which is not there; mend it, or remove it")
+            check_is_file(entry)
+        self.images = [entry for entry in named if not entry.is_dir()]
         if not self.images:
             legal = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise VideoError(f"{path}: the folder holds no images ({legal}); give a folder with images or a video file")
         self.path = path
-        self.name = path.resolve().name or "video"
+        self.name = readable(path.resolve().name) or "video"
         self.count: int | None = len(self.images)
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected images; see `Source.frames`."""
         selection.check(len(self.images), str(self.path))
-        first: tuple[Path, tuple[int, ...]] | None = None
         for index in selection.indices(len(self.images)):
-            path = self.images[index]
-            image = next(VideoFile(path).frames(Selection(0, 1)))[0]
-            first = first or (path, image.shape)
-            if image.shape != first[1]:
-                raise VideoError(
-                    f"{self.path}: images of different sizes: {first[0].name} is {first[1][0]}x{first[1][1]}, "
-                    f"{path.name} is {image.shape[0]}x{image.shape[1]} (height x width); bring them to one size"
-                )
-            yield image, None
+            yield self._image(self.images[index]), None
+
+    def _image(self, path: Path) -> np.ndarray:
+        source = open_file(path)
+        pictures = source.frames(Selection())
+        image = next(pictures)[0]
+        if source.count != 1 and next(pictures, None) is not None:
+            raise VideoError(
+                f"{path}: holds several pictures, a folder takes one from each file; give the file itself to have them "
+                "as frames, or leave it out"
+            )
+        return image
+
+
+def different_sizes(
+    source: Source, selection: Selection, number: int, first: Sequence[int], other: Sequence[int]
+) -> VideoError:
+    """The error for a frame of another size than the first, once both were cropped and resized.
+
+    Args:
+        source: of the frames.
+        selection: of its frames.
+        number: of the frame among those selected.
+        first, other: (H, W, 3) of the first and of that frame.
+    """
+    names = [f"frame {place}" for place in (selection.start, selection.start + number * selection.step)]
+    if isinstance(source, ImageFolder):
+        names = [source.images[selection.start + place * selection.step].name for place in (0, number)]
+    return VideoError(
+        f"{source.name}: images of different sizes: {names[0]} is {first[1]}x{first[0]}, {names[1]} is "
+        f"{other[1]}x{other[0]}; bring them to one size, such as with resize (--resize)"
+    )

@@ -42,6 +42,26 @@ def digest(source: Readable) -> str:
     return _of_file(path)
 
 
+def size_of(source: Readable) -> int | None:
+    """Bytes of what `digest` reads: of a file, of all images of a folder, of an array; `None` for an address.
+
+    Raises:
+        VideoError: as `digest` does.
+    """
+    if isinstance(source, Video):
+        return source.frames.nbytes
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return source.nbytes
+    if is_address(source):
+        return None
+    path = local_path(source)
+    files = ImageFolder(path).images if path.is_dir() else [path]
+    try:
+        return sum(file.stat().st_size for file in files)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _of_file(path: Path) -> str:
     try:
         return _read(path.resolve(), _stamp(path))

@@ -11,15 +11,17 @@ import torch
 from enerv_zoo.config import SQUARE, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
-from enerv_zoo.video.files import VideoFile
-from enerv_zoo.video.folders import ImageFolder
+from enerv_zoo.video.folders import ImageFolder, different_sizes
+from enerv_zoo.video.opening import open_file
+from enerv_zoo.video.paths import without_file_scheme
 from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.sizes import ResizeOption, Size, as_size, parse_resize
 from enerv_zoo.video.source import Moment, Source, Video
 from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
-from enerv_zoo.video.transforms import Size, Transform, as_size
+from enerv_zoo.video.transforms import Transform
 
 Readable = str | Path | Video | np.ndarray | torch.Tensor
 
@@ -28,7 +30,7 @@ def open_video(
     source: Readable,
     *,
     frames: str | slice | None = None,
-    resize: str | Size | None = None,
+    resize: ResizeOption | None = None,
     crop: str | Size | None = None,
     square_pixels: bool = False,
     place: str = "auto",
@@ -43,8 +45,10 @@ def open_video(
             shape fits both orders, a tensor is taken channels-first and an array channels-last. Alpha is dropped.
         frames: which frames, as `"0:53"`, `"10:"`, `"::2"`, `"5"` or a slice without negative parts. Only these are
             kept, and reading stops after the last of them.
-        resize: (height, width) or `"HEIGHTxWIDTH"` of the result; bicubic, antialiased.
-        crop: (height, width) or `"HEIGHTxWIDTH"` of a centred crop, taken before resizing.
+        resize: to which size, bicubic and antialiased: `"WIDTHxHEIGHT"` or (height, width), which is logged where it
+            changes the aspect by more than 2 %; or with the aspect kept `"360p"` (the shorter side), `"256"` or `256`
+            (the longest side), `"50%"`, `"0.5MP"` (at most about so many megapixels, never enlarged).
+        crop: `"WIDTHxHEIGHT"` or (height, width) of a centred crop, taken before resizing.
         square_pixels: resample frames whose pixels are not square, before they are cropped: the width is scaled, the
             height kept. By default the stored pixels are what is taken, and `info.pixel_aspect` says how to show them.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
@@ -61,7 +65,7 @@ def open_video(
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
     selection = Selection.of(frames)
-    transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
+    transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
     if isinstance(source, Video):
         square = source.info.pixel_aspect if square_pixels else SQUARE
         return _select(source, selection, replace(transform, square=square), place)
@@ -85,19 +89,20 @@ def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
+    source = without_file_scheme(source)
     if is_address(source):
-        return VideoFile(local_copy(str(source)), square_pixels=square_pixels), None
+        return open_file(local_copy(str(source)), square_pixels=square_pixels), None
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if folder and str(source):  # an empty text is no name for the current folder
         return ImageFolder(path), None
     if file and not folder:
-        return VideoFile(path, square_pixels=square_pixels), None
+        return open_file(path, square_pixels=square_pixels), None
     found = sample(source)
-    return VideoFile(found.path, str(source), square_pixels), found.attribution
+    return open_file(found.path, str(source), square_pixels), found.attribution
 
 
 def _read(
@@ -106,9 +111,16 @@ def _read(
     kept = FrameStore(None if source.count is None else len(selection.indices(source.count)), place)
     moments: list[Moment] = []
     stored: Size | None = None
-    for frame, moment in source.frames(selection):
-        stored = stored or (frame.shape[0], frame.shape[1])
-        kept.add(transform(frame))
+    size: torch.Size | None = None
+    for number, (frame, moment) in enumerate(source.frames(selection)):
+        if stored is None:
+            stored = frame.shape[0], frame.shape[1]
+            transform.note(stored)
+        result = transform(frame)
+        size = size or result.shape
+        if result.shape != size:
+            raise different_sizes(source, selection, number, size, result.shape)
+        kept.add(result)
         moments.append(moment)
     assert stored is not None, "sources refuse to yield nothing"
     pixels = kept.frames()
@@ -124,6 +136,7 @@ def _select(video: Video, selection: Selection, transform: Transform, place: str
     selection.check(len(video), old.name)
     indices = selection.indices(len(video))
     pixels, on_disk = video.frames[indices.start : indices.stop : indices.step], video.on_disk
+    transform.note((old.height, old.width))
     if transform.changes:
         kept = FrameStore(len(pixels), place)
         for frame in pixels:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
+from enerv_zoo.video.paths import check_is_file, without_file_scheme
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.storage import cache_folder
 
@@ -33,8 +34,10 @@ _CHANGES_WITH_CONTENTS = (
 
 
 def is_address(source: object) -> bool:
-    """Whether a source is a URL rather than a path or a name."""
-    return isinstance(source, str) and _ADDRESS.fullmatch(source) is not None
+    """Whether a source is a URL rather than a path or a name; `file:` addresses are paths."""
+    if not isinstance(source, str) or source.lower().startswith("file:"):
+        return False
+    return _ADDRESS.fullmatch(source) is not None
 
 
 def file_system(address: str) -> tuple[AbstractFileSystem, str]:
@@ -87,10 +90,14 @@ def local_path(source: str | Path) -> Path:
     Raises:
         VideoError: it is neither there nor a sample, or cannot be fetched.
     """
+    source = without_file_scheme(source)
     if is_address(source):
         return local_copy(str(source))
     path = Path(source).expanduser()
-    return path if path.exists() else sample(source).path
+    if not path.exists():
+        return sample(source).path
+    check_is_file(path)
+    return path
 
 
 def _info(fs: AbstractFileSystem, path: str, address: str) -> dict[str, Any]:
@@ -104,5 +111,16 @@ def _info(fs: AbstractFileSystem, path: str, address: str) -> dict[str, Any]:
 
 
 def _explained(address: str, error: Exception) -> VideoError:
-    reason = "no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split()) or repr(error)
-    return VideoError(f"{address}: cannot be fetched ({reason[:200]})")
+    return VideoError(f"{address}: cannot be fetched ({_reason(error)[:200]})")
+
+
+def _reason(error: BaseException) -> str:
+    """What a storage's error says. fsspec calls every failure over HTTP a missing file, and names what caused it."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", None) not in (404, 410):
+        return _reason(cause)
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return " ".join(str(error).split()) or repr(error)

@@ -15,11 +15,13 @@ import numpy as np
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.folders import different_sizes
 from enerv_zoo.video.reading import find_source, open_video
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.sizes import ResizeOption, Size, as_size, parse_resize
 from enerv_zoo.video.source import Moment, Source, Video
 from enerv_zoo.video.timing import timing
-from enerv_zoo.video.transforms import Size, Transform, as_size
+from enerv_zoo.video.transforms import Transform
 
 LOOKED_AT = 256
 """Pixels of the longer side of frames in which scenes are looked for."""
@@ -42,7 +44,7 @@ def survey(
     source: Any,
     *,
     frames: str | slice | None = None,
-    resize: str | Size | None = None,
+    resize: ResizeOption | None = None,
     crop: str | Size | None = None,
     square_pixels: bool = False,
     scenes: bool = True,
@@ -58,7 +60,7 @@ def survey(
     """
     detector = SceneDetector() if scenes else None
     selection = Selection.of(frames)
-    transform = Transform(None if crop is None else as_size(crop), None if resize is None else as_size(resize))
+    transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
     if not isinstance(source, str | Path):
         video = open_video(source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
         return Survey(video.info, _cuts_of(video, detector))
@@ -71,12 +73,17 @@ def survey(
             if first is None:
                 first = frame
                 transform(frame)  # refuses what cannot be done before the rest is read
+            elif frame.shape != first.shape:
+                sizes = transform(first).shape, transform(frame).shape
+                if sizes[0] != sizes[1]:
+                    raise different_sizes(reader, selection, len(moments), *sizes)
             moments.append(moment)
             if detector is not None:
                 detector.add(frame)
     else:
         first = next(frame for frame, _ in reader.frames(Selection(selection.start, selection.start + 1)))
     assert first is not None, "sources refuse to yield nothing"
+    transform.note(first.shape[:2])
     height, width = transform(first).shape[:2]
     aspect = transform.pixel_aspect(first.shape[:2], reader.pixel_aspect)
     fps, timestamps = timing(moments, reader.rate, selection.step, reader.tick)
@@ -117,7 +124,7 @@ class SceneDetector:
         except ImportError as error:
             raise VideoError(
                 "scenes are found by PySceneDetect, which is not installed; pip install 'enerv-zoo[scenes]', "
-                "or cut by length, such as --segments 10s"
+                "or cut by length, such as fit --segments 10s"
             ) from error
         self._cv2, self._timecode = cv2, FrameTimecode
         self._detector = AdaptiveDetector(min_scene_len=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,44 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from enerv_zoo.config import MAX_TERM, SQUARE
+from enerv_zoo.config import MAX_TERM, SQUARE, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import available_memory
+from enerv_zoo.video.sizes import Resize, Size
 
-Size = tuple[int, int]
-LARGEST_SIDE = 65_536
+logger = logging.getLogger(__name__)
+
 LARGE = 1 << 30
 """Bytes of a frame and its copy for which it is worth to look whether there is room."""
-
-_PATTERN = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
-_EXPECTED = "expected HEIGHTxWIDTH in pixels, such as '720x1280', or (height, width)"
-
-
-def parse_size(text: str) -> Size:
-    """`"720x1280"` as (height, width), in pixels.
-
-    Raises:
-        VideoError: the text is something else, or a side is 0 or above 65,536.
-    """
-    match = _PATTERN.fullmatch(text)
-    if match is None:
-        raise VideoError(f"{text!r} is no size; {_EXPECTED}")
-    return as_size((int(match[1]), int(match[2])))
-
-
-def as_size(size: str | Size) -> Size:
-    """A size from what a caller gives: text, or two whole numbers.
-
-    Raises:
-        VideoError: it is neither, or a side is 0 or above 65,536.
-    """
-    if isinstance(size, str):
-        return parse_size(size)
-    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(side, int) for side in size):
-        raise VideoError(f"{size!r} is no size; {_EXPECTED}")
-    if not all(1 <= side <= LARGEST_SIDE for side in size):
-        raise VideoError(f"{size[0]}x{size[1]} is no size: each side must lie in 1 to {LARGEST_SIDE}; {_EXPECTED}")
-    return size[0], size[1]
 
 
 def crop_centre(frame: torch.Tensor, size: Size) -> torch.Tensor:
@@ -59,8 +30,8 @@ def crop_centre(frame: torch.Tensor, size: Size) -> torch.Tensor:
     height, width = frame.shape[:2]
     if size[0] > height or size[1] > width:
         raise VideoError(
-            f"crop {size[0]}x{size[1]} exceeds the frame, which is {height}x{width} (height x width); "
-            "choose a smaller crop, or use resize"
+            f"crop {size_text(*size)} exceeds the frame, which is {size_text(height, width)} (WIDTHxHEIGHT); choose a "
+            "smaller crop, or use resize"
         )
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     return frame[top : top + size[0], left : left + size[1]]
@@ -99,12 +70,12 @@ class Transform:
 
     Attributes:
         crop: (height, width) to keep.
-        resize: (height, width) of the result.
+        resize: to which size.
         square: the pixel aspect of frames whose width is scaled by it first.
     """
 
     crop: Size | None = None
-    resize: Size | None = None
+    resize: Resize | None = None
     square: Fraction = SQUARE
 
     @property
@@ -114,10 +85,16 @@ class Transform:
 
     def pixel_aspect(self, before: Size, aspect: Fraction) -> Fraction:
         """The pixel aspect of the result, of frames of a size and a pixel aspect."""
-        if self.square != SQUARE:
-            aspect = SQUARE
-            before = before[0], square_width(before[1], self.square)
-        return aspect if self.resize is None else resized_aspect(aspect, self.crop or before, self.resize)
+        aspect = SQUARE if self.square != SQUARE else aspect
+        if self.resize is None or self.resize.named is None:
+            return aspect
+        return resized_aspect(aspect, self._cut(before), self.resize.named)
+
+    def note(self, before: Size) -> None:
+        """Log it where frames of a size are squeezed."""
+        text = None if self.resize is None else self.resize.note(*self._cut(before))
+        if text is not None:
+            logger.info("%s", text, extra={"once": True})
 
     def __call__(self, frame: np.ndarray) -> torch.Tensor:
         """A frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
@@ -132,13 +109,18 @@ class Transform:
             result = crop_centre(result, self.crop)
         if self.resize is None:
             return result
-        needed = 2 * 3 * self.resize[0] * self.resize[1]
+        size = self.resize.size(result.shape[0], result.shape[1])
+        needed = 2 * 3 * size[0] * size[1]
         if needed > LARGE and (there := available_memory()) is not None and needed > there:
             raise VideoError(
-                f"a frame of {self.resize[0]}x{self.resize[1]} takes {needed / 1e6:,.0f} MB, {there / 1e6:,.0f} are "
-                "available; choose a smaller resize"
+                f"a frame of {size_text(*size)} takes {needed / 1e6:,.0f} MB, {there / 1e6:,.0f} are available; choose "
+                "a smaller resize"
             )
-        return resize(result, self.resize)
+        return resize(result, size)
+
+    def _cut(self, before: Size) -> Size:
+        """The size that frames of a size have when they are resized."""
+        return self.crop or (before[0], square_width(before[1], self.square))
 
 
 def square_width(width: int, aspect: Fraction) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enerv_zoo.config import DEFAULT_FPS, SQUARE, as_pixel_aspect
+from enerv_zoo.config import DEFAULT_FPS, SQUARE, as_pixel_aspect, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
 from enerv_zoo.video.encoders import MOVIES, Clock, encode_gif, encode_movie, encode_png
@@ -193,8 +193,8 @@ def _images(frames: torch.Tensor | Iterable[Frame]) -> Iterator[np.ndarray]:
             other = _image(frame, index)
             if other.shape != image.shape:
                 raise VideoError(
-                    f"frame {index} is {other.shape[0]}x{other.shape[1]} (height x width), the first one "
-                    f"{image.shape[0]}x{image.shape[1]}; give frames of one size"
+                    f"frame {index} is {size_text(*other.shape[:2])} (WIDTHxHEIGHT), the first one "
+                    f"{size_text(*image.shape[:2])}; give frames of one size"
                 )
             yield other
 

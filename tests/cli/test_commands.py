@@ -19,7 +19,7 @@ from enerv_zoo.cli.command import Command
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import list_models
 
-TINY = ("--frames", "0:3", "--resize", "36x64", "--size", "90K", "--epochs", "2", "--batch-size", "3")
+TINY = ("--frames", "0:3", "--resize", "64x36", "--size", "90K", "--epochs", "2", "--batch-size", "3")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def cli(cli, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "bunny"
-    fit("bunny", frames="0:3", resize="36x64", size="90K", epochs=2, batch_size=3, out=folder)
+    fit("bunny", frames="0:3", resize="64x36", size="90K", epochs=2, batch_size=3, out=folder)
     return folder
 
 
@@ -109,7 +109,7 @@ def test_render_refuses_to_replace(cli, fitted, tmp_path):
 
 def test_info_shows_the_composition(cli, fitted):
     _, out, _ = cli("info", fitted)
-    for word in ("bunny: 3 frames of 36x64", "product", "temporal", "enerv x", "CC BY 3.0"):
+    for word in ("bunny: 3 frames of 64x36", "product", "temporal", "enerv x", "CC BY 3.0"):
         assert word in out or word == "temporal"
 
 
@@ -161,6 +161,9 @@ def test_import(cli, golden, tmp_path):
         (("fit", "bunny", "--betas", "0.9,1"), 2, "got '0.9,1'"),
         (("fit", "bunny", "--betas", "0.9,nan"), 2, "got '0.9,nan'"),
         (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
+        (("fit", "bunny", "--epochs", "3", "--time-budget", "1m"), 1, "got epochs=3 and time_budget=60.0; give one"),
+        (("fit", "bunny", "--epochs", "3", "--time-budget", "9", "--segments", "2"), 1, "give one of them"),
+        (("compare", "bunny", "--models", "nerv", "--epochs", "3", "--time-budget", "9", "--out", "x"), 1, "give one"),
         (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),
         (("fleet", "bunny", "--cpus", "0"), 2, "Invalid value for '--cpus': expected a number above 0, got 0"),
         (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
@@ -239,15 +242,15 @@ def test_betas_are_as_many_as_the_optimiser_has(cli, tmp_path):
 
 
 def test_one_of_a_thing_is_no_plural(cli):
-    small = ("--resize", "36x64", "--size", "60K", "--model", "nerv", "--epochs", "1", "--no-report")
+    small = ("--resize", "64x36", "--size", "60K", "--model", "nerv", "--epochs", "1", "--no-report")
     code, out, _ = cli("fit", "bunny", "--frames", "0:1", *small, "--out", "one")
     assert code == 0
-    assert "1 frame of 36x64" in out
+    assert "1 frame of 64x36" in out
     assert "for 1 epoch," in out
-    assert "1 frame of 36x64" in cli("info", "one")[1]
+    assert "1 frame of 64x36" in cli("info", "one")[1]
     assert "one, 1 frame\n" in cli("eval", "one")[1]
     code, out, _ = cli("fit", "bunny", "--frames", "0:4", *small, "--segments", "2", "--out", "two")
-    assert "4 frames of 36x64 in 2 segments" in out
+    assert "4 frames of 64x36 in 2 segments" in out
     assert "2 of 2 frames; 2 fitted" in cli("info", "two")[1]
     code, _, err = cli("info", "two", "--tree")
     assert code == 2
@@ -294,7 +297,7 @@ def test_debug_shows_the_traceback(cli):
 
 
 def test_bench_measures_every_case(cli, monkeypatch):
-    cases = (("60K", "36x64"), ("90K", "40x72"))
+    cases = (("60K", "64x36"), ("90K", "72x40"))
     monkeypatch.setattr(fitting, "bench", partial(fitting.bench, cases=cases, seconds=0.01))
     code, out, _ = cli("bench", "--device", "cpu", "--json")
     rows = json.loads(out)
@@ -306,7 +309,7 @@ def test_bench_measures_every_case(cli, monkeypatch):
     code, out, _ = cli("bench", "--device", "cpu")
     assert code == 0
     assert "enerv 60K" in out
-    assert "40x72" in out
+    assert "72x40" in out
 
 
 def test_compare_shows_what_worked_and_ends_with_1_if_a_fit_failed(cli, monkeypatch):

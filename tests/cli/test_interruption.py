@@ -22,14 +22,22 @@ def started(folder, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for the end of a process. Returns its exit code, stdout and stderr."""
+    try:
+        out, err = process.communicate()
+    finally:
+        process.kill()  # where the test is told to stop
+    return process.returncode, out, err
+
+
 def interrupted_at_a_pipe(folder, *arguments: str) -> tuple[int, str, str]:
     """Interrupt a command that reads `pipe`, once it waits there."""
     os.mkfifo(folder / "pipe")
     process = started(folder, *arguments)
     with (folder / "pipe").open("w"):  # returns when the other end is opened
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+        return ended(process)
 
 
 def test_a_command(tmp_path):
@@ -46,5 +54,4 @@ def test_with_debug_a_traceback_says_where(tmp_path):
 def test_while_modules_are_imported(tmp_path, module, end):
     pressed = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    "
     (tmp_path / f"{module}.py").write_text(pressed + end)
-    process = started(tmp_path, "models", "--parts")
-    assert (*process.communicate(timeout=120), process.returncode) == ("", "error: interrupted\n", 130)
+    assert ended(started(tmp_path, "models", "--parts")) == (130, "", "error: interrupted\n")

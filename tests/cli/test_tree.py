@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from enerv_zoo.cli.anatomy import amount
 from enerv_zoo.cli.app import app
 
-TINY = ("--model", "nerv", "--resize", "36x64", "--size", "350K", "--length", "8")
+TINY = ("--model", "nerv", "--resize", "64x36", "--size", "350K", "--length", "8")
 
 
 def run(*arguments: str):

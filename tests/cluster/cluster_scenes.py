@@ -38,7 +38,7 @@ STORE = 100 << 20
 
 def job(name, **options):
     """A small fit on the bundled clip that shares a checkpoint twice a second."""
-    given = {"size": "60K", "epochs": 4, "batch_size": 4, "resize": "36x64", "checkpoint_every": 0.5, **options}
+    given = {"size": "60K", "epochs": 4, "batch_size": 4, "resize": "64x36", "checkpoint_every": 0.5, **options}
     return job_of(name, "bunny", plan_fit("bunny", "nerv", device="cpu", **given))
 
 
@@ -124,16 +124,14 @@ def driver(folder):
     out = folder / "out"
     command = [sys.executable, __file__, "drive", str(folder), made.address]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
     while not (list(out.glob(f"*/{WEIGHTS}")) and list(out.glob(f"*/{CHECKPOINT}"))):
-        assert time.monotonic() < deadline
         assert first.poll() is None
         time.sleep(0.2)
     first.kill()
     first.wait()
     done = {path.parent.name: path.stat().st_mtime_ns for path in out.glob(f"*/{WEIGHTS}")}
     time.sleep(3)  # Ray ends what belonged to it
-    end = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=400)
+    end = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     made.shutdown()
     outcomes = {row["name"]: row["fitting"] for row in json.loads(end.stdout)}
     assert len(outcomes) == 6
@@ -153,7 +151,7 @@ def remote(folder):
         port = free.getsockname()[1]
     made, _ = cluster(2, ray_client_server_port=port)
     command = [sys.executable, __file__, "drive", str(folder), f"ray://127.0.0.1:{port}", "4"]
-    ends = [subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=400) for _ in range(2)]
+    ends = [subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True) for _ in range(2)]
     made.shutdown()
     first, second = ([row["fitting"] for row in json.loads(end.stdout)] for end in ends)
     assert (first, second) == (["fit"] * 6, ["nothing"] * 6)

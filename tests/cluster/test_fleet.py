@@ -23,7 +23,7 @@ from enerv_zoo.cluster.tally import Tally, Task
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
-TINY = {"resize": "36x64", "fit": {"epochs": 2, "batch_size": 3}}
+TINY = {"resize": "64x36", "fit": {"epochs": 2, "batch_size": 3}}
 SCENES = Path(__file__).with_name("cluster_scenes.py")
 
 
@@ -72,14 +72,14 @@ def test_a_manifest_on_this_machine(tmp_path, monkeypatch, capfd):
         assert "5 of 6 done" in (out / "report.html").read_text()
 
         (tmp_path / "broken.mp4").unlink()
-        ez.write_video(tmp_path / "broken.mp4", ez.open_video("bunny", frames="0:3", resize="36x64"))
+        ez.write_video(tmp_path / "broken.mp4", ez.open_video("bunny", frames="0:3", resize="64x36"))
         weights = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
         assert cli(monkeypatch, "fleet", tmp_path / "zoo.yaml", "--out", out, "--json") == 0
         again = json.loads(capfd.readouterr().out)
         assert all(row["state"] == "done" for row in again["fits"])
         assert weights.items() <= {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}.items()
 
-        fit = ("--resize", "36x64", "--frames", "0:3", "--epochs", "1", "--batch-size", "3", "--no-report", "--json")
+        fit = ("--resize", "64x36", "--frames", "0:3", "--epochs", "1", "--batch-size", "3", "--no-report", "--json")
         compare = ("compare", "bunny", "--models", "nerv,enerv", "--size", "60K", "--out", tmp_path / "both", *fit)
         assert cli(monkeypatch, *compare, "--address", "local") == 0
         assert list(json.loads(capfd.readouterr().out)) == ["nerv", "enerv"]

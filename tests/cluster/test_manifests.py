@@ -11,14 +11,14 @@ from enerv_zoo.fitting import Publisher, manifest_jobs, read_manifest
 from enerv_zoo.fitting.manifest import Manifest
 from enerv_zoo.fitting.segments import SegmentsJob
 
-TABLE = """video,model,size,epochs,betas,frames,resize,segments,name
-bunny,nerv,60K,3,"[0.9, 0.99]",0:53,36x64,,
-bunny,enerv,,,,,,,plain
-bunny,nerv,1.50M,,,,,8,long
+TABLE = """format,video,model,size,epochs,betas,frames,resize,segments,name
+2,bunny,nerv,60K,3,"[0.9, 0.99]",0:53,64x36,,
+2,bunny,enerv,,,,,,,plain
+2,bunny,nerv,1.50M,,,,,8,long
 """
 ROWS = [
     {"video": "bunny", "model": "nerv", "size": "60K", "epochs": 3, "betas": [0.9, 0.99], "frames": "0:53",
-     "resize": "36x64"},
+     "resize": "64x36", "format": 2},
     {"video": "bunny", "model": "enerv", "name": "plain"},
     {"video": "bunny", "model": "nerv", "size": "1.50M", "segments": "8", "name": "long"},
 ]  # fmt: skip
@@ -41,7 +41,7 @@ def test_a_row_is_a_fit(table):
     assert first.name == "bunny-nerv-60k"
     assert first.fit.recipe.fit["epochs"] == 3
     assert first.fit.recipe.fit["betas"] == [0.9, 0.99]
-    assert first.fit.recipe.video == {"frames": "0:53", "resize": "36x64"}
+    assert first.fit.recipe.video == {"frames": "0:53", "resize": "64x36"}
     assert (plain.name, plain.fit.recipe.model) == ("plain", {"name": "enerv"})
     assert isinstance(long.fit, SegmentsJob)
     assert (long.name, long.fit.segments, long.fit.plan.model["size"]) == ("long", "8", "1.50M")
@@ -58,6 +58,8 @@ def test_a_row_is_a_fit(table):
         ("video,segments\nbunny,ten\n", "segments are auto"),
         ("video,model\nbunny,nerv\nbunny,nerv\n", "two fits would be called 'bunny-nerv'"),
         ('video,name\n"bunny,x\n', "cannot be read"),
+        ("video,size,model,size\nbunny,60K,nerv,1M\n", "the column 'size' is given 2 times"),
+        ("video,epochs,time_budget\nbunny,3,60\n", r"entry 1 of 'fits'.*got epochs=3 and time_budget=60"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path, text, message):
@@ -72,6 +74,12 @@ def test_a_parquet_file_that_is_none(tmp_path):
     path.write_bytes(b"PAR1 not")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_manifest(path)
+
+
+def test_a_parquet_column_is_there_once(tmp_path):
+    parquet.write_table(pa.table([["bunny"], ["60K"], ["1M"]], ["video", "size", "size"]), tmp_path / "clips.parquet")
+    with pytest.raises(ConfigError, match="the column 'size' is given 2 times"):
+        read_manifest(tmp_path / "clips.parquet")
 
 
 def test_a_row_that_is_too_long_is_named(tmp_path):

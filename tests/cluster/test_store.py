@@ -15,7 +15,7 @@ from enerv_zoo.fitting.checkpoint import CHECKPOINT
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.video.samples import SAMPLES
 
-OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "64x36"}
 
 
 def job(name, source):

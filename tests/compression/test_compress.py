@@ -18,7 +18,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.nvz import open_nvz, write_nvz
 from enerv_zoo.storage.compressed import record_of
 
-SMALL = {"frames": "0:6", "resize": "36x64", "size": "90K", "batch_size": 2, "lr": 3e-3}
+SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tm
     assert made.bytes == path.stat().st_size
     assert made.bpp == pytest.approx(8 * made.bytes / (6 * 36 * 64))
     assert made.ratio > 3
-    assert made.psnr == pytest.approx(ez.evaluate(again, ez.open_video("bunny", frames="0:6", resize="36x64")).psnr)
+    assert made.psnr == pytest.approx(ez.evaluate(again, ez.open_video("bunny", frames="0:6", resize="64x36")).psnr)
     assert abs(made.psnr - made.psnr_before) < 0.15
     assert {bits for name, bits in made.bits.items() if dict(video.named_parameters())[name].ndim < 2} == {12}
 
@@ -137,7 +137,7 @@ def test_the_rates_gradient_is_that_of_its_formula(video):
     from enerv_zoo.config import FitConfig
     from enerv_zoo.fitting.feed import Feed
 
-    clip = ez.open_video("bunny", frames="0:6", resize="36x64")
+    clip = ez.open_video("bunny", frames="0:6", resize="64x36")
     grids = even_grids(video, 6, "channel")
     fitter = TuningFitter(video, Feed(clip.frames), FitConfig(loss="L2"), grids, {}, rate_weight=1.0)
     name = next(name for name, tensor in codable(video).items() if tensor.ndim > 1)
@@ -219,7 +219,7 @@ def test_other_refusals(video, run, tmp_path):
         compress(run, tmp_path / "x.bin")
     with pytest.raises(ConfigError, match="need the video; name it with data"):
         compress(video, tmp_path / "x.nvz", tune_epochs=1)
-    with pytest.raises(VideoError, match=r"draws \d+x\d+, 'bunny' is 720x1280"):
+    with pytest.raises(VideoError, match=r"draws \d+x\d+, 'bunny' is 1280x720"):
         compress(video, tmp_path / "x.nvz", data="bunny")
     assert not list(tmp_path.iterdir())
 
@@ -233,7 +233,7 @@ def test_a_network_without_its_video_is_written_unmeasured(video, tmp_path):
 
 @pytest.mark.parametrize("name", ["hnerv", "ffnerv", "rnerv", "enerv_boost"])
 def test_every_kind_of_network_is_compressed(name, tmp_path):
-    options = {"frames": "0:4", "resize": "36x64", "epochs": 2, "batch_size": 2, "loss": "L2", "size": "0.5M"}
+    options = {"frames": "0:4", "resize": "64x36", "epochs": 2, "batch_size": 2, "loss": "L2", "size": "0.5M"}
     ez.fit("bunny", name, out=tmp_path / "run", **options)
     made = compress(tmp_path / "run", tmp_path / "x.nvz", tune_epochs=1)
     assert np.isfinite(made.psnr)
@@ -259,7 +259,7 @@ def test_on_the_command_line(run, tmp_path, cli):
 def parts(tmp_path_factory):
     """A folder of three segments, of the clip's first seven frames."""
     folder = tmp_path_factory.mktemp("segments") / "bunny"
-    recipe = {"resize": "36x64", "size": "60K", "batch_size": 2, "epochs": 2, "loss": "L2"}
+    recipe = {"resize": "64x36", "size": "60K", "batch_size": 2, "epochs": 2, "loss": "L2"}
     ez.fit_segments("bunny", "nerv", out=folder, segments=3, frames="0:7", **recipe)
     return folder
 
@@ -277,7 +277,7 @@ def test_a_video_in_segments_is_one_file(parts, tmp_path):
                 parameter, rounded(dict(exact.named_parameters())[name], grid), rtol=1e-6, atol=0
             )
     assert torch.equal(again[5], torch.cat([again[:5], again[5:]])[5])
-    report = ez.evaluate(again, ez.open_video("bunny", frames="0:7", resize="36x64"))
+    report = ez.evaluate(again, ez.open_video("bunny", frames="0:7", resize="64x36"))
     assert report.stored_bytes == made.bytes == path.stat().st_size
     assert made.bpp == report.bpp == 8 * path.stat().st_size / (7 * 36 * 64)
     assert made.psnr == pytest.approx(report.psnr)
@@ -295,7 +295,7 @@ def test_a_file_of_segments_is_compressed_again_and_each_part_keeps_to_the_targe
     tuned = compress(parts, tmp_path / "tuned.nvz", bits=4, tune_epochs=4)
     assert tuned.psnr > compress(parts, tmp_path / "coarse.nvz", bits=4).psnr
     from_memory = compress(
-        ez.load(parts), tmp_path / "memory.nvz", data=ez.open_video("bunny", frames="0:7", resize="36x64")
+        ez.load(parts), tmp_path / "memory.nvz", data=ez.open_video("bunny", frames="0:7", resize="64x36")
     )
     assert from_memory.psnr == pytest.approx(first.psnr)
 
@@ -321,7 +321,7 @@ def test_a_file_whose_segments_do_not_match_is_refused(parts, tmp_path):
         ("fewer", networks[:2], file.whole, "has 2 networks for 3 segments"),
         ("none", networks, None, "holds 3 networks and does not say of which segments"),
         ("other", networks, {**file.whole, "format": 99}, "format 99 is not read by this version"),
-        ("order", networks[::-1], file.whole, "segment 0 draws 3 frames of 36x64; expected 2"),
+        ("order", networks[::-1], file.whole, "segment 0 draws 3 frames of 64x36; expected 2"),
     ):
         write_nvz(tmp_path / f"{name}.nvz", kept, whole=whole)
         with pytest.raises(ConfigError, match=message):

@@ -13,7 +13,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.rates import gains, measure_network, scored, source_rate
 
-CUT = {"frames": "0:6", "resize": "36x64"}
+CUT = {"frames": "0:6", "resize": "64x36"}
 OPTIONS = {**CUT, "epochs": 2, "batch_size": 2, "loss": "L2", "lr": 3e-3, "device": "cpu"}
 
 
@@ -54,7 +54,7 @@ def test_8_bit_frames_are_scored_alike_however_they_come():
 def test_a_network_is_measured_as_a_viewer_sees_it():
     info = ez.VideoInfo(frames=4, height=36, width=64, name="x")
     video = ez.create_model("nerv", info=info, size="60K").eval()
-    original = ez.open_video("bunny", frames="0:4", resize="36x64")
+    original = ez.open_video("bunny", frames="0:4", resize="64x36")
     point = measure_network(video, original, "float", 1000, 2.5)
     assert point.bpp == 8000 / (4 * 36 * 64)
     assert point.psnr == pytest.approx(scored([video[:]], original.frames)[0])
@@ -114,7 +114,7 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
         ([], {"codecs": ["x264"], "anchor": "vp9"}, "the anchor is one of x264, got 'vp9'"),
         ([], {"codecs": ["x266"]}, "no codec is called 'x266'"),
         (["nerv"], {"bits": [8, 99]}, "coded in 2 to 16 bits, got 99"),
-        (["nerv"], {"codecs": ["x264"], "resize": "33x64"}, "codecs need even sides, the frames are 33x64"),
+        (["nerv"], {"codecs": ["x264"], "resize": "64x33"}, "codecs need even sides, the frames are 64x33"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(tmp_path, models, options, message):
@@ -124,7 +124,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(tmp_path, models
 
 
 def test_on_the_command_line(tmp_path, cli):
-    cut = ("--frames", "0:3", "--resize", "36x64", "--out", tmp_path)
+    cut = ("--frames", "0:3", "--resize", "64x36", "--out", tmp_path)
     code, out, err = cli("rd", "bunny", "--models", "", "--codecs", "x264,vp9", *cut)
     assert code == 0
     for word in ("crf 27", "against x264", "BD-rate", "is itself h264 of 0.052 bits per pixel", "rd.png"):

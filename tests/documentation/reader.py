@@ -26,7 +26,8 @@ from enerv_zoo.cli import main
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
-_TINY = ("--resize", "36x64", "--epochs", "1", "--batch-size", "16")
+_EPOCHS = ("--epochs", "1")
+_TINY = ("--resize", "64x36", *_EPOCHS, "--batch-size", "16")
 SMALLER = {
     "fit": _TINY,
     "compare": _TINY,
@@ -40,7 +41,7 @@ VALUES = {
     "fit": {"--time-budget": "6s", "--size": "0.2M"},
     "compare": {"--time-budget": "6s", "--size": "0.2M"},
     "rd": {"--sizes": "0.2M"},
-    "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "48x64"},
+    "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "64x48"},
 }
 """Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
 
@@ -130,7 +131,7 @@ class Reader:
             for video in group["videos"]:
                 self._provide(video)
             group |= {
-                "resize": "36x64",
+                "resize": "64x36",
                 "frames": "0:4",
                 "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16},
             }
@@ -178,6 +179,8 @@ class Reader:
         more = next((options for beginning, options in SMALLER.items() if line.startswith(beginning)), ())
         if more and words[0] not in ("publish", "fleet") and "--frames" not in words:
             more = ("--frames", "0:8", *more)
+        if "--time-budget" in words:
+            more = tuple(word for word in more if word not in _EPOCHS)
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):
                 more = (*more, *options)

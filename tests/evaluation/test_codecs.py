@@ -17,7 +17,7 @@ TEST = [(0.04, 30.4), (0.09, 33.9), (0.19, 36.8), (0.43, 39.9)]
 
 @pytest.fixture(scope="module")
 def clip():
-    return open_video("bunny", frames="0:8", resize="64x96")
+    return open_video("bunny", frames="0:8", resize="96x64")
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -46,7 +46,7 @@ def test_bad_input_is_named(clip):
     with pytest.raises(ConfigError, match="0 to 51, got 60"):
         next(measure_codec("x264", clip, (60,)))
     with pytest.raises(VideoError, match="even sides"):
-        next(measure_codec("x264", open_video("bunny", frames="0:2", resize="63x96")))
+        next(measure_codec("x264", open_video("bunny", frames="0:2", resize="96x63")))
 
 
 def _by_definition(anchor, test):

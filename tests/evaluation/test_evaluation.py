@@ -56,7 +56,7 @@ def test_bits_per_pixel_are_those_of_the_file(original, tmp_path):
 def test_small_frames_have_no_ms_ssim_and_say_why(original):
     report = evaluate(network(5), original)
     assert report.ms_ssim is None
-    assert "36x62" in report.ms_ssim_missing
+    assert "62x36" in report.ms_ssim_missing
     assert report.frames[0].ms_ssim is None
 
 
@@ -78,7 +78,7 @@ def test_a_range_selects_frames_of_both(original):
 @pytest.mark.parametrize(
     ("frames", "size", "selection", "message"),
     [
-        (5, (18, 62), None, 'the fit draws 18x62, .* is 36x62; open it with resize="18x62"'),
+        (5, (18, 62), None, 'the fit draws 62x18, .* is 62x36; open it with resize="62x18"'),
         (3, (HEIGHT, WIDTH), None, 'the fit has 3 frames.*has 5.*frames="0:3"'),
         (5, (HEIGHT, WIDTH), "0:9", "'0:9' reaches beyond the video, which has 5 frames"),
         (5, (HEIGHT, WIDTH), "7:", "reaches beyond the video"),

@@ -11,7 +11,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting import FitsFailed, compare, jobs
 from enerv_zoo.zoo import parse_size
 
-OPTIONS = {"epochs": 1, "batch_size": 3, "frames": "0:3", "resize": "36x64", "device": "cpu"}
+OPTIONS = {"epochs": 1, "batch_size": 3, "frames": "0:3", "resize": "64x36", "device": "cpu"}
 
 
 def test_every_family_in_every_size(tmp_path):
@@ -53,7 +53,7 @@ def test_one_that_fails_is_named_when_the_others_are_done(tmp_path, monkeypatch)
 
 
 def test_arrays_and_where_frames_are_kept(tmp_path):
-    clip = ez.open_video("bunny", frames="0:3", resize="36x64")
+    clip = ez.open_video("bunny", frames="0:3", resize="64x36")
     options = {"size": "60K", "epochs": 1, "batch_size": 3, "frames_in": "disk", "out": tmp_path, "device": "cpu"}
     first = compare(clip, ["nerv"], **options)
     assert compare(clip, ["nerv"], **options) == first

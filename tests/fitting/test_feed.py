@@ -18,7 +18,7 @@ RECIPE = {"epochs": 2, "batch_size": 2, "lr": 5e-3}
 
 @pytest.fixture(scope="module")
 def clip():
-    return ez.open_video("bunny", frames="0:7", resize="36x64")
+    return ez.open_video("bunny", frames="0:7", resize="64x36")
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -46,7 +46,7 @@ def test_errors_of_reading_reach_the_loop(clip):
 
 def test_weights_do_not_depend_on_where_frames_are(clip, tmp_path, monkeypatch):
     monkeypatch.setenv("ENERV_ZOO_CACHE", str(tmp_path))
-    options = {"frames": "0:7", "resize": "36x64", "model_options": TINY, **RECIPE}
+    options = {"frames": "0:7", "resize": "64x36", "model_options": TINY, **RECIPE}
     kept, mapped = (ez.fit("bunny", frames_in=place, **options).video for place in ("host", "disk"))
     for a, b in zip(kept.parameters(), mapped.parameters(), strict=True):
         assert torch.equal(a, b)

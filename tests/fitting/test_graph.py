@@ -12,7 +12,7 @@ from enerv_zoo.fitting.graph import WARM, StepGraph
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 
-CLIP = ez.open_video("bunny", frames="0:7", resize="36x64")
+CLIP = ez.open_video("bunny", frames="0:7", resize="64x36")
 RECIPE = FitConfig(epochs=5, batch_size=3, lr=5e-3, precision="float32")
 
 

@@ -24,7 +24,7 @@ from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.samples import SAMPLES
 
-OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "36x64"}
+OPTIONS = {"size": "60K", "epochs": 2, "batch_size": 3, "frames": "0:3", "resize": "64x36"}
 
 
 def job(name="fit", source="bunny", model="nerv", **options) -> FitJob:
@@ -58,7 +58,7 @@ def test_an_id_is_of_contents_and_recipe_alone(tmp_path):
 
 
 def test_a_digest_is_of_contents_wherever_they_lie(tmp_path):
-    video = ez.open_video("bunny", frames="0:3", resize="36x64")
+    video = ez.open_video("bunny", frames="0:3", resize="64x36")
     plain = video.frames.contiguous()
     assert digest(video) == digest(video.frames) == digest(plain) == digest(plain.numpy())
     changed = plain.clone()

@@ -33,12 +33,12 @@ def test_as_many_frames_pass_at_once_as_memory_has_room_for(caplog):
     assert "4 of 8 frames pass at once" in caplog.text
     assert frames_at_once(need, 8, 300) == 1
     assert frames_at_once(need, 8, 200) == 1  # the estimate is an upper one
-    with pytest.raises(FitError, match=r"needs at least 0 MB of memory, 0 are available; fit a smaller --size"):
+    with pytest.raises(FitError, match=r"needs at least 0 MB of memory, 0 are available; fit a smaller network"):
         frames_at_once(need, 8, 199)
 
 
 def test_a_fit_that_memory_has_no_room_for_is_refused_before_it_takes_any(monkeypatch, tmp_path):
-    clip = ez.open_video("bunny", frames="0:4", resize="36x64")
+    clip = ez.open_video("bunny", frames="0:4", resize="64x36")
     monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: 1 << 20)
     with pytest.raises(FitError, match="1 are available"):
         ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", out=tmp_path / "fit")
@@ -53,7 +53,7 @@ def test_a_fit_that_memory_has_no_room_for_is_refused_before_it_takes_any(monkey
 
 
 def test_a_fit_says_what_it_will_need_before_its_first_step(caplog):
-    clip = ez.open_video("bunny", frames="0:2", resize="36x64")
+    clip = ez.open_video("bunny", frames="0:2", resize="64x36")
     with caplog.at_level(logging.INFO):
         ez.fit(clip, size="80K", epochs=1)
     assert "fitting needs up to about " in caplog.text

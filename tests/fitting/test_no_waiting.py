@@ -20,7 +20,7 @@ from enerv_zoo.neural_video import NeuralVideo
 
 pytestmark = pytest.mark.filterwarnings("ignore:CUDA is not available")
 
-CLIP = ez.open_video("bunny", frames="0:3", resize="176x192")  # large enough for MS-SSIM
+CLIP = ez.open_video("bunny", frames="0:3", resize="192x176")  # large enough for MS-SSIM
 
 
 class Crossings(TorchDispatchMode):

@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).parent / "several_processes.py"
 
 
 def write_clip(folder):
-    ez.write_video(folder / "clip", ez.open_video("bunny", frames="0:7", resize="36x64"))
+    ez.write_video(folder / "clip", ez.open_video("bunny", frames="0:7", resize="64x36"))
 
 
 def play(folder: Path, scenes: str) -> dict:
@@ -81,7 +81,7 @@ def _check_lost(lost):
     assert lost["codes"] == [1, -signal.SIGKILL]
     (line,) = [line for line in lost["told"][0].splitlines() if line.startswith("error")]
     assert "another process of this fit has ended" in line
-    assert "go on with --resume" in line
+    assert "go on with fit --resume" in line
     assert lost["told"][1] == ""
     assert 3 <= lost["kept"] < 12
     assert lost["resumed"] == [0]

@@ -19,6 +19,7 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.storage import read_description
 from enerv_zoo.storage.record import read_fit
+from enerv_zoo.video import parse_resize
 from enerv_zoo.zoo import parse_size
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -27,7 +28,7 @@ LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT}
 
 @pytest.fixture(scope="module")
 def clip():
-    return ez.open_video("bunny", frames="0:6", resize="36x64")
+    return ez.open_video("bunny", frames="0:6", resize="64x36")
 
 
 def fit(source, **options):
@@ -53,7 +54,7 @@ def test_a_fit_leaves_its_folder(fitted):
 
 
 def ez_clip():
-    return ez.open_video("bunny", frames="0:6", resize="36x64")
+    return ez.open_video("bunny", frames="0:6", resize="64x36")
 
 
 def test_a_fits_folder_says_how_it_was_made(fitted):
@@ -106,7 +107,7 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
 
     with pytest.raises(Cut):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, on_status=cut)
-    with pytest.raises(FitError, match="already holds a fit; add --resume"):
+    with pytest.raises(FitError, match="already holds a fit; fit --resume"):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0)
     with pytest.raises(FitError, match=r"holds a fit with another recipe: epochs was 4, now it is 5\. Repeat"):
         fit(clip, epochs=5, out=tmp_path / "cut", checkpoint_every=0, resume=True)
@@ -127,7 +128,7 @@ def test_resume_reads_a_fit_that_has_ended_and_changes_nothing(clip, fitted, cap
     with caplog.at_level(logging.INFO):
         again = fit(clip, out=fitted.folder, eval_every=2, resume=True)
     assert caplog.messages == [
-        f"{fitted.folder}: this fit has ended, there is nothing left to do; --overwrite fits anew"
+        f"{fitted.folder}: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
     ]
     assert contents(fitted.folder) == before
     assert again.ended_before
@@ -167,7 +168,7 @@ def test_what_was_stopped_before_its_first_checkpoint_does_not_hold_the_folder(c
 
 def test_resume_refuses_a_network_without_a_record(clip, fitted, tmp_path):
     fitted.video.save_pretrained(tmp_path / "imported")
-    with pytest.raises(FitError, match=r"imported: holds no record of its fit \(fit\.json\), .* with --overwrite"):
+    with pytest.raises(FitError, match=r"imported: holds no record of its fit \(fit\.json\), .*delete the folder"):
         fit(clip, out=tmp_path / "imported", resume=True)
 
 
@@ -238,11 +239,11 @@ def test_damaged_checkpoint_is_named(clip, tmp_path):
 
 
 def test_recipe_is_overruled_by_what_is_given():
-    recipe = Recipe(model={"name": "nerv", "size": "1M"}, fit={"epochs": 7, "lr": 1e-3}, video={"resize": "36x64"})
+    recipe = Recipe(model={"name": "nerv", "size": "1M"}, fit={"epochs": 7, "lr": 1e-3}, video={"resize": "64x36"})
     plan = run.plan_fit("bunny", size="2M", model_options={"act": "relu"}, recipe=recipe, frames="0:2", epochs=9)
     assert plan.model == {"name": "nerv", "size": "2M", "act": "relu"}
     assert (plan.fit.epochs, plan.fit.lr) == (9, 1e-3)
-    assert plan.video == {"frames": "0:2", "resize": "36x64"}
+    assert plan.video == {"frames": "0:2", "resize": "64x36"}
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -250,12 +251,12 @@ def test_shipped_recipes_describe_networks_that_exist(name):
     recipe = read_recipe(name)
     assert recipe.description
     from_dict(FitConfig, recipe.fit)
-    resize = recipe.video.get("resize", "720x1280").split("x")
+    height, width = parse_resize(recipe.video.get("resize", "1280x720")).size(720, 1280)
     choice = dict(recipe.model)
     with torch.device("meta"):
         video = ez.NeuralVideo(
-            ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, int(resize[0]), int(resize[1])), **choice),
-            ez.VideoInfo(132, int(resize[0]), int(resize[1])),
+            ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, height, width), **choice),
+            ez.VideoInfo(132, height, width),
         )
     if "size" in choice:
         assert video.stored_numbers == pytest.approx(parse_size(choice["size"]), rel=0.02)
@@ -267,9 +268,9 @@ def test_presets_are_recipes():
 
 
 def test_original_of_a_fit_is_cut_as_it_was(tmp_path):
-    fit("bunny", frames="2:4", resize="36x64", crop="640x1280", epochs=1, out=tmp_path / "fit")
+    fit("bunny", frames="2:4", resize="64x36", crop="1280x640", epochs=1, out=tmp_path / "fit")
     ours = open_original(tmp_path / "fit")
-    assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="640x1280", resize="36x64").frames)
+    assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="1280x640", resize="64x36").frames)
     other = open_original(tmp_path / "fit", ez.open_video("bunny", frames="7:10"))
     assert other.frames.shape == (3, 3, 36, 64)
 
@@ -307,6 +308,16 @@ def test_compare_fits_all_and_keeps_what_has_ended(clip, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_epochs_or_a_time_budget(tmp_path):
+    with pytest.raises(ConfigError, match="got epochs=3 and time_budget=9; give one"):
+        ez.fit("bunny", epochs=3, time_budget=9, out=tmp_path / "fit")
+    assert not (tmp_path / "fit").exists()
+    budgeted = run.plan_fit("bunny", recipe="quick", time_budget=9, device="cpu")
+    assert (budgeted.fit.epochs, budgeted.fit.time_budget) == (FitConfig().epochs, 9)  # the recipe's are not used
+    again = run.plan_fit("bunny", recipe={"fit": {"time_budget": 9}}, epochs=3, device="cpu")
+    assert (again.fit.epochs, again.fit.time_budget) == (3, None)
+
+
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
     video = ez.create_model("enerv", info=clip.info, **TINY)
     fitter = Fitter(video, Feed(clip.frames), FitConfig(batch_size=2, time_budget=8.0))
@@ -327,7 +338,7 @@ def edges(prediction, target):
 
 
 def test_a_loss_of_ones_own_is_minimised_and_recorded_by_its_name(tmp_path):
-    options = {"frames": "0:3", "resize": "36x64", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
+    options = {"frames": "0:3", "resize": "64x36", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
     result = ez.fit("bunny", loss=edges, out=tmp_path / "run", **options)
     losses = [row["loss"] for row in result.history]
     assert losses[-1] < losses[0]

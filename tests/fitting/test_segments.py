@@ -150,7 +150,7 @@ def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypat
     options = {**FIT, "out": tmp_path / "cut", "frames": "5:215", "checkpoint_every": 0}
     with pytest.raises(Killed):
         ez.fit_segments(clip, on_segment=lambda number, count: begun.append(number) or killed, **options)
-    with pytest.raises(ConfigError, match="1 of 3 segments are fitted, number 1 is not; repeat the fit with --resume"):
+    with pytest.raises(ConfigError, match="1 of 3 segments are fitted, number 1 is not; repeat its command to go on"):
         ez.load(tmp_path / "cut")
     assert (tmp_path / "cut" / "segment-00001" / "checkpoint.pt").exists()
     resumed = []
@@ -185,7 +185,7 @@ def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
     plain = jobs.fit
     monkeypatch.setattr(jobs, "fit", fit)
     clip = ez.write_video(tmp_path / "clip.mp4", scenes(60, 15), fps=5, quality=12)
-    options = {**FIT, "resize": "18x32", "epochs": 1, "loss": "L2"}
+    options = {**FIT, "resize": "32x18", "epochs": 1, "loss": "L2"}
     result = ez.fit_segments(clip, out=tmp_path / "auto", segments="auto", **options)
     assert spans(result.video.segments) == [(0, 30), (30, 60), (60, 75)]
     assert starts == [None, "segment-00000", None]

@@ -70,7 +70,7 @@ TINY = {"fc_dim": 6, "block_dim": 6, "mlp_dim": 6, "stem_dim": [8], "lower_width
 def run_folder(tmp_path_factory):
     """A real fit, of the smallest kind."""
     folder = tmp_path_factory.mktemp("runs") / "bunny"
-    ez.fit("bunny", model_options=TINY, frames="0:3", resize="36x64", epochs=1, batch_size=3, out=folder)
+    ez.fit("bunny", model_options=TINY, frames="0:3", resize="64x36", epochs=1, batch_size=3, out=folder)
     return folder
 
 

@@ -38,12 +38,12 @@ def test_push_then_every_command_takes_the_id(cli, client, run_folder):
     client.log.clear()
     code, out, _ = cli("info", "alice/bunny")
     assert code == 0
-    for word in ("bunny: 3 frames of 36x64", "product", "CC BY 3.0", "cc-by-3.0", "weights", "MB"):
+    for word in ("bunny: 3 frames of 64x36", "product", "CC BY 3.0", "cc-by-3.0", "weights", "MB"):
         assert word in out
     assert not client.asked(r"/[0-9a-f]{64}|model\.safetensors"), "info needs no weights"
     described = json.loads(cli("info", "alice/bunny", "--json")[1])
     assert described["weights_bytes"] == (run_folder / "model.safetensors").stat().st_size
-    assert described["fit"]["recipe"]["video"] == {"frames": "0:3", "resize": "36x64"}
+    assert described["fit"]["recipe"]["video"] == {"frames": "0:3", "resize": "64x36"}
     theirs, ours = (json.loads(cli("eval", run, "--json")[1]) for run in ("alice/bunny", run_folder))
     assert [row["psnr"] for row in theirs["frames"]] == [row["psnr"] for row in ours["frames"]]
     assert cli("render", "alice/bunny", "clip.mp4", "--side-by-side")[0] == 0
@@ -81,7 +81,7 @@ def test_models_pretrained(cli, client, run_folder, monkeypatch, tmp_path):
     ez.push(run_folder, "alice/bunny")
     code, out, _ = cli("models", "--pretrained", "bun")
     assert code == 0
-    for word in ("alice/bunny", "enerv", "36x64", "2026-01-02"):
+    for word in ("alice/bunny", "enerv", "64x36", "2026-01-02"):
         assert word in out
     assert json.loads(cli("models", "--pretrained", "--json")[1])[0]["id"] == "alice/bunny"
     code, _, err = cli("models", "--pretrained", "wolf")
@@ -110,7 +110,7 @@ def test_a_strangers_words_are_not_obeyed(cli, client, fit_files):
         (("pull", "nothing", "x"), "no published one has this name. There are: bunny-sample"),
         (("pull", "alice/bunny/more", "x"), "is no repository id"),
         (("pull", "bunny-sample", "x"), "came with enerv_zoo; load it by its name, or copy "),
-        (("push", "nothing", "alice/bunny"), "no fit is there"),
+        (("push", "nothing", "alice/bunny"), "nothing: no such folder"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(cli, arguments, message):

@@ -212,6 +212,7 @@ def test_a_push_between_two_reads_is_noticed(bunny, fit_files, monkeypatch):
         ({"fit.json": b'{"source": "/etc/passwd"}'}, "names a source that is no sample"),
         ({"fit.json": b'{"source": null, "video": {"path": "/etc/passwd"}}'}, "selects nothing"),
         ({"fit.json": b'{"source": "bunny", "fit": {"epochs": -1}}'}, "epochs"),
+        ({"fit.json": b'{"source": "bunny", "fit": {"loss": {"L1": "x"}}}'}, "a loss is a name"),
     ],
 )
 def test_hostile_repositories_are_refused_before_much_is_downloaded(client, fit_files, files, message, tmp_path):

@@ -80,7 +80,7 @@ def test_a_fit_that_has_not_ended_is_told_from_none(tmp_path):
     with pytest.raises(ConfigError, match=r"no fit is there \(no config\.json\)"):
         ez.load(tmp_path)
     (tmp_path / "fit.json").write_text("{}")
-    with pytest.raises(ConfigError, match="a fit that has not ended; repeat its command with --resume to go on"):
+    with pytest.raises(ConfigError, match="a fit that has not ended; repeat its command to go on"):
         ez.load(tmp_path)
 
 

@@ -52,9 +52,67 @@ def test_a_folder_comes_first(client, fit_files, run_folder, tmp_path, monkeypat
 def test_what_can_be_no_repository_is_not_asked_for(client, path, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(ConfigError, match="no fit is there"):
+    with pytest.raises(ConfigError, match=r"no fit is there|no such folder"):
         ez.load(path)
     assert client.log == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "runs/wave",
+            "error: runs/wave: no such folder; did you mean runs/waves? For a repository on the Hub write hf:runs/wave",
+        ),
+        ("runs/x", "runs/x: no such folder. For a repository on the Hub write hf:runs/x"),
+        ("./runs/wave", "./runs/wave: no such folder; did you mean runs/waves?"),
+        ("runs/waves/", None),
+        ("runs/wavs/", "runs/wavs/: no such folder; did you mean runs/waves?"),
+        ("rums/waves/part", "rums/waves/part: no such folder; did you mean runs/waves/parts?"),
+        ("wave.nvz", "wave.nvz: no such file; did you mean waves.nvz?"),
+        ("alice/wave.mp4", "alice/wave.mp4: no such file. For a repository on the Hub write hf:alice/wave.mp4"),
+        ("runs\\wave", "runs\\wave: no such folder; did you mean runs/waves?"),
+        ("~/nowhere/at/all", "~/nowhere/at/all: no such folder"),
+        ("/nowhere/at-all", "/nowhere/at-all: no such folder"),
+        ("wave", "no published one has this name. Did you mean the folder 'waves.nvz' here?"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_path_is_no_repository(client, cli, run_folder, tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    ez.load(run_folder).save_pretrained("runs/waves")
+    (tmp_path / "runs" / "waves" / "parts").mkdir()
+    (tmp_path / "waves.nvz").touch()
+    code, _, err = cli("info", text)
+    assert client.log == []
+    if message is None:
+        assert code == 0
+        return
+    assert (code, err.count("\n")) == (1, 1)
+    assert message in err
+
+
+def test_hf_is_always_the_hub(client, cli, fit_files, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    client.add("runs/wave", fit_files)
+    ez.load(run_folder).save_pretrained("runs/wave")
+    for command in (("info", "hf:runs/wave"), ("pull", "hf:runs/wave", "pulled"), ("push", "pulled", "hf:alice/wave")):
+        client.log.clear()
+        code, _, err = cli(*command)
+        assert code == 0, err
+        assert client.log
+    client.log.clear()
+    assert len(ez.load("runs/wave")) == 3
+    for text in ("hf:wave", "hf:", "hf:a/b/c", "hf:./wave"):
+        with pytest.raises(ConfigError, match="expected a user or an organisation and a name after hf:"):
+            ez.load(text)
+    assert client.log == []
+
+
+def test_a_repository_that_is_not_there_may_have_been_a_folder(client, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ez.load(run_folder).save_pretrained("runs/wave")
+    with pytest.raises(HubError, match=r"rnus/wave: no such repository .*; did you mean the folder runs/wave here\?"):
+        ez.load("rnus/wave")
 
 
 def test_a_path_is_never_a_repository(client, tmp_path):

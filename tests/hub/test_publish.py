@@ -27,7 +27,7 @@ ROOT = Path(ez.__file__).parent.parent
 RECIPE = {
     "model": {"name": "enerv", **TINY},
     "fit": {"epochs": 2, "batch_size": 3, "checkpoint_every": 0},
-    "video": {"frames": "0:3", "resize": "36x64"},
+    "video": {"frames": "0:3", "resize": "64x36"},
 }
 GROUPS = [
     {"videos": ["bunny"], "recipes": [RECIPE], "name": "{video}-tiny"},
@@ -197,11 +197,11 @@ def test_videos_times_models_times_sizes():
         "videos": ["bunny", "My Clip.mp4"],
         "models": ["nerv", "enerv"],
         "sizes": ["60K", 80000],
-        "resize": "36x64",
+        "resize": "64x36",
     }
     product = manifest_jobs(manifest(fits=[group], name="{video}.{model}-{size}_{resize}"))
     assert len(product) == 8
-    recipe = Recipe(model={"name": "nerv", "size": 80000}, fit=product[0].fit.recipe.fit, video={"resize": "36x64"})
+    recipe = Recipe(model={"name": "nerv", "size": 80000}, fit=product[0].fit.recipe.fit, video={"resize": "64x36"})
     assert product[5] == Job(FitJob("my-clip.nerv-80000_36x64", "My Clip.mp4", recipe), "cc-by-3.0")
 
 
@@ -246,7 +246,7 @@ def test_shipped_manifests_ask_for_networks_that_exist(name):
     for job in manifest_jobs(shipped):
         options = dict(job.fit.recipe.model)
         if "size" in options:
-            height, width = map(int, job.fit.recipe.video["resize"].split("x"))
+            width, height = map(int, job.fit.recipe.video["resize"].split("x"))
             video = ez.create_model(options.pop("name"), frames=132, height=height, width=width, **options)
             assert video.stored_numbers == pytest.approx(parse_size(options["size"]), rel=0.02)
 

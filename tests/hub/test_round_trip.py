@@ -192,7 +192,7 @@ def long_file(tmp_path_factory):
     """A video in two segments as one compressed file, which tells its own quality."""
     folder = tmp_path_factory.mktemp("long")
     ez.fit_segments(
-        "bunny", out=folder / "run", segments=2, model_options=TINY, frames="0:6", resize="36x64", epochs=1,
+        "bunny", out=folder / "run", segments=2, model_options=TINY, frames="0:6", resize="64x36", epochs=1,
         batch_size=3,
     )  # fmt: skip
     return ez.compress(folder / "run", folder / "holiday.nvz", data="bunny").path

@@ -24,7 +24,7 @@ from enerv_zoo.report.command import fit_command
 from enerv_zoo.video import Video
 from enerv_zoo.video.transforms import as_size
 
-CUT = {"frames": "0:12", "resize": "176x320"}
+CUT = {"frames": "0:12", "resize": "320x176"}
 OPTIONS = {**CUT, "size": "60K", "epochs": 2, "batch_size": 4, "loss": "L2", "lr": 3e-3}
 
 
@@ -115,7 +115,9 @@ def test_words_of_strangers_stay_words(runs, tmp_path):
         {"optimizer": "adan", "clip_grad": 1.0, "deterministic": True, "shuffle": False},
         {"optimizer": "adan", "betas": (0.9, 0.95), "frames": "3:9", "crop": (96, 100), "eps": 1e-7},
         {"time_budget": 90.5, "warmup": 0.1},
-        {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7},
+        {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7, "loss": {"L1": 0.7, "SSIM": 0.3}},
+        {"loss": {"name": "charbonnier", "eps": 0.01}},
+        {"loss": {"L2": 1, "charbonnier": {"weight": 2, "eps": 1e-7}}},
     ],
 )
 def test_the_command_fits_what_was_fitted(recipe, options, cli, monkeypatch):
@@ -180,12 +182,12 @@ def test_of_a_compressed_file_and_some_frames(runs, tmp_path):
 
 
 def test_of_a_video_in_segments(tmp_path):
-    options = {"resize": "36x64", "size": "60K", "batch_size": 2, "epochs": 1, "loss": "L2"}
+    options = {"resize": "64x36", "size": "60K", "batch_size": 2, "epochs": 1, "loss": "L2"}
     ez.fit_segments("bunny", "nerv", out=tmp_path / "long", segments=2, frames="0:6", **options)
     page = ez.write_report(tmp_path / "long", tmp_path / "x.html")
     assert "--segments 2" in page.read_text()
     found = movies_of(page, tmp_path)
-    exact = ez.open_video("bunny", frames="0:6", resize="36x64").frames
+    exact = ez.open_video("bunny", frames="0:6", resize="64x36").frames
     assert (found["original"].float() - exact.float()).abs().mean() < 6
     assert (found["run0"].float() - ez.load(tmp_path / "long")[:].float()).abs().mean() < 6
 
@@ -213,7 +215,7 @@ def test_what_makes_no_report(runs, tmp_path):
     with pytest.raises(ConfigError, match="needs a fit"):
         ez.write_report([], tmp_path / "x.html")
     ez.fit("bunny", "nerv", out=tmp_path / "other", **{**OPTIONS, "frames": "0:3"})
-    with pytest.raises(ConfigError, match="one video in one size; nerv has 12 frames of 176x320, other has 3 frames"):
+    with pytest.raises(ConfigError, match="one video in one size; nerv has 12 frames of 320x176, other has 3 frames"):
         ez.write_report([runs[0], tmp_path / "other"], tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
 
@@ -254,7 +256,7 @@ def test_on_the_command_line(runs, tmp_path, cli):
     assert embedded(out)["frames"] == [0, 1, 2]
     code, _, err = cli("report", runs[0], "--out", out)
     assert (code, "is there already" in err) == (1, True)
-    fit = ("--frames", "0:3", "--resize", "36x64", "--size", "60K", "--epochs", "1", "--loss", "L2", "--model", "nerv")
+    fit = ("--frames", "0:3", "--resize", "64x36", "--size", "60K", "--epochs", "1", "--loss", "L2", "--model", "nerv")
     code, text, _ = cli("fit", "bunny", *fit, "--out", tmp_path / "fit")
     assert (code, "open report.html" in text) == (0, True)
     assert embedded(tmp_path / "fit" / "report.html")["frames"] == [0, 1, 2]
@@ -467,7 +469,7 @@ def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
 
 def test_rates_alone_in_a_browser(tmp_path, open_page):
     points = tuple(RatePoint("crf", 1000 * n, n / 10, 30 + n, None, 1.0, 1.0) for n in (1, 2, 3, 4))
-    result = ez.rate_distortion("bunny", [], out=tmp_path, codecs=["x264"], frames="0:2", resize="36x64")
+    result = ez.rate_distortion("bunny", [], out=tmp_path, codecs=["x264"], frames="0:2", resize="64x36")
     result = dataclasses.replace(result, curves=(RateCurve("a", {}, points), RateCurve("b", {}, points[:1])))
     tab = open_page(ez.write_report([], tmp_path / "x.html", rates=result))
     assert tab.locator("#rates circle").count() == 5

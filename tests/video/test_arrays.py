@@ -93,7 +93,7 @@ def test_views_and_read_only_arrays_are_taken_and_never_shared() -> None:
 
 
 def test_selection_and_transforms() -> None:
-    video = open_video(IMAGES, frames="1::2", crop="4x6", resize=(2, 3))
+    video = open_video(IMAGES, frames="1::2", crop="6x4", resize=(2, 3))
     assert video.frames.shape == (2, 3, 2, 3)
     with pytest.raises(VideoError, match="the array, which has 5 frames"):
         open_video(IMAGES, frames="0:6")

@@ -79,8 +79,8 @@ def test_odd_sizes_repeat_the_last_row_and_column(
     images = moving(3, 131, 175)
     path = write_video(tmp_path / f"clip{suffix}", frames_of(images))
     assert [r.levelname for r in caplog.records] == ["WARNING"]
-    assert "131x175" in caplog.text
-    assert "132x176" in caplog.text
+    assert "175x131" in caplog.text
+    assert "176x132" in caplog.text
     result = open_video(path).frames.permute(0, 2, 3, 1).numpy()
     assert result.shape == (3, 132, 176, 3)
     assert np.abs(result.astype(int) - np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")).mean() < 5

@@ -1,10 +1,13 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
+from enerv_zoo.video.scenes import survey
 
 from .conftest import Encode, moving
 
@@ -51,7 +54,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
 def test_mixed_sizes_name_both_images(tmp_path: Path, still: Encode) -> None:
     still("clip/a.png", moving(1, 20, 30)[0])
     still("clip/b.png", moving(1, 20, 32)[0])
-    with pytest.raises(VideoError, match=r"a\.png is 20x30, b\.png is 20x32"):
+    with pytest.raises(VideoError, match=r"a\.png is 30x20, b\.png is 32x20; .*--resize"):
         open_video(tmp_path / "clip")
 
 
@@ -77,3 +80,44 @@ def test_a_range_beyond_the_images(tmp_path: Path, still: Encode) -> None:
     still("clip/a.png", moving(1, 20, 30)[0])
     with pytest.raises(VideoError, match="which has 1 frame; choose within '0:1'"):
         open_video(tmp_path / "clip", frames="1")
+
+
+def test_mixed_sizes_are_brought_to_one(tmp_path: Path, still: Encode) -> None:
+    still("clip/a.png", moving(1, 20, 30)[0])
+    still("clip/b.png", moving(1, 40, 60)[0])
+    assert open_video(tmp_path / "clip", resize=(10, 15)).frames.shape == (2, 3, 10, 15)
+    assert open_video(tmp_path / "clip", crop=(20, 20)).frames.shape == (2, 3, 20, 20)
+    info = survey(tmp_path / "clip", resize=(10, 15), scenes=False).info
+    assert (info.frames, info.height, info.width) == (2, 10, 15)
+    with pytest.raises(VideoError, match=r"a\.png is 30x20, b\.png is 60x40"):
+        survey(tmp_path / "clip", scenes=False)
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path, still: Encode) -> None:
+    for name in ("f001.png", "f002.png"):
+        still(f"clip/{name}", moving(1, 20, 30)[0])
+    (tmp_path / "clip" / "f003.png").symlink_to("nowhere")
+    with pytest.raises(VideoError, match=r"f003\.png: is a link to nowhere, which is not there"):
+        open_video(tmp_path / "clip")
+    (tmp_path / "clip" / "f003.png").unlink()
+    (tmp_path / "clip" / "f003.png").symlink_to("f001.png")
+    assert len(open_video(tmp_path / "clip")) == 3
+    (tmp_path / "clip" / "f003.png").unlink()
+    (tmp_path / "clip" / "f003.png").symlink_to("f003.png")
+    with pytest.raises(VideoError, match=r"f003\.png"):
+        open_video(tmp_path / "clip")
+
+
+def test_a_pipe_in_a_folder_is_named(tmp_path: Path, still: Encode) -> None:
+    still("clip/a.png", moving(1, 20, 30)[0])
+    os.mkfifo(tmp_path / "clip" / "b.png")
+    with pytest.raises(VideoError, match=r"b\.png: is a pipe"):
+        open_video(tmp_path / "clip")
+
+
+def test_avif_images_in_a_folder(tmp_path: Path) -> None:
+    images = moving(3, 32, 48)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.avif", quality=95)
+    video = open_video(tmp_path)
+    assert np.abs(video.frames.permute(0, 2, 3, 1).numpy().astype(int) - images).mean() < 8

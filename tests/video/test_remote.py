@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from functools import partial
@@ -55,8 +59,8 @@ def site(tmp_path, monkeypatch):
 def test_a_video_at_an_address_is_that_video(site):
     folder, address = site
     clip = f"{address}/clip%20one.mp4"
-    video = ez.open_video(clip, frames="3:5", resize="36x64")
-    assert torch.equal(video.frames, ez.open_video("bunny", frames="3:5", resize="36x64").frames)
+    video = ez.open_video(clip, frames="3:5", resize="64x36")
+    assert torch.equal(video.frames, ez.open_video("bunny", frames="3:5", resize="64x36").frames)
     fetched = Handler.asked.count("GET")
     ez.open_video(clip, frames="0:1")
     assert Handler.asked.count("GET") == fetched
@@ -73,7 +77,7 @@ def test_a_video_at_an_address_is_that_video(site):
 
 def test_a_fit_remembers_the_address(site, tmp_path):
     clip = f"{site[1]}/clip%20one.mp4"
-    ez.fit(clip, "nerv", size="60K", frames="0:3", resize="36x64", epochs=1, batch_size=3, out=tmp_path / "fit")
+    ez.fit(clip, "nerv", size="60K", frames="0:3", resize="64x36", epochs=1, batch_size=3, out=tmp_path / "fit")
     assert f'"source": "{clip}"' in (tmp_path / "fit" / "fit.json").read_text()
 
 
@@ -89,3 +93,56 @@ def test_what_is_not_there(site):
 def test_what_is_an_address():
     assert is_address("s3://bucket/clip.mp4")
     assert not any(map(is_address, ("bunny", "/a/b.mp4", "C:\\clip.mp4", "a:b", "", None)))
+
+
+def test_a_refused_connection_is_said():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for scheme in ("http", "https"):
+        with pytest.raises(VideoError, match=r"cannot be fetched \(Cannot connect to host 127\.0\.0\.1") as caught:
+            ez.open_video(f"{scheme}://127.0.0.1:{port}/x.mp4")
+        assert "no such file" not in str(caught.value)
+
+
+def test_a_missing_file_is_said(site):
+    with pytest.raises(VideoError, match=r"cannot be fetched \(no such file\)"):
+        ez.open_video(f"{site[1]}/none.mp4")
+
+
+def test_addresses_of_files_are_paths(tmp_path):
+    path = tmp_path / "a b.mp4"
+    shutil.copy(SAMPLES["bunny"].path, path)
+    expected = ez.open_video(path, frames="0:1").frames
+    for address in (path.as_uri(), f"file://{path}", f"file://localhost{path.as_posix().replace(' ', '%20')}"):
+        assert torch.equal(ez.open_video(address, frames="0:1").frames, expected)
+        assert digest(address) == digest(path)
+    path.rename(tmp_path / "a%20b.mp4")
+    assert torch.equal(ez.open_video(path.as_uri(), frames="0:1").frames, expected)
+    with pytest.raises(VideoError, match="names the machine 'elsewhere'"):
+        ez.open_video("file://elsewhere/a.mp4")
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "p")
+    for source, kind in ((tmp_path / "p", "a pipe"), ("/dev/zero", "a device")):
+        for read in (ez.open_video, digest):
+            with pytest.raises(VideoError, match=f"is {kind}, which can be read only once; write it to a file first"):
+                read(source)
+
+
+def test_what_is_piped_in_is_refused():
+    clip = SAMPLES["bunny"].path.read_bytes()
+    code = "import enerv_zoo as ez; ez.open_video('/dev/stdin')"
+    done = subprocess.run([sys.executable, "-c", code], input=clip, capture_output=True, check=False)
+    assert b"/dev/stdin: is a pipe" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf8(tmp_path):
+    path = os.fsencode(tmp_path / "bad") + b"\xff.mp4"
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(SAMPLES["bunny"].path.read_bytes())
+    video = ez.open_video(os.fsdecode(path), frames="0:1", resize="64x36")
+    assert torch.equal(video.frames, ez.open_video("bunny", frames="0:1", resize="64x36").frames)
+    video.info.name.encode()

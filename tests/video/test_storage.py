@@ -24,8 +24,8 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_a_clip_on_disk_is_the_clip_in_memory(cache):
-    kept = open_video("bunny", frames="0:5", resize="36x64", place="host")
-    mapped = open_video("bunny", frames="0:5", resize="36x64", place="disk")
+    kept = open_video("bunny", frames="0:5", resize="64x36", place="host")
+    mapped = open_video("bunny", frames="0:5", resize="64x36", place="disk")
     assert (kept.on_disk, mapped.on_disk) == (False, True)
     assert torch.equal(kept.frames, mapped.frames)
     assert kept.frames.stride() == mapped.frames.stride()
@@ -33,7 +33,7 @@ def test_a_clip_on_disk_is_the_clip_in_memory(cache):
     part = open_video(mapped, frames="2:4")
     assert part.on_disk
     assert torch.equal(part.frames, kept.frames[2:4])
-    assert not open_video(mapped, resize="18x32", place="host").on_disk
+    assert not open_video(mapped, resize="32x18", place="host").on_disk
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at open files through /proc")
@@ -42,7 +42,7 @@ def test_nothing_is_left_on_disk(cache):
         opened = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
         return sum(link.stat().st_size for link in opened if str(cache) in str(link.readlink()))
 
-    video = open_video("bunny", frames="0:3", resize="36x64", place="disk")
+    video = open_video("bunny", frames="0:3", resize="64x36", place="disk")
     assert list(cache.iterdir()) == [], "the file has no name, so a killed process leaves nothing"
     assert space() == 3 * 36 * 64 * 3
     del video

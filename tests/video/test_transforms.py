@@ -3,19 +3,20 @@ import pytest
 import torch
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video import parse_size
-from enerv_zoo.video.transforms import Transform, as_size, resize
+from enerv_zoo.video import parse_resize, parse_size
+from enerv_zoo.video.sizes import as_size
+from enerv_zoo.video.transforms import Transform, resize
 
 from .conftest import moving
 
 
 def test_sizes() -> None:
-    assert parse_size("720x1280") == (720, 1280)
-    assert parse_size(" 2X3 ") == (2, 3)
+    assert parse_size("1280x720") == (720, 1280)
+    assert parse_size(" 2X3 ") == (3, 2)
     assert as_size([4, 5]) == (4, 5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", ["720", "720*1280", "0x3", "-1x2", "70000x2", (1, 2, 3), (1.5, 2), (0, 1), 7])
+@pytest.mark.parametrize("size", ["720", "720*1280", "0x3", "-2x1", "70000x2", (1, 2, 3), (1.5, 2), (0, 1), 7])
 def test_bad_sizes_are_refused(size: object) -> None:
     with pytest.raises(VideoError, match="is no size"):
         as_size(size)  # type: ignore[arg-type]
@@ -29,11 +30,11 @@ def test_crop_is_centred() -> None:
 def test_crop_comes_before_resize() -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     image[5:15, 5:15] = 200  # the crop sees nothing else
-    assert (Transform(crop=(10, 10), resize=(4, 8))(image) == 200).all()
+    assert (Transform(crop=(10, 10), resize=parse_resize((4, 8)))(image) == 200).all()
 
 
 def test_crop_beyond_the_frame_is_refused() -> None:
-    with pytest.raises(VideoError, match="crop 11x4 exceeds the frame, which is 10x13"):
+    with pytest.raises(VideoError, match="crop 4x11 exceeds the frame, which is 13x10"):
         Transform(crop=(11, 4))(moving(1, 10, 13)[0])
 
 

@@ -140,7 +140,7 @@ def test_frames_of_another_form(tmp_path: Path, bad: object) -> None:
 
 
 def test_frames_of_two_sizes(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"frame 1 is 32x96 .*the first one 64x96"):
+    with pytest.raises(VideoError, match=r"frame 1 is 96x32 .*the first one 96x64"):
         write_video(tmp_path / "clip.mp4", [FRAMES[0], FRAMES[1, :, :32]])
     with pytest.raises(VideoError, match="a int holds no frames"):
         write_video(tmp_path / "clip.mp4", 5)  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""Telling paths from repositories: what a user may have meant by a text that names nothing here."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.hub.index import REPO_ID
+from enerv_zoo.storage.compressed import SUFFIX
+
+HUB = "hf:"
+"""What a text begins with that always means a repository on the Hub."""
+
+FILES = (
+    SUFFIX, ".mp4", ".mkv", ".mov", ".webm", ".gif", ".avi", ".png", ".html", ".json", ".yaml", ".safetensors", ".pt",
+    ".pth",
+)  # fmt: skip
+"""Suffixes of files; no repository is taken to end in one, unless it is written with `hf:`."""
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text means a file or a folder although nothing is there: by its form, or by its first folder."""
+    if text.startswith(("/", "./", "../", "~")) or text in (".", "..") or text.endswith("/") or "\\" in text:
+        return True
+    first, _, rest = text.partition("/")
+    return text.count("/") > 1 or Path(text).suffix.lower() in FILES or (bool(rest) and Path(first).is_dir())
+
+
+def no_such_path(text: str) -> ConfigError:
+    """The error for a path at which nothing is: with the nearest name that is there, and how to write a repository."""
+    thing = "file" if Path(text).suffix.lower() in FILES else "folder"
+    near = nearest(Path(text.replace("\\", "/")).expanduser())
+    hub = f"For a repository on the Hub write {HUB}{text}" if REPO_ID.fullmatch(text) else ""
+    if near is not None:
+        return ConfigError(f"{text}: no such {thing}; did you mean {near}? {hub}".rstrip())
+    expected = hub or "Expected the folder of a fit, a .nvz file, or a repository on the Hub such as user/name"
+    return ConfigError(f"{text}: no such {thing}. {expected}")
+
+
+def nearest(path: Path) -> Path | None:
+    """The path here whose parts are nearest to those of one at which nothing is; `None` where a part has none near."""
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if (found / part).exists():
+            found = found / part
+            continue
+        try:
+            there = [entry.name for entry in found.iterdir() if not entry.name.startswith(".")]
+        except OSError:
+            return None
+        near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
+        if not near:
+            return None
+        found = found / near[0]
+    return found

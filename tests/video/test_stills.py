@@ -1,0 +1,116 @@
+"""Image files: orientation, 16 bits, pages, animations, and colours that FFmpeg takes for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from enerv_zoo.errors import VideoError
+from enerv_zoo.video import open_video
+
+from .conftest import Encode, moving
+
+
+def pixels(path: Path, **options: object) -> np.ndarray:
+    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+def test_orientation_is_that_of_pillow(tmp_path: Path, suffix: str, orientation: int) -> None:
+    image = Image.fromarray(moving(1, 24, 40)[0])
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    image.save(path, exif=exif, **{"webp": {"lossless": True}, "tif": {}, "png": {}}.get(suffix, {"quality": 95}))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    frame = pixels(path)[0]
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 3
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path.rename(folder / path.name)
+    assert np.array_equal(pixels(folder)[0], frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("a.png", "png", "rgb48be"),
+        ("a.tif", "tiff", "rgb48le"),
+        ("a.ppm", "ppm", "rgb48be"),
+        ("g.png", "png", "gray16be"),
+    ],
+)
+def test_sixteen_bits_are_rounded(still: Encode, name: str, codec: str, pix_fmt: str) -> None:
+    wide = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    wide = wide[..., 0] if pix_fmt.startswith("gray") else wide
+    frame = pixels(still(name, av.VideoFrame.from_ndarray(wide, format=pix_fmt), codec, pix_fmt))[0]
+    expected = np.round(wide * (255 / 65535)).astype(np.uint8)
+    assert np.array_equal(frame, expected if expected.ndim == 3 else np.stack([expected] * 3, axis=-1))
+
+
+def test_pages_of_a_tiff_file_are_frames(tmp_path: Path) -> None:
+    images = moving(5, 20, 30)
+    pages = [Image.fromarray(image) for image in images]
+    path = tmp_path / "pages.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    video = open_video(path)
+    assert np.array_equal(pixels(path), images)
+    assert (video.info.fps, video.info.timestamps, video.info.name) == (None, None, "pages")
+    assert np.array_equal(pixels(path, frames="1:5:2"), images[1:5:2])
+    with pytest.raises(VideoError, match="which has 5 frames"):
+        open_video(path, frames="5")
+    pages[1].resize((32, 20)).save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(VideoError, match=r"page 1 is 30x20, those before are 32x20; frames='0:1'"):
+        open_video(path)
+
+
+def test_wide_pages_are_rounded_or_refused(tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 65536, (2, 20, 30), dtype=np.uint16)
+    pages = [Image.fromarray(page) for page in wide]
+    path = tmp_path / "grey.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert np.array_equal(pixels(path)[..., 1], np.round(wide * (255 / 65535)).astype(np.uint8))
+    pages = [Image.fromarray(page.astype(np.float32)) for page in wide]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(VideoError, match=r"page 0 cannot be read \(colours of 32 bits"):
+        open_video(path)
+
+
+def test_luma_and_chroma_in_a_tiff_file(tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 16), (255, 0, 0))
+    image.convert("YCbCr").save(tmp_path / "red.tif", compression="jpeg")
+    assert np.abs(pixels(tmp_path / "red.tif").astype(int) - (255, 0, 0)).max() <= 2
+
+
+def test_an_animated_webp_file(tmp_path: Path) -> None:
+    images = moving(6, 20, 30)
+    frames = [Image.fromarray(image) for image in images]
+    path = tmp_path / "moving.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, lossless=True)
+    assert np.array_equal(pixels(path), images)
+    assert {open_video(path, frames=part).info.fps for part in ("0:6", "2:5", "4")} == {25.0}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[40, 40, 80, 40, 40, 40], lossless=True)
+    assert open_video(path).info.timestamps == pytest.approx([0, 0.04, 0.08, 0.16, 0.2, 0.24])
+
+
+def test_files_of_several_pictures_in_a_folder(tmp_path: Path) -> None:
+    frames = [Image.fromarray(image) for image in moving(3, 20, 30)]
+    frames[0].save(tmp_path / "a.tif")
+    frames[0].save(tmp_path / "b.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(VideoError, match=r"b\.tif: holds several pictures, a folder takes one"):
+        open_video(tmp_path)
+
+
+def test_damaged_pages(tmp_path: Path) -> None:
+    frames = [Image.fromarray(image) for image in moving(3, 64, 96)]
+    path = tmp_path / "moving.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(VideoError, match=r"moving\.webp"):
+        open_video(path)
