@@ -16,11 +16,11 @@ from enerv_zoo.compiling import Compiled
 from enerv_zoo.config import ModelConfig, VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import StageNetwork, build_fusion
+from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -101,7 +101,7 @@ class NeuralVideo(nn.Module, Playable):
             fitting: whether it is about to be fitted: `start_fitting`.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # of the CPU alone: torch.manual_seed is for every device
             video = cls(config, info)
             return video.start_fitting() if fitting else video
 
@@ -295,8 +295,6 @@ class NeuralVideo(nn.Module, Playable):
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """As `decode`, but float in [0, 1], on the network's device."""
-        if self.device.type == "cpu":
-            prepare_cpu()
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         batch_size = self._batch_size(batch_size)
         fixed = self._kept
@@ -363,7 +361,7 @@ class NeuralVideo(nn.Module, Playable):
         self.eval()
         exact = plain_float32(benchmark=False) if self.device.type == "cuda" else nullcontext()
         try:
-            with exact:
+            with exact, usable_threads():
                 yield
         finally:
             self.train(training)

@@ -15,8 +15,20 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"compiling", "config", "emptiness", "files", "launch", "locking", "machine", "precision", "registry", "shell"},
-    {"ssim"},
+    {
+        "compiling",
+        "config",
+        "emptiness",
+        "files",
+        "launch",
+        "locking",
+        "machine",
+        "precision",
+        "registry",
+        "shell",
+        "stopping",
+    },
+    {"ssim", "threads"},
     {"layers", "metrics", "playback", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"stages"},

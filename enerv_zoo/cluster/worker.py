@@ -36,6 +36,7 @@ from enerv_zoo.hub.record import METRICS, RECORD
 from enerv_zoo.hub.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.stopping import graceful_stop
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import model_config
@@ -157,7 +158,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, tell: Te
     def on_fit(name: str) -> OnStatus:
         return _telling(name, tell)
 
-    with _kept(store, job.name, folder, every):
+    with _kept(store, job.name, folder, every), graceful_stop():
         outcome = run_job(job, scratch, device, on_fit)
     if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
         _publish(store, job.name, folder)

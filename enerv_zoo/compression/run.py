@@ -36,11 +36,11 @@ from enerv_zoo.hub import (
 from enerv_zoo.hub.compressed import SUFFIX, is_compressed, to_network
 from enerv_zoo.hub.description import FitRecord, from_json
 from enerv_zoo.hub.record import read_fit
-from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Coded, Network, encode, open_nvz, write_nvz
-from enerv_zoo.precision import plain_float32
+from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.origin import protected
 
@@ -162,6 +162,7 @@ class _Made:
     report: Report | None
 
 
+@usable_threads()
 def compress(
     fit: Fit,
     path: str | Path,

@@ -67,7 +67,7 @@ def read_folder(path: str | Path, device: str = "cpu") -> NeuralVideo:
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))
-    video = NeuralVideo(description.model, description.video)
+    video = NeuralVideo.seeded(description.model, description.video, seed=0)  # for weights that are replaced
     video.load_state_dict(state)
     video.origin = read_origin(Path(path), description)
     return video.to(device).eval()

@@ -35,10 +35,12 @@ from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.threads import usable_threads
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
+@usable_threads()
 def load(
     id_or_path: str | Path,
     device: str = "cpu",
