@@ -20,7 +20,7 @@ from common import machine, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.evaluation.report import bits_per_pixel
-from enerv_zoo.machine import prepare_cpu
+from enerv_zoo.machine import tune_process
 
 FRAMES = "0:25"
 MODEL = "enerv_nerv_block"
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     case = vars(parser.parse_args())
     torch.set_num_threads(case["threads"])
-    prepare_cpu()
+    tune_process()
     points: list[dict[str, Any]] = []
     for height in map(int, case["heights"].split(",")):
         for epochs in map(int, case["epochs"].split(",")):

@@ -20,7 +20,7 @@ from common import machine, write_result
 from flight import flight
 
 import enerv_zoo as ez
-from enerv_zoo.machine import prepare_cpu
+from enerv_zoo.machine import tune_process
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--resolution", default="128x72")
     case = vars(parser.parse_args())
     torch.set_num_threads(1)
-    prepare_cpu()
+    tune_process()
     count, (width, height) = case["frames"], map(int, case["resolution"].split("x"))
     first, second = (
         ez.open_video("bunny", frames=f"{start}:{start + count}", resize=(height, width)) for start in (40, 40 + count)

@@ -18,8 +18,8 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import denormals_flushed
 from enerv_zoo.zoo import model_config
 
 STEPS = 4

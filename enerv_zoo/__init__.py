@@ -21,6 +21,7 @@ _HOMES = {
     "EnervZooError": "errors",
     "FitConfig": "config",
     "FitError": "errors",
+    "FitInterrupted": "fitting",
     "Fleet": "cluster",
     "FrameError": "errors",
     "HubError": "errors",
@@ -36,6 +37,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "fit": "fitting",
     "fit_segments": "fitting",
+    "graceful_stop": "stopping",
     "import_checkpoint": "interop",
     "list_components": "zoo",
     "list_models": "zoo",
@@ -47,6 +49,7 @@ _HOMES = {
     "push": "loading",
     "rate_distortion": "compression",
     "render": "evaluation",
+    "tune_process": "machine",
     "write_report": "report",
     "write_video": "video",
 }
@@ -60,14 +63,16 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import compare, fit, fit_segments
+    from enerv_zoo.fitting import FitInterrupted, compare, fit, fit_segments
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.loading import load, push
+    from enerv_zoo.machine import tune_process
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.recipes import list_recipes
     from enerv_zoo.report import write_report
     from enerv_zoo.segmented import SegmentedVideo
+    from enerv_zoo.stopping import graceful_stop
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+
+@contextmanager
+def meta_arithmetic() -> Iterator[None]:
+    """A context for computing on the meta device, for which PyTorch loads modules that add filters for warnings."""
+    with warnings.catch_warnings():
+        yield
 
 
 class Emptiness(TorchFunctionMode):

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from enerv_zoo.errors import ConfigError
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""The variable by which a process knows that `torchrun` started it; clusters and launchers of other kinds set the
+others too, for jobs that are none of ours."""
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
@@ -34,21 +37,21 @@ class Launch:
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What `torchrun` says of this process; a process that was started alone is the first of one.
+    """What `torchrun` says of this process; a process that it did not start is the first of one.
 
     Raises:
         ConfigError: the variables are incomplete, or contradict each other.
     """
-    if "RANK" not in environment and "LOCAL_RANK" not in environment:
-        return Launch()  # clusters set WORLD_SIZE alone for jobs of one process
+    if TORCHRUN not in environment:
+        return Launch()
     given = {name: environment.get(name) for name in _NAMES}
     if not all(value is not None and value.isdecimal() for value in given.values()):
         said = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ConfigError(f"expected whole numbers in {', '.join(_NAMES)}, got {said}; start processes with torchrun")
+        raise ConfigError(f"expected integers in {', '.join(_NAMES)}, got {said}; start processes with torchrun")
     rank, size, local_rank, local_size = (int(value or 0) for value in given.values())
     if not (rank < size and local_rank < local_size <= size):
         raise ConfigError(
             f"process {rank} of {size}, {local_rank} of {local_size} here, is none that torchrun starts; "
-            "unset RANK and LOCAL_RANK to run a process alone"
+            f"unset {TORCHRUN} to run a process alone"
         )
     return Launch(rank, size, local_rank, local_size)

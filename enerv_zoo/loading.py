@@ -14,8 +14,10 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.compressed import file_or_folder, is_compressed, read_file_origin, read_network, read_whole
 from enerv_zoo.storage.folder import read_folder, read_origin
 from enerv_zoo.storage.segments import check_complete, is_segmented, segment_folder
+from enerv_zoo.threads import usable_threads
 
 
+@usable_threads()
 def load(
     id_or_path: str | Path,
     device: str = "cpu",

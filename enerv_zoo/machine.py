@@ -1,4 +1,4 @@
-"""What this process may use of the machine (a container's share, where it is in one), and how a CPU is used well."""
+"""What a process may use of the machine (a container's share, where it is in one), and how a program tunes itself."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import gc
 import logging
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+import sys
 from pathlib import Path
-
-import torch
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +19,10 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
 KEPT = (1 << 31) - 1
 """Bytes of freed memory that stay with the process: 2 GiB, the most that can be said."""
+
+SPINS = 1000
+"""How often a waiting thread of GNU's OpenMP looks for work before it sleeps: what that library takes by itself where
+it knows of more threads than cores (300,000 otherwise)."""
 
 
 def available_memory() -> int | None:
@@ -51,10 +51,13 @@ def _memory_limits() -> list[tuple[int, int]]:
 
 def available_cores() -> int:
     """Cores that this process may use: those it is bound to, or as many as its container's time is worth."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [_numbers(group / "cpu.max") for group in _groups()]
     shares = [math.ceil(quota / period) for quota, period in (each for each in quotas if len(each) == 2)]
-    return max(1, min([bound, *shares]))
+    return max(1, min([_bound_cores(), *shares]))
+
+
+def _bound_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _groups() -> list[Path]:
@@ -77,20 +80,38 @@ def _text(path: Path) -> str:
         return ""
 
 
-@cache
-def prepare_cpu() -> None:
-    """Once in a process, before its CPU draws or fits: as many threads as cores, and freed memory that is kept.
+def tune_process() -> None:
+    """Tune this whole process for fitting and decoding on a CPU, until it ends.
 
-    Processes that are forked from it afterwards have one thread.
+    The command line does this as it starts. The library never does: a program that wants it calls this once, best
+    before it imports PyTorch. The effects:
 
-    `OMP_NUM_THREADS` and the allocator's own variables (`MALLOC_...`, `GLIBC_TUNABLES`) overrule this.
+    - **Memory** (glibc alone): freed memory stays with the process, in one heap of at most 2 GiB, instead of going back
+      to the system after every step and frame. Steps and frames take a third to a half less time (docs/performance.md),
+      and the process stays as large as it was at its largest. `MALLOC_...` and `GLIBC_TUNABLES` overrule this.
+    - **Threads**: no more than the cores that the process may use, where a container allows fewer than the machine has.
+      `OMP_NUM_THREADS` overrules this.
+    - **Waiting**, where PyTorch is not imported yet: threads that wait for work sleep after some 50 microseconds. By
+      default they keep their cores busy for milliseconds, in which nobody works if another program holds the core of
+      one of them. `OMP_WAIT_POLICY` and `GOMP_SPINCOUNT` overrule this. The OpenMP library reads them as PyTorch
+      loads it, so nothing can change this afterwards: start such a program with `OMP_WAIT_POLICY=passive`.
+
+    What must be known before PyTorch is imported is written to `os.environ` (`GOMP_SPINCOUNT`, and `OMP_NUM_THREADS` in
+    such a container), which child processes inherit.
     """
-    if hasattr(os, "register_at_fork"):  # a child has no thread but one, and would wait for the others for ever
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
+    cores = available_cores()
+    if "torch" in sys.modules:
+        import torch
+
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(min(torch.get_num_threads(), cores))
+    else:
+        if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+            os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+        if cores < _bound_cores():
+            os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     kept = _keep_freed_memory()
-    logger.debug("%d threads; freed memory %s the process", torch.get_num_threads(), "stays with" if kept else "leaves")
+    logger.debug("%d cores; freed memory %s the process", cores, "stays with" if kept else "leaves")
 
 
 def _keep_freed_memory() -> bool:
@@ -112,27 +133,14 @@ def _keep_freed_memory() -> bool:
 def release_memory() -> None:
     """Give back what is free, between two fits in one process: to the system, and to other users of the GPU.
 
-    A CPU's freed memory stays with the process while a fit runs (`prepare_cpu`); over fits of different sizes it would
-    break into pieces that none of them can use, and the process would grow.
+    After `tune_process` a CPU's freed memory stays with the process while a fit runs; over fits of different sizes it
+    would break into pieces that none of them can use, and the process would grow.
     """
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """A context in which numbers below float32's normal range count as zero.
-
-    Gradients' squares that fade away, as an optimiser keeps them, get there, and processors are slow there. Only while
-    fitting: for a whole process it would change what other packages compute.
-    """
-    before = float(torch.tensor(1e-40) * 1) == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

@@ -20,6 +20,7 @@ from enerv_zoo.playback import check_called
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import Stage, build_fusion
+from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -97,7 +98,7 @@ class Network(nn.Module):
             fitting: whether it is about to be fitted: `start_fitting`.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # of the CPU alone: torch.manual_seed is for every device
             video = cls(config, info)
             return video.start_fitting() if fitting else video
 
@@ -361,7 +362,7 @@ class Network(nn.Module):
         self.eval()
         exact = plain_float32(benchmark=False) if self.device.type == "cuda" else nullcontext()
         try:
-            with exact:
+            with exact, usable_threads():
                 yield
         finally:
             self.train(training)

@@ -14,7 +14,6 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.source import locate
 from enerv_zoo.hub.upload import push_fit
-from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.network import Network
 from enerv_zoo.playback import Playable
 from enerv_zoo.storage.compressed import is_compressed, read_network, read_whole
@@ -39,8 +38,6 @@ class NeuralVideo(Network, Playable):
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """As `decode`, but float in [0, 1], on the network's device."""
-        if self.device.type == "cpu":
-            prepare_cpu()
         wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         batch_size = self._batch_size(batch_size)
         fixed = self._kept

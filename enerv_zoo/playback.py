@@ -18,6 +18,7 @@ from torch import Tensor
 
 from enerv_zoo.config import DEFAULT_FPS, VideoInfo
 from enerv_zoo.errors import FrameError
+from enerv_zoo.threads import usable_threads
 
 Indices = Sequence[int] | Sequence[bool] | Tensor | np.ndarray
 Seconds = Sequence[float] | Tensor | np.ndarray
@@ -232,6 +233,7 @@ class Playable(ABC):
         """
         return self.get_frames_at(self.timeline.played_between(start_seconds, stop_seconds))
 
+    @usable_threads()
     def _frames(self, indices: Sequence[int]) -> Tensor:
         """Frames (N, 3, H, W), uint8, at whole indices from 0."""
         shape = (len(indices), 3, self.info.height, self.info.width)
@@ -250,10 +252,12 @@ class Playable(ABC):
             indices: whole or fractional; all frames by default.
             batch_size: frames a batch; by default as many as suit the device.
         """
-        drawn = (
-            frames.mul(255).round_().clamp_(0, 255).to(torch.uint8) for frames in self.decode_float(indices, batch_size)
-        )
-        yield from _sent(drawn)
+        yield from _sent(map(_as_bytes, self.decode_float(indices, batch_size)))
+
+
+@usable_threads()
+def _as_bytes(frames: Tensor) -> Tensor:
+    return frames.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _sent(batches: Iterator[Tensor]) -> Iterator[Tensor]:

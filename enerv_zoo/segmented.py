@@ -17,6 +17,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.storage.segments import Segment, SegmentsDescription, save_segments
+from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
     from enerv_zoo.video.origin import Origin
@@ -79,7 +80,7 @@ class SegmentedVideo(Playable):
             return self._loaded[number]
         while len(self._loaded) >= self._kept:
             self._loaded.popitem(last=False)  # before the next one takes memory
-        with torch.inference_mode(False):  # whoever draws now, others may want gradients
+        with usable_threads(), torch.inference_mode(False):  # whoever draws now, others may want gradients
             network = self._load(number).to(self.device).eval()
         segment, found = self.segments[number], network.info
         wanted = (segment.frames, self.info.height, self.info.width)

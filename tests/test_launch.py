@@ -7,12 +7,17 @@ import pytest
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.launch import Launch, launched
 
-SECOND = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
+SECOND = {"TORCHELASTIC_RUN_ID": "none", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
 
 
 def test_a_process_alone_is_the_first_of_one():
     assert launched({}) == launched({"WORLD_SIZE": "8"}) == Launch() == Launch(0, 1, 0, 1)
     assert launched({}).first
+
+
+def test_a_place_among_processes_that_torchrun_did_not_start_is_none_of_ours():
+    assert launched({name: value for name, value in SECOND.items() if name != "TORCHELASTIC_RUN_ID"}) == Launch()
+    assert launched({"RANK": "3", "WORLD_SIZE": "8"}) == Launch()
 
 
 def test_a_process_among_others_knows_its_place():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 import pytest
 import torch
 
-from enerv_zoo import machine
+from enerv_zoo import machine, threads
+from enerv_zoo.precision import denormals_flushed
 
 GROUP = "pod/container"
 
@@ -60,8 +62,9 @@ def test_damaged_control_files_limit_nothing(control_group):
 
 FAULTS = """
 import resource, torch
+import enerv_zoo as ez
 from enerv_zoo import machine
-machine.prepare_cpu()
+ez.tune_process()
 kept = machine._keep_freed_memory()
 for _ in range(20):  # glibc needs a few to find an order
     torch.ones(16, 1 << 20)
@@ -83,14 +86,68 @@ def test_freed_memory_stays_unless_the_environment_says_otherwise(environment, k
     assert faults < 1000 or not kept, "64 MiB five times over are 81,920 pages of 4 KiB"
 
 
+TUNED = """
+import json, os, sys
+import enerv_zoo as ez
+if "late" in sys.argv:
+    import torch
+before = dict(os.environ)
+ez.tune_process()
+early = "torch" not in sys.modules
+import torch
+print(json.dumps([early, torch.get_num_threads(), {k: v for k, v in os.environ.items() if before.get(k) != v}]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "expected"),
+    [
+        ({}, [], {"GOMP_SPINCOUNT": "1000"}),
+        ({}, ["late"], {}),
+        ({"OMP_WAIT_POLICY": "active"}, [], {}),
+        ({"GOMP_SPINCOUNT": "7"}, [], {}),
+    ],
+)
+def test_tuning_says_how_threads_wait_before_torch_is_imported(environment, arguments, expected):
+    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    plain = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, "-c", TUNED, *arguments]
+    done = subprocess.run(command, env={**plain, **environment}, capture_output=True, text=True, check=True)
+    early, threads, changed = json.loads(done.stdout)
+    assert early == ("late" not in arguments)
+    assert threads <= machine.available_cores()
+    limited = {} if "late" in arguments else {"OMP_NUM_THREADS": str(machine.available_cores())}
+    assert changed in (expected, {**expected, **limited})  # the second where the tests run in a container with a quota
+
+
+def test_a_container_with_fewer_cores_gets_fewer_threads(control_group, monkeypatch):
+    control_group(GROUP, cpu_max="100000 100000\n")
+    monkeypatch.setattr(threads, "_allowed", threads._allowed.__wrapped__)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads.usable_threads():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        with threads.usable_threads():
+            assert torch.get_num_threads() == 3
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        machine.tune_process()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_denormals_are_flushed_within_alone():
     def product() -> float:
         return float(torch.tensor(1e-20) * torch.tensor(1e-20))
 
     assert product() > 0
-    with machine.denormals_flushed():
+    with denormals_flushed():
         assert product() == 0
-        with machine.denormals_flushed():
+        with denormals_flushed():
             pass
         assert product() == 0, "the inner one leaves it as it was"
     assert product() > 0

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from enerv_zoo.cli import interruption
+from enerv_zoo.machine import tune_process
+from enerv_zoo.stopping import graceful_stop
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0, 1 for an error (one line), 2 for a usage error, 130 after Ctrl-C."""
+    """Run the command line, in a process of its own, which it tunes and whose signals it takes.
+
+    Exit codes: 0, 1 for an error (one line), 2 for a usage error, 130 after Ctrl-C.
+    """
     with interruption.told():
+        tune_process()
         from enerv_zoo.cli.app import main as run  # takes seconds
 
-        run()
+        with graceful_stop():
+            run()

@@ -107,6 +107,7 @@ def _log(first: bool) -> None:
     logger.addHandler(console.LineHandler())
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its level when it is imported
+    os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 prints its settings
 
 
 def _taken(arguments: list[str], option: str) -> list[str]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
+from enerv_zoo.launch import launched
 
 NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
 
@@ -210,7 +211,7 @@ def fit(
     if address is not None:
         raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
     with shown(_name(video)) as on_status:
-        result = fitting.fit(video, model, on_status=on_status, **given)
+        result = fitting.fit(video, model, on_status=on_status, distributed=launched().size > 1, **given)
     page = _page(folder, device, report, result.ended_before)
     if json:
         console.print_json(result.metrics)
@@ -247,8 +248,9 @@ def _fit_segments(
             return stack.enter_context(shown(f"{_name(video)} {number + 1}/{count}"))
 
         result = fitting.fit_segments(
-            video, model, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **given
-        )
+            video, model, segments=segments, warm_start=warm_start, distributed=launched().size > 1,
+            on_segment=on_segment, **runner, **given,
+        )  # fmt: skip
     metrics = result.metrics
     page = _page(result.folder, given["device"], report, result.ended_before)
     if json:

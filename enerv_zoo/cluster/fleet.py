@@ -14,6 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ AHEAD = 2.0
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is how far."""
 LOCAL_STORE_BYTES = 512 << 20
+RAY_VARIABLES = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers have this package; nothing is sent to them
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What is set while Ray is imported and started; the processes that it starts inherit it."""
 
 
 class Fleet:
@@ -71,7 +78,8 @@ class Fleet:
     ) -> None:
         if cpus <= 0 or attempts < 1 or checkpoint_every <= 0 or (gpu_memory is not None and gpu_memory <= 0):
             raise ConfigError("a fleet's cpus, attempts, checkpoint_every and gpu_memory are above 0")
-        self._ray = _ray()
+        with _variables(RAY_VARIABLES):
+            self._ray = _ray()
         self.address, self.cpus, self.attempts = address, cpus, attempts
         self.checkpoint_every, self.on_update = checkpoint_every, on_update
         self._gpu_memory = gpu_memory
@@ -269,7 +277,8 @@ class Fleet:
             options["address"] = self.address
             logger.info("joining the Ray cluster at %s", self.address)
         try:
-            self._ray.init(**options)
+            with _variables(RAY_VARIABLES):
+                self._ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             where = self.address or "this machine"
             raise FitError(
@@ -278,11 +287,20 @@ class Fleet:
             ) from error
 
 
+@contextmanager
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """A context with variables in the environment, but for those that are there: Ray takes settings no other way."""
+    ours = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
 def _ray() -> Any:
     """The module; it takes seconds to import, and is an extra."""
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers have this package; nothing is sent to them
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:

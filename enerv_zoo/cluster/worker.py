@@ -33,6 +33,7 @@ from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.stopping import graceful_stop
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
@@ -156,7 +157,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, tell: Te
     def on_fit(name: str) -> OnStatus:
         return _telling(name, tell)
 
-    with _kept(store, job.name, folder, every):
+    with _kept(store, job.name, folder, every), graceful_stop():
         outcome = run_job(job, scratch, device, on_fit)
     if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
         _publish(store, job.name, folder)

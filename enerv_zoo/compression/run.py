@@ -26,15 +26,15 @@ from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.plan import choose_device, open_original
 from enerv_zoo.hub import Access, locate
 from enerv_zoo.loading import load
-from enerv_zoo.machine import denormals_flushed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import Coded, EncodedNetwork, encode, open_nvz, write_nvz
-from enerv_zoo.precision import plain_float32
+from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
 from enerv_zoo.storage.compressed import SUFFIX, is_compressed, to_network
 from enerv_zoo.storage.description import FitRecord, from_json
 from enerv_zoo.storage.record import read_fit
+from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.origin import protected
 
@@ -156,6 +156,7 @@ class _Made:
     report: Report | None
 
 
+@usable_threads()
 def compress(
     fit: Fit,
     path: str | Path,

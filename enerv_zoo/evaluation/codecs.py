@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -83,6 +82,8 @@ def check_sides(info: VideoInfo) -> None:
 def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[RatePoint]:
     """Encode a video at every step of a ladder, decode it, and compare.
 
+    SVT-AV1 prints its settings unless the process's environment says `SVT_LOG=1`, as the command line's does.
+
     Args:
         name: one of `CODECS`.
         video: the frames; sides must be even, as half of the colour is what 4:2:0 keeps.
@@ -106,7 +107,6 @@ def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) 
 def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> RatePoint:
     movie = Movie("matroska", codec.encoder, crf, codec.worst, _TICK, codec.options, {})
     rate = Fraction(video.info.fps or 25).limit_denominator(1001)
-    os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 prints its settings
     start = time.perf_counter()
     encode_movie(path, movie, (frame.permute(1, 2, 0).numpy() for frame in video.frames), Clock(rate, None), crf)
     encoded = time.perf_counter()

@@ -14,6 +14,7 @@ from enerv_zoo.evaluation.report import check_network, matching_frames, select_f
 from enerv_zoo.files import check_target
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.origin import protected
 
@@ -21,6 +22,7 @@ DIFFERENCE_GAIN = 4
 """Absolute differences are shown this many times brighter."""
 
 
+@usable_threads()
 def render(
     video: NeuralVideo | SegmentedVideo,
     path: str | Path,

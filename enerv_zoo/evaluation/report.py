@@ -23,6 +23,7 @@ from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.transforms import square_width
@@ -103,6 +104,7 @@ def read_frames(path: str | Path) -> tuple[FrameScore, ...]:
         raise ConfigError(f"{path}: no rows of frame, psnr and ms_ssim ({error}); the file is damaged") from error
 
 
+@usable_threads()
 def evaluate(
     video: NeuralVideo | SegmentedVideo,
     source: Any,

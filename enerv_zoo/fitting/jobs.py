@@ -84,7 +84,14 @@ class FitJob:
         return plan_fit(self.source, recipe=self.recipe, device=device, **self._own_loss())
 
     def run(
-        self, folder: Path, device: str, *, resume: bool, on_status: OnStatus | None = None, start: Path | None = None
+        self,
+        folder: Path,
+        device: str,
+        *,
+        resume: bool,
+        on_status: OnStatus | None = None,
+        start: Path | None = None,
+        distributed: bool = False,
     ) -> None:
         """Fit into `folder`; the arguments and errors are those of `fit`."""
         fit(
@@ -95,6 +102,7 @@ class FitJob:
             out=folder,
             resume=resume,
             start=start,
+            distributed=distributed,
             on_status=on_status,
             **self._own_loss(),
         )

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +18,7 @@ from enerv_zoo.files import finite, write_text
 from enerv_zoo.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.stopping import stops_gracefully
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +26,10 @@ HISTORY = "history.jsonl"
 
 
 class FitInterrupted(KeyboardInterrupt):
-    """A fit was asked to stop, and did so after a step; its message says how to go on.
+    """A fit was asked to stop, and did so; its message says how to go on.
 
     Attributes:
-        signal: the number of the signal.
+        signal: the number of the signal; that of a KeyboardInterrupt is SIGINT.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -51,6 +52,7 @@ class Journal:
         self.fitter, self.guard, self.folder = fitter, guard, folder
         self.history: list[dict[str, Any]] = []
         self._saved = time.monotonic()
+        self._measuring = False
         self.ranks = fitter.ranks
 
     def resume(self) -> None:
@@ -82,7 +84,7 @@ class Journal:
             FitInterrupted: a signal has come, and the state is saved.
         """
         if self.ranks.noticed:
-            self._stop(self.ranks.noticed)
+            raise FitInterrupted(self._how_to_go_on(), self.ranks.noticed)
         if time.monotonic() - self._saved >= self.fitter.config.checkpoint_every:
             self.save()
 
@@ -99,23 +101,48 @@ class Journal:
             return False
         return True
 
-    def _stop(self, number: int) -> None:
-        at = f"stopped in epoch {self.fitter.epoch + 1}"
+    def begin_measuring(self) -> None:
+        """Note that all steps are done, and kept; from here on a signal has no step to wait for."""
+        self._measuring = True
+        if self.ranks.notice and self.ranks.size == 1:
+            raise FitInterrupted(self._how_to_go_on(), self.ranks.notice)
+
+    def _how_to_go_on(self) -> str:
+        """Save the state, if it is that of a whole step, and say what is kept."""
+        at = "stopped while the fit was measured" if self._measuring else f"stopped in epoch {self.fitter.epoch + 1}"
         if self.folder is None:
-            raise FitInterrupted(f"{at}; nothing is kept, as the fit has no folder (out)", number)
-        if self.save():
-            raise FitInterrupted(f"{at}; repeat the command to go on from there (fit needs --resume)", number)
-        raise FitInterrupted(f"{at}; no checkpoint could be written, an older one may be there (fit --resume)", number)
+            return f"{at}; nothing is kept, as the fit has no folder (out)"
+        if self._measuring or (self.fitter.is_consistent and self.save()):
+            return f"{at}; repeat the command to go on from there (fit needs --resume)"
+        return f"{at}; no checkpoint could be written, an older one may be there (fit --resume)"
 
     @contextmanager
-    def signals(self) -> Iterator[None]:
+    def stopping(self) -> Iterator[None]:
+        """While the block runs, a KeyboardInterrupt or a SystemExit leaves a checkpoint, and so do signals if asked.
+
+        Raises:
+            FitInterrupted: a KeyboardInterrupt, or a signal within `enerv_zoo.graceful_stop`.
+        """
+        try:
+            with self._signals() if stops_gracefully() else nullcontext():
+                yield
+        except FitInterrupted:
+            raise
+        except KeyboardInterrupt as stop:
+            raise FitInterrupted(self._how_to_go_on(), signal.SIGINT) from stop
+        except SystemExit:
+            logger.warning("%s", self._how_to_go_on())
+            raise
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
         """While the block runs, SIGINT and SIGTERM end the fit after the current step; a second one ends it at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, _: FrameType | None) -> None:
-            if self.ranks.notice:
+            if self.ranks.notice or self._measuring:
                 raise FitInterrupted("stopped at once; repeat the command to go on (fit needs --resume)", number)
             self.ranks.notice = number
 

@@ -23,7 +23,6 @@ from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.format1 import current_names
 from enerv_zoo.losses import Loss, build_loss, ready_loss
-from enerv_zoo.machine import prepare_cpu
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
 
@@ -98,6 +97,8 @@ class Fitter:
         attempt: how often the fit was rolled back; another attempt draws frames in another order.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
         micro_batch: frames that pass the network at once; the rest of a process's part of a batch is accumulated.
+        is_consistent: whether the state is that of a whole step; not so while a step changes it, nor after an epoch
+            until its row of history is kept.
 
     Raises:
         ConfigError: an unknown loss or optimiser, or a loss that frames of this size do not allow.
@@ -117,8 +118,6 @@ class Fitter:
         self.feed = feed
         self.device = feed.device
         self.video = video.to(self.device).optimize(config.precision, inductor=False).train()
-        if self.device.type == "cpu":
-            prepare_cpu()
         built = build_loss(config.loss, video.info.height, video.info.width) if loss is None else loss
         self.loss = ready_loss(built, self.device)
         self.batch_size = config.batch_size or 1
@@ -132,6 +131,8 @@ class Fitter:
         self._looked = 0.0  # when the last status was given, in seconds of fitting
         self._hurried = False
         self._graph: StepGraph | None = None
+        self._accumulating_changes = self._remembers()
+        self.is_consistent = True
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
         self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
@@ -233,7 +234,7 @@ class Fitter:
         if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
             self.video.optimize(self.config.precision).train()
-        if not self._remembers():
+        if not self._accumulating_changes:
             self._graph = StepGraph(self._accumulate, list(self.video.parameters()))
 
     @property
@@ -270,11 +271,13 @@ class Fitter:
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
         sums, failure = torch.zeros_like(self._sums), None
+        self.is_consistent = not self._accumulating_changes
         try:
             sums = self._accumulate_fitting(index, frames, batch)
         except FitError as error:
             failure = error
         self.micro_batch = self._shared.agree(failure, self.micro_batch)
+        self.is_consistent = False
         self._shared.add(sums, len(index) / batch)
         if self.config.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
@@ -283,6 +286,7 @@ class Fitter:
         self._frames_done += batch
         self.frames_fitted += batch
         self.step += 1
+        self.is_consistent = True
 
     def _accumulate_fitting(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         """`_accumulate`, again with fewer frames at a time as long as memory runs out; no other process is asked."""
@@ -339,6 +343,7 @@ class Fitter:
             "seconds": round(self._epoch_seconds, 4),
             "frames_per_second": round(rate, 3),
         }
+        self.is_consistent = False
         self.epoch += 1
         self.step = self._frames_done = 0
         self._epoch_seconds = 0.0

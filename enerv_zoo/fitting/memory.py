@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.config import FitConfig
+from enerv_zoo.emptiness import Emptiness, meta_arithmetic
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.losses import build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
@@ -83,9 +84,9 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     whatever the recipe's precision: with bfloat16 a fit takes less. A batch that is still to be chosen counts as 1.
     """
     info = video.info
-    with torch.device("meta"):
-        twin = NeuralVideo(video.config, info).to("meta").train()
-        twin = twin.start_fitting() if video.is_fitting else twin
+    with Emptiness():
+        twin = NeuralVideo(video.config, info).train()
+        twin = (twin.start_fitting() if video.is_fitting else twin).to("meta")
     batch = min(config.batch_size or 1, info.frames)
     return MemoryNeed(
         weights=10 * FLOAT * sum(p.numel() for p in video.parameters()),
@@ -123,7 +124,7 @@ def _kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
 
     loss = ready_loss(build_loss(config.loss, info.height, info.width), device)
     target = torch.zeros(batch, 3, info.height, info.width, device=device)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with meta_arithmetic(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         video.objective(torch.zeros(batch, dtype=torch.float64, device=device), target, loss)
         return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 

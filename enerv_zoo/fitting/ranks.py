@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from enerv_zoo.errors import ConfigError, FitError, ToldElsewhere
-from enerv_zoo.launch import Launch, launched
+from enerv_zoo.launch import TORCHRUN, Launch, launched
 
 logger = logging.getLogger(__name__)
 
@@ -164,15 +164,24 @@ ALONE = Ranks()
 """A fit of one process."""
 
 
-def join(device: str) -> Ranks:
-    """The processes that `torchrun` started, or this one alone. With CUDA, each takes the GPU of its number.
+def join(device: str, distributed: bool = False) -> Ranks:
+    """Return this process alone, or all that `torchrun` started. With CUDA, each takes the GPU of its number.
 
     Args:
         device: `"auto"`, `"cpu"` or `"cuda"`.
+        distributed: whether the fit is one of all processes; without it, the environment is not looked at.
 
     Raises:
+        ConfigError: a distributed fit in a process that `torchrun` did not start.
         FitError: there are more processes than GPUs, or they do not find each other.
     """
+    if not distributed:
+        return Ranks()
+    if TORCHRUN not in os.environ:
+        raise ConfigError(
+            "distributed=True is for processes that torchrun starts, and this one was started alone; start the program "
+            "with torchrun, or leave out distributed"
+        )
     launch = launched()
     if launch.size == 1:
         return Ranks()

@@ -30,14 +30,16 @@ from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.losses import lent
-from enerv_zoo.machine import available_memory, denormals_flushed
+from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.precision import plain_float32
+from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import read_folder, save
 from enerv_zoo.storage.record import METRICS, fit_record
+from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.origin import protected
+from enerv_zoo.video.storage import shared_by
 from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class FitResult:
     ended_before: bool = False
 
 
+@usable_threads()
 def fit(
     source: Any,
     model: Model | NeuralVideo | None = None,
@@ -83,12 +86,15 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     start: str | Path | NeuralVideo | None = None,
+    distributed: bool = False,
     on_status: OnStatus | None = None,
     **options: Any,
 ) -> FitResult:
     """Fit a network to a video.
 
-    Started by `torchrun`, all processes share every batch, and the first one alone writes.
+    A KeyboardInterrupt (Ctrl-C) ends the fit at once, with a checkpoint in `out` if the step it came in can be left
+    out; within `enerv_zoo.graceful_stop()` the fit ends after the current step instead. Nothing else of the process is
+    changed for longer than the call; `enerv_zoo.tune_process` makes it faster on a CPU.
 
     What is given here overrules the recipe, which overrules the defaults (the family's official network and E-NeRV's
     published recipe).
@@ -111,6 +117,8 @@ def fit(
         overwrite: replace the fit in `out`.
         start: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
             again.
+        distributed: share every batch among all processes that `torchrun` started; rank 0 alone writes. The group of
+            processes stays for the next fit, until the process ends.
         on_status: called with a `Status` about twice a second.
         options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also be a callable
             (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it
@@ -118,6 +126,7 @@ def fit(
             not trained; afterwards it is back where it was.
 
     Raises:
+        FitInterrupted: a `KeyboardInterrupt`, once the fit was asked to stop; it says how to go on.
         VideoError: the source cannot be read.
         ConfigError: unknown names or options, or ones that do not fit together.
         FitError: `out` holds another fit, or another process writes to it; no CUDA where it was asked for; or another
@@ -125,7 +134,7 @@ def fit(
     """
     began = time.monotonic()
     start = model if start is None and isinstance(model, NeuralVideo) else start
-    ranks = join(device)
+    ranks = join(device, distributed)
     plan = ranks.together(
         lambda: plan_fit(
             source,
@@ -169,7 +178,8 @@ def _fit(
     began: float,
 ) -> FitResult:
     """Fit what is left to fit, into a folder that nobody else writes to."""
-    original, video, feed, need = ranks.together(lambda: _prepare(source, plan, frames_in, start))
+    with shared_by(ranks.launch.local_size):
+        original, video, feed, need = ranks.together(lambda: _prepare(source, plan, frames_in, start))
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
@@ -184,7 +194,7 @@ def _fit(
     if state == "begun":
         journal.resume()
     exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
-    with exact, denormals_flushed(), journal.signals():
+    with exact, denormals_flushed(), journal.stopping():
         try:
             _run(journal, original, on_status)
             return _finish(journal, plan, original)
@@ -255,13 +265,18 @@ def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
     fitter, every = journal.fitter, journal.fitter.config.eval_every
     while not fitter.done:
         row = fitter.fit_epoch(on_status, journal.after_step)
-        if not journal.guard.watch(row):
+        healthy = journal.guard.watch(row)
+        if healthy:
+            journal.add(row)
+        fitter.is_consistent = True
+        if not healthy:
             continue
         if every and (fitter.epoch % every == 0 or fitter.done):
             with fitter.in_float32() as video:
                 row["eval_psnr"] = shared_psnr(fitter.ranks, video, original)
-        journal.add(row)
+            journal.add(row)
     journal.save()
+    journal.begin_measuring()
 
 
 def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:

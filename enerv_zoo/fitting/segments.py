@@ -150,6 +150,7 @@ def fit_segments(
     resume: bool = False,
     overwrite: bool = False,
     warm_start: bool | None = None,
+    distributed: bool = False,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
     **options: Any,
@@ -168,6 +169,7 @@ def fit_segments(
             not begun, and reads what has ended.
         warm_start: begin each segment with the weights of the one before. By default those do that go on with its
             scene, as far as `"auto"` knows: there it helps (docs/long-videos.md).
+        distributed: fit each segment with all processes that `torchrun` started, as `fit` takes it.
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
             weights; by default they are fitted one after the other, here.
         on_segment: called as each segment begins, where no runner is given.
@@ -175,7 +177,7 @@ def fit_segments(
     Raises:
         EnervZooError: as `fit` does; what was fitted before stays, to be gone on with.
     """
-    ranks, folder = join(device), Path(out)
+    ranks, folder = join(device, distributed), Path(out)
     parse_segments(segments)
     plan = ranks.together(
         lambda: plan_fit(
@@ -206,7 +208,7 @@ def fit_segments(
         if runner is not None:
             _fit_by(runner, job.jobs(description), folder, device)
         else:
-            _fit_in_turn(job, description, folder, device, on_segment)
+            _fit_in_turn(job, description, folder, device, on_segment, distributed)
         metrics = ranks.decided(lambda: summarise(folder, description))
     return SegmentsResult(read_segmented(folder), metrics, folder)
 
@@ -217,9 +219,10 @@ def _fit_in_turn(
     folder: Path,
     device: str,
     on_segment: OnSegment,
+    distributed: bool,
 ) -> None:
-    """One segment after the other, by all processes of this fit together."""
-    ranks, jobs = join(device), job.jobs(description)
+    """Fit one segment after the other, by all processes of this fit together."""
+    ranks, jobs = join(device, distributed), job.jobs(description)
     states = ranks.decided(lambda: [fit_state(folder / each.name) for each in jobs])
     before: Path | None = None
     for number, (each, state) in enumerate(zip(jobs, states, strict=True)):
@@ -227,7 +230,7 @@ def _fit_in_turn(
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
             start = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=True, on_status=on_status, start=start)
+            each.run(own, device, resume=True, on_status=on_status, start=start, distributed=distributed)
             release_memory()
         before = own
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         video=description.video,
         model=description.model,
         license=description.license,
-        recipe=fit.recipe.fit if fit.recipe else {},
+        recipe={key: _plain(value) for key, value in (fit.recipe.fit if fit.recipe else {}).items()},
         scores={SCORES[key]: value for key, value in scores.items() if value is not None},
         picture=picture,
         clip=clip,
@@ -81,6 +82,11 @@ def one_line(text: Any) -> str:
 def escape(text: Any) -> str:
     """A stranger's text as it stands, whatever it means in Markdown, HTML or in the YAML around it."""
     return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text)))
+
+
+def _plain(value: Any) -> Any:
+    """A mapping, such as a loss's weights, as options and YAML take it; anything else as it is."""
+    return json.dumps(value, default=str) if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> int | float | None:

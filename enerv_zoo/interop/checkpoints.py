@@ -83,7 +83,8 @@ def import_checkpoint(
         config = read_mapping(config)
     family, options = CODEBASES[codebase].options(config)
     info = from_dict(VideoInfo, {"frames": frames, "height": height, "width": width})
-    video = create_model(family, info=info, **options)
+    with torch.random.fork_rng(devices=[]):  # initial weights are replaced
+        video = create_model(family, info=info, **options)
     embeds_content = any(spec["name"] == "content" for spec in video.config.embeddings.values())
     if embeds_content and content is None:
         raise ConfigError(f"{family!r} embeds the frames' content; give the video's frames as 'content'")

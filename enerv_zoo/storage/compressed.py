@@ -17,7 +17,7 @@ from enerv_zoo.format1 import current_names
 from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Coded, EncodedNetwork, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
-from enerv_zoo.storage.description import CONFIG, Build, Description, FitRecord, N, check_license, from_json, to_json
+from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N, check_license, from_json, to_json
 from enerv_zoo.storage.folder import described_origin
 from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.record import PARTS, RECORD, check_selection
@@ -121,7 +121,7 @@ def _whole(file: NvzFile, where: str) -> SegmentsDescription | None:
     return None
 
 
-def read_network(path: str | Path, number: int, build: Build[N]) -> N:
+def read_network(path: str | Path, number: int, build: type[N]) -> N:
     """Read a network; nothing is allocated before its config and tensors agree.
 
     Of the file's bytes, a network's own (`file_bytes`) are its tensors', and the first one's the head, too.
@@ -129,7 +129,7 @@ def read_network(path: str | Path, number: int, build: Build[N]) -> N:
     Args:
         path: the file.
         number: of the network.
-        build: makes it of its composition and its video.
+        build: the class of the network.
 
     Raises:
         ConfigError: no such file is there, or it is damaged, does not match itself or asks for too much.
@@ -217,7 +217,7 @@ def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, Network]:
     return description, network
 
 
-def decoded(network: EncodedNetwork, where: str, build: Build[N]) -> N:
+def decoded(network: EncodedNetwork, where: str, build: type[N]) -> N:
     """Return the network whose entry `check_entry` let pass.
 
     Raises:
@@ -226,7 +226,7 @@ def decoded(network: EncodedNetwork, where: str, build: Build[N]) -> N:
     state = {name: _tensor(tensor) for name, tensor in network.tensors.items()}
     check_numbers(state, where)
     description = from_json(network.description, where)
-    video = build(description.model, description.video)
+    video = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
     video.load_state_dict(current_names(description.model, state))
     return video.eval()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -33,8 +33,6 @@ MAX_JSON_BYTES = 16 << 20
 """More than the timestamps of half a million frames take; nothing larger is parsed."""
 
 N = TypeVar("N", bound=Network)
-Build = Callable[[ModelConfig, VideoInfo], N]
-"""How a network is made of its composition and its video: `Network`, or a class of it."""
 
 Text = Annotated[str, Field(max_length=256)]
 Metric = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | Finite | Text | None

@@ -17,7 +17,6 @@ from enerv_zoo.storage.description import (
     CONFIG,
     FORMAT,
     RECORD,
-    Build,
     Description,
     FitRecord,
     N,
@@ -57,12 +56,12 @@ def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, lice
     return folder
 
 
-def read_folder(path: str | Path, build: Build[N]) -> N:
+def read_folder(path: str | Path, build: type[N]) -> N:
     """Read a fitted network from its folder; nothing is allocated before config and weights agree.
 
     Args:
         path: the folder.
-        build: makes the network of its composition and its video.
+        build: the class of the network.
 
     Raises:
         EnervZooError: no fit is there, or its files are damaged, do not match or ask for too much.
@@ -74,7 +73,7 @@ def read_folder(path: str | Path, build: Build[N]) -> N:
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
     check_numbers(state, str(weights))
-    video = build(description.model, description.video)
+    video = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
     video.load_state_dict(current_names(description.model, state))
     video.origin = read_origin(Path(path), description)
     return video.eval()

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from enerv_zoo.config import ModelConfig, VideoInfo, size_text
-from enerv_zoo.emptiness import Emptiness
+from enerv_zoo.emptiness import Emptiness, meta_arithmetic
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.network import Network
 
@@ -120,7 +120,7 @@ class _Bounded(TorchDispatchMode):
 def _draw(network: Network) -> Tensor | None:
     """A frame's shape, by way of the shapes of everything before it; `None` where a part looks at its numbers."""
     try:
-        with _Bounded():
+        with meta_arithmetic(), _Bounded():
             return network(torch.zeros(1, device="meta"))
     except NotImplementedError:
         return None

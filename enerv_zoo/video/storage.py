@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -13,7 +16,6 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.launch import launched
 from enerv_zoo.machine import available_memory
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,19 @@ logger = logging.getLogger(__name__)
 PLACES = ("auto", "host", "disk")
 SHARE = 0.5
 """`"auto"` keeps frames in memory up to this part of what is available, and on disk beyond. Processes that share a fit
-share that part too."""
+share that part too (`shared_by`)."""
+
+_sharers: ContextVar[int] = ContextVar("sharers", default=1)
+
+
+@contextmanager
+def shared_by(processes: int) -> Iterator[None]:
+    """A context in which so many processes on this machine, each with frames of its own, share its memory."""
+    token = _sharers.set(processes)
+    try:
+        yield
+    finally:
+        _sharers.reset(token)
 
 
 class FrameStore:
@@ -63,7 +77,7 @@ class FrameStore:
 
     def _begin(self, frame: Tensor) -> _Kept:
         if self.place == "auto":
-            self._room = SHARE * (available_memory() or float("inf")) / launched().local_size
+            self._room = SHARE * (available_memory() or float("inf")) / _sharers.get()
         needed = max(self.expected, 1) * frame.numel()
         if self.place == "disk" or needed > self._room:
             return _OnDisk(frame.shape)

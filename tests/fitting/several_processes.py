@@ -44,7 +44,13 @@ def fork(action, rank=0, size=1, port=0, log="log"):
     signal.alarm(1800)  # whatever happens, it ends
     torch.set_num_threads(1)
     if size > 1:
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+        place = {
+            "TORCHELASTIC_RUN_ID": "none",
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": size,
+            "LOCAL_WORLD_SIZE": size,
+        }
         os.environ |= {name: str(value) for name, value in place.items()}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     stream = os.open(f"{log}-{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -118,7 +124,7 @@ def difference(a, b):
 
 def step(model, options, batch):
     """One step in whatever processes there are; the first one keeps what it knows then."""
-    ranks = join("cpu")
+    ranks = join("cpu", distributed="RANK" in os.environ)
     clip = ez.open_video("clip")
     video = ez.create_model(model, info=clip.info, **options)
     recipe = FitConfig(epochs=2, batch_size=batch, lr=1e-3, precision="float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 import enerv_zoo as ez
+from enerv_zoo.cli.options import parse_loss
 from enerv_zoo.config import Recipe
 from enerv_zoo.hub.card import card
 from enerv_zoo.storage import Description, FitRecord, read_description
@@ -52,6 +54,14 @@ def test_people_can_read_the_rest(description):
     ):
         assert line in text.splitlines(), text
     assert "\n\n\n" not in text
+
+
+def test_a_loss_of_weights_is_shown_as_the_command_line_takes_it(description):
+    recipe = Recipe(fit={"loss": {"MS_SSIM": 0.3, "charbonnier": {"weight": 1, "eps": 0.1}}})
+    text = write(replace(description, fit=FitRecord(recipe)))
+    (line,) = (line for line in text.splitlines() if line.startswith("- loss: "))
+    shown = html.unescape(line.removeprefix("- loss: ").replace("\\", ""))
+    assert parse_loss(shown) == recipe.fit["loss"]
 
 
 def test_what_is_not_known_is_left_out(description):

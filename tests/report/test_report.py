@@ -22,7 +22,7 @@ from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.report import movies
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.video import Video
-from enerv_zoo.video.transforms import as_size
+from enerv_zoo.video.sizes import as_size
 
 CUT = {"frames": "0:12", "resize": "320x176"}
 OPTIONS = {**CUT, "size": "60K", "epochs": 2, "batch_size": 4, "loss": "L2", "lr": 3e-3}
