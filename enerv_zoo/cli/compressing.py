@@ -141,6 +141,8 @@ def rd(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     device: options.Device = "auto",
     address: fleets.Address = None,
     report: WithReport = True,
@@ -160,7 +162,8 @@ def rd(
 
     knobs = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
-        "crop": crop, "square_pixels": square_pixels, "recipe": fits.chosen_recipe(preset, recipe),
+        "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
+        "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
     with fleets.runner_at(address) as runner, fits.bars() as on_model:
         result = compression.rate_distortion(

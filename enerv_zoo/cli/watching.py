@@ -23,6 +23,8 @@ def evaluate(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
     images: Annotated[
@@ -53,7 +55,7 @@ def evaluate(
 
     folder = hub.locate(run, hub.Access(revision))
     network = hub.load(folder, choose_device(device))
-    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
+    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
     if isinstance(network, SegmentedVideo):
         report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
     else:

@@ -21,6 +21,7 @@ from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.opening import check_stream
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.remote import is_address
 
@@ -43,7 +44,7 @@ class FitPlan:
         source: name or absolute path of the video; `None` for arrays.
         model: the family's `name`, its `size` and keywords.
         fit: the recipe.
-        video: `frames`, `resize`, `crop` and `square_pixels`.
+        video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
@@ -97,6 +98,8 @@ def plan_fit(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     device: str = "auto",
     **options: Any,
 ) -> FitPlan:
@@ -104,7 +107,9 @@ def plan_fit(
 
     The arguments and errors are those of `fit`.
     """
-    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
+    given = {
+        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
+    }  # fmt: skip
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice: dict[str, Any] = dict(base.model)
     if model is not None and model != choice.get("name"):
@@ -134,6 +139,7 @@ def plan_fit(
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
     if not isinstance(video.get("square_pixels", False), bool):
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
+    check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 
@@ -265,6 +271,8 @@ def open_original(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     number: int = 0,
 ) -> Video:
     """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
@@ -272,8 +280,8 @@ def open_original(
     Args:
         run: the fit's folder, or its compressed file.
         source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
-            range applies to that source alone.
-        frames, resize, crop, square_pixels: overrule what `fit.json` records.
+            range, stream and format apply to that source alone.
+        frames, resize, crop, square_pixels, stream, yuv: overrule what `fit.json` records.
         number: of the network, in a compressed file of several.
 
     Raises:
@@ -282,7 +290,8 @@ def open_original(
     """
     record = record_of(run, number)
     check_source(record, run, source)
-    return open_recorded(record, run, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
+    return open_recorded(record, run, source, frames=frames, stream=stream, yuv=yuv, **cut)
 
 
 def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
@@ -310,6 +319,8 @@ def open_recorded(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
 ) -> Video:
     """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
     recorded = record.get("source")
@@ -317,8 +328,11 @@ def open_recorded(
     if source is None and recorded is None:
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     if source is not None and source_name(source) != recorded:
-        selection.pop("frames", None)
-    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
+        for own in ("frames", "stream", "yuv"):
+            selection.pop(own, None)
+    given = {
+        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
+    }  # fmt: skip
     selection |= {key: value for key, value in given.items() if value is not None}
     return open_video(source if recorded is None or source is not None else recorded, **selection)
 

@@ -80,6 +80,8 @@ def fit(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     out: str | Path | None = None,
@@ -105,7 +107,8 @@ def fit(
         size: budget of stored numbers such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a shipped recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
-        frames, resize, crop, square_pixels: which part of the source, as `enerv_zoo.open_video` takes them.
+        frames, resize, crop, square_pixels, stream, yuv: which part of the source, as `enerv_zoo.open_video` takes
+            them.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
         frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
@@ -143,6 +146,8 @@ def fit(
             resize=resize,
             crop=crop,
             square_pixels=square_pixels,
+            stream=stream,
+            yuv=yuv,
             device=device,
             **options,
         )
