@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.config import FitConfig, Recipe, read_mapping
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.checkpoint import remove_checkpoints
+from enerv_zoo.fitting.checkpoint import has_checkpoint, remove_checkpoints
 from enerv_zoo.fitting.feed import Feed, host_place
 from enerv_zoo.fitting.folder import CURVE, FRAMES, State, check_folder, read_history, read_report, start_folder
 from enerv_zoo.fitting.guard import Guard
@@ -307,10 +307,24 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     }
     video.origin = plan.origin
     if folder is not None:
-        save(video, folder, fit=fit_record(plan.record(), metrics))
-        write_json(folder / METRICS, metrics)
-        report.write_csv(folder / FRAMES)
-        write_preview(video, original, folder / PREVIEW)
-        plot_psnr({plan.model["name"]: history}, folder / CURVE)
-        remove_checkpoints(folder)
+        with _keeping_the_checkpoint(folder):
+            save(video, folder, fit=fit_record(plan.record(), metrics))
+            write_json(folder / METRICS, metrics)
+            report.write_csv(folder / FRAMES)
+            write_preview(video, original, folder / PREVIEW)
+            plot_psnr({plan.model["name"]: history}, folder / CURVE)
+            remove_checkpoints(folder)
     return FitResult(video, metrics, history, report, folder)
+
+
+@contextmanager
+def _keeping_the_checkpoint(folder: Path) -> Iterator[None]:
+    """Say what to do where the results of a fit cannot be written, whose last checkpoint is there."""
+    try:
+        yield
+    except EnervZooError as error:
+        if not has_checkpoint(folder):
+            raise
+        raise FitError(
+            f"{error}; the last checkpoint is kept: make room, and repeat the command with --resume"
+        ) from error
