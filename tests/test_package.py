@@ -20,6 +20,7 @@ ORDER = [
         "config",
         "emptiness",
         "files",
+        "formats",
         "launch",
         "locking",
         "machine",
