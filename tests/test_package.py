@@ -15,6 +15,7 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
+    {"formats"},
     {
         "compiling",
         "config",

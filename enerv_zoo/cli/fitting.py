@@ -375,7 +375,7 @@ def bars() -> Iterator[Callable[[str], Any]]:
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:
     """A row for each fit, the best first."""
     quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "MB", "bits per pixel", "fit time")
-    table = Table("fit", *quality, *cost, "decode frames/s", box=None)
+    table = console.Listing("fit", *quality, *cost, "decode frames/s")
     for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
         table.add_row(
             name,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from enerv_zoo.cli import console, options
 
@@ -71,7 +70,7 @@ def evaluate(
         console.print_json(report.to_dict())
         return
     if per_frame:
-        rows = Table("frame", "PSNR (dB)", "MS-SSIM", box=None)
+        rows = console.Listing("frame", "PSNR (dB)", "MS-SSIM")
         for row in report.frames:
             rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
         console.out.print(rows)
