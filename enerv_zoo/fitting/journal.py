@@ -21,6 +21,7 @@ from enerv_zoo.fitting.checkpoint import has_checkpoint, load_checkpoint, save_c
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.hub.description import RECORD
+from enerv_zoo.shell import quote
 from enerv_zoo.stopping import stops_gracefully
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class Journal:
             raise FitError(
                 f"{self.folder}: no checkpoint can be written ({reason}); the fit has stopped in epoch "
                 f"{self.fitter.epoch + 1}, and all that it needs to go on is in {place}: repeat the command with "
-                f"--out {place} --resume, or make room and move the files of that folder into this one"
+                f"--out {quote(str(place))} (fit needs --resume), or make room and move the files of that folder into "
+                "this one"
             ) from error
         return True
 

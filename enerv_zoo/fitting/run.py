@@ -326,5 +326,5 @@ def _keeping_the_checkpoint(folder: Path) -> Iterator[None]:
         if not has_checkpoint(folder):
             raise
         raise FitError(
-            f"{error}; the last checkpoint is kept: make room, and repeat the command with --resume"
+            f"{error}; the last checkpoint is kept: make room, and repeat the command (fit needs --resume)"
         ) from error

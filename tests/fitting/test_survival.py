@@ -114,7 +114,7 @@ def test_on_a_full_disk_a_fit_stops_and_goes_on_elsewhere(clip, tmp_path, full, 
         ez.fit(clip, **FIT, out=out, checkpoint_every=0, on_status=fill)
     (place,) = (tmp_path / other).glob("enerv-zoo-fit-*")
     assert str(stopped.value).startswith(f"{out}: no checkpoint can be written (No space left on device); the fit has")
-    assert f"is in {place}: repeat the command with --out {place} --resume" in str(stopped.value)
+    assert f"is in {place}: repeat the command with --out {place} (fit needs --resume)" in str(stopped.value)
     nowhere = tmp_path / ("home" if other == "temporary" else "temporary")
     assert not list(nowhere.glob("enerv-zoo-fit-*"))
     assert not list(out.glob(".*"))
