@@ -315,7 +315,8 @@ class Recipe:
         description: one line for listings.
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
-        video: `frames`, `resize`, `crop` and `square_pixels` as `enerv_zoo.video.open_video` takes them.
+        video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv` as `enerv_zoo.video.open_video`
+            takes them.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
             converted by `enerv_zoo.formats` when they are read.
     """

@@ -8,7 +8,7 @@ import math
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import chain, count
 from pathlib import Path
@@ -68,11 +68,12 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
             else:
                 temporary.replace(target)
     finally:
-        _remove(temporary)
+        with suppress(OSError):  # what went wrong before is what counts
+            _remove(temporary)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What a disk says that takes no more."""
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a disk says that takes no more, or nothing at all."""
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def _explained(path: str | Path, error: type[EnervZooError], of: Path | None = N
     try:
         yield
     except OSError as reason:
-        if of is not None and reason.errno not in FULL and str(of) not in str(reason.filename):
+        if of is not None and reason.errno not in REFUSED and str(of) not in str(reason.filename):
             raise
         raise error(f"{path}: cannot be written ({reason.strerror or reason}); choose another place") from reason
 

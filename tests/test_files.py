@@ -54,6 +54,40 @@ def test_whatever_cannot_be_written_is_told_by_the_name_that_was_given(tmp_path)
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_clean_up_that_fails_hides_no_cause(tmp_path, monkeypatch, number):
+    """As on a read-only file system, which refuses to delete what is not there, too."""
+    import pathlib
+
+    def refuse(path, *arguments, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    for name in ("write_text", "write_bytes", "unlink", "open"):
+        monkeypatch.setattr(pathlib.Path, name, refuse)
+    with pytest.raises(EnervZooError) as told:
+        write_text(tmp_path / "a.txt", "x")
+    assert str(told.value) == f"{tmp_path / 'a.txt'}: cannot be written ({os.strerror(number)}); choose another place"
+
+
+@pytest.mark.parametrize("write", ["write_text", "write_image", "write_video", "gif"])
+def test_below_a_file_nothing_is_written_and_one_line_says_so(tmp_path, write):
+    import torch
+
+    from enerv_zoo.video import write_image, write_video
+
+    frames = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    (tmp_path / "file").touch()
+    actions = {
+        "write_text": lambda: write_text(tmp_path / "file" / "a.txt", "x"),
+        "write_image": lambda: write_image(tmp_path / "file" / "a.png", frames[0]),
+        "write_video": lambda: write_video(tmp_path / "file" / "a.mp4", frames),
+        "gif": lambda: write_video(tmp_path / "file" / "sub" / "a.gif", frames),
+    }
+    with pytest.raises(EnervZooError, match=r"cannot be written \(.*\); choose another place") as told:
+        actions[write]()
+    assert "\n" not in str(told.value)
+
+
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     for name in (".0123abcd.a.txt", ".0123abcd.b.txt", ".mine.a.txt", "a.txt", ".a.txt"):
         (tmp_path / name).touch()

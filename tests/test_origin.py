@@ -45,8 +45,9 @@ def here(made, tmp_path, monkeypatch):
     """A copy of all of it, in which the fits are of the copies."""
     root = tmp_path / "here"
     shutil.copytree(made, root)
+    old, new = (json.dumps(str(folder))[1:-1] for folder in (made, root))
     for record in root.rglob("fit.json"):
-        record.write_text(record.read_text().replace(str(made), str(root)))
+        record.write_text(record.read_text().replace(old, new))
     monkeypatch.chdir(root)
     return root
 

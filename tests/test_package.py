@@ -15,12 +15,14 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
+    {"formats"},
     {
         "coding",
         "compiling",
         "config",
         "emptiness",
         "files",
+        "formats",
         "launch",
         "locking",
         "machine",

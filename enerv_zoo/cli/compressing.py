@@ -141,6 +141,8 @@ def rd(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     device: options.Device = "auto",
     address: fleets.Address = None,
     report: WithReport = True,
@@ -160,7 +162,8 @@ def rd(
 
     knobs = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
-        "crop": crop, "square_pixels": square_pixels, "recipe": fits.chosen_recipe(preset, recipe),
+        "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
+        "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
     with fleets.runner_at(address) as runner, fits.bars() as on_model:
         result = compression.rate_distortion(
@@ -197,7 +200,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
-    points = Table("", "", "bytes", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encoding", "decode frames/s", box=None)
+    points = console.Listing("", "", "bytes", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encoding", "decode frames/s")
     for curve in result.curves:
         for point in sorted(curve.points, key=lambda point: point.bytes):
             points.add_row(
@@ -207,7 +210,7 @@ def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
             )  # fmt: skip
     yield points
     if result.gains:
-        gains = Table(f"against {result.gains[0].anchor}", "BD-rate", "BD-PSNR", "", box=None)
+        gains = console.Listing(f"against {result.gains[0].anchor}", "BD-rate", "BD-PSNR", "")
         for gain in result.gains:
             rate = "n/a" if gain.bd_rate is None else f"{gain.bd_rate:+.1f} %"
             quality = "n/a" if gain.bd_psnr is None else f"{gain.bd_psnr:+.2f} dB"

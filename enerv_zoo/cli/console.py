@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -121,10 +122,38 @@ def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
         title=title, show_header=False, box=None, title_justify="left", title_style="bold", padding=(0, 2, 0, 0)
     )
     grid.add_column(style="dim")
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for row in rows:
         grid.add_row(*row)
     return grid
+
+
+WORD_WIDTH = 32
+"""Cells of a terminal; a word that takes more is folded where a table is too wide."""
+
+
+class Listing(Table):
+    """A heading for each column, and rows that begin with a name; nothing is left out where the terminal is narrow."""
+
+    def __init__(self, *headings: str) -> None:
+        super().__init__(box=None)
+        self._folds_names = False
+        for heading in headings:
+            self.add_column(heading, overflow="fold", min_width=_longest_word(heading))
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        for column, cell in zip(self.columns, cells, strict=False):
+            if isinstance(cell, str):
+                column.min_width = max(column.min_width or 0, min(_longest_word(cell), WORD_WIDTH))
+        if isinstance(cells[0], str):
+            self._folds_names = self._folds_names or cell_len(printable(cells[0])) > WORD_WIDTH
+            self.columns[0].no_wrap = not self._folds_names  # the other columns are narrowed first
+        super().add_row(*cells, **options)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, printable(text).split()), default=0)
 
 
 class LineHandler(logging.Handler):

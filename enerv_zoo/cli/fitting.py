@@ -140,6 +140,8 @@ def fit(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     device: options.Device = "auto",
     frames_in: FramesIn = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
@@ -199,7 +201,8 @@ def fit(
     folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"
     given: dict[str, Any] = {
         "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
-        "resize": resize, "crop": crop, "square_pixels": square_pixels, "device": device, "frames_in": frames_in,
+        "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
+        "device": device, "frames_in": frames_in,
         "out": folder, "resume": resume, "overwrite": overwrite,
         **{key: value for key, value in knobs.items() if value is not None},
     }  # fmt: skip
@@ -303,6 +306,8 @@ def compare(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     device: options.Device = "auto",
     address: fleets.Address = None,
     report: WithReport = True,
@@ -324,7 +329,7 @@ def compare(
     knobs = {
         "epochs": epochs, "time_budget": time_budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
         "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
-        "square_pixels": square_pixels,
+        "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
     }  # fmt: skip
     failure = None
     try:
@@ -370,7 +375,7 @@ def bars() -> Iterator[Callable[[str], Any]]:
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:
     """A row for each fit, the best first."""
     quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "MB", "bits per pixel", "fit time")
-    table = Table("fit", *quality, *cost, "decode frames/s", box=None)
+    table = console.Listing("fit", *quality, *cost, "decode frames/s")
     for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
         table.add_row(
             name,

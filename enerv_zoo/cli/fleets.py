@@ -11,7 +11,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
+from rich.table import Table
 
 from enerv_zoo.cli import console, options
 from enerv_zoo.cli.progress import LINE_INTERVAL
@@ -162,7 +162,7 @@ def _live(status: FleetStatus) -> Iterator[Any]:
     yield _line(status)
     if not status.running:
         return
-    table = Table("fit", "machine", "", "", "PSNR (dB)", box=None)
+    table = console.Listing("fit", "machine", "", "", "PSNR (dB)")
     for row in sorted(status.running, key=lambda row: -row.progress)[:SHOWN]:
         again = f" (attempt {row.attempt})" if row.attempt > 1 else ""
         table.add_row(
@@ -189,7 +189,7 @@ def _planned(job: Any) -> dict[str, Any]:
 
 
 def _plan(rows: list[dict[str, Any]]) -> Table:
-    table = Table("fit", "video", "network", "how", box=None)
+    table = console.Listing("fit", "video", "network", "how")
     for row in rows:
         network = " ".join(str(value) for value in (row["model"], row["size"]) if value)
         how = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
@@ -198,16 +198,8 @@ def _plan(rows: list[dict[str, Any]]) -> Table:
 
 
 def _results(rows: list[dict[str, Any]]) -> Table:
-    table = Table(
-        Column("fit", overflow="fold"),
-        "PSNR (dB)",
-        "MS-SSIM",
-        "stored parameters",
-        "bits per pixel",
-        "fit time",
-        "attempts",
-        box=None,
-    )
+    quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "bits per pixel", "fit time")
+    table = console.Listing("fit", *quality, *cost, "attempts")
     for row in rows:
         if row["part_of"] is not None:
             continue

@@ -25,6 +25,8 @@ def import_(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
 ) -> None:
     """Turn an authors' checkpoint into a fit that every command here takes.
@@ -47,6 +49,7 @@ def import_(
         if not overwrite:
             check_free(out)
         cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": bool(square_pixels)}
+        cut |= {"stream": stream, "yuv": yuv}
         original = None if content is None else open_video(content, **cut)
         if original is not None:
             frames, height, width = original.info.frames, original.info.height, original.info.width

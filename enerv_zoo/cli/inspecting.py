@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from enerv_zoo import registry
 from enerv_zoo.cli import completion, console, options
@@ -261,7 +260,7 @@ def models(
         return
     if not found:
         console.fail(f"nothing is called {pattern!r}; try enerv-zoo models")
-    table = Table(*headings, box=None)
+    table = console.Listing(*headings)
     for name, text in found.items():
         table.add_row(name, text)
     console.out.print(table, soft_wrap=False)
@@ -286,7 +285,7 @@ def _list_pretrained(query: str | None, json: bool) -> None:
         return
     if not found:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
-    table = Table("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed", box=None)
+    table = console.Listing("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed")
     for entry in found:
         size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
         cells = (
@@ -313,7 +312,7 @@ def _list_parts(pattern: str, json: bool) -> None:
         return
     if not any(parts.values()):
         console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
-    table = Table("kind", "part", "options", box=None)
+    table = console.Listing("kind", "part", "options")
     for kind, names in parts.items():
         for name, text in names.items():
             terms = SUMS.get(name, {}) if kind == "loss" else {}
@@ -347,9 +346,10 @@ def bench(
 
     from enerv_zoo import fitting
 
-    table = Table(box=None, title_justify="left")
-    for heading in ("network", "frames", "batch", "fitting", "decoding in float32", "decoding fast", "memory to fit"):
-        table.add_column(heading, justify="left" if heading in ("network", "frames") else "right")
+    headings = ("network", "frames", "batch", "fitting", "decoding in float32", "decoding fast", "memory to fit")
+    table = console.Listing(*headings)
+    for column in table.columns[2:]:
+        column.justify = "right"
     speeds = []
     with console.working("measuring"):
         for speed in fitting.bench(model, device=device):

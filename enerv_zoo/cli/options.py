@@ -50,6 +50,22 @@ SquarePixels = Annotated[
         show_default="stored",
     ),
 ]
+Stream = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Which video stream of a file, from 0.",
+        show_default="the default one, as FFmpeg chooses",
+    ),
+]
+Yuv = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH:FORMAT:FPS",
+        help="Format of raw video, such as 1920x1080:yuv420p:50.",
+        show_default="as the name of a .yuv file says",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

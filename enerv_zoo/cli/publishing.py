@@ -83,7 +83,7 @@ def _done(publisher: Any, jobs: Any) -> list[Outcome]:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table("name", "fit", "PSNR (dB)", "push", "where", box=None)
+    table = console.Listing("name", "fit", "PSNR (dB)", "push", "where")
     for outcome in outcomes:
         where = outcome.error or outcome.url or outcome.repository or ""
         cells = (outcome.name, outcome.fitting, console.number(outcome.psnr), outcome.pushing, where)

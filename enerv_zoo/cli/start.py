@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 STEPS = (
-    ("enerv-zoo render bunny-sample sample.mp4", "watch a fit that comes along"),
-    ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip, in a minute or two"),
-    ("enerv-zoo info runs/bunny", "see what it is made of"),
+    ("enerv-zoo render bunny-sample sample.mp4", "watch a bundled fit"),
+    ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip"),
+    ("enerv-zoo info runs/bunny", "see its parts"),
     ("enerv-zoo render runs/bunny bunny.mp4", "watch what it draws"),
     ("enerv-zoo eval runs/bunny", "measure it"),
-    ("enerv-zoo compress runs/bunny bunny.nvz", "make it one small file"),
+    ("enerv-zoo compress runs/bunny bunny.nvz", "make it a small file"),
     ("enerv-zoo push runs/bunny user/bunny", "share it"),
 )
 """Commands and what they are for."""
@@ -20,7 +20,7 @@ STEPS = (
 
 def screen() -> Group:
     """The start screen."""
-    steps = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    steps = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     steps.add_column(style="bold cyan", no_wrap=True)
     steps.add_column(style="dim")
     for step in STEPS:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from enerv_zoo.cli import console, options
 
@@ -23,6 +22,8 @@ def evaluate(
     resize: options.Resize = None,
     crop: options.Crop = None,
     square_pixels: options.SquarePixels = None,
+    stream: options.Stream = None,
+    yuv: options.Yuv = None,
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
     images: Annotated[
@@ -53,7 +54,7 @@ def evaluate(
 
     folder = hub.locate(run, hub.Access(revision))
     network = loading.load(folder, choose_device(device))
-    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
+    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
     if isinstance(network, SegmentedVideo):
         report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
     else:
@@ -69,7 +70,7 @@ def evaluate(
         console.print_json(report.to_dict())
         return
     if per_frame:
-        rows = Table("frame", "PSNR (dB)", "MS-SSIM", box=None)
+        rows = console.Listing("frame", "PSNR (dB)", "MS-SSIM")
         for row in report.frames:
             rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
         console.out.print(rows)

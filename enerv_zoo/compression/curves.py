@@ -84,6 +84,8 @@ def rate_distortion(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     **options: Any,
 ) -> RateDistortion:
     """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
@@ -105,7 +107,8 @@ def rate_distortion(
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
         on_stage: called with a line for each encoding.
-        frames, resize, crop, square_pixels: of the video; by default the pixels that its file holds are measured.
+        frames, resize, crop, square_pixels, stream, yuv: of the video; by default the pixels that its file holds are
+            measured.
         options: as for `enerv_zoo.fit`.
 
     Raises:
@@ -126,7 +129,14 @@ def rate_distortion(
     first = anchor or (encoders[0] if encoders else names[0])
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
-    selection = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
+    selection = {
+        "frames": frames,
+        "resize": resize,
+        "crop": crop,
+        "square_pixels": square_pixels,
+        "stream": stream,
+        "yuv": yuv,
+    }
     if encoders:  # before fits that take hours
         recipe = options.get("recipe") if models else None
         cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video

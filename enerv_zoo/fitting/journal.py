@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +15,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from enerv_zoo.errors import EnervZooError
+from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.files import finite, write_text
 from enerv_zoo.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.shell import quote
 from enerv_zoo.stopping import stops_gracefully
+from enerv_zoo.storage.description import RECORD
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +44,8 @@ class FitInterrupted(KeyboardInterrupt):
 class Journal:
     """Keeps a fit's history and checkpoints in its folder, or in memory alone where it has none.
 
-    A checkpoint that cannot be written (a full disk, a folder that became read-only) is reported and does not end the
-    fit; what was there stays.
+    Where the folder takes no checkpoint (a full disk, a folder that became read-only), the fit stops, and its state is
+    saved elsewhere; what was there stays.
 
     Args:
         fitter, guard: whose states are kept.
@@ -89,7 +93,11 @@ class Journal:
             self.save()
 
     def save(self) -> bool:
-        """Write a checkpoint, unless a weight is no number. Returns whether it was written."""
+        """Write a checkpoint, unless a weight is no number. Returns whether it was written.
+
+        Raises:
+            FitError: the folder takes no checkpoint; what the fit needs to go on is in another one, which it names.
+        """
         self._saved = time.monotonic()
         if self.folder is None or not self.ranks.first or not self.fitter.healthy():
             return False
@@ -97,9 +105,34 @@ class Journal:
         try:
             save_checkpoint(self.folder, state)
         except EnervZooError as error:
-            logger.warning("%s; the fit goes on", error)
-            return False
+            reason = getattr(error.__cause__, "strerror", None) or error
+            place = self._rescue(state)
+            if place is None:
+                logger.warning("%s: no checkpoint can be written, here or elsewhere (%s)", self.folder, reason)
+                return False
+            raise FitError(
+                f"{self.folder}: no checkpoint can be written ({reason}); the fit has stopped in epoch "
+                f"{self.fitter.epoch + 1}, and all that it needs to go on is in {place}: repeat the command with "
+                f"--out {quote(str(place))} (fit needs --resume), or make room and move the files of that folder into "
+                "this one"
+            ) from error
         return True
+
+    def _rescue(self, state: dict[str, Any]) -> Path | None:
+        """Save a checkpoint, and the record of the fit, in a new folder elsewhere; `None` where nothing takes it."""
+        assert self.folder is not None
+        for parent in (tempfile.gettempdir(), str(Path.home())):
+            try:
+                place = Path(tempfile.mkdtemp(prefix="enerv-zoo-fit-", dir=parent))
+            except OSError:
+                continue
+            try:
+                save_checkpoint(place, state)
+                shutil.copyfile(self.folder / RECORD, place / RECORD)
+                return place
+            except (OSError, EnervZooError):
+                shutil.rmtree(place, ignore_errors=True)
+        return None
 
     def begin_measuring(self) -> None:
         """Note that all steps are done, and kept; from here on a signal has no step to wait for."""
@@ -112,7 +145,11 @@ class Journal:
         at = "stopped while the fit was measured" if self._measuring else f"stopped in epoch {self.fitter.epoch + 1}"
         if self.folder is None:
             return f"{at}; nothing is kept, as the fit has no folder (out)"
-        if self._measuring or (self.fitter.is_consistent and self.save()):
+        try:
+            kept = self._measuring or (self.fitter.is_consistent and self.save())
+        except FitError as error:  # it says where the state is instead
+            return f"{at}; {error}"
+        if kept:
             return f"{at}; repeat the command to go on from there (fit needs --resume)"
         return f"{at}; no checkpoint could be written, an older one may be there (fit --resume)"
 

@@ -38,7 +38,8 @@ class Group:
         sizes: budgets of stored numbers such as `"1.5M"`; by default the recipe's.
         recipes: each a name, a file, or what would be in the file; by default E-NeRV's published one.
         fit: fields of `FitConfig` that overrule the recipe.
-        frames, resize, crop, square_pixels: which part of the videos, and which pixels; these overrule the recipe.
+        frames, resize, crop, square_pixels, stream, yuv: which part of the videos, and which pixels; these overrule
+            the recipe.
         segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
@@ -56,6 +57,8 @@ class Group:
     resize: str | int | tuple[int, int] | None = None
     crop: str | tuple[int, int] | None = None
     square_pixels: bool | None = None
+    stream: int | None = None
+    yuv: str | None = None
     segments: str | int | None = None
     name: str | None = None
     license: str | None = None
@@ -110,8 +113,8 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a shipped one by name.
 
     The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `square_pixels`,
-    `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but
-    `video` may be empty.
+    `stream`, `yuv`, `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of
+    `FitConfig`. All but `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -184,14 +187,14 @@ def _check_columns(names: Sequence[str]) -> None:
 READERS = {".csv": _read_csv, ".parquet": _read_parquet}
 LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe"}
 """What is a list in an entry has one value in a row."""
-_TEXTS = ("frames", "resize", "crop", "segments", "name", "license")
+_TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
 
 
 def _entry(row: dict[str, Any]) -> Spec:
     """A row of a table as an entry of `fits`."""
     listed = {many: [row[one]] for many, one in LISTED.items() if one in row}
     texts = {key: str(row[key]) for key in _TEXTS if key in row}
-    others: Spec = {key: row[key] for key in ("square_pixels", "format") if key in row}
+    others: Spec = {key: row[key] for key in ("square_pixels", "stream", "format") if key in row}
     fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS, *others)}
     return {**listed, **texts, **others, "fit": fit}
 
@@ -221,7 +224,8 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     license = check_license(group.license or manifest.license)
     version = group.format or manifest.format
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
-    selection = {**(selection if version == FORMAT else turned_sizes(selection)), "square_pixels": group.square_pixels}
+    selection = selection if version == FORMAT else turned_sizes(selection)
+    selection |= {"square_pixels": group.square_pixels, "stream": group.stream, "yuv": group.yuv}
     product = itertools.product(group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,))
     for video, model, size, recipe in product:
         if isinstance(recipe, dict):

@@ -22,6 +22,7 @@ from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
+from enerv_zoo.video.opening import check_stream
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import Model, choose_model
@@ -45,7 +46,7 @@ class FitPlan:
         source: name or absolute path of the video; `None` for arrays.
         model: the family's `name`, its `size` and keywords; or a composition (`enerv_zoo.zoo.choose_model`).
         fit: the recipe.
-        video: `frames`, `resize`, `crop` and `square_pixels`.
+        video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
@@ -99,6 +100,8 @@ def plan_fit(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     device: str = "auto",
     **options: Any,
 ) -> FitPlan:
@@ -106,7 +109,9 @@ def plan_fit(
 
     The arguments and errors are those of `fit`.
     """
-    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
+    given = {
+        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
+    }  # fmt: skip
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **options, **_length(options)}
@@ -131,6 +136,7 @@ def plan_fit(
     video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
     if not isinstance(video.get("square_pixels", False), bool):
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
+    check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 
@@ -262,6 +268,8 @@ def open_original(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     number: int = 0,
 ) -> Video:
     """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
@@ -269,8 +277,8 @@ def open_original(
     Args:
         run: the fit's folder, or its compressed file.
         source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
-            range applies to that source alone.
-        frames, resize, crop, square_pixels: overrule what `fit.json` records.
+            range, stream and format apply to that source alone.
+        frames, resize, crop, square_pixels, stream, yuv: overrule what `fit.json` records.
         number: of the network, in a compressed file of several.
 
     Raises:
@@ -279,7 +287,8 @@ def open_original(
     """
     record = record_of(run, number)
     check_source(record, run, source)
-    return open_recorded(record, run, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
+    return open_recorded(record, run, source, frames=frames, stream=stream, yuv=yuv, **cut)
 
 
 def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
@@ -307,6 +316,8 @@ def open_recorded(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
 ) -> Video:
     """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
     recorded = record.get("source")
@@ -314,8 +325,11 @@ def open_recorded(
     if source is None and recorded is None:
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     if source is not None and source_name(source) != recorded:
-        selection.pop("frames", None)
-    given = {"frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels}
+        for own in ("frames", "stream", "yuv"):
+            selection.pop(own, None)
+    given = {
+        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
+    }  # fmt: skip
     selection |= {key: value for key, value in given.items() if value is not None}
     return open_video(source if recorded is None or source is not None else recorded, **selection)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.config import FitConfig, Recipe, read_mapping
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.checkpoint import remove_checkpoints
+from enerv_zoo.fitting.checkpoint import has_checkpoint, remove_checkpoints
 from enerv_zoo.fitting.feed import Feed, host_place
 from enerv_zoo.fitting.folder import CURVE, FRAMES, State, check_folder, read_history, read_report, start_folder
 from enerv_zoo.fitting.guard import Guard
@@ -80,6 +80,8 @@ def fit(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     out: str | Path | None = None,
@@ -106,7 +108,8 @@ def fit(
         size: budget of stored numbers such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a shipped recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
-        frames, resize, crop, square_pixels: which part of the source, as `enerv_zoo.open_video` takes them.
+        frames, resize, crop, square_pixels, stream, yuv: which part of the source, as `enerv_zoo.open_video` takes
+            them.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
         frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
@@ -146,6 +149,8 @@ def fit(
             resize=resize,
             crop=crop,
             square_pixels=square_pixels,
+            stream=stream,
+            yuv=yuv,
             device=device,
             **options,
         )
@@ -304,10 +309,24 @@ def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
     }
     video.origin = plan.origin
     if folder is not None:
-        save(video, folder, fit=fit_record(plan.record(), metrics))
-        write_json(folder / METRICS, metrics)
-        report.write_csv(folder / FRAMES)
-        write_preview(video, original, folder / PREVIEW)
-        plot_psnr({plan.model["name"]: history}, folder / CURVE)
-        remove_checkpoints(folder)
+        with _keeping_the_checkpoint(folder):
+            save(video, folder, fit=fit_record(plan.record(), metrics))
+            write_json(folder / METRICS, metrics)
+            report.write_csv(folder / FRAMES)
+            write_preview(video, original, folder / PREVIEW)
+            plot_psnr({plan.model["name"]: history}, folder / CURVE)
+            remove_checkpoints(folder)
     return FitResult(video, metrics, history, report, folder)
+
+
+@contextmanager
+def _keeping_the_checkpoint(folder: Path) -> Iterator[None]:
+    """Say what to do where the results of a fit cannot be written, whose last checkpoint is there."""
+    try:
+        yield
+    except EnervZooError as error:
+        if not has_checkpoint(folder):
+            raise
+        raise FitError(
+            f"{error}; the last checkpoint is kept: make room, and repeat the command (fit needs --resume)"
+        ) from error

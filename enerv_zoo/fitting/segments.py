@@ -145,6 +145,8 @@ def fit_segments(
     resize: Any = None,
     crop: Any = None,
     square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     resume: bool = False,
@@ -182,7 +184,7 @@ def fit_segments(
     plan = ranks.together(
         lambda: plan_fit(
             source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
-            crop=crop, square_pixels=square_pixels, device=device, **options,
+            crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv, device=device, **options,
         )
     )  # fmt: skip
     if runner is not None:
@@ -349,14 +351,21 @@ def _write_frames(folder: Path, description: SegmentsDescription) -> None:
 
 
 def part_opener(
-    run: str | Path, source: Any = None, *, resize: Any = None, crop: Any = None, square_pixels: bool | None = None
+    run: str | Path,
+    source: Any = None,
+    *,
+    resize: Any = None,
+    crop: Any = None,
+    square_pixels: bool | None = None,
+    stream: int | None = None,
+    yuv: str | None = None,
 ) -> Callable[[int], Video]:
     """What opens the original of a segment by its number, as `open_original` opens that of a fit.
 
     Args:
         run: the folder of a video in segments, or its compressed file.
         source: what to open; by default what was fitted. Another source is cut at the same frames.
-        resize, crop, square_pixels: overrule what was recorded.
+        resize, crop, square_pixels, stream, yuv: overrule what was recorded.
     """
     path = Path(run)
     compressed = is_compressed(path)
@@ -370,6 +379,7 @@ def part_opener(
         other = source is not None and source_name(source) != whole.get("source")
         frames = f"{segment.first}:{segment.stop}" if other else None
         record = record_of(own, number) if compressed else record_of(own)
-        return open_recorded(record, own, source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+        cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
+        return open_recorded(record, own, source, frames=frames, stream=stream, yuv=yuv, **cut)
 
     return open_part

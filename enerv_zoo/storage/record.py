@@ -88,7 +88,9 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():
-        if option not in ("frames", "resize", "crop", "square_pixels") or not _is_selection(value, option):
+        if option not in ("frames", "resize", "crop", "square_pixels", "stream", "yuv") or not _is_selection(
+            value, option
+        ):
             raise ConfigError(f"{file}: the video's option {option!r:.40} is {value!r:.60}, which selects nothing")
 
 

@@ -34,6 +34,7 @@ from enerv_zoo.video.seeking import (
 )
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
+from enerv_zoo.video.streams import choose_stream, is_picture
 from enerv_zoo.video.timing import DisplayClock
 from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
 
@@ -50,20 +51,24 @@ class VideoFile:
         path: of the file.
         name: what to call the video; by default the file's name without its suffix.
         square_pixels: resample pixels that are not square: the width is scaled, the height kept.
+        number: of the video stream to read, from 0; see `streams.choose_stream`.
 
     Raises:
         VideoError: the file is no video, or is damaged so that not a frame can be read.
     """
 
-    def __init__(self, path: Path, name: str | None = None, square_pixels: bool = False) -> None:
+    def __init__(
+        self, path: Path, name: str | None = None, square_pixels: bool = False, number: int | None = None
+    ) -> None:
         self.path = path
+        self._number = number
         self.name = name or readable(path.stem)
         with _open(path) as container:
-            stream = _video_stream(container, path)
+            stream = choose_stream(container, path, number)
             still = self._still = _is_still(container)
             # AVI counts chunks that hold no frame.
             rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
-            rate = None if still else rates[0] or rates[1]
+            rate = None if still or is_picture(container, stream) else rates[0] or rates[1]
             self.rate: float | None = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self._timed = container.format.name != "avi" or not hides_packets(stream)
@@ -110,10 +115,10 @@ class VideoFile:
         """Which timestamp each frame has, where the file says so; read once, without decoding."""
         if self._still:
             return None
-        kept = remembered(self.path)
+        kept = remembered(self.path, self._number)
         if not kept:
             with _open(self.path) as container:
-                stream = _video_stream(container, self.path)
+                stream = choose_stream(container, self.path, self._number)
                 found = read_index(container, stream)
                 whole = found is not None and not _ends_early(container, stream, len(found))
                 kept.append(found if whole else None)
@@ -132,7 +137,7 @@ class VideoFile:
             if start == len(index):
                 return
         with _open(self.path) as container:
-            stream = _video_stream(container, self.path)
+            stream = choose_stream(container, self.path, self._number)
             frames = self._decode(container, stream, container.demux(stream), clock=DisplayClock())
             for number, frame in enumerate(frames):
                 if number >= start or index is None:
@@ -142,7 +147,7 @@ class VideoFile:
         """Yield frames from the last keyframe before `start` on, with their numbers, as long as these are certain."""
         moment, packets = index.keyframe_before(start)
         with _open(self.path) as container:
-            stream = _video_stream(container, self.path)
+            stream = choose_stream(container, self.path, self._number)
             try:
                 sought = packets_from_key(container, stream, moment)
                 yield from index.verified(moment, self._decode(container, stream, sought, packets))
@@ -245,13 +250,6 @@ def _unreadable(path: Path, error: Exception | None) -> VideoError:
     return VideoError(
         f"{path}: not a video or an image, or a damaged one{why}; give an mp4, mkv, webm, avi, gif or png file"
     )
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.__class__.attached_pic:  # the cover of a song is no video
-            return stream
-    raise VideoError(f"{path}: the file has no video stream; give a video or an image")
 
 
 def _is_still(container: InputContainer) -> bool:

@@ -12,7 +12,7 @@ from enerv_zoo.config import SQUARE, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource
 from enerv_zoo.video.folders import ImageFolder, different_sizes
-from enerv_zoo.video.opening import open_file
+from enerv_zoo.video.opening import check_stream, open_file, refuse_options
 from enerv_zoo.video.paths import without_file_scheme
 from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
@@ -33,6 +33,8 @@ def open_video(
     resize: ResizeOption | None = None,
     crop: str | Size | None = None,
     square_pixels: bool = False,
+    stream: int | None = None,
+    yuv: str | None = None,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -51,6 +53,11 @@ def open_video(
         crop: `"WIDTHxHEIGHT"` or (height, width) of a centred crop, taken before resizing.
         square_pixels: resample frames whose pixels are not square, before they are cropped: the width is scaled, the
             height kept. By default the stored pixels are what is taken, and `info.pixel_aspect` says how to show them.
+        stream: which of a file's video streams, counted from 0 as FFmpeg's `v:N` does. By default the one that is
+            marked as default; among several, one of more than a picture, then the largest.
+        yuv: the format of raw video, as `"WIDTHxHEIGHT:FORMAT:FPS"` such as `"1920x1080:yuv420p:50"` (format and rate
+            may be left out). By default, the name of a `.yuv` file says it:
+            `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
@@ -66,6 +73,9 @@ def open_video(
     """
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
+    check_stream(stream)
+    if isinstance(source, Video | np.ndarray | torch.Tensor):
+        refuse_options("a video in memory", stream, yuv)
     if isinstance(source, Video):
         square = source.info.pixel_aspect if square_pixels else SQUARE
         return _select(source, selection, replace(transform, square=square), place)
@@ -75,34 +85,38 @@ def open_video(
         raise VideoError(
             f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
         )
-    found, attribution = find_source(source, square_pixels)
+    found, attribution = find_source(source, square_pixels, stream, yuv)
     return _read(found, selection, transform, place, attribution)
 
 
-def find_source(source: str | Path, square_pixels: bool = False) -> tuple[Source, str | None]:
+def find_source(
+    source: str | Path, square_pixels: bool = False, stream: int | None = None, yuv: str | None = None
+) -> tuple[Source, str | None]:
     """What a path, an address or a sample's name means, and who is to be named for it.
 
     Args:
         source: as `open_video` takes it.
         square_pixels: whether the source yields frames with square pixels.
+        stream, yuv: as `open_video` takes them.
 
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
     source = without_file_scheme(source)
     if is_address(source):
-        return open_file(local_copy(str(source)), square_pixels=square_pixels), None
+        return open_file(local_copy(str(source)), None, square_pixels, stream, yuv), None
     try:
         path = Path(source).expanduser()
         folder, file = path.is_dir(), path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if folder and str(source):  # an empty text is no name for the current folder
+        refuse_options(str(path), stream, yuv)
         return ImageFolder(path), None
     if file and not folder:
-        return open_file(path, square_pixels=square_pixels), None
+        return open_file(path, None, square_pixels, stream, yuv), None
     found = sample(source)
-    return open_file(found.path, str(source), square_pixels), found.attribution
+    return open_file(found.path, str(source), square_pixels, stream, yuv), found.attribution
 
 
 def _read(

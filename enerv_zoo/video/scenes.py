@@ -47,12 +47,14 @@ def survey(
     resize: ResizeOption | None = None,
     crop: str | Size | None = None,
     square_pixels: bool = False,
+    stream: int | None = None,
+    yuv: str | None = None,
     scenes: bool = True,
 ) -> Survey:
     """Look over a video once, keeping nothing but numbers.
 
     Args:
-        source, frames, resize, crop, square_pixels: as `enerv_zoo.open_video` takes them.
+        source, frames, resize, crop, square_pixels, stream, yuv: as `enerv_zoo.open_video` takes them.
         scenes: look for changes of scene, which decodes every frame; else a file's packets say what is needed.
 
     Raises:
@@ -62,9 +64,11 @@ def survey(
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
     if not isinstance(source, str | Path):
-        video = open_video(source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels)
+        video = open_video(
+            source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv
+        )
         return Survey(video.info, _cuts_of(video, detector))
-    reader, attribution = find_source(source, square_pixels)
+    reader, attribution = find_source(source, square_pixels, stream, yuv)
     moments = _from_packets(reader, selection) if detector is None else None
     first: np.ndarray | None = None
     if moments is None:

@@ -151,11 +151,11 @@ def packets_from_key(container: InputContainer, stream: VideoStream, key: int) -
 
 
 @lru_cache(maxsize=4)
-def _remembered(path: Path, modified: int, size: int) -> list[FrameIndex | None]:
+def _remembered(path: Path, number: int | None, modified: int, size: int) -> list[FrameIndex | None]:
     return []
 
 
-def remembered(path: Path) -> list[FrameIndex | None]:
-    """A place to keep the index of a file as it is now: a list that is empty, or holds what was found before."""
+def remembered(path: Path, number: int | None) -> list[FrameIndex | None]:
+    """A place to keep the index of a file's stream as it is now: a list, empty or with what was found before."""
     found = path.stat()
-    return _remembered(path.resolve(), found.st_mtime_ns, found.st_size)
+    return _remembered(path.resolve(), number, found.st_mtime_ns, found.st_size)

@@ -112,6 +112,11 @@ def write_image(path: str | Path, frame: Frame) -> Path:
 def _means_folder(path: str | Path) -> bool:
     """Whether a path names a folder of images; refuses suffixes that nothing is written for."""
     target = Path(path)
+    if target.name.lower() in (*MOVIES, ".gif"):
+        raise VideoError(
+            f"{target}: is a suffix without a name (is there a space before it?); "
+            f"give a name such as video{target.name}"
+        )
     if str(path).endswith(("/", "\\")) or target.is_dir() or not target.suffix:
         return True
     if target.suffix.lower() not in (*MOVIES, ".gif"):

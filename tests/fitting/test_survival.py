@@ -15,7 +15,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.fitting import checkpoint, guard
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.guard import Guard
@@ -80,25 +80,75 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(clip, tmp_path, caplog)
         checkpoint.load_checkpoint(tmp_path)
 
 
-def test_full_disk_ends_no_fit_and_loses_nothing(clip, tmp_path, monkeypatch, caplog):
-    write_bytes = Path.write_bytes
-    full = []
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """A disk that takes no more once its list holds folders; the temporary folder is another one."""
+    write_bytes, places = Path.write_bytes, []
 
     def write(path, data):
-        if path.name.endswith("checkpoint.pt") and len(full) in (3, 4, 5):
-            full.append(path)
+        if any(place in path.parents for place in places):
             write_bytes(path, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
-        full.append(path) if path.name.endswith("checkpoint.pt") else None
         return write_bytes(path, data)
 
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "home").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(Path, "write_bytes", write)
+    return places
+
+
+@pytest.mark.parametrize("other", ["temporary", "home"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_on_a_full_disk_a_fit_stops_and_goes_on_elsewhere(clip, tmp_path, full, epoch, other, monkeypatch):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
     whole = ez.fit(clip, **FIT)
-    with caplog.at_level(logging.WARNING):
-        starved = ez.fit(clip, **FIT, out=tmp_path / "fit", checkpoint_every=0)
-    assert caplog.text.count("No space left on device") == 3
-    assert same(whole.video, starved.video)
-    assert not list((tmp_path / "fit").glob(".*"))
+    out = tmp_path / "fit"
+
+    def fill(status):
+        if status.epoch == epoch:
+            full[:] = [out, *([tmp_path / "temporary"] if other == "home" else [])]
+
+    with pytest.raises(FitError) as stopped:
+        ez.fit(clip, **FIT, out=out, checkpoint_every=0, on_status=fill)
+    (place,) = (tmp_path / other).glob("enerv-zoo-fit-*")
+    assert str(stopped.value).startswith(f"{out}: no checkpoint can be written (No space left on device); the fit has")
+    assert f"is in {place}: repeat the command with --out {place} (fit needs --resume)" in str(stopped.value)
+    nowhere = tmp_path / ("home" if other == "temporary" else "temporary")
+    assert not list(nowhere.glob("enerv-zoo-fit-*"))
+    assert not list(out.glob(".*"))
+    assert (out / "checkpoint.pt").exists() == (epoch > 1)  # what was there stays
+    full.clear()
+    assert same(ez.fit(clip, **FIT, out=place, checkpoint_every=0, resume=True).video, whole.video)
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(clip, tmp_path, full, monkeypatch):
+    whole, out = ez.fit(clip, **FIT), tmp_path / "fit"
+    message = r"model\.safetensors: cannot be written \(No space left .*; the last checkpoint is kept: make room, and"
+    with monkeypatch.context() as patch, pytest.raises(FitError, match=message):
+        patch.setattr("enerv_zoo.fitting.run.shared_report", fills(out, full))
+        ez.fit(clip, **FIT, out=out)
+    full.clear()
+    assert same(ez.fit(clip, **FIT, out=out, resume=True).video, whole.video)
+
+
+def fills(out, full):
+    """What measures a fit, and fills the disk."""
+    from enerv_zoo.fitting.sharing import shared_report
+
+    def measure(*arguments):
+        full.append(out)
+        return shared_report(*arguments)
+
+    return measure
+
+
+def test_where_nothing_takes_a_checkpoint_that_is_told(clip, tmp_path, full, caplog):
+    full.append(tmp_path)
+    with caplog.at_level(logging.WARNING), pytest.raises(EnervZooError, match="cannot be written"):
+        ez.fit(clip, **FIT, out=tmp_path / "fit")
+    assert "fit: no checkpoint can be written, here or elsewhere (No space left on device)" in caplog.text
 
 
 def test_failed_write_keeps_the_checkpoint_that_was_there(clip, tmp_path, monkeypatch):

@@ -253,3 +253,11 @@ def test_images_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="is a folder"):
         write_image(tmp_path / "folder.png", FRAMES[0])
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.png"]
+
+
+@pytest.mark.parametrize("name", [".mp4", ".MKV", "folder/.gif", ".webm/"])
+def test_a_suffix_without_a_name_is_refused(tmp_path, name):
+    with pytest.raises(VideoError, match=r"is a suffix without a name .*; give a name such as video\.") as told:
+        write_video(f"{tmp_path}/{name}", torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    assert "\n" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
