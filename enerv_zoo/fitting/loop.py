@@ -387,6 +387,7 @@ class Fitter:
         """Begin again from other initial weights; rate, attempts and spent time stay."""
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
+        fresh.start_from(self.feed.frames)
         video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         self.epoch = self.step = self._frames_done = 0

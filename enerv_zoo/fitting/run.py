@@ -241,6 +241,8 @@ def _prepare(
     video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
     if start is not None:
         _begin_with(video, start if isinstance(start, NeuralVideo) else load(start))
+    else:
+        video.start_from(original.frames)
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
     feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,8 +12,12 @@ import torch
 import yaml
 
 import enerv_zoo as ez
-from enerv_zoo.config import to_dict
+from enerv_zoo.config import FitConfig, to_dict
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.heads.rgb import RGBHead
+from enerv_zoo.registry import heads
 from enerv_zoo.zoo import choose_model, model_config
 
 TINY = {"fc_dim": 6, "block_dim": 6, "mlp_dim": 6, "stem_dim": [8], "lower_width": 4, "tm_dim": 4}
@@ -82,6 +87,40 @@ def test_a_recipe_s_size_is_kept_for_another_family_and_its_options_are_not():
     assert choose_model("nerv", default) == {"name": "nerv", "size": "1M"}
     assert choose_model("enerv", default) == choose_model(None, default) == default
     assert choose_model({"name": "nerv", "fc_dim": 4}, default, "2M") == {"name": "nerv", "fc_dim": 4, "size": "2M"}
+
+
+class MeanColour(RGBHead):
+    """A head that starts as the video's mean colour; it takes an embedding, whose first layer it clears."""
+
+    def __init__(self, channels, shapes, *, kernel: int = 1):
+        super().__init__(channels, [], output=0.0, kernel=kernel)
+        self.shapes = shapes
+
+    def forward(self, features, *embedded):
+        assert [tuple(each.shape[1:]) for each in embedded] == list(self.shapes)
+        return super().forward(features)
+
+    def start_from(self, frames, embeddings):
+        self.conv.weight.zero_()
+        self.conv.bias.copy_(frames.float().mean(dim=(0, 2, 3)) / 255)
+        for embedding in embeddings:
+            embedding.mlp[0].bias.fill_(0.25)
+
+
+def test_parts_start_in_closed_form_once_and_with_the_embeddings_they_take(config, clip):
+    heads.register("mean_colour")(MeanColour)
+    changed = dataclasses.replace(config, head={"name": "mean_colour", "with": "time"})
+    made = ez.fit(clip, changed, lr=1e-12, **FIT).video
+    mean = clip.frames.float().mean(dim=(0, 2, 3)) / 255
+    torch.testing.assert_close(made(torch.tensor([2.0]))[0].mean(dim=(1, 2)), mean, rtol=0, atol=1e-5)
+    assert torch.allclose(made.embeddings["time"].mlp[0].bias, torch.tensor(0.25))
+    moved = {name: tensor + 1 for name, tensor in made.state_dict().items()}
+    made.load_state_dict(moved)
+    again = ez.fit(clip, made, lr=1e-12, **FIT).video
+    assert all(torch.allclose(tensor, moved[name], atol=1e-5) for name, tensor in again.state_dict().items())
+    fitter = Fitter(made, Feed(clip.frames), FitConfig(**FIT))
+    fitter.restart(seed=3)
+    torch.testing.assert_close(fitter.video.head.conv.bias.detach(), mean)
 
 
 PARTS = """
