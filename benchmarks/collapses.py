@@ -51,6 +51,7 @@ def main() -> None:
                     row = {"clip": Path(path).name, "mean_image_psnr": mean_image_psnr(clip.frames)}
                     row |= {"coarse_variance": coarse_variance(clip.frames), "recipe": recipe, "seed": seed}
                     how = {"recipe": recipe, "size": case["size"], "seed": seed, "precision": case["precision"]}
+                    how["resize"] = case["resize"]
                     row |= fit(clip, model or None, {**how, **changes, "device": "cpu"})
                     rows.append(row)
                     print(row, flush=True)

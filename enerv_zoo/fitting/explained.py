@@ -15,7 +15,7 @@ SAMPLED_FRAMES = 64
 """At most as many frames, evenly spread, give the mean image and the variance around it."""
 
 MIN_VARIANCE = 1e-5
-MIN_SHARE = 0.02
+MIN_SHARE = 0.1
 """Changes in time are measured where the variance of the cells is at least `MIN_VARIANCE` (0.3 % of the range), and at
 least `MIN_SHARE` of the variance of pixels in time. It is neither in a still, nor in noise."""
 

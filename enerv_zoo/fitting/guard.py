@@ -35,14 +35,13 @@ CONSTANT_PROGRESS = 0.05
 """Stuck: frames vary by less than this fraction of the video's variance, after these steps and this much of the fit."""
 
 MEAN_IMAGE = 0.4
-MEAN_IMAGE_STEPS = 100
+MEAN_IMAGE_STEPS = 60
 MEAN_IMAGE_SCHEDULE = 0.1
-RISE = 0.05
-"""Near the mean image: frames explain less than `MEAN_IMAGE` of the changes, and not `RISE` more than at best so far,
-for this fraction of the schedule after the warm-up, and after these steps."""
-
+GAIN = 0.05
 LATE = 0.8
-"""Of a time budget, when a fit that is stuck is not begun again any more."""
+"""Near the mean image: frames explain less than `MEAN_IMAGE` of the changes, and the rest has not become smaller by
+`GAIN`, for this fraction of the schedule and this many steps, after the warm-up. From `LATE` on, no fit is told to be
+near the mean image, as low rates hold it where it is; under a time budget too little is left to begin again."""
 
 TRIES = 4
 """At most as many times a fit goes back without getting any better, and as many times it begins again at all."""
@@ -68,7 +67,7 @@ class Guard:
     def _expect_nothing(self) -> None:
         self.best_loss, self.best_psnr, self._top, self._psnr = math.inf, -math.inf, -math.inf, -math.inf
         self._schedule = 0.0  # where the last epoch ended
-        self._left, self._explained = self.fitter.config.warmup, 0.0  # where it last got away from the mean image
+        self._left, self._left_step, self._missing = 0.0, 0, math.inf  # where it last got better, and how good
 
     def _begin_here(self, back: bool = False) -> None:
         """Take the fitter's state for a good one; `back` if it was gone back to."""
@@ -127,14 +126,15 @@ class Guard:
         return None
 
     def _stays_near_mean(self, row: dict[str, Any]) -> bool:
-        before, now, explained = self._schedule, self.fitter.schedule, row["explained"]
-        self._schedule = now
-        seen = explained is not None and math.isfinite(explained)
-        if not seen or explained >= min(MEAN_IMAGE, self._explained + RISE):
-            self._left, self._explained = now, max(explained, self._explained) if seen else self._explained
+        before, now, steps = self._schedule, self.fitter.schedule, self.fitter.steps_done
+        self._schedule, explained = now, row["explained"]
+        missing = 0.0 if explained is None or not math.isfinite(explained) else 1 - explained
+        if missing <= max(1 - MEAN_IMAGE, (1 - GAIN) * self._missing):
+            self._left, self._left_step, self._missing = now, steps, min(missing, self._missing)
         elif before < self.fitter.config.warmup:  # at least one epoch is seen as a whole after the warm-up
-            self._left = now
-        return now - self._left >= MEAN_IMAGE_SCHEDULE and self.fitter.steps_done >= MEAN_IMAGE_STEPS
+            self._left, self._left_step = now, steps
+        long = now - self._left >= MEAN_IMAGE_SCHEDULE and steps - self._left_step >= MEAN_IMAGE_STEPS
+        return long and now <= LATE
 
     def _recover(self, row: dict[str, Any], reason: str, restart: bool = False) -> None:
         fitter = self.fitter
@@ -176,5 +176,6 @@ class Guard:
 
 
 _COUNTERS = (
-    "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_explained", "_schedule", "_left",
+    "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
+    "_left_step",
 )  # fmt: skip

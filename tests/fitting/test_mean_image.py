@@ -18,7 +18,7 @@ from enerv_zoo.fitting.guard import GOES_ON, Guard
 from enerv_zoo.fitting.loop import Fitter
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
-FIT = {"model_options": TINY, "epochs": 18, "batch_size": 2, "lr": 5e-3, "warmup": 0.2, "device": "cpu"}
+FIT = {"model_options": TINY, "epochs": 30, "batch_size": 2, "lr": 5e-3, "warmup": 0.2, "device": "cpu"}
 SIZE = (36, 64)
 
 
@@ -60,34 +60,22 @@ def fade_from_black():
 
 
 def test_a_fit_that_stays_at_the_mean_image_begins_again(bunny, tmp_path, monkeypatch, first_frame_only, caplog):
-    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 30)
+    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 20)
     first_frame_only(1)
     with caplog.at_level(logging.WARNING):
         result = ez.fit(bunny, **FIT, out=tmp_path / "fit")
     (recovery,) = result.metrics["recoveries"]
     assert "stayed near the mean image, at" in recovery["reason"]
     assert recovery["action"] == "began again from other weights at 0.5 times the rate"
-    assert recovery["epoch"] == 6  # the warm-up ends in the fourth
+    assert 6 < recovery["epoch"] <= 24  # after the warm-up, and before the rate is low
     assert recovery["reason"] in caplog.text
     assert len(result.history) == FIT["epochs"]
     assert result.history[-1]["explained"] > 0.5
     assert json.loads((tmp_path / "fit" / "metrics.json").read_text())["recoveries"] == [recovery]
 
 
-def test_a_fit_that_never_leaves_ends_after_a_bounded_number_of_restarts(bunny, monkeypatch, first_frame_only):
-    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 6)
-    first_frame_only(99)
-    result = ez.fit(bunny, **{**FIT, "epochs": 10})
-    reasons, actions = zip(*((each["reason"], each["action"]) for each in result.metrics["recoveries"]), strict=True)
-    assert all("near the mean image" in reason for reason in reasons)
-    assert actions[-1] == GOES_ON
-    assert len(actions) == guard.TRIES + 1
-    assert len(result.history) == 10
-
-
 @pytest.mark.parametrize("clip", [noise, still, fade_from_black])
-def test_hard_and_easy_clips_are_no_collapse(clip, monkeypatch):
-    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 30)
+def test_hard_and_easy_clips_are_no_collapse(clip):
     assert ez.fit(clip(), **FIT).metrics["recoveries"] == []
 
 
@@ -129,11 +117,22 @@ class Position:
 
 def test_nothing_is_judged_before_the_warm_up_is_over_and_a_tenth_has_passed(bunny):
     one = Position(bunny, 20)  # 12 steps per epoch, a warm-up of 4
-    assert one.watch(*[0.1] * 8) == [True] * 8  # 96 steps
+    assert one.watch(*[0.1] * 8) == [True] * 8  # 48 steps of them after the warm-up
     assert one.watch(0.1) == [False]
     assert (one.fitter.epoch, one.fitter.attempt, one.fitter.rate_scale) == (0, 1, 0.5)
     assert one.watch(*[0.1] * 8) == [True] * 8
     assert one.watch(0.1) == [False]
+
+
+def test_a_fit_that_never_leaves_goes_on_after_a_bounded_number_of_restarts(bunny):
+    one = Position(bunny, 20)
+    for _ in range(guard.TRIES):
+        assert one.watch(*[0.1] * 9) == [True] * 8 + [False]
+    assert all(one.watch(*[0.1] * 20))
+    assert one.fitter.done
+    actions = [each["action"] for each in one.guard.recoveries]
+    assert actions[-1] == GOES_ON
+    assert len(actions) == guard.TRIES + 1
 
 
 def test_a_slow_fit_is_on_its_way(bunny):
@@ -143,7 +142,7 @@ def test_a_slow_fit_is_on_its_way(bunny):
 def test_a_fit_that_comes_back_to_the_mean_image_begins_again(bunny):
     one = Position(bunny, 40)
     assert all(one.watch(*[0.05 * epoch for epoch in range(14)]))
-    assert one.watch(0.3, 0.2, 0.1, 0.1) == [True, True, True, False]
+    assert one.watch(0.3, 0.2, 0.1, 0.1, 0.1) == [True, True, True, True, False]
 
 
 def test_an_only_epoch_and_a_clip_without_changes_are_not_judged(bunny):
