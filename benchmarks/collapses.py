@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--models", default="", help="families, with commas; by default the recipe's own")
     parser.add_argument("--size", default="0.2M")
     parser.add_argument("--frames", default="0:24", help="of each clip")
-    parser.add_argument("--resize", default="48x96", help="as `enerv-zoo fit --resize` takes it")
+    parser.add_argument("--resize", default="96x48", help="as `enerv-zoo fit --resize` takes it")
     parser.add_argument("--epochs", type=int, default=0, help="in place of the recipe's")
     parser.add_argument("--lr", type=float, default=0.0, help="in place of the recipe's")
     parser.add_argument("--clip-grad", type=float, default=0.0, help="in place of the recipe's")

@@ -24,7 +24,7 @@ SIZE = (36, 64)
 
 @pytest.fixture(scope="module")
 def bunny():
-    return ez.open_video("bunny", frames="0:120:10", resize="36x64")
+    return ez.open_video("bunny", frames="0:120:10", resize="64x36")
 
 
 @pytest.fixture
