@@ -21,7 +21,6 @@ from torch import Tensor
 import enerv_zoo as ez
 from enerv_zoo.fitting.explained import coarse_variance
 from enerv_zoo.fitting.guard import MEAN_IMAGE
-from enerv_zoo.machine import prepare_cpu
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--name", default="collapses-cpu1", help="of the file in benchmarks/results")
     case = vars(parser.parse_args())
     torch.set_num_threads(1)
-    prepare_cpu()
+    ez.tune_process()
     changes = {name: case[name] for name in ("epochs", "lr", "clip_grad") if case[name]}
     clips, rows = case.pop("clips"), []
     for path in clips:
