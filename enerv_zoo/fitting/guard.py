@@ -1,7 +1,13 @@
 """Against fits that collapse: notice, roll back, lower the rate, and give up with a reason.
 
 All NeRV-style fits are known to collapse now and then: the loss stops being a number, PSNR suddenly drops, or the
-network never leaves a constant image. A `Guard` looks at every epoch's row of history.
+network never leaves a constant image, or the clip's mean image. A `Guard` looks at every epoch's row of history.
+
+A row's `explained` tells whether a fit is near the mean image: it is the fraction of the clip's changes in time that
+the frames show, both taken as means over 4x4 cells (`enerv_zoo.fitting.explained`). PSNR does not tell it: a good fit
+of noise, of which nothing better can be drawn, or of a still, its own mean image, has the mean image's PSNR.
+A fit that stays there is told from a slow one by the rate, which must have been at its full height, and by `explained`,
+which rises while a fit is on its way. `benchmarks/collapses.py` measures this over clips, families, recipes and seeds.
 """
 
 from __future__ import annotations
@@ -28,8 +34,19 @@ CONSTANT_STEPS = 300
 CONSTANT_PROGRESS = 0.05
 """Stuck: frames vary by less than this fraction of the video's variance, after these steps and this much of the fit."""
 
+MEAN_IMAGE = 0.4
+MEAN_IMAGE_STEPS = 60
+MEAN_IMAGE_SCHEDULE = 0.1
+GAIN = 0.05
+LATE = 0.8
+"""Near the mean image: frames explain less than `MEAN_IMAGE` of the changes, and the rest has not become smaller by
+`GAIN`, for this fraction of the schedule and this many steps, after the warm-up. From `LATE` on, no fit is told to be
+near the mean image, as low rates hold it where it is; under a time budget too little is left to begin again."""
+
 TRIES = 4
+"""At most as many times a fit goes back without getting any better, and as many times it begins again at all."""
 SLOWER = 0.5
+GOES_ON = "went on, as other weights and lower rates had not helped"
 
 
 class Guard:
@@ -44,10 +61,13 @@ class Guard:
         self.recoveries: list[dict[str, Any]] = []
         self._expect_nothing()
         self._tries = 0  # since the fit was last better than ever
+        self._restarts = 0
         self._begin_here()
 
     def _expect_nothing(self) -> None:
         self.best_loss, self.best_psnr, self._top, self._psnr = math.inf, -math.inf, -math.inf, -math.inf
+        self._schedule = 0.0  # where the last epoch ended
+        self._left, self._left_step, self._missing = 0.0, 0, math.inf  # where it last got better, and how good
 
     def _begin_here(self, back: bool = False) -> None:
         """Take the fitter's state for a good one; `back` if it was gone back to."""
@@ -64,8 +84,9 @@ class Guard:
             FitError: it collapsed too often without getting any better.
         """
         fell = row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP
-        if self._is_stuck(row):
-            self._recover(row, "the frames stayed a constant image", restart=True)
+        stuck = self._why_stuck(row)
+        if stuck is not None:
+            self._recover(row, stuck, restart=True)
         elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
             self._recover(row, "the loss or a weight stopped being a number")
         elif fell and not self._back:
@@ -86,18 +107,42 @@ class Guard:
         self._psnr, self._back = row["psnr"], False
         self._last = copy.deepcopy(self.fitter.state_dict())
 
-    def _is_stuck(self, row: dict[str, Any]) -> bool:
-        if self.fitter.config.time_budget is not None and self.fitter.done:
-            return False  # no time is left to do better
-        late = self.fitter.steps_done >= CONSTANT_STEPS and self.fitter.progress >= CONSTANT_PROGRESS
-        return late and row["contrast"] is not None and row["contrast"] < CONSTANT
+    def _why_stuck(self, row: dict[str, Any]) -> str | None:
+        """What the frames stayed, if the fit is to begin again; `None` as long as all is well."""
+        fitter = self.fitter
+        near_mean = self._stays_near_mean(row)
+        if fitter.config.time_budget is not None and fitter.progress > LATE:
+            return None  # no time is left to do better
+        late = fitter.steps_done >= CONSTANT_STEPS and fitter.progress >= CONSTANT_PROGRESS
+        if late and row["contrast"] is not None and row["contrast"] < CONSTANT:
+            return "the frames stayed a constant image"
+        if not near_mean:
+            return None
+        reason = f"the frames stayed near the mean image, at {row['psnr']:.2f} dB"
+        if self._restarts < TRIES:
+            return reason
+        if self.recoveries[-1]["action"] != GOES_ON:  # the clip may have nothing that this network can show
+            self._record(row, reason, GOES_ON)
+        return None
+
+    def _stays_near_mean(self, row: dict[str, Any]) -> bool:
+        before, now, steps = self._schedule, self.fitter.schedule, self.fitter.steps_done
+        self._schedule, explained = now, row["explained"]
+        missing = 0.0 if explained is None or not math.isfinite(explained) else 1 - explained
+        if missing <= max(1 - MEAN_IMAGE, (1 - GAIN) * self._missing):
+            self._left, self._left_step, self._missing = now, steps, min(missing, self._missing)
+        elif before < self.fitter.config.warmup:  # at least one epoch is seen as a whole after the warm-up
+            self._left, self._left_step = now, steps
+        long = now - self._left >= MEAN_IMAGE_SCHEDULE and steps - self._left_step >= MEAN_IMAGE_STEPS
+        return long and now <= LATE
 
     def _recover(self, row: dict[str, Any], reason: str, restart: bool = False) -> None:
         fitter = self.fitter
         self._tries += 1
-        if self._tries > TRIES:
+        if self._tries > TRIES or (restart and self._restarts >= TRIES):
+            times = max(self._tries, self._restarts + restart)
             raise FitError(
-                f"the fit collapsed {self._tries} times, last at epoch {row['epoch']}: {reason}. "
+                f"the fit collapsed {times} times, last at epoch {row['epoch']}: {reason}. "
                 "Try a lower learning rate, a larger batch or another seed"
             )
         tried, scale = fitter.attempt + 1, fitter.rate_scale * SLOWER
@@ -105,14 +150,18 @@ class Guard:
         fitter.load_state_dict(copy.deepcopy(self._good))
         fitter.attempt, fitter.rate_scale, fitter.seconds, fitter.frames_fitted = tried, scale, seconds, fitted
         if restart:
+            self._restarts += 1
             fitter.restart(fitter.config.seed + 7919 * tried)
             self._expect_nothing()
         self._psnr = -math.inf
         self._begin_here(back=True)
         done = "began again from other weights" if restart else f"went back to epoch {fitter.epoch}"
         done += f" at {scale:g} times the rate"
-        self.recoveries.append({"epoch": row["epoch"], "reason": reason, "action": done})
-        logger.warning("epoch %d: %s; %s", row["epoch"], reason, done)
+        self._record(row, reason, done)
+
+    def _record(self, row: dict[str, Any], reason: str, action: str) -> None:
+        self.recoveries.append({"epoch": row["epoch"], "reason": reason, "action": action})
+        logger.warning("epoch %d: %s; %s", row["epoch"], reason, action)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the fitter's state."""
@@ -126,4 +175,7 @@ class Guard:
         self._begin_here(self._back)
 
 
-_COUNTERS = ("best_loss", "best_psnr", "_top", "_psnr", "_tries", "_back")
+_COUNTERS = (
+    "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
+    "_left_step",
+)  # fmt: skip

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.explained import coarse_variance, variation
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
@@ -95,6 +96,7 @@ class Fitter:
         step: steps that are over in the current one.
         rate_scale: factor on the learning rate; lowered after a collapse.
         attempt: how often the fit was rolled back; another attempt draws frames in another order.
+        began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
         micro_batch: frames that pass the network at once; the rest of a process's part of a batch is accumulated.
         is_consistent: whether the state is that of a whole step; not so while a step changes it, nor after an epoch
@@ -125,7 +127,7 @@ class Fitter:
         self.optimizer = make_optimizer(video, config)
         self.scheduler = make_scheduler(self.optimizer, config, config.epochs * self.steps)
         self.epoch = self.step = self.attempt = 0
-        self.rate_scale = 1.0
+        self.rate_scale, self.began = 1.0, 0.0
         self.micro_batch = self.batch_size
         self._spent = spent
         self._looked = 0.0  # when the last status was given, in seconds of fitting
@@ -135,7 +137,8 @@ class Fitter:
         self.is_consistent = True
         self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
         self._frames_done = self.frames_fitted = 0
-        self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(5, dtype=torch.float64, device=self.device)
+        self._coarse_variance = coarse_variance(feed.frames)
         self._shared = SharedStep(ranks, self.video)
 
     # ------------------------------------------------------------------ how far
@@ -150,6 +153,11 @@ class Fitter:
         drawing = min(self.drawing_seconds, EVALUATION_SHARE * self.config.time_budget)
         available = self.config.time_budget - self._spent - EVALUATION_SECONDS - drawing
         return min(self.seconds / available, 1.0) if available > 0 else 1.0
+
+    @property
+    def schedule(self) -> float:
+        """Fraction of the rate's schedule that is over: that of `progress` since these weights were initial ones."""
+        return (self.progress - self.began) / (1 - self.began) if self.began < 1 else 1.0
 
     @property
     def drawing_seconds(self) -> float:
@@ -192,7 +200,8 @@ class Fitter:
 
         Returns:
             The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the drawn frames over that of
-            the video's), lr, seconds, frames_per_second.
+            the video's), explained (fraction of the video's coarse changes in time that the frames show; 0 or less
+            for the mean image, `None` where there are none), lr, seconds, frames_per_second.
         """
         order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
@@ -267,7 +276,7 @@ class Fitter:
             RankLost: another process is gone; the state is that of the last step.
         """
         batch = len(index) if batch is None else batch
-        self.scheduler.step_update(self.progress * self.config.epochs * self.steps)
+        self.scheduler.step_update(self.schedule * self.config.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
         sums, failure = torch.zeros_like(self._sums), None
@@ -299,7 +308,7 @@ class Fitter:
                 self._halve_micro_batch(error, len(index))
 
     def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
-        """Gradients of frames of a batch, in parts of `micro_batch`. Returns their sums of loss, PSNR and variances."""
+        """Gradients of frames of a batch, in parts of `micro_batch`. Returns the sums that `_end_epoch` takes."""
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros_like(self._sums)
         if not len(index):
@@ -309,8 +318,8 @@ class Fitter:
             objective, drawn = self.video.objective(part, target, self.loss)
             (objective * (len(part) / batch) if len(part) < batch else objective).backward()
             with torch.no_grad():
-                contrast = [_variance(each) for each in (drawn.detach(), target)]
-                sums += torch.stack((objective * len(part), psnr(drawn.detach(), target).sum(), *contrast))
+                shown = drawn.detach()
+                sums += torch.stack((objective * len(part), psnr(shown, target).sum(), *variation(shown, target)))
         return sums
 
     def _halve_micro_batch(self, error: RuntimeError, batch: int) -> None:
@@ -332,13 +341,14 @@ class Fitter:
 
     def _end_epoch(self) -> dict[str, Any]:
         status = self._status()
-        variance, target_variance = (self._sums[2:] / max(self._frames_done, 1)).tolist()
+        variance, target_variance, coarse = (self._sums[2:] / max(self._frames_done, 1)).tolist()
         rate = self._frames_done / max(self._epoch_seconds, 1e-9)
         row = {
             "epoch": status.epoch,
             "loss": status.loss,
             "psnr": status.psnr,
             "contrast": variance / target_variance if target_variance > 1e-4 else None,
+            "explained": 1 - coarse / self._coarse_variance if self._coarse_variance else None,
             "lr": status.lr,
             "seconds": round(self._epoch_seconds, 4),
             "frames_per_second": round(rate, 3),
@@ -384,7 +394,7 @@ class Fitter:
         return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), self._sums))
 
     def restart(self, seed: int) -> None:
-        """Begin again from other initial weights; rate, attempts and spent time stay."""
+        """Begin again from other initial weights, with the whole schedule; rate, attempts and spent time stay."""
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
         fresh.start_from(self.feed.frames)
@@ -393,6 +403,7 @@ class Fitter:
         self.epoch = self.step = self._frames_done = 0
         self._epoch_seconds = 0.0
         self._sums.zero_()
+        self.began = self.progress
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly here; tensors are the fitter's own."""
@@ -416,11 +427,6 @@ class Fitter:
             setattr(self, name, state[name])
 
 
-def _variance(frames: Tensor) -> Tensor:
-    """The sum of the frames' variances over space and colours, from every 16th pixel."""
-    return frames[..., ::4, ::4].flatten(1).var(dim=1, correction=0).sum()
-
-
 _COUNTERS = (
-    "epoch", "step", "attempt", "rate_scale", "seconds", "_epoch_seconds", "_frames_done", "frames_fitted",
+    "epoch", "step", "attempt", "rate_scale", "began", "seconds", "_epoch_seconds", "_frames_done", "frames_fitted",
 )  # fmt: skip

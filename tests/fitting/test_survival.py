@@ -206,7 +206,13 @@ def test_collapse_is_rolled_back_and_recorded(clip, tmp_path, monkeypatch, damag
 
 
 def row(epoch, psnr, loss=None):
-    return {"epoch": epoch, "psnr": psnr, "loss": 10 ** (-psnr / 10) if loss is None else loss, "contrast": None}
+    return {
+        "epoch": epoch,
+        "psnr": psnr,
+        "loss": 10 ** (-psnr / 10) if loss is None else loss,
+        "contrast": None,
+        "explained": None,
+    }
 
 
 def test_the_end_of_an_epoch_that_dips_is_not_gone_back_to(clip):

@@ -1,0 +1,200 @@
+"""Fits that stay near the mean image of their clip, and good fits of clips whose mean image is hard to beat."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.config import FitConfig
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting import guard
+from enerv_zoo.fitting.explained import coarse_variance, variation
+from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.guard import GOES_ON, Guard
+from enerv_zoo.fitting.loop import Fitter
+
+TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
+FIT = {"model_options": TINY, "epochs": 30, "batch_size": 2, "lr": 5e-3, "warmup": 0.2, "device": "cpu"}
+SIZE = (36, 64)
+
+
+@pytest.fixture(scope="module")
+def bunny():
+    return ez.open_video("bunny", frames="0:120:10", resize="64x36")
+
+
+@pytest.fixture
+def first_frame_only(monkeypatch):
+    """Networks are asked for frame 0, whichever they are fitted to, in their first so many attempts."""
+
+    def set_attempts(attempts):
+        accumulate = Fitter._accumulate
+
+        def blind(self, index, frames, batch):
+            return accumulate(self, index * (self.attempt >= attempts), frames, batch)
+
+        monkeypatch.setattr(Fitter, "_accumulate", blind)
+
+    return set_attempts
+
+
+def noise():
+    return torch.randint(0, 256, (12, 3, *SIZE), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+
+
+def gradient():
+    x = torch.linspace(0, 255, SIZE[1]).expand(SIZE)
+    return torch.stack([x, x.flip(1), torch.linspace(255, 0, SIZE[0])[:, None].expand(SIZE)])
+
+
+def still():
+    return gradient().to(torch.uint8).expand(12, 3, *SIZE).contiguous()
+
+
+def fade_from_black():
+    return (gradient() * torch.linspace(0, 1, 12)[:, None, None, None]).to(torch.uint8)
+
+
+def test_a_fit_that_stays_at_the_mean_image_begins_again(bunny, tmp_path, monkeypatch, first_frame_only, caplog):
+    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 20)
+    first_frame_only(1)
+    with caplog.at_level(logging.WARNING):
+        result = ez.fit(bunny, **FIT, out=tmp_path / "fit")
+    (recovery,) = result.metrics["recoveries"]
+    assert "stayed near the mean image, at" in recovery["reason"]
+    assert recovery["action"] == "began again from other weights at 0.5 times the rate"
+    assert 6 < recovery["epoch"] <= 24  # after the warm-up, and before the rate is low
+    assert recovery["reason"] in caplog.text
+    assert len(result.history) == FIT["epochs"]
+    assert result.history[-1]["explained"] > 0.5
+    assert json.loads((tmp_path / "fit" / "metrics.json").read_text())["recoveries"] == [recovery]
+
+
+@pytest.mark.parametrize("clip", [noise, still, fade_from_black])
+def test_hard_and_easy_clips_are_no_collapse(clip):
+    assert ez.fit(clip(), **FIT).metrics["recoveries"] == []
+
+
+def test_changes_in_time_are_those_of_cells():
+    assert coarse_variance(noise()) is None
+    assert coarse_variance(still()) is None
+    assert coarse_variance(still()[:1]) is None
+    clip = fade_from_black()
+    frames = clip.float() / 255
+    mean = frames.mean(0, keepdim=True).expand_as(frames)
+    expected = coarse_variance(clip)
+    assert expected == pytest.approx(float(variation(mean, frames)[2]) / len(clip), rel=1e-5)
+    assert float(variation(frames, frames)[2]) == 0
+
+
+def test_long_clips_are_sampled():
+    clip = fade_from_black().repeat_interleave(40, dim=0)
+    assert coarse_variance(clip) == pytest.approx(coarse_variance(fade_from_black()), rel=0.1)
+
+
+class Position:
+    """A fitter whose epoch is set, rather than fitted."""
+
+    def __init__(self, bunny, epochs, **recipe):
+        video = ez.create_model("enerv", info=bunny.info, **TINY)
+        self.fitter = Fitter(video, Feed(bunny.frames), FitConfig(epochs=epochs, batch_size=1, **recipe))
+        self.guard = Guard(self.fitter)
+
+    def watch(self, *explained):
+        """Whether each of the next epochs is good."""
+        return [self._watch(value) for value in explained]
+
+    def _watch(self, explained):
+        self.fitter.epoch += 1
+        return self.guard.watch(
+            {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained}
+        )
+
+
+def test_nothing_is_judged_before_the_warm_up_is_over_and_a_tenth_has_passed(bunny):
+    one = Position(bunny, 20)  # 12 steps per epoch, a warm-up of 4
+    assert one.watch(*[0.1] * 8) == [True] * 8  # 48 steps of them after the warm-up
+    assert one.watch(0.1) == [False]
+    assert (one.fitter.epoch, one.fitter.attempt, one.fitter.rate_scale) == (0, 1, 0.5)
+    assert one.watch(*[0.1] * 8) == [True] * 8
+    assert one.watch(0.1) == [False]
+
+
+def test_a_fit_that_never_leaves_goes_on_after_a_bounded_number_of_restarts(bunny):
+    one = Position(bunny, 20)
+    for _ in range(guard.TRIES):
+        assert one.watch(*[0.1] * 9) == [True] * 8 + [False]
+    assert all(one.watch(*[0.1] * 20))
+    assert one.fitter.done
+    actions = [each["action"] for each in one.guard.recoveries]
+    assert actions[-1] == GOES_ON
+    assert len(actions) == guard.TRIES + 1
+
+
+def test_a_slow_fit_is_on_its_way(bunny):
+    assert all(Position(bunny, 100).watch(*[0.006 * epoch for epoch in range(100)]))
+
+
+def test_a_fit_that_comes_back_to_the_mean_image_begins_again(bunny):
+    one = Position(bunny, 40)
+    assert all(one.watch(*[0.05 * epoch for epoch in range(14)]))
+    assert one.watch(0.3, 0.2, 0.1, 0.1, 0.1) == [True, True, True, True, False]
+
+
+def test_an_only_epoch_and_a_clip_without_changes_are_not_judged(bunny):
+    assert all(Position(bunny, 1).watch(-0.5))
+    assert all(Position(bunny, 40).watch(*[None] * 40))
+
+
+def test_state_is_kept_in_checkpoints(bunny):
+    one, other = Position(bunny, 20), Position(bunny, 20)
+    one.watch(*[0.1] * 8)
+    other.fitter.load_state_dict(one.fitter.state_dict())
+    other.guard.load_state_dict(one.guard.state_dict())
+    assert other.watch(0.1) == one.watch(0.1) == [False]
+
+
+def test_a_constant_image_gives_up_with_a_reason(bunny):
+    one = Position(bunny, 40)
+
+    def constant():
+        one.fitter.epoch += 1
+        row = {"epoch": one.fitter.epoch, "loss": 0.1, "psnr": 12.0 + one.fitter.attempt, "contrast": 0.0}
+        return one.guard.watch({**row, "explained": None})
+
+    with pytest.raises(FitError, match="collapsed 5 times, last at epoch 25: the frames stayed a constant image"):
+        for _ in range(1000):
+            constant()
+
+
+class Clock:
+    """A clock by which every step takes a second."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_under_a_time_budget_the_schedule_begins_again_for_the_time_that_is_left(bunny, monkeypatch, first_frame_only):
+    monkeypatch.setattr("enerv_zoo.fitting.loop.time", Clock())
+    first_frame_only(1)
+    video = ez.create_model("enerv", info=bunny.info, **TINY)
+    fitter = Fitter(video, Feed(bunny.frames), FitConfig(batch_size=2, lr=5e-3, time_budget=400.0))
+    watch, rates = Guard(fitter), []
+    while not fitter.done:
+        row = fitter.fit_epoch()
+        watch.watch(row)
+        rates.append(row["lr"])
+    (recovery,) = watch.recoveries
+    after = recovery["epoch"]
+    assert 0.25 < fitter.began < 0.5
+    assert rates[after] < 0.6 * rates[after - 1] * 0.5  # a warm-up again
+    assert max(rates[after:]) > 0.9 * 2.5e-3
+    assert rates[-1] < 0.05 * 5e-3
+    assert fitter.seconds < 400
