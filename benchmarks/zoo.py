@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 import enerv_zoo as ez
-from enerv_zoo.config import ModelConfig, Spec
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import Spec
 from enerv_zoo.registry import models
 from enerv_zoo.zoo import model_config
 

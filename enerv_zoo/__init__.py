@@ -25,7 +25,7 @@ _HOMES = {
     "Fleet": "cluster",
     "FrameError": "errors",
     "HubError": "errors",
-    "ModelConfig": "config",
+    "ModelConfig": "composition",
     "NeuralVideo": "neural_video",
     "SegmentedVideo": "segmented",
     "VideoError": "errors",
@@ -59,8 +59,9 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from enerv_zoo.anatomy import dissect
     from enerv_zoo.cluster import Fleet
+    from enerv_zoo.composition import ModelConfig
     from enerv_zoo.compression import compress, rate_distortion
-    from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
+    from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
     from enerv_zoo.fitting import FitInterrupted, compare, fit, fit_segments

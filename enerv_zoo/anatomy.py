@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from enerv_zoo.config import ModelConfig, VideoInfo
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.network import Network
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from enerv_zoo.config import Factor, ModelConfig, Side, Spec, Width, from_dict, stage_steps
+from enerv_zoo.composition import ModelConfig, stage_steps
+from enerv_zoo.config import Factor, Side, Spec, Width, from_dict
 from enerv_zoo.errors import ConfigError
 
 Value = TypeVar("Value")

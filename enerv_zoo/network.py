@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.config import ModelConfig, Spec, VideoInfo, size_text, split_spec
+from enerv_zoo.composition import ModelConfig, split_spec
+from enerv_zoo.config import Spec, VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.playback import check_called

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import ModelConfig, VideoInfo, size_text
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.playback import Playable, check_called

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from enerv_zoo.config import Spec, split_spec
+from enerv_zoo.composition import split_spec
+from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.precision import Precision, computing
 from enerv_zoo.registry import blocks, fusion

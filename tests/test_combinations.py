@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.config import FitConfig, ModelConfig, VideoInfo
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import FitConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.loop import Fitter

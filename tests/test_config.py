@@ -6,17 +6,8 @@ import json
 
 import pytest
 
-from enerv_zoo.config import (
-    FitConfig,
-    ModelConfig,
-    Recipe,
-    VideoInfo,
-    from_dict,
-    parse_yaml,
-    read_mapping,
-    split_spec,
-    to_dict,
-)
+from enerv_zoo.composition import ModelConfig, split_spec
+from enerv_zoo.config import FitConfig, Recipe, VideoInfo, from_dict, parse_yaml, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.zoo import model_config
 

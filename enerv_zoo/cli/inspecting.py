@@ -13,7 +13,8 @@ from enerv_zoo.cli import completion, console, options
 from enerv_zoo.config import size_text
 
 if TYPE_CHECKING:
-    from enerv_zoo.config import ModelConfig, VideoInfo
+    from enerv_zoo.composition import ModelConfig
+    from enerv_zoo.config import VideoInfo
     from enerv_zoo.hub import SegmentsSummary
     from enerv_zoo.nvz import Sizes
 

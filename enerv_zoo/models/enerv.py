@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enerv_zoo.config import ModelConfig, Spec, VideoInfo, stage_steps
+from enerv_zoo.composition import ModelConfig, stage_steps
+from enerv_zoo.config import Spec, VideoInfo
 from enerv_zoo.models.family import family
 from enerv_zoo.models.geometry import plan
 from enerv_zoo.models.nerv import decoder_widths, rgb_head

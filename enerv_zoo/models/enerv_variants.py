@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from enerv_zoo.config import ModelConfig, Spec, VideoInfo
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import Spec, VideoInfo
 from enerv_zoo.models.enerv import enerv
 from enerv_zoo.models.family import family
 

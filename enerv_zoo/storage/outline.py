@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from enerv_zoo.config import ModelConfig, VideoInfo, size_text
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.emptiness import Emptiness, meta_arithmetic
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.network import Network
