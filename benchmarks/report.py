@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -169,7 +170,7 @@ def cost_rows(record: dict[str, Any]) -> Iterator[str]:
     for point in record["points"]:
         yield cells(
             [
-                f"{point['height']} x {point['width']}",
+                f"{point['width']}x{point['height']}",
                 str(point["epochs"]),
                 f"{point['psnr']:.1f}",
                 f"{point['ms_ssim']:.3f}",
@@ -237,11 +238,24 @@ def start_rows(record: dict[str, Any]) -> Iterator[str]:
         yield cells([str(row["epochs"]), *found, str(row["recoveries"])])
 
 
+LOADS = ("threads wait by", "busy loops", "fitted frames/s", "decoded frames/s")
+
+
+def load_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every setting of `loaded`, alone and beside busy loops: medians, and the least and the most."""
+    for row in record["rows"]:
+        speeds = (
+            f"{median(row[part]):.2f} ({min(row[part]):.2f} to {max(row[part]):.2f})" for part in ("fit", "decode")
+        )
+        yield cells([row["setting"], str(row["busy_loops"]), *speeds])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
     "fleet": (FLEETS, fleet_rows),
     "fleet_simulation": (SIMULATED, simulated_rows),
+    "loaded": (LOADS, load_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
     "sample": (SAMPLES, sample_rows),

@@ -20,6 +20,7 @@ from enerv_zoo.fitting.explained import coarse_variance, variation
 from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
+from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.format1 import current_names
@@ -88,6 +89,7 @@ class Fitter:
         spent: seconds of the time budget that are gone already.
         loss: a callable (prediction, target) -> scalar in place of the one that the recipe names; a module is moved to
             the feed's device.
+        pace: watches how fast steps are on a CPU, and may change the number of threads.
         ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
             a signal is agreed on first.
 
@@ -114,7 +116,9 @@ class Fitter:
         spent: float = 0.0,
         loss: Loss | None = None,
         ranks: Ranks = ALONE,
+        pace: Pace | None = None,
     ) -> None:
+        self.pace = pace
         self.config = config
         self.ranks = ranks
         self.feed = feed
@@ -209,7 +213,9 @@ class Fitter:
         shares = self.feed.batches(self.ranks.share(batch) for batch in left)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
-            self._count_time(time.perf_counter() - start)
+            self._count_time(lap := time.perf_counter() - start)
+            if self.pace is not None:
+                self.pace.after_step(lap, len(batch))
             if self.step % AHEAD == 0:
                 self._catch_up()
             if self.seconds - self._looked >= STATUS_INTERVAL:
@@ -411,6 +417,7 @@ class Fitter:
             "model": self.video.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sums": self._sums,
+            "on_one_thread": self.pace is not None and self.pace.on_one_thread,
             **{name: getattr(self, name) for name in _COUNTERS},
         }
 
@@ -423,6 +430,8 @@ class Fitter:
         self.video.load_state_dict(model)
         self.optimizer.load_state_dict({**state["optimizer"], "state": moments})
         self._sums.copy_(state["sums"])
+        if self.pace is not None:
+            self.pace.use(state.get("on_one_thread", False))
         for name in _COUNTERS:
             setattr(self, name, state[name])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from enerv_zoo.fitting.guard import Guard
 from enerv_zoo.fitting.journal import Journal
 from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
+from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.fitting.ranks import RankLost, Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
@@ -189,7 +191,8 @@ def _fit(
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
     (spent,) = ranks.largest(time.monotonic() - began)
-    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks))
+    pace = _pace(plan, ranks)
+    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks, pace))
     if plan.device == "cpu":
         at_once = ranks.together(lambda: frames_at_once(need, fitter.micro_batch, available_memory()))
         fitter.micro_batch = min(fitter.micro_batch, at_once)
@@ -257,6 +260,14 @@ def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None
     alike = {name: found[name] for name, tensor in own.items() if name in found and found[name].shape == tensor.shape}
     video.load_state_dict({**own, **alike})
     logger.info("beginning with %d of %d tensors of another fit", len(alike), len(own))
+
+
+def _pace(plan: FitPlan, ranks: Ranks) -> Pace | None:
+    """What watches the steps of a fit on a CPU; nothing changes threads that the user has chosen, or that sleep."""
+    if plan.device != "cpu":
+        return None
+    chosen = plan.fit.deterministic or "OMP_NUM_THREADS" in os.environ or ranks.size > 1
+    return Pace(may_change=threads_spin() and not chosen)
 
 
 def _after_loss(journal: Journal, lost: RankLost) -> FitError:

@@ -99,7 +99,7 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
     assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
     assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
     outcome = do(fit, fit.id, root, "cpu")
-    assert (outcome.fitting, outcome.error) == ("fit", None)  # no checkpoint was shared to go on from
+    assert (outcome.fitting, outcome.error) == ("resume", None)
     assert not (tmp_path / "store" / "fit" / CHECKPOINT).exists()
     assert same(weights(tmp_path / "store" / "fit"), weights(tmp_path / "fit"))
 
