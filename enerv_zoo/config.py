@@ -1,4 +1,4 @@
-"""The three descriptions that everything is built from: of a video, of a network, of a fit.
+"""The descriptions of a video, of a fit and of a recipe.
 
 Frozen dataclasses that turn into plain dicts and back. Reading validates: unknown keys, wrong types and values out of
 range raise `ConfigError` with the place and the legal keys, before anything is allocated.
