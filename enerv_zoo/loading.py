@@ -12,7 +12,7 @@ from enerv_zoo.hub.upload import push_fit
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.compressed import file_or_folder, is_compressed, read_file_origin, read_network, read_whole
-from enerv_zoo.storage.folder import read_folder, read_origin
+from enerv_zoo.storage.folder import CONFIG, WEIGHTS, read_folder, read_origin
 from enerv_zoo.storage.segments import check_complete, is_segmented, segment_folder
 from enerv_zoo.threads import usable_threads
 
@@ -46,7 +46,8 @@ def load(
         EnervZooError: no fit is there, it cannot be downloaded, or its files are damaged, do not match or ask for too
             much.
     """
-    return read(locate(id_or_path, Access(revision, cache_dir, local_files_only, token))).to(device)
+    access = Access(revision, cache_dir, local_files_only, token)
+    return read(locate(id_or_path, access, (CONFIG, WEIGHTS))).to(device)
 
 
 def read(path: Path) -> NeuralVideo | SegmentedVideo:

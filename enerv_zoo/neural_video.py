@@ -17,7 +17,7 @@ from enerv_zoo.hub.upload import push_fit
 from enerv_zoo.network import Network
 from enerv_zoo.playback import Playable
 from enerv_zoo.storage.compressed import is_compressed, read_network, read_whole
-from enerv_zoo.storage.folder import read_folder, save
+from enerv_zoo.storage.folder import CONFIG, WEIGHTS, read_folder, save
 from enerv_zoo.storage.segments import is_segmented
 
 
@@ -72,7 +72,8 @@ class NeuralVideo(Network, Playable):
         device: str = "cpu",
     ) -> Self:
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
-        return cls.read(locate(id_or_path, Access(revision, cache_dir, local_files_only, token))).to(device)
+        access = Access(revision, cache_dir, local_files_only, token)
+        return cls.read(locate(id_or_path, access, (CONFIG, WEIGHTS))).to(device)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""

@@ -78,7 +78,7 @@ def _write_composition(config: ModelConfig, path: Path) -> None:
     if path.exists():
         raise ConfigError(f"{path}: exists; choose another name")
     write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=120))
-    console.out.print(f"written to {path}: fit it with --model {path}")
+    console.out.print(f"written to {path}; change it, and fit it with the option --model")
 
 
 def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path | None, json: bool) -> None:
@@ -119,9 +119,9 @@ def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json:
     if isinstance(found, hub.SegmentsSummary):
         if tree or yaml:
             count = console.count(len(found.description.segments), "segment")
+            thing, option = ("a tree", "--tree") if tree else ("a composition", "--yaml")
             raise typer.BadParameter(
-                f"a tree or a composition is of one network, and {run} is of {count}; name the folder of one",
-                param_hint="'--tree' / '--yaml'",
+                f"{thing} is of one network, and {run} is of {count}; name the folder of one", param_hint=f"'{option}'"
             )
         _segments_info(run, found, json)
         return

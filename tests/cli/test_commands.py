@@ -255,6 +255,9 @@ def test_one_of_a_thing_is_no_plural(cli):
     code, _, err = cli("info", "two", "--tree")
     assert code == 2
     assert "for '--tree': a tree is of one network, and two is of 2 segments; name the folder of one" in err
+    code, _, err = cli("info", "two", "--yaml", "network.yaml")
+    assert code == 2
+    assert "for '--yaml': a composition is of one network, and two is of 2 segments; name the folder of one" in err
 
 
 def test_images_are_replaced_when_asked(cli, fitted, tmp_path):

@@ -9,6 +9,10 @@ from typer.testing import CliRunner
 
 from enerv_zoo.cli.anatomy import amount
 from enerv_zoo.cli.app import app
+from enerv_zoo.config import VideoInfo, read_mapping
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.format1 import read_model
+from enerv_zoo.zoo import model_config
 
 TINY = ("--model", "nerv", "--resize", "64x36", "--size", "350K", "--length", "8")
 
@@ -45,3 +49,15 @@ def test_what_makes_no_sense_is_a_usage_error(arguments):
 )
 def test_counts_have_three_digits(count, text):
     assert amount(count) == text
+
+
+def test_a_composition_is_a_file_that_can_be_fitted_and_is_never_replaced(tmp_path, capsys):
+    file = tmp_path / "network.yaml"
+    app(["info", *TINY, "--yaml", str(file)], standalone_mode=False)
+    assert "--model" in capsys.readouterr().out
+    clip = VideoInfo(frames=8, height=36, width=64)
+    assert read_model(read_mapping(file)) == model_config("nerv", clip, size="350K")
+    before = file.read_text()
+    with pytest.raises(ConfigError, match=r"network\.yaml: exists; choose another name"):
+        app(["info", *TINY, "--yaml", str(file)], standalone_mode=False)
+    assert file.read_text() == before

@@ -50,8 +50,8 @@ OPTION = re.compile(
 )
 CALL = re.compile(r"enerv-zoo (?P<command>[a-z][a-z-]*)")
 OTHERS = {
-    "--check", "--debug", "--extra", "--head", "--help", "--nnodes", "--no-sync", "--nproc-per-node",
-    "--rdzv-endpoint", "--upgrade", "--version",
+    "--check", "--extra", "--head", "--help", "--nnodes", "--no-sync", "--nproc-per-node", "--rdzv-endpoint",
+    "--upgrade", *(option for parameter in APP.params for option in parameter.opts),
 }  # fmt: skip
 """Options of other programs, and of the command line itself."""
 PROSE = {"is", "and", "help", "on", "to", "of", "has", "one", "needs", "fits", "does", "can", "as", "with", "shows"}

@@ -202,7 +202,7 @@ def test_videos_times_models_times_sizes():
     product = manifest_jobs(manifest(fits=[group], name="{video}.{model}-{size}_{resize}"))
     assert len(product) == 8
     recipe = Recipe(model={"name": "nerv", "size": 80000}, fit=product[0].fit.recipe.fit, video={"resize": "64x36"})
-    assert product[5] == Job(FitJob("my-clip.nerv-80000_36x64", "My Clip.mp4", recipe), "cc-by-3.0")
+    assert product[5] == Job(FitJob("my-clip.nerv-80000_64x36", "My Clip.mp4", recipe), "cc-by-3.0")
 
 
 @pytest.mark.parametrize(
