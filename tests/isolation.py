@@ -28,8 +28,8 @@ else:  # no home, cache, token, proxy, locale or setting of the user's
         del os.environ[name]
     os.environ |= dict.fromkeys(("HOME", "USERPROFILE"), home.name) | dict.fromkeys(("USER", "LOGNAME"), "tester")
 
-# Some tests ask for more threads than there are cores. Where those spin, each waits for one that has none. How they wait
-# is decided as PyTorch loads its OpenMP library; child processes decide for themselves.
+# Some tests ask for more threads than there are cores; where those spin, each waits for one that has no core. It is
+# decided as PyTorch loads its OpenMP library; child processes decide for themselves.
 _as_asked = "OMP_WAIT_POLICY" in os.environ
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch  # noqa: E402, F401
