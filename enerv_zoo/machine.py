@@ -8,6 +8,8 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -128,6 +130,44 @@ def _keep_freed_memory() -> bool:
         return False
     mallopt.argtypes = (ctypes.c_int, ctypes.c_int)
     return all([mallopt(_TRIM_THRESHOLD, KEPT), mallopt(_MMAP_MAX, 0), mallopt(_ARENA_MAX, 1)])
+
+
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """A context after which every thread of this process is scheduled as before, and new ones as the calling one.
+
+    Some libraries take real-time priority where they may, as root may: SVT-AV1 for its threads and for the one that
+    opens it. Everything else on the machine would then wait for them, as long as the process lives.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = {thread: _scheduling(thread) for thread in _threads()}
+    own = _scheduling(0)
+    try:
+        yield
+    finally:
+        for thread in _threads():
+            usual = before.get(thread, own)
+            with suppress(OSError):  # it has just ended
+                if _scheduling(thread) != usual:
+                    os.sched_setscheduler(thread, usual[0], os.sched_param(usual[1]))
+
+
+def _threads() -> list[int]:
+    """The system's numbers of this process's threads; of the calling one alone where they are not listed."""
+    try:
+        return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
+    except OSError:
+        return [0]
+
+
+def _scheduling(thread: int) -> tuple[int, int]:
+    """The policy and the real-time priority of a thread; those of the calling one where it has ended."""
+    try:
+        return os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
+    except ProcessLookupError:
+        return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
 
 
 def release_memory() -> None:

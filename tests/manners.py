@@ -68,6 +68,9 @@ def own_state() -> dict[str, object]:
         "running threads": sorted(thread.name for thread in threading.enumerate()),
         "folder": str(Path.cwd()),
         "rounding": ctypes.CDLL(None).fegetround(),
+        "scheduling": sorted({os.sched_getscheduler(int(path.name)) for path in Path("/proc/self/task").iterdir()})
+        if hasattr(os, "sched_getscheduler")
+        else None,
     }  # fmt: skip
 
 

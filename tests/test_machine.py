@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -151,3 +152,26 @@ def test_denormals_are_flushed_within_alone():
             pass
         assert product() == 0, "the inner one leaves it as it was"
     assert product() > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such policies")
+def test_threads_are_scheduled_as_before_whatever_a_library_does():
+    """By another policy that everybody may take; the test of the codec's takes real time where it may."""
+    usual, seen = os.sched_getscheduler(0), {}
+    ready, ended = threading.Event(), threading.Event()
+
+    def work():
+        seen["before"] = os.sched_getscheduler(0)
+        ready.set()
+        ended.wait()
+        seen["after"] = os.sched_getscheduler(0)
+
+    with machine.scheduling_kept():
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        thread = threading.Thread(target=work)
+        thread.start()
+        ready.wait()
+    assert os.sched_getscheduler(0) == usual
+    ended.set()
+    thread.join()
+    assert seen == {"before": os.SCHED_BATCH, "after": usual}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from enerv_zoo.config import SQUARE, size_text
 from enerv_zoo.errors import VideoError
+from enerv_zoo.machine import scheduling_kept
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +120,9 @@ def encode_movie(
             stream = stream or add_stream(container, *image.shape[:2])
             frame = to_frame(image)
             frame.pts, frame.time_base = pts, tick
-            container.mux(stream.encode(frame))
+            with nullcontext() if stream.codec_context.is_open else scheduling_kept():
+                packets = stream.encode(frame)
+            container.mux(packets)
         assert stream is not None, "callers refuse to write nothing"
         container.mux(stream.encode(None))
 

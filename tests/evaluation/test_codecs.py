@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -32,6 +34,17 @@ def test_a_codec_trades_bytes_for_quality(name, clip):
     assert good.ms_ssim is None
     assert good.encode_seconds > 0 < good.decode_fps
     assert (good.setting, small.setting) == ("crf 20", "crf 45")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="the system has no such policies")
+@pytest.mark.parametrize("name", CODECS)
+def test_no_codec_takes_real_time_priority(name, clip):
+    """SVT-AV1 does so where it may, for the thread that opens it, and for good."""
+    if CODECS[name].encoder not in av.codecs_available:
+        pytest.skip(f"PyAV without {name}")
+    usual = os.sched_getscheduler(0)
+    next(measure_codec(name, clip, (45,)))
+    assert os.sched_getscheduler(0) == usual
 
 
 def test_a_missing_codec_is_left_out_with_a_line(monkeypatch, caplog):
