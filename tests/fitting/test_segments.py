@@ -209,7 +209,7 @@ def test_a_fit_of_one_network_takes_the_place_of_segments_only_when_told(clip, t
     ez.fit_segments(clip, out=out, segments=2, **options)
     with pytest.raises(FitError, match="already holds a fit"):
         ez.fit(clip, out=out, **options)
-    with pytest.raises(FitError, match="holds a fit in segments; repeat the command that began it, with its --seg"):
+    with pytest.raises(FitError, match=r"holds a fit in segments; repeat the command that began it \(fit --segments\)"):
         ez.fit(clip, out=out, resume=True, **options)
     (out / "segment-mine").mkdir()
     ez.fit(clip, out=out, overwrite=True, **options)
@@ -240,7 +240,7 @@ def test_resume_begins_goes_on_and_reads(clip, tmp_path, caplog):
 def test_resume_tells_a_whole_fit_from_one_in_segments(clip, tmp_path):
     options = {**FIT, "frames": "0:8", "epochs": 1, "out": tmp_path / "run"}
     ez.fit(clip, **options)
-    with pytest.raises(FitError, match="holds a fit that is not in segments; leave out --segments"):
+    with pytest.raises(FitError, match="holds a fit that is not in segments; fit without them, or choose another --out"):
         ez.fit_segments(clip, resume=True, **options)
 
 
