@@ -240,7 +240,9 @@ def test_resume_begins_goes_on_and_reads(clip, tmp_path, caplog):
 def test_resume_tells_a_whole_fit_from_one_in_segments(clip, tmp_path):
     options = {**FIT, "frames": "0:8", "epochs": 1, "out": tmp_path / "run"}
     ez.fit(clip, **options)
-    with pytest.raises(FitError, match="holds a fit that is not in segments; fit without them, or choose another --out"):
+    with pytest.raises(
+        FitError, match="holds a fit that is not in segments; fit without them, or choose another --out"
+    ):
         ez.fit_segments(clip, resume=True, **options)
 
 

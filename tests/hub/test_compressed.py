@@ -121,7 +121,7 @@ def change_description(change):
         (change_tensors(lambda t: t.update({k: v * np.float32("nan") for k, v in t.items() if "bias" in k})), "NaN"),
         (change_description(lambda d: d.update(format=9)), "format 9"),
         (change_description(lambda d: d.pop("video")), "video: expected a mapping"),
-        (change_description(lambda d: d["model"].update(width=1 << 40)), "."),
+        (change_description(lambda d: d["model"]["join"].update(channels=1 << 40)), "."),
         (change_description(lambda d: d["model"]["grid"].__setitem__(0, 1 << 30)), "."),
     ],
 )

@@ -64,7 +64,7 @@ def edit(folder, change):
         (lambda f: (f / "model.safetensors").write_bytes(b"\x10"), "damaged or no safetensors file"),
         (lambda f: (f / "config.json").write_text("{"), "no JSON"),
         (lambda f: edit(f, lambda d: d.update(format=99)), "format 99 is not one that this version reads"),
-        (lambda f: edit(f, lambda d: d["model"].update(width=7)), "config and weights do not match"),
+        (lambda f: edit(f, lambda d: d["model"]["join"].update(channels=7)), "config and weights do not match"),
         (lambda f: edit(f, lambda d: d.pop("video")), "config.json: video: expected a mapping"),
         (lambda f: edit(f, lambda d: d["model"]["join"].update(nme=1)), "no option 'nme'"),
     ],

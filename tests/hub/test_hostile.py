@@ -104,6 +104,34 @@ def test_configs_that_ask_for_too_much(tmp_path, config, message, monkeypatch):
     assert len(str(caught.value)) < 1000 + len(str(tmp_path))
 
 
+NEXT = GOOD.with_name("format-2")
+STEPS = json.loads((NEXT / "config.json").read_text())
+BLOCK = ("model", "stages", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (STEPS, None),
+        (changed(STEPS, *BLOCK, "channels", 1 << 20), "do not match"),
+        (changed(STEPS, *BLOCK, "channels", 1 << 40), "the option 'channels' is 1099511627776"),
+        (changed(STEPS, *BLOCK, "stride", 10**6), "less than or equal to 64"),
+        (changed(STEPS, *BLOCK, "with", ["time"] * 20), "at most 16"),
+        (changed(STEPS, "model", "join", "with", ["time", "nothing"]), "no embedding is called 'nothing'"),
+        (changed(STEPS, "model", "stages", 0, [STEPS["model"]["stages"][0][0]] * 999), "at most 256"),
+        (changed(STEPS, "model", "stages", 0, []), "at least 1"),
+        (changed(STEPS, "model", "stages", 0, 0, "temporal_affine"), "valid dictionary"),
+    ],
+)
+def test_steps_that_ask_for_too_much(tmp_path, config, message):
+    folder = write(tmp_path / "fit", config, (NEXT / "model.safetensors").read_bytes())
+    if message is None:
+        assert len(ez.load(folder)) == STEPS["video"]["frames"]
+        return
+    with pytest.raises(EnervZooError, match=message):
+        ez.load(folder)
+
+
 def entry(**values):
     return {**HEADER, "head.conv.bias": {**HEADER["head.conv.bias"], **values}}
 
