@@ -16,7 +16,7 @@ from rich.console import Console
 
 import enerv_zoo as ez
 from enerv_zoo.files import write_json
-from enerv_zoo.nvz import Coded, Network, decode, encode
+from enerv_zoo.nvz import Coded, EncodedNetwork, decode, encode
 
 
 def coded(values: np.ndarray, bits: int) -> Coded:
@@ -42,7 +42,7 @@ def main() -> None:
     new = {"frames": 132, "height": 720, "width": 1280, "size": case.size}
     video = ez.load(case.run) if case.run else ez.create_model("enerv", **new)
     weights = [(k, v.numpy()) for k, v in video.weights().items() if v.is_floating_point()]
-    network = Network({}, {name: coded(values, case.bits) for name, values in weights})
+    network = EncodedNetwork({}, {name: coded(values, case.bits) for name, values in weights})
     encoding, decoding = [], []
     for _ in range(case.rounds):
         start = time.perf_counter()

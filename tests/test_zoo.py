@@ -65,7 +65,7 @@ def test_budget_is_met(name, size, height, width):
 
 def test_budget_keeps_the_widths_that_were_given():
     config = model_config("enerv", ez.VideoInfo(132, 144, 256), size="0.5M", fc_dim=40)
-    assert config.width == 40
+    assert config.channels[0] == 40
 
 
 def test_budget_that_cannot_be_met_names_the_nearest():

@@ -15,7 +15,7 @@ import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.hub import shipped
-from enerv_zoo.nvz import Coded, Network, write_nvz
+from enerv_zoo.nvz import Coded, EncodedNetwork, write_nvz
 from enerv_zoo.storage import write_compressed
 from enerv_zoo.storage.compressed import to_network
 
@@ -137,7 +137,7 @@ def test_what_is_no_single_fit_is_named(written, tmp_path):
     network = to_network(video, {})
     write_nvz(tmp_path / "two.nvz", [network, network])
     write_nvz(tmp_path / "none.nvz", [])
-    for name, message in (("two", "holds 2 networks"), ("none", "holds 0 networks"), ("gone", "cannot be read")):
+    for name, message in (("two", "holds 2 networks"), ("none", "holds 0 networks"), ("gone", "no such file")):
         with pytest.raises(ConfigError, match=message):
             ez.load(str(tmp_path / f"{name}.nvz"))
     path.write_bytes(path.read_bytes()[:-3])
@@ -216,6 +216,6 @@ def test_a_strangers_file_opens_nothing_on_this_machine(tmp_path):
 
     video = copy.copy(tiny("nerv"))
     video.info = dataclasses.replace(video.info, name="/etc/passwd")
-    write_nvz(tmp_path / "x.nvz", [Network(to_network(video, {}).description, {})])
+    write_nvz(tmp_path / "x.nvz", [EncodedNetwork(to_network(video, {}).description, {})])
     with pytest.raises(ez.FitError, match="does not record which video"):
         open_original(tmp_path / "x.nvz")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.nvz import Coded, Network, decode, encode, estimate_bits, open_nvz, write_nvz
+from enerv_zoo.nvz import Coded, EncodedNetwork, decode, encode, estimate_bits, open_nvz, write_nvz
 from enerv_zoo.nvz.tables import best_model, parse_model
 
 from . import plain_decoder
@@ -59,7 +59,7 @@ def same(one, other):
 
 
 def test_what_is_written_comes_back_and_every_byte_is_accounted_for(tmp_path):
-    networks = [Network({"part": i}, some(i)) for i in range(3)]
+    networks = [EncodedNetwork({"part": i}, some(i)) for i in range(3)]
     sizes = write_nvz(tmp_path / "x.nvz", networks, whole={"parts": 3})
     file = open_nvz(tmp_path / "x.nvz")
     assert (file.whole, len(file), file.sizes) == ({"parts": 3}, 3, sizes)
@@ -76,7 +76,7 @@ def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers(
     tensors = some()
     kinds = {best_model(t.levels).data[0] for t in tensors.values() if isinstance(t, Coded) and t.levels.size}
     assert kinds == {0, 1, 2, 3}
-    ((description, found),) = plain_decoder.read(encode([Network({"é": 1.5}, tensors)]))
+    ((description, found),) = plain_decoder.read(encode([EncodedNetwork({"é": 1.5}, tensors)]))
     assert description == {"é": 1.5}
     for name, tensor in tensors.items():
         values = tensor.values() if isinstance(tensor, Coded) else tensor
@@ -84,7 +84,7 @@ def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers(
 
 
 def test_a_network_is_read_without_the_others(tmp_path):
-    networks = [Network({}, some(i)) for i in range(2)]
+    networks = [EncodedNetwork({}, some(i)) for i in range(2)]
     write_nvz(tmp_path / "x.nvz", networks)
     data = bytearray((tmp_path / "x.nvz").read_bytes())
     data[-1] ^= 1
@@ -107,7 +107,7 @@ def test_the_stream_is_within_one_percent_of_the_entropy(name):
     levels = np.clip(np.rint(levels), -127, 127).astype(np.int32)
     counts = np.unique(levels, return_counts=True)[1]
     entropy = -(counts @ np.log2(counts / n)) / 8
-    size = sum(decode(encode([Network({}, {"x": coded(levels)})])).sizes.tensors[0].values())
+    size = sum(decode(encode([EncodedNetwork({}, {"x": coded(levels)})])).sizes.tensors[0].values())
     assert entropy < size < 1.01 * entropy + 16
     assert estimate_bits(levels) / 8 == pytest.approx(size, rel=1e-3, abs=8)
 
@@ -116,7 +116,7 @@ def test_zeros_cost_next_to_nothing():
     levels = np.zeros(1_000_000, np.int32)
     assert estimate_bits(levels) < 200
     levels[12345] = 3
-    assert sum(decode(encode([Network({}, {"x": coded(levels)})])).sizes.tensors[0].values()) < 60
+    assert sum(decode(encode([EncodedNetwork({}, {"x": coded(levels)})])).sizes.tensors[0].values()) < 60
 
 
 @settings(max_examples=60)
@@ -125,7 +125,7 @@ def test_zeros_cost_next_to_nothing():
 )
 def test_any_levels_come_back(levels):
     tensors = {"x": coded(levels)}
-    same(tensors, decode(encode([Network({}, tensors)])).read(0).tensors)
+    same(tensors, decode(encode([EncodedNetwork({}, tensors)])).read(0).tensors)
 
 
 @settings(max_examples=60)
@@ -158,15 +158,15 @@ def test_what_cannot_be_coded_is_refused(levels, scale, axis, message):
 
 def test_what_cannot_be_stored_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="complex64 are not stored"):
-        encode([Network({}, {"x": np.zeros(2, np.complex64)})])
+        encode([EncodedNetwork({}, {"x": np.zeros(2, np.complex64)})])
     with pytest.raises(ConfigError, match="plain JSON"):
-        encode([Network({"x": float("nan")}, {})])
+        encode([EncodedNetwork({"x": float("nan")}, {})])
     with pytest.raises(ConfigError, match="plain JSON"):
-        write_nvz(tmp_path / "x.nvz", [Network({"x": object()}, {})])
+        write_nvz(tmp_path / "x.nvz", [EncodedNetwork({"x": object()}, {})])
     assert not list(tmp_path.iterdir())
 
 
-WHOLE = encode([Network({"a": 1}, some())])
+WHOLE = encode([EncodedNetwork({"a": 1}, some())])
 
 
 def tried(data):
