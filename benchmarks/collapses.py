@@ -1,8 +1,8 @@
 """Do fits leave their clips' mean images? Clips x families x recipes x seeds: PSNR, the mean image's, what was mended.
 
 Clips are files (any that `enerv_zoo.open_video` reads). Each row has the most and the last of `explained` (see
-`enerv_zoo.fitting.guard`), by which the guard tells a fit that stays near the mean image, after which part of the fit
-`explained` was first above the guard's threshold, and the recoveries.
+`enerv_zoo.fitting.divergence`), by which the guard tells a fit that stays near the mean image, after which part of the
+fit `explained` was first above the guard's threshold, and the recoveries.
 
     python benchmarks/collapses.py clips/*.mp4 --recipes quick --models enerv,nerv --seeds 2
 """
@@ -19,8 +19,8 @@ from common import machine, write_result
 from torch import Tensor
 
 import enerv_zoo as ez
+from enerv_zoo.fitting.divergence import MEAN_IMAGE
 from enerv_zoo.fitting.explained import coarse_variance
-from enerv_zoo.fitting.guard import MEAN_IMAGE
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from enerv_zoo.compression import compress
 from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting import open_original
-from enerv_zoo.fitting.feed import Feed
-from enerv_zoo.nvz import Coded, decode, encode, open_nvz
+from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.nvz import QuantizedTensor, decode, encode, open_nvz
 
 CASES: dict[str, dict[str, Any]] = {
     "8 bits": {"bits": 8},
@@ -46,7 +46,7 @@ def control(run: str, epochs: int, lr: float) -> float:
     recipe = FitConfig(
         epochs=epochs, lr=lr, warmup=0.1, loss=record["loss"], batch_size=record["batch_size"], betas=record["betas"]
     )
-    tune(TuningFitter(video, Feed(original.frames), recipe, {}, {}), lambda row: None)
+    tune(TuningFitter(video, FrameLoader(original.frames), recipe, {}, {}), lambda row: None)
     return ez.evaluate(video, original).psnr
 
 
@@ -55,7 +55,7 @@ def coding(path: Path) -> dict[str, float]:
     network = open_nvz(path).read(0)
     bits = 0.0
     for tensor in network.tensors.values():
-        if isinstance(tensor, Coded):
+        if isinstance(tensor, QuantizedTensor):
             _, counts = np.unique(tensor.levels, return_counts=True)
             bits -= float((counts * np.log2(counts / counts.sum())).sum())
     start = time.perf_counter()

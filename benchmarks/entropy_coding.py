@@ -16,13 +16,13 @@ from rich.console import Console
 
 import enerv_zoo as ez
 from enerv_zoo.files import write_json
-from enerv_zoo.nvz import Coded, EncodedNetwork, decode, encode
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode
 
 
-def coded(values: np.ndarray, bits: int) -> Coded:
+def coded(values: np.ndarray, bits: int) -> QuantizedTensor:
     """A tensor rounded to whole numbers, one scale for all of it."""
     scale = np.asarray(np.abs(values).max() / (2 ** (bits - 1) - 1) + 1e-12, np.float32)
-    return Coded(np.rint(values / scale).astype(np.int32), scale)
+    return QuantizedTensor(np.rint(values / scale).astype(np.int32), scale)
 
 
 def entropy_bytes(levels: np.ndarray) -> float:

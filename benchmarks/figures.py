@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
 
 import enerv_zoo as ez
-from enerv_zoo.anatomy import Part
 from enerv_zoo.fitting import open_original
+from enerv_zoo.summary import Part
 from enerv_zoo.zoo import model_config
 
 COLOURS = {"embedding": "#dbe9f9", "join": "#fbe3cf", "stage": "#dcf1e4", "head": "#f3ddec"}
@@ -55,7 +55,7 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], labe
 
 def anatomy(path: Path) -> None:
     """Every part of the paper's network with the shapes between them, from the config that is fitted."""
-    parts = ez.dissect(model_config("enerv", BUNNY), BUNNY).parts
+    parts = ez.summarize(model_config("enerv", BUNNY), BUNNY).parts
     by_role = {part.role: part for part in parts}
     stages = [part for part in parts if part.role.startswith("stage")]
     figure = Figure(figsize=(11, 9.6), dpi=110, layout="constrained")
@@ -184,10 +184,10 @@ def gallery(runs: list[str], path: Path, frame: int = 8) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["anatomy", "mixture", "report", "gallery"])
+    parser.add_argument("figure", choices=["summary", "mixture", "report", "gallery"])
     parser.add_argument("runs", nargs="*", help="folders of fits")
     case = parser.parse_args()
-    if case.figure == "anatomy":
+    if case.figure == "summary":
         anatomy(IMAGES / "enerv.png")
     elif case.figure == "mixture":
         mixture(case.runs[0], IMAGES / "mixture.jpg")

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.metrics import why_no_ms_ssim
 from enerv_zoo.video import open_video
@@ -39,7 +39,7 @@ def frames_of(case: Case) -> Tensor:
 def enerv_zoo_epochs(case: Case) -> Callable[[], object]:
     """A function that fits one epoch with this package."""
     config = FitConfig(epochs=EPOCHS, batch_size=case["batch"], precision=case["precision"])
-    return Fitter(network(case), Feed(frames_of(case), case["device"]), config).fit_epoch
+    return Fitter(network(case), FrameLoader(frames_of(case), case["device"]), config).fit_epoch
 
 
 class PNGFolder(Dataset):

@@ -54,7 +54,7 @@ class Scenario:
 
 
 @dataclass
-class Tally:
+class Progress:
     """What is counted on the way."""
 
     useful: float = 0.0
@@ -66,13 +66,13 @@ class Tally:
 def simulate(scenario: Scenario, seed: int = 0) -> dict[str, float]:
     """One run: seconds until all is done, the share of time that workers fit, and the tail."""
     env, chance = simpy.Environment(), random.Random(seed)
-    driver, tally = simpy.Resource(env), Tally()
+    driver, progress = simpy.Resource(env), Progress()
     spread = scenario.variation
     waiting = deque(scenario.job_seconds * max(chance.gauss(1, spread), 0.1) for _ in range(scenario.jobs))
 
     def worker(speed: float) -> Iterator[Any]:
         failure = env.now + chance.expovariate(1 / (scenario.hours_between_failures * HOUR))
-        while len(tally.ended) < scenario.jobs:
+        while len(progress.ended) < scenario.jobs:
             if not waiting:
                 yield env.timeout(1.0 + chance.random())
                 continue
@@ -83,14 +83,18 @@ def simulate(scenario: Scenario, seed: int = 0) -> dict[str, float]:
             needed = scenario.overhead + work / speed
             if env.now + needed <= failure:
                 yield env.timeout(needed)
-                tally.useful += work / speed
-                tally.ended.append(env.now)
+                progress.useful += work / speed
+                progress.ended.append(env.now)
                 continue
             lasted = max(failure - env.now, 0.0)
             yield env.timeout(lasted)
             done = max(lasted - scenario.overhead, 0.0)
             kept = done - done % scenario.checkpoint_every
-            tally.useful, tally.lost, tally.failures = tally.useful + kept, tally.lost + done - kept, tally.failures + 1
+            progress.useful, progress.lost, progress.failures = (
+                progress.useful + kept,
+                progress.lost + done - kept,
+                progress.failures + 1,
+            )
             waiting.appendleft(work - kept * speed)
             yield env.timeout(scenario.recovery)
             failure = env.now + chance.expovariate(1 / (scenario.hours_between_failures * HOUR))
@@ -98,13 +102,13 @@ def simulate(scenario: Scenario, seed: int = 0) -> dict[str, float]:
     for number in range(scenario.workers):
         env.process(worker(0.5 if number < scenario.slow * scenario.workers else 1.0))
     env.run()
-    ended = sorted(tally.ended)
+    ended = sorted(progress.ended)
     seconds = ended[-1]
     return {
         "hours": seconds / HOUR,
-        "utilisation": tally.useful / (seconds * scenario.workers),
-        "lost": tally.lost / (tally.useful + tally.lost),
-        "failures": tally.failures,
+        "utilisation": progress.useful / (seconds * scenario.workers),
+        "lost": progress.lost / (progress.useful + progress.lost),
+        "failures": progress.failures,
         "tail": (seconds - ended[int(0.95 * len(ended))]) / seconds,
         "job_p50": statistics.median(ended) / HOUR,
     }

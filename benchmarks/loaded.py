@@ -24,7 +24,7 @@ from rich.table import Table
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.machine import SPINS, tune_process
 
@@ -45,7 +45,7 @@ def prepare(case: Case) -> None:
     tune_process()
     clip = ez.open_video("bunny", frames=f"0:{case['frames']}", resize=case["resolution"])
     config = FitConfig(epochs=10_000, batch_size=case["batch"], precision=case["precision"])
-    fitter, video = Fitter(network(case), Feed(clip.frames), config), network(case).eval()
+    fitter, video = Fitter(network(case), FrameLoader(clip.frames), config), network(case).eval()
     index = torch.arange(case["batch"])
 
     def turn() -> tuple[float, float]:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.video import open_video
@@ -40,7 +40,7 @@ def measure(case: Case) -> dict[str, float]:
     video, config = network(case), FitConfig(batch_size=case["batch"], precision=case["precision"])
     predicted = memory_need(video, config).total / 2**20
     start = peak_megabytes(case["device"])  # with all that Python had to import
-    fitter = Fitter(video, Feed(clip.frames, case["device"]), config)
+    fitter = Fitter(video, FrameLoader(clip.frames, case["device"]), config)
     index = torch.arange(case["batch"])
     frames = clip.frames[index].to(case["device"])
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 
 Curve = list[tuple[float, float]]
@@ -30,7 +30,7 @@ Curve = list[tuple[float, float]]
 def ours(case: Case) -> Curve:
     torch.set_num_threads(case["threads"])
     config = FitConfig(epochs=case["epochs"], batch_size=case["batch"], lr=case["lr"], precision=case["precision"])
-    fitter = Fitter(network(case), Feed(fit_speed.frames_of(case), case["device"]), config)
+    fitter = Fitter(network(case), FrameLoader(fit_speed.frames_of(case), case["device"]), config)
     curve, start = [], time.perf_counter()
     while not fitter.done:
         row = fitter.fit_epoch()

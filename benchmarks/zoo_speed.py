@@ -16,7 +16,7 @@ from rich.table import Table
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import denormals_flushed
@@ -41,7 +41,7 @@ def measured(name: str, case: Case) -> dict[str, float]:
     config = model_config(name, clip.info, size=case["size"])
     video = NeuralVideo.seeded(config, clip.info, 0, fitting=True)
     recipe = FitConfig(batch_size=case["batch"], lr=1e-3, precision=case["precision"])
-    fitter = Fitter(video, Feed(clip.frames), recipe)
+    fitter = Fitter(video, FrameLoader(clip.frames), recipe)
     order = cycle(fitter.order(0).split(case["batch"]))
 
     def steps() -> int:

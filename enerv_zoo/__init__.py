@@ -33,7 +33,7 @@ _HOMES = {
     "compare": "fitting",
     "compress": "compression",
     "create_model": "zoo",
-    "dissect": "anatomy",
+    "summarize": "summary",
     "evaluate": "evaluation",
     "fit": "fitting",
     "fit_segments": "fitting",
@@ -57,7 +57,6 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from enerv_zoo.anatomy import dissect
     from enerv_zoo.cluster import Fleet
     from enerv_zoo.composition import ModelConfig
     from enerv_zoo.compression import compress, rate_distortion
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
     from enerv_zoo.report import write_report
     from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.stopping import graceful_stop
+    from enerv_zoo.summary import summarize
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models
 

@@ -22,7 +22,7 @@ class FitError(EnervZooError):
     """A fit that cannot start, continue or be read back."""
 
 
-class ToldElsewhere(FitError):
+class ReportedByRankZero(FitError):
     """What ends one of several processes of a fit, and what the first of them tells the user."""
 
 

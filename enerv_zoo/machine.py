@@ -19,7 +19,7 @@ CGROUP = Path("/sys/fs/cgroup")
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """The names of glibc's parameters in `mallopt(3)`."""
 
-KEPT = (1 << 31) - 1
+KEPT_BYTES = (1 << 31) - 1
 """Bytes of freed memory that stay with the process: 2 GiB, the most that can be said."""
 
 SPINS = 1000
@@ -121,7 +121,7 @@ def _keep_freed_memory() -> bool:
 
     glibc gives the memory of every large tensor back to the system when it is freed. Each feature map then costs a page
     fault for every 4 KiB of it: a third to a half of the time of a step or a frame (docs/performance.md). The price is
-    that the process stays as large as it was at its largest, up to `KEPT`. Other allocators are left alone.
+    that the process stays as large as it was at its largest, up to `KEPT_BYTES`. Other allocators are left alone.
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
@@ -129,7 +129,7 @@ def _keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     mallopt.argtypes = (ctypes.c_int, ctypes.c_int)
-    return all([mallopt(_TRIM_THRESHOLD, KEPT), mallopt(_MMAP_MAX, 0), mallopt(_ARENA_MAX, 1)])
+    return all([mallopt(_TRIM_THRESHOLD, KEPT_BYTES), mallopt(_MMAP_MAX, 0), mallopt(_ARENA_MAX, 1)])
 
 
 @contextmanager

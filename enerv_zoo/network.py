@@ -15,9 +15,9 @@ from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
 from enerv_zoo.composition import ModelConfig, split_spec
 from enerv_zoo.config import Spec, VideoInfo, size_text
-from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.playback import check_called
+from enerv_zoo.frame_access import check_called
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import Stage, build_fusion
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
     from enerv_zoo.video.origin import Origin
 
-PIXELS_A_BATCH = {"cpu": 500_000}
-PIXELS_A_BATCH_ELSEWHERE = 4 * 1280 * 720
+PIXELS_PER_BATCH = {"cpu": 500_000}
+PIXELS_PER_BATCH_ELSEWHERE = 4 * 1280 * 720
 """Decoding draws about this many pixels at a time unless told otherwise: beyond that a CPU gains nothing
 (benchmarks/decode_speed.py), and four 720p frames on other devices."""
 
@@ -293,7 +293,7 @@ class Network(nn.Module):
     def stored_numbers(self) -> int:
         """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
         if self.is_fitting:
-            with Emptiness():
+            with MetaParameters():
                 return Network(self.config, self.info).stored_numbers
         return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
 
@@ -309,7 +309,7 @@ class Network(nn.Module):
     # ------------------------------------------------------------------ how it computes
 
     def _batch_size(self, wanted: int | None) -> int:
-        pixels = PIXELS_A_BATCH.get(self.device.type, PIXELS_A_BATCH_ELSEWHERE)
+        pixels = PIXELS_PER_BATCH.get(self.device.type, PIXELS_PER_BATCH_ELSEWHERE)
         least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
         return wanted or max(least, pixels // math.prod(self.drawn_size))
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.source import locate
 from enerv_zoo.hub.upload import push_fit
 from enerv_zoo.network import Network
-from enerv_zoo.playback import Playable
 from enerv_zoo.storage.compressed import is_compressed, read_network, read_whole
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS, read_folder, save
 from enerv_zoo.storage.segments import is_segmented
 
 
-class NeuralVideo(Network, Playable):
+class NeuralVideo(Network, FrameAccess):
     """A video whose frames a network decodes.
 
     As a `Network` (an `nn.Module`) it maps frame indices (B,), integer or fractional, to frames (B, 3, H, W), float in

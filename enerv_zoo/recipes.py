@@ -20,7 +20,7 @@ PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 
 
 @functools.cache
-def shipped_files(kind: str = "") -> dict[str, Path]:
+def bundled_files(kind: str = "") -> dict[str, Path]:
     """The YAML files that come with the package, by name: recipes, or those of a folder beside them.
 
     Raises:
@@ -34,12 +34,12 @@ def shipped_files(kind: str = "") -> dict[str, Path]:
 
 
 def list_recipes() -> dict[str, str]:
-    """The shipped recipes: name -> one line that describes it."""
-    return {name: read_recipe(name).description for name in shipped_files()}
+    """The bundled recipes: name -> one line that describes it."""
+    return {name: read_recipe(name).description for name in bundled_files()}
 
 
 def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
-    """A recipe by the name of a shipped one (with a size or without), as a YAML / JSON file, or as plain data.
+    """A recipe by the name of a bundled one (with a size or without), as a YAML / JSON file, or as plain data.
 
     Raises:
         ConfigError: no such name or file, or options that mean nothing.
@@ -51,15 +51,15 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     path = Path(recipe)
     if path.is_file():
         return from_dict(Recipe, upgrade(read_mapping(path), str(path), note=True), str(path))
-    shipped = shipped_files() | {preset: shipped_files()[name] for preset, name in PRESETS.items()}
+    bundled = bundled_files() | {preset: bundled_files()[name] for preset, name in PRESETS.items()}
     name = str(recipe).removesuffix(".yaml")
     sized = SIZED.fullmatch(name)
-    if name not in shipped and sized and sized[1] in shipped:
+    if name not in bundled and sized and sized[1] in bundled:
         base = read_recipe(sized[1])
         return replace(base, model={**base.model, "size": sized[2].upper()})
-    if name not in shipped:
+    if name not in bundled:
         raise ConfigError(
-            f"no recipe {str(recipe)!r}: neither a file nor a shipped one.{did_you_mean(name, shipped)} "
-            f"Shipped: {', '.join(shipped)}"
+            f"no recipe {str(recipe)!r}: neither a file nor a bundled one.{did_you_mean(name, bundled)} "
+            f"Bundled: {', '.join(bundled)}"
         )
-    return from_dict(Recipe, read_mapping(shipped[name]), str(shipped[name]))
+    return from_dict(Recipe, read_mapping(bundled[name]), str(bundled[name]))

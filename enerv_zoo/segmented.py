@@ -15,19 +15,19 @@ from torch import Tensor
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.playback import Playable, check_called
 from enerv_zoo.storage.segments import Segment, SegmentsDescription, save_segments
 from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
     from enerv_zoo.video.origin import Origin
 
-KEPT = 2
+CACHED_NETWORKS = 2
 """Networks that stay loaded: the one that draws, and the one that drew before."""
 
 
-class SegmentedVideo(Playable):
+class SegmentedVideo(FrameAccess):
     """A video whose frames several networks draw, one after the other.
 
     It is indexed, timed, decoded and called as a `NeuralVideo` is. Networks are loaded when they are needed, and the
@@ -52,7 +52,7 @@ class SegmentedVideo(Playable):
         info: VideoInfo,
         segments: Sequence[Segment],
         load: Callable[[int], NeuralVideo],
-        kept: int = KEPT,
+        kept: int = CACHED_NETWORKS,
     ) -> None:
         self.info = info
         self.segments = tuple(segments)

@@ -44,7 +44,7 @@ def list_components(kind: str, pattern: str = "*") -> list[str]:
     return COMPONENTS[kind].names(pattern)
 
 
-def parse_size(size: str | float) -> int:
+def parse_parameter_count(size: str | float) -> int:
     """A budget of stored numbers: `"1.5M"`, `"350K"`, `1_500_000`.
 
     Raises:
@@ -83,7 +83,7 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 
     if size is None:
         return config()
-    return config(**_Budget(name, info, config, options).solve(parse_size(size)))
+    return config(**_Budget(name, info, config, options).solve(parse_parameter_count(size)))
 
 
 def _plain(config: ModelConfig) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def check_choice(choice: Spec) -> None:
         raise ConfigError(f"a model needs a name: got {choice!r:.80}, expected {{'name': 'enerv', options}}")
     models.check_options(name, options)
     if size is not None:
-        parse_size(size)
+        parse_parameter_count(size)
 
 
 def chosen_config(choice: Spec, info: VideoInfo) -> ModelConfig:
@@ -282,11 +282,11 @@ class _Budget:
 
     def count(self, widths: dict[str, Any]) -> int:
         """Stored numbers, counted on shapes alone, once for all widths."""
-        from enerv_zoo.emptiness import Emptiness
+        from enerv_zoo.meta import MetaParameters
         from enerv_zoo.network import Network
 
         key = repr(widths)
         if key not in self.counts:
-            with Emptiness():
+            with MetaParameters():
                 self.counts[key] = Network(self.config(**widths), self.info).stored_numbers
         return self.counts[key]

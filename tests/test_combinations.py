@@ -11,7 +11,7 @@ import enerv_zoo as ez
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import FitConfig, VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import fusion
@@ -82,7 +82,7 @@ def works(config: ModelConfig, folder) -> None:
     """One step of a fit, saved, loaded: the same frames."""
     frames = (torch.rand(3, 3, 16, 16) * 255).to(torch.uint8)
     video = NeuralVideo.seeded(config, INFO, 0, fitting=True)
-    fitter = Fitter(video, Feed(frames), FitConfig(epochs=1, batch_size=3, loss="L1", precision="float32"))
+    fitter = Fitter(video, FrameLoader(frames), FitConfig(epochs=1, batch_size=3, loss="L1", precision="float32"))
     before = {name: p.detach().clone() for name, p in video.named_parameters()}
     fitter.fit_batch(torch.arange(3), frames)
     assert any(not torch.equal(p, before[name]) for name, p in video.named_parameters())

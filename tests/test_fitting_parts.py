@@ -10,7 +10,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
@@ -30,7 +30,9 @@ def clip():
 def fitter(name: str, clip, seed: int = 0) -> Fitter:
     config = model_config(name, clip.info, **OPTIONS[name])
     video = NeuralVideo.seeded(config, clip.info, seed, fitting=True)
-    return Fitter(video, Feed(clip.frames), FitConfig(epochs=3, batch_size=2, lr=1e-3, loss="L2", precision="float32"))
+    return Fitter(
+        video, FrameLoader(clip.frames), FitConfig(epochs=3, batch_size=2, lr=1e-3, loss="L2", precision="float32")
+    )
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -11,7 +11,7 @@ import torch
 
 from enerv_zoo.config import FitConfig, VideoInfo, to_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.format1 import current_name, current_names, read_model
 from enerv_zoo.neural_video import NeuralVideo
@@ -60,7 +60,7 @@ def test_moments_of_the_optimiser_follow_their_tensors():
 
     def fitter(seed: int) -> Fitter:
         video = NeuralVideo.seeded(config, INFO, seed)
-        return Fitter(video, Feed(frames), FitConfig(epochs=2, batch_size=3, loss="L2", precision="float32"))
+        return Fitter(video, FrameLoader(frames), FitConfig(epochs=2, batch_size=3, loss="L2", precision="float32"))
 
     first = fitter(0)
     first.fit_batch(torch.arange(3), frames)

@@ -18,7 +18,7 @@ from enerv_zoo.fitting import manifest_jobs, open_original, read_manifest
 from enerv_zoo.fitting.jobs import FitJob, job_of
 from enerv_zoo.fitting.loop import Status
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.recipes import list_recipes, read_recipe, shipped_files
+from enerv_zoo.recipes import bundled_files, list_recipes, read_recipe
 from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.description import from_json, to_json
 from enerv_zoo.storage.folder import read_description
@@ -87,7 +87,7 @@ def test_plain_data_without_a_marker_is_of_format_1(caplog: pytest.LogCaptureFix
 
 def test_every_bundled_recipe_has_the_marker(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    for path in (*shipped_files().values(), *shipped_files("zoo").values()):
+    for path in (*bundled_files().values(), *bundled_files("zoo").values()):
         assert "\nformat: 2\n" in path.read_text()
     assert list_recipes()
     read_manifest("bunny")

@@ -44,7 +44,7 @@ ORDER = [
     {"neural_video"},
     {"segmented"},
     {"loading"},
-    {"anatomy", "zoo", "evaluation"},
+    {"summary", "zoo", "evaluation"},
     {"fitting", "interop"},
     {"compression"},
     {"report"},

@@ -1,17 +1,17 @@
-"""Shipped recipes: each can be planned and built, at the sizes that its name takes."""
+"""Bundled recipes: each can be planned and built, at the sizes that its name takes."""
 
 from __future__ import annotations
 
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.optimisation import make_optimizer
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.recipes import list_recipes, read_recipe
-from enerv_zoo.zoo import model_config, parse_size
+from enerv_zoo.zoo import model_config, parse_parameter_count
 
 SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv-nerv", "nerv", "nerv-boost", "rnerv"]
 
@@ -21,7 +21,7 @@ def network(recipe: str) -> NeuralVideo:
     height = 640 if plan.video.get("crop") == "1280x640" else 720
     model = dict(plan.model)
     info = ez.VideoInfo(frames=132, height=height, width=1280)
-    with Emptiness():
+    with MetaParameters():
         return NeuralVideo(model_config(model.pop("name"), info, **model), info)
 
 
@@ -34,7 +34,7 @@ def test_every_recipe_is_a_fit(name):
 @pytest.mark.parametrize("name", SCALED)
 @pytest.mark.parametrize("size", ["0.35m", "0.75m", "1.5m", "3m"])
 def test_a_size_after_the_name_scales_the_network(name, size):
-    budget = parse_size(size)
+    budget = parse_parameter_count(size)
     assert abs(network(f"{name}-{size}").stored_numbers - budget) <= 0.02 * budget
 
 

@@ -7,17 +7,17 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo import registry
-from enerv_zoo.emptiness import Emptiness
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_size
+from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_parameter_count
 
 SIZES = [(720, 1280), (1280, 720), (768, 1366), (480, 854), (131, 175), (17, 33), (272, 640), (4, 5), (1, 1)]
 
 
 def counted(name: str, height: int, width: int, **options) -> NeuralVideo:
     info = ez.VideoInfo(frames=132, height=height, width=width)
-    with Emptiness():
+    with MetaParameters():
         return NeuralVideo(model_config(name, info, **options), info)
 
 
@@ -60,7 +60,7 @@ def test_any_frame_size_is_drawn(name, height, width):
 @pytest.mark.parametrize(("height", "width"), [(720, 1280), (144, 256), (131, 175)])
 def test_budget_is_met(name, size, height, width):
     stored = counted(name, height, width, size=size).stored_numbers
-    assert abs(stored - parse_size(size)) <= TOLERANCE * parse_size(size)
+    assert abs(stored - parse_parameter_count(size)) <= TOLERANCE * parse_parameter_count(size)
 
 
 def test_budget_keeps_the_widths_that_were_given():
@@ -77,13 +77,13 @@ def test_budget_that_cannot_be_met_names_the_nearest():
     ("size", "number"), [("1.5M", 1_500_000), ("350k", 350_000), (2e6, 2_000_000), ("800", 800), (".5m", 500_000)]
 )
 def test_sizes_are_read(size, number):
-    assert parse_size(size) == number
+    assert parse_parameter_count(size) == number
 
 
 @pytest.mark.parametrize("size", ["", "big", "-1M", "0", "1.5X", "nan", "1e99"])
 def test_bad_sizes_are_refused(size):
     with pytest.raises(ConfigError, match="a size is a number of stored parameters"):
-        parse_size(size)
+        parse_parameter_count(size)
 
 
 def test_listing():

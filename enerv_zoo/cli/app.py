@@ -24,7 +24,7 @@ from enerv_zoo.cli import (
 )
 from enerv_zoo.cli.command import Command
 from enerv_zoo.cli.interruption import INTERRUPTED, Interrupted
-from enerv_zoo.errors import ConfigError, EnervZooError, ToldElsewhere
+from enerv_zoo.errors import ConfigError, EnervZooError, ReportedByRankZero
 from enerv_zoo.launch import launched
 from enerv_zoo.registry import import_file
 
@@ -138,7 +138,7 @@ def main() -> None:
     except EnervZooError as error:
         if debug:
             raise
-        if isinstance(error, ToldElsewhere):
+        if isinstance(error, ReportedByRankZero):
             sys.exit(1)
         console.err.quiet = False  # what ends this process of several alone, it has to say itself
         console.fail(str(error))

@@ -20,7 +20,7 @@ def losses(incomplete: str) -> list[str]:
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Names of shipped recipes."""
+    """Names of bundled recipes."""
     return [name for name in list_recipes() if name.startswith(incomplete)]
 
 

@@ -39,7 +39,7 @@ RecipeFile = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="A YAML file, or a shipped recipe (enerv-zoo models --recipes).",
+        help="A YAML file, or a bundled recipe (enerv-zoo models --recipes).",
         rich_help_panel=RECIPE,
         autocompletion=completion.recipes,
     ),

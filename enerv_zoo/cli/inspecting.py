@@ -84,15 +84,15 @@ def _write_composition(config: ModelConfig, path: Path) -> None:
 def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path | None, json: bool) -> None:
     from dataclasses import asdict
 
-    from enerv_zoo.anatomy import dissect
-    from enerv_zoo.cli.anatomy import tree
+    from enerv_zoo.cli.summary import tree
     from enerv_zoo.config import VideoInfo
     from enerv_zoo.errors import VideoError
-    from enerv_zoo.video import parse_size
+    from enerv_zoo.summary import summarize
+    from enerv_zoo.video import parse_frame_size
     from enerv_zoo.zoo import model_config
 
     try:
-        height, width = parse_size(resize)
+        height, width = parse_frame_size(resize)
     except VideoError as error:
         raise typer.BadParameter(str(error), param_hint="'--resize'") from None
     if length < 1:
@@ -102,11 +102,11 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path
     if yaml is not None:
         _write_composition(config, yaml)
         return
-    anatomy = dissect(config, video)
+    summary = summarize(config, video)
     if json:
-        console.print_json({**asdict(anatomy), "macs": anatomy.macs, "macs_once": anatomy.macs_once})
+        console.print_json({**asdict(summary), "macs": summary.macs, "macs_once": summary.macs_once})
         return
-    console.out.print(tree(anatomy, f"{model} for {console.count(length, 'frame')} of {resize}"), soft_wrap=False)
+    console.out.print(tree(summary, f"{model} for {console.count(length, 'frame')} of {resize}"), soft_wrap=False)
 
 
 def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json: bool) -> None:
@@ -162,10 +162,10 @@ def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json:
         rows.append(("licence of the weights", found.description.license))
     console.out.print(console.table(rows, str(run)))
     if tree:
-        from enerv_zoo.anatomy import dissect
-        from enerv_zoo.cli import anatomy
+        from enerv_zoo.cli import summary
+        from enerv_zoo.summary import summarize
 
-        console.out.print(anatomy.tree(dissect(config, video), config.family), soft_wrap=False)
+        console.out.print(summary.tree(summarize(config, video), config.family), soft_wrap=False)
 
 
 def _timing(video: VideoInfo) -> str:
@@ -220,7 +220,7 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Names with wildcards, such as 'enerv*'.")] = "*",
-    recipes: Annotated[bool, typer.Option("--recipes", help="List the shipped recipes instead.")] = False,
+    recipes: Annotated[bool, typer.Option("--recipes", help="List the bundled recipes instead.")] = False,
     parts: Annotated[bool, typer.Option("--parts", help="List the parts that networks are built from.")] = False,
     pretrained: Annotated[
         bool,
@@ -273,14 +273,14 @@ def _list_pretrained(query: str | None, json: bool) -> None:
     from enerv_zoo import hub
     from enerv_zoo.errors import HubError
 
-    shipped = hub.list_shipped(query)
+    bundled = hub.list_bundled(query)
     try:
-        found = hub.list_pretrained(query) + shipped
+        found = hub.list_pretrained(query) + bundled
     except HubError as error:
-        if not shipped:
+        if not bundled:
             raise
         logger.warning("%s", error)
-        found = shipped
+        found = bundled
     if json:
         console.print_json([dataclasses.asdict(entry) for entry in found])
         return

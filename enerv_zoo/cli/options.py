@@ -19,7 +19,7 @@ Video = Annotated[
 ]
 _RUN = typer.Argument(
     metavar="RUN",
-    help="The folder of a fit, a .nvz file, a shipped name, or a repository on the Hub such as user/bunny.",
+    help="The folder of a fit, a .nvz file, a bundled name, or a repository on the Hub such as user/bunny.",
     show_default=False,
     autocompletion=completion.fits,
 )

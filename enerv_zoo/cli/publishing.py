@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def publish(
     manifest: Annotated[
-        str, typer.Argument(metavar="MANIFEST", help="A YAML file, or a shipped manifest: bunny.", show_default=False)
+        str, typer.Argument(metavar="MANIFEST", help="A YAML file, or a bundled manifest: bunny.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="A folder for all fits.")] = Path("runs/zoo"),
     owner: Annotated[

@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.cluster.progress import FleetStatus, Progress, Task
 from enerv_zoo.cluster.store import Store
-from enerv_zoo.cluster.tally import FleetStatus, Tally, Task
 from enerv_zoo.cluster.worker import Prepared, do, prepare
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, check_names, reason
@@ -33,7 +33,7 @@ PROCESS_BYTES = 800 << 20
 CONTEXT_BYTES = 1 << 30
 """What a process takes of a GPU before its first tensor, and what its allocator leaves unused."""
 SMALLEST_SHARE = 0.05
-AHEAD = 2.0
+TASKS_PER_CORE = 2.0
 """Tasks that are handed out, over those that the cluster can do at once."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at who is how far."""
@@ -121,18 +121,18 @@ class Fleet:
             FitError: no such device in the cluster, or the cluster is lost.
         """
         check_names([job.name for job in jobs])
-        chosen, store, tally = self.choose_device(device), Store(out), Tally(len(jobs))
+        chosen, store, progress = self.choose_device(device), Store(out), Progress(len(jobs))
         store.check()
         by_name = {job.name: job for job in jobs}
         queue = deque(Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
         ids: dict[str, str] = {}
         same: dict[str, deque[Task]] = {}  # fits of one id: the first is done, and the others copy it
 
-        for task, answer, error in self._run(queue, tally):
+        for task, answer, error in self._run(queue, progress):
             if error is None and task.function is prepare:
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
-                    tally.found(task.name, answer.work)
+                    progress.found(task.name, answer.work)
                     fit = self._fit(by_name[task.name], answer, store, chosen)
                     waiting = same.setdefault(answer.id, deque())
                     waiting.append(fit)
@@ -146,9 +146,9 @@ class Fleet:
                 waiting.popleft()
                 if waiting:
                     queue.appendleft(waiting[0])
-            tally.end(task.name, failed=outcome.error is not None)
+            progress.end(task.name, failed=outcome.error is not None)
             yield replace(outcome, id=ids.get(task.name), attempts=task.attempts, seconds=task.seconds)
-        self.on_update(tally.status(()))
+        self.on_update(progress.status(()))
 
     def map(
         self, function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]
@@ -160,7 +160,7 @@ class Fleet:
             calls: arguments by name.
         """
         queue = deque(Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
-        for task, answer, error in self._run(queue, Tally(0)):
+        for task, answer, error in self._run(queue, Progress(0)):
             yield task.name, answer, error
 
     def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> Task:
@@ -192,7 +192,7 @@ class Fleet:
 
     # ------------------------------------------------------------------ tasks
 
-    def _run(self, queue: deque[Task], tally: Tally) -> Iterator[tuple[Task, Any, str | None]]:
+    def _run(self, queue: deque[Task], progress: Progress) -> Iterator[tuple[Task, Any, str | None]]:
         """Have all tasks of a queue done, which may grow meanwhile; those at its left come first."""
         running: dict[Any, Task] = {}
         looked = 0.0
@@ -205,32 +205,32 @@ class Fleet:
                 for ref in ready:
                     task = running.pop(ref)
                     answer, error, lost = self._answer(ref, task)
-                    facts = tally.facts.pop(task.name, {}) if task.reports else {}
+                    facts = progress.facts.pop(task.name, {}) if task.reports else {}
                     if task.reports:
                         since = facts.get("since", time.time())
-                        tally.count(task, (answer and answer.seconds) or max(time.time() - since, 0.0))
+                        progress.count(task, (answer and answer.seconds) or max(time.time() - since, 0.0))
                     if lost:
-                        tally.lost += 1
+                        progress.lost += 1
                         logger.info("%s: its worker was lost, it is begun again", task.name)
                         queue.appendleft(task)
                     else:
                         yield task, answer, error
                 if time.monotonic() - looked >= LOOK_EVERY:
                     looked = time.monotonic()
-                    self._look(tally, running.values())
+                    self._look(progress, running.values())
         finally:
             for ref in running:
                 self._ray.cancel(ref)
 
-    def _look(self, tally: Tally, running: Iterable[Task]) -> None:
+    def _look(self, progress: Progress, running: Iterable[Task]) -> None:
         fits = [task for task in running if task.reports]
         try:
             asked = self._board.look.remote([task.name for task in fits])
-            tally.facts = self._ray.get(asked, timeout=5 * LOOK_EVERY)
+            progress.facts = self._ray.get(asked, timeout=5 * LOOK_EVERY)
         except self._ray.exceptions.RayError:  # it is on its way to another machine; what it knew is told again
             logger.debug("the board does not answer")
-        if tally.jobs:
-            self.on_update(tally.status(fits))
+        if progress.jobs:
+            self.on_update(progress.status(fits))
 
     def _begin(self, task: Task) -> Any:
         task.attempts += 1
@@ -256,7 +256,7 @@ class Fleet:
     def _room(self) -> int:
         """How many tasks are to be with the cluster: somewhat more than it can do at once, as it is now."""
         cores = self._ray.cluster_resources().get("CPU", 0)
-        return max(math.ceil(AHEAD * cores / self.cpus), 4)
+        return max(math.ceil(TASKS_PER_CORE * cores / self.cpus), 4)
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]

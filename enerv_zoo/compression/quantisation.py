@@ -13,7 +13,7 @@ from torch import Tensor
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded
+from enerv_zoo.nvz import QuantizedTensor
 
 LEAST_BITS, MOST_BITS = 2, 16
 VECTOR_BITS = 12
@@ -27,7 +27,7 @@ Scales = Literal["tensor", "channel"]
 
 
 @dataclass(frozen=True)
-class Grid:
+class QuantSpec:
     """The levels that a tensor is rounded to.
 
     Attributes:
@@ -39,7 +39,7 @@ class Grid:
     axis: int | None = None
 
 
-Grids = Mapping[str, Grid]
+QuantSpecs = Mapping[str, QuantSpec]
 """The grid of each coded tensor, by its name in the state dict."""
 
 
@@ -58,7 +58,7 @@ def check_bits(bits: Any) -> None:
         raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits!r:.40}")
 
 
-def even_grids(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[str, Grid]:
+def uniform_specs(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[str, QuantSpec]:
     """The same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
 
     Raises:
@@ -69,7 +69,7 @@ def even_grids(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[st
         raise ConfigError(f"a scale is per {' or '.join(get_args(Scales))}, got {per!r}")
     hints, tensors = video.coding_hints(), codable(video)
     return {
-        name: Grid(
+        name: QuantSpec(
             max(bits, VECTOR_BITS) if hints[name].kind == "bias" else bits,
             channel_axis(hints[name], tensor) if per == "channel" else None,
         )
@@ -84,7 +84,7 @@ def channel_axis(hint: CodingHint, tensor: Tensor) -> int | None:
     return hint.axis if tensor.numel() // tensor.shape[hint.axis] >= NUMBERS_A_SCALE else None
 
 
-def steps(tensor: Tensor, grid: Grid) -> Tensor:
+def steps(tensor: Tensor, grid: QuantSpec) -> Tensor:
     """What a level stands for, so that the largest number is the highest level: shape () or (n,), never 0."""
     levels = round(2 ** (grid.bits - 1)) - 1
     others = tuple(i for i in range(tensor.ndim) if i != grid.axis)
@@ -96,15 +96,15 @@ def _spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
     return step if axis is None else step.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
 
 
-def rounded(tensor: Tensor, grid: Grid) -> Tensor:
+def rounded(tensor: Tensor, grid: QuantSpec) -> Tensor:
     """The numbers as they will be when they have been coded."""
     step = _spread(steps(tensor, grid), tensor, grid.axis)
     return (tensor / step).round() * step
 
 
-def coded(tensor: Tensor, grid: Grid) -> Coded:
+def coded(tensor: Tensor, grid: QuantSpec) -> QuantizedTensor:
     """The numbers as whole numbers, for the file."""
     tensor = tensor.detach().cpu()
     step = steps(tensor, grid)
     levels = (tensor / _spread(step, tensor, grid.axis)).round().to(torch.int32)
-    return Coded(np.ascontiguousarray(levels.numpy()), step.numpy(), grid.axis)
+    return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), grid.axis)

@@ -15,19 +15,19 @@ from typing import Any
 import torch
 
 from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import Grid, Grids, Scales, check_bits, codable, coded, even_grids
+from enerv_zoo.compression.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
 from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
 from enerv_zoo.files import check_target, finite
 from enerv_zoo.fitting import part_opener
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.plan import choose_device, open_original
 from enerv_zoo.hub import Access, locate
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import Coded, EncodedNetwork, encode, open_nvz, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, open_nvz, write_nvz
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
@@ -45,7 +45,7 @@ Fit = NeuralVideo | SegmentedVideo | str | Path
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
-OF_THE_FILE = ("psnr", "ms_ssim", "ms_ssim_missing", "bpp", "fps", "stored_bytes", "device")
+RECOMPUTED_METRICS = ("psnr", "ms_ssim", "ms_ssim_missing", "bpp", "fps", "stored_bytes", "device")
 """Metrics of a fit that are others once it is compressed."""
 
 MEASURED = 80
@@ -91,7 +91,7 @@ class Compressed:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class CompressOptions:
     """What was asked for; the fields are the arguments of `compress`."""
 
     bits: int | None
@@ -145,11 +145,11 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Result:
     """What became of a part: what the file holds of it, and what is told of it."""
 
     network: EncodedNetwork
-    grids: Grids
+    grids: QuantSpecs
     pruned: int
     prunable: int
     psnr_before: float | None
@@ -208,7 +208,7 @@ def compress(
     began = time.monotonic()
     if Path(path).suffix != SUFFIX:
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
-    wanted = _Wanted(
+    wanted = CompressOptions(
         bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, license, measure,
         on_stage,
     )  # fmt: skip
@@ -220,7 +220,7 @@ def compress(
     opened = _originals(path_in, video, data)
     if opened is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
-    made: list[_Made] = []
+    made: list[_Result] = []
 
     def networks() -> Iterator[EncodedNetwork]:
         for part in _parts(path_in, video, opened, chosen_device):
@@ -299,7 +299,7 @@ def _known(path: Path | None, video: NeuralVideo | SegmentedVideo, number: int) 
 # ---------------------------------------------------------------------- one network
 
 
-def _make(part: _Part, wanted: _Wanted) -> _Made:
+def _make(part: _Part, wanted: CompressOptions) -> _Result:
     video, original = part.video, part.original
     if original is not None:
         matching_frames(video, original, None)
@@ -309,7 +309,7 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     pruning.prune(video, kept)
     grids = _chosen(part, wanted, before)
     if wanted.tune_epochs and original is not None:
-        feed = Feed(original.frames, str(video.device), on_disk=original.on_disk)
+        feed = FrameLoader(original.frames, str(video.device), on_disk=original.on_disk)
         recipe = tuning_recipe(part.record, wanted.tune_epochs, wanted.lr, wanted.seed, wanted.batch_size)
         fitter = TuningFitter(video, feed, recipe, grids, kept, wanted.rate_weight)
         tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
@@ -319,10 +319,12 @@ def _make(part: _Part, wanted: _Wanted) -> _Made:
     zeros = sum(int((~mask).sum()) for mask in kept.values())
     levels = _coded(video, grids)
     report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, levels), original)
-    return _Made(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
+    return _Result(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
 
 
-def _network(part: _Part, wanted: _Wanted, levels: dict[str, Coded], report: Report | None = None) -> EncodedNetwork:
+def _network(
+    part: _Part, wanted: CompressOptions, levels: dict[str, QuantizedTensor], report: Report | None = None
+) -> EncodedNetwork:
     """What the file holds of a part."""
     return to_network(part.video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
 
@@ -331,15 +333,15 @@ def _record(record: FitRecord | None, report: Report | None) -> FitRecord | None
     """What the file says of its fit: of the numbers, those that are its own."""
     if record is None:
         return None
-    kept = {name: value for name, value in record.metrics.items() if name not in OF_THE_FILE}
+    kept = {name: value for name, value in record.metrics.items() if name not in RECOMPUTED_METRICS}
     own = {"psnr": report.psnr, "ms_ssim": report.ms_ssim} if report else {}
     return dataclasses.replace(record, metrics=finite({**kept, **own}))
 
 
-def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Grid]:
+def _chosen(part: _Part, wanted: CompressOptions, before: float | None) -> dict[str, QuantSpec]:
     video, original, drop = part.video, part.original, wanted.max_psnr_drop
     if not wanted.searched:
-        return even_grids(video, DEFAULT_BITS if wanted.bits is None else wanted.bits, wanted.scales)
+        return uniform_specs(video, DEFAULT_BITS if wanted.bits is None else wanted.bits, wanted.scales)
     wanted.on_stage("measuring what each tensor's bits are worth")
     found = search.choices(video)
     if wanted.bpp is not None:
@@ -349,7 +351,7 @@ def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Gri
     assert drop is not None
     floor = before - drop
 
-    def quality(grids: Grids) -> float:
+    def quality(grids: QuantSpecs) -> float:
         return mean_psnr(_as_in_the_file(video, _coded(video, grids)), original)
 
     chosen = search.within_drop(found, lambda trial: quality(trial) >= floor)
@@ -362,7 +364,9 @@ def _chosen(part: _Part, wanted: _Wanted, before: float | None) -> dict[str, Gri
     return chosen
 
 
-def _within_file(part: _Part, wanted: _Wanted, found: dict[str, list[search.Choice]], limit: float) -> dict[str, Grid]:
+def _within_file(
+    part: _Part, wanted: CompressOptions, found: dict[str, list[search.Choice]], limit: float
+) -> dict[str, QuantSpec]:
     """The grids with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
     spare = 0.0
     for _ in range(FILES_TRIED):
@@ -376,11 +380,11 @@ def _within_file(part: _Part, wanted: _Wanted, found: dict[str, list[search.Choi
     )
 
 
-def _coded(video: NeuralVideo, grids: Grids) -> dict[str, Coded]:
+def _coded(video: NeuralVideo, grids: QuantSpecs) -> dict[str, QuantizedTensor]:
     return {name: coded(tensor, grids[name]) for name, tensor in codable(video).items()}
 
 
-def _as_in_the_file(video: NeuralVideo, levels: dict[str, Coded]) -> NeuralVideo:
+def _as_in_the_file(video: NeuralVideo, levels: dict[str, QuantizedTensor]) -> NeuralVideo:
     """The network that the file decodes to, bit for bit."""
     twin = copy.deepcopy(video)
     for name, parameter in twin.named_parameters():
@@ -392,7 +396,7 @@ def _result(
     path: Path,
     size: int,
     video: NeuralVideo | SegmentedVideo,
-    made: Sequence[_Made],
+    made: Sequence[_Result],
     seconds: float,
 ) -> Compressed:
     info = video.info

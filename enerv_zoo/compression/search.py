@@ -1,4 +1,4 @@
-"""Grids by sensitivity: bits go where frames suffer most without them, under a size or a loss of PSNR."""
+"""Bits per tensor by sensitivity: they go where frames suffer most without them, under a size or a loss of PSNR."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import VECTOR_BITS, Grid, channel_axis, codable, coded, rounded
+from enerv_zoo.compression.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import estimate_bits
@@ -30,7 +30,7 @@ BISECTIONS = 24
 class Choice:
     """What a tensor costs on a grid: bits in the file, and mean squared error of the frames."""
 
-    grid: Grid
+    grid: QuantSpec
     size: float
     error: float
 
@@ -53,17 +53,17 @@ def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: 
     for name, tensor in codable(video).items():
         on_tensor(name)
         if hints[name].kind == "bias":
-            grid = Grid(VECTOR_BITS)
+            grid = QuantSpec(VECTOR_BITS)
             found[name] = [Choice(grid, estimate_bits(coded(tensor, grid).levels), 0.0)]
             continue
         found[name] = []
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
             errors = []
             for width in PROBE_BITS:
-                parameters[name].data = rounded(tensor, Grid(width, axis))
+                parameters[name].data = rounded(tensor, QuantSpec(width, axis))
                 errors.append(float((_drawn(trial, probes) - exact).square().mean()))
             for bits in CHOICES:
-                levels = coded(tensor, grid := Grid(bits, axis))
+                levels = coded(tensor, grid := QuantSpec(bits, axis))
                 size = estimate_bits(levels.levels) + 32 * levels.scale.size
                 found[name].append(Choice(grid, size, _error(bits, errors)))
         parameters[name].data = tensor.clone()
@@ -82,7 +82,7 @@ def _drawn(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
     return torch.cat([batch.cpu() for batch in video.decode_float(frames)])
 
 
-def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, Grid]:
+def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, QuantSpec]:
     """The grid of every tensor that makes error + price x size smallest."""
     return {
         name: min(options, key=lambda choice: choice.error + price * choice.size).grid
@@ -90,7 +90,7 @@ def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, Grid]:
     }
 
 
-def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, Grid]:
+def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, QuantSpec]:
     """The grids with the least error whose estimated size is at most `limit` bits.
 
     Raises:
@@ -111,7 +111,9 @@ def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, Grid]
     return at_price(found, _bisected(fits))
 
 
-def within_drop(found: dict[str, list[Choice]], accepted: Callable[[dict[str, Grid]], bool]) -> dict[str, Grid]:
+def within_drop(
+    found: dict[str, list[Choice]], accepted: Callable[[dict[str, QuantSpec]], bool]
+) -> dict[str, QuantSpec]:
     """The cheapest grids that `accepted` (which measures) still takes; the finest where it takes none."""
     dearest = _bisected(lambda price: not accepted(at_price(found, price)), measured=True)
     return at_price(found, dearest)

@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from enerv_zoo.compression.pruning import prune
-from enerv_zoo.compression.quantisation import Grids, rounded, steps
+from enerv_zoo.compression.quantisation import QuantSpecs, rounded, steps
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.losses import check_loss
 from enerv_zoo.neural_video import NeuralVideo
@@ -41,9 +41,9 @@ class TuningFitter(Fitter):
     def __init__(
         self,
         video: NeuralVideo,
-        feed: Feed,
+        feed: FrameLoader,
         config: FitConfig,
-        grids: Grids,
+        grids: QuantSpecs,
         kept: Mapping[str, Tensor],
         rate_weight: float = 0.0,
     ) -> None:

@@ -13,7 +13,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import fake_quantised
 from enerv_zoo.registry import embeddings
 
-TOUCH = 1e-6
+EPS = 1e-6
 """A time this little before a cell counts as in it; the authors' guard against rounding."""
 
 
@@ -68,7 +68,7 @@ def _sampled(cells: Tensor, t: Tensor) -> Tensor:
     """The maps (T, C, h, w) blended at times (B,): (B, C, h, w)."""
     last = len(cells) - 1
     place = t * len(cells)
-    left = (place + TOUCH).floor().clamp(0, last)
+    left = (place + EPS).floor().clamp(0, last)
     right = (left + 1).clamp(max=last)
     share = torch.where(right > left, place - left, 0.0)[:, None, None, None]
     return cells[left.long()] * (1 - share) + cells[right.long()] * share

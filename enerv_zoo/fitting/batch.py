@@ -9,7 +9,7 @@ import time
 import torch
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.losses import Loss
@@ -18,7 +18,7 @@ from enerv_zoo.neural_video import NeuralVideo
 logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8, 16, 32)
-WORTH = 1.25
+MIN_SPEEDUP = 1.25
 """A batch twice as large has to fit this many times as many frames a second: each step then learns less a frame."""
 
 MEASURED_SECONDS = 0.3
@@ -27,25 +27,25 @@ FRACTION = 0.03
 
 
 def choose_batch(
-    video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
+    video: NeuralVideo, feed: FrameLoader, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
 ) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
     Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are. Of
     several processes the first one measures; a batch holds what suits it, for each of them.
     """
-    alone = ranks.decided(lambda: _measured_batch(video, feed, config, loss))
+    alone = ranks.broadcast_from_zero(lambda: _measured_batch(video, feed, config, loss))
     batch = min(alone * ranks.size, len(feed))
     return dataclasses.replace(config, batch_size=batch, lr=config.lr * batch**0.5)
 
 
-def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Loss | None) -> int:
+def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, loss: Loss | None) -> int:
     seconds = min(MEASURED_SECONDS, FRACTION * (config.time_budget or float("inf")))
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
     for batch in (size for size in BATCHES if size <= len(feed)):
         reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
-        if reached < WORTH * speed:
+        if reached < MIN_SPEEDUP * speed:
             break
         best, speed = batch, reached
     video.load_state_dict(weights)
@@ -53,15 +53,17 @@ def _measured_batch(video: NeuralVideo, feed: Feed, config: FitConfig, loss: Los
     return best
 
 
-def _frames_a_second(video: NeuralVideo, feed: Feed, config: FitConfig, seconds: float, loss: Loss | None) -> float:
+def _frames_a_second(
+    video: NeuralVideo, feed: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None
+) -> float:
     fitter = Fitter(video, feed, config, loss=loss)
     if fitter.micro_batch < fitter.batch_size:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index]))
-    fitter.hurry(0.0)
+    fitter.enable_cuda_graphs(0.0)
     fitter.fit_batch(index, frames)  # the first one sets things up
-    while not fitter.settled:
+    while not fitter.is_warmed_up:
         fitter.fit_batch(index, frames)
     steps, start = 0, _now(feed.device)
     while (spent := _now(feed.device) - start) < seconds or not steps:

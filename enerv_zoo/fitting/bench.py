@@ -12,7 +12,7 @@ import torch
 
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import choose_device
@@ -76,13 +76,13 @@ def bench(
     for size, resolution in cases:
         clip = open_video("bunny", frames=f"0:{FRAMES}", resize=resolution)
         video = create_model(model, info=clip.info, size=size).start_fitting().to(device)
-        feed = Feed(clip.frames, device)
+        feed = FrameLoader(clip.frames, device)
         with plain_float32(benchmark=True):
             recipe = choose_batch(video, feed, FitConfig(batch_size=None))
             fitter = Fitter(video, feed, recipe)
-            fitter.hurry(0.0)  # as a fit does after its first epoch, but for compiling
+            fitter.enable_cuda_graphs(0.0)  # as a fit does after its first epoch, but for compiling
             steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
-            while not fitter.settled:
+            while not fitter.is_warmed_up:
                 _steps(fitter, steps)
             fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
             plain = _decoding(video.eval().bake(feed.frames).optimize("float32", inductor=False), seconds)

@@ -13,8 +13,8 @@ from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
 from enerv_zoo.files import remove, remove_leftovers, write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint
-from enerv_zoo.fitting.journal import HISTORY
 from enerv_zoo.fitting.plan import FitPlan, check_record
+from enerv_zoo.fitting.run_logger import HISTORY
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD

@@ -61,7 +61,7 @@ class StepGraph:
         self._gradients: list[Tensor | None] = []
 
     @property
-    def settled(self) -> bool:
+    def is_warmed_up(self) -> bool:
         """Whether it is known how steps are run: recorded, or as they are."""
         return not self.works or self._replay is not None
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.explained import coarse_variance, variation
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.pace import Pace
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 STATUS_INTERVAL = 0.5
 """Seconds between two looks at the numbers within an epoch; each one waits for the device."""
 
-AHEAD = 32
+STEPS_BETWEEN_SYNCS = 32
 """Steps after which the host waits for a GPU, so that its clock tells the GPU's time; between them it runs ahead."""
 
 EVALUATION_SHARE = 0.25
@@ -111,7 +111,7 @@ class Fitter:
     def __init__(
         self,
         video: NeuralVideo,
-        feed: Feed,
+        feed: FrameLoader,
         config: FitConfig,
         spent: float = 0.0,
         loss: Loss | None = None,
@@ -135,7 +135,7 @@ class Fitter:
         self.micro_batch = self.batch_size
         self._spent = spent
         self._looked = 0.0  # when the last status was given, in seconds of fitting
-        self._hurried = False
+        self._graphs_considered = False
         self._graph: StepGraph | None = None
         self._accumulating_changes = self._remembers()
         self.is_consistent = True
@@ -216,7 +216,7 @@ class Fitter:
             self._count_time(lap := time.perf_counter() - start)
             if self.pace is not None:
                 self.pace.after_step(lap, len(batch))
-            if self.step % AHEAD == 0:
+            if self.step % STEPS_BETWEEN_SYNCS == 0:
                 self._catch_up()
             if self.seconds - self._looked >= STATUS_INTERVAL:
                 self._catch_up()
@@ -233,17 +233,17 @@ class Fitter:
             start = time.perf_counter()
         self._catch_up()
         row = self._end_epoch()
-        if not (self._hurried or self.config.deterministic):
-            self.hurry(self._status().seconds_left)
+        if not (self._graphs_considered or self.config.deterministic):
+            self.enable_cuda_graphs(self._status().seconds_left)
         return row
 
-    def hurry(self, seconds_left: float) -> None:
+    def enable_cuda_graphs(self, seconds_left: float) -> None:
         """On CUDA, replay steps as graphs from here on, and compile the network if that saves more than it costs.
 
         Args:
             seconds_left: that the fit will take without; `fit_epoch` asks once an epoch has shown it.
         """
-        self._hurried = True
+        self._graphs_considered = True
         if self.device.type != "cuda":
             return
         if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
@@ -253,9 +253,9 @@ class Fitter:
             self._graph = StepGraph(self._accumulate, list(self.video.parameters()))
 
     @property
-    def settled(self) -> bool:
+    def is_warmed_up(self) -> bool:
         """Whether steps take from here on what they have taken last: what is recorded, is recorded."""
-        return self._graph is None or self._graph.settled
+        return self._graph is None or self._graph.is_warmed_up
 
     def _remembers(self) -> bool:
         """Whether a pass leaves more than gradients (running statistics, neighbours' frames), so that two differ."""
@@ -270,7 +270,7 @@ class Fitter:
 
     def _count_time(self, lap: float) -> None:
         """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
-        (lap,) = self.ranks.largest(lap)
+        (lap,) = self.ranks.all_reduce_max(lap)
         self.seconds += lap
         self._epoch_seconds += lap
 

@@ -20,7 +20,7 @@ from enerv_zoo.fitting.jobs import FitJob, job_of
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.formats import FORMAT, format_of, note_sizes, turned, turned_sizes
-from enerv_zoo.recipes import shipped_files
+from enerv_zoo.recipes import bundled_files
 from enerv_zoo.storage.description import check_license
 
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
@@ -110,7 +110,7 @@ class Job:
 
 
 def read_manifest(manifest: str | Path) -> Manifest:
-    """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a shipped one by name.
+    """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a bundled one by name.
 
     The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `square_pixels`,
     `stream`, `yuv`, `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of
@@ -121,13 +121,13 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """
     path = Path(manifest)
     if not path.is_file():
-        shipped = shipped_files("zoo")
-        if str(manifest) not in shipped:
+        bundled = bundled_files("zoo")
+        if str(manifest) not in bundled:
             raise ConfigError(
-                f"no manifest {str(manifest)!r}: neither a file nor a shipped one."
-                f"{did_you_mean(str(manifest), shipped)} Shipped: {', '.join(shipped)}"
+                f"no manifest {str(manifest)!r}: neither a file nor a bundled one."
+                f"{did_you_mean(str(manifest), bundled)} Bundled: {', '.join(bundled)}"
             )
-        path = shipped[str(manifest)]
+        path = bundled[str(manifest)]
     if path.suffix in READERS:
         read = Manifest(tuple(_entry(row) for row in _rows(path)), format=1)
     else:

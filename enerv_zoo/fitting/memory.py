@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.emptiness import Emptiness, meta_arithmetic
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.losses import build_loss, ready_loss
+from enerv_zoo.meta import MetaParameters, meta_arithmetic
 from enerv_zoo.neural_video import NeuralVideo
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     whatever the recipe's precision: with bfloat16 a fit takes less. A batch that is still to be chosen counts as 1.
     """
     info = video.info
-    with Emptiness():
+    with MetaParameters():
         twin = NeuralVideo(video.config, info).train()
         twin = (twin.start_fitting() if video.is_fitting else twin).to("meta")
     batch = min(config.batch_size or 1, info.frames)

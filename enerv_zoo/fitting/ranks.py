@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from enerv_zoo.errors import ConfigError, FitError, ToldElsewhere
+from enerv_zoo.errors import ConfigError, FitError, ReportedByRankZero
 from enerv_zoo.launch import TORCHRUN, Launch, launched
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Ranks:
     Attributes:
         rank, size: which process this is, of how many.
         notice: a number that this process wants all to know, 0 for none; the largest of all becomes `noticed` with the
-            next `largest`, in the same step everywhere.
+            next `all_reduce_max`, in the same step everywhere.
         noticed: see `notice`.
     """
 
@@ -67,7 +67,7 @@ class Ranks:
         """This process's part of a batch (B,): every `size`-th frame; none where there are fewer frames than ranks."""
         return batch if self.size == 1 else batch[self.rank :: self.size]
 
-    def largest(self, *numbers: float) -> list[float]:
+    def all_reduce_max(self, *numbers: float) -> list[float]:
         """The largest of each number over all processes; notices are exchanged with them."""
         if self.size == 1:
             self.noticed = self.notice
@@ -98,11 +98,11 @@ class Ranks:
             dist.all_gather_object(gathered, value, group=self._hosts)
         return gathered
 
-    def together(self, action: Callable[[], Result]) -> Result:
+    def run_on_all(self, action: Callable[[], Result]) -> Result:
         """Do something everywhere; where it fails in one process, all of them end.
 
         Raises:
-            EnervZooError: what this process raised; in others, `ToldElsewhere`, but the first one tells what it was.
+            EnervZooError: what this process raised; in others, `ReportedByRankZero`: rank 0 says what it was.
         """
         if self.size == 1:
             return action()
@@ -119,7 +119,7 @@ class Ranks:
         """End all processes where one of them has failed; nothing happens where none has.
 
         Raises:
-            EnervZooError: as `together` does.
+            EnervZooError: as `run_on_all` does.
         """
         if self.size == 1:
             if failure is not None:
@@ -135,17 +135,17 @@ class Ranks:
         rank = next(rank for rank, text in enumerate(failures) if text is not None)
         if self.first:
             raise FitError(f"process {rank} of {self.size} failed: {failures[rank]}")
-        raise ToldElsewhere(f"process {rank} of {self.size} failed: {failures[rank]}") from failure
+        raise ReportedByRankZero(f"process {rank} of {self.size} failed: {failures[rank]}") from failure
 
-    def decided(self, decide: Callable[[], Result]) -> Result:
+    def broadcast_from_zero(self, decide: Callable[[], Result]) -> Result:
         """What the first process finds, known to all (plain data, CPU tensors).
 
         Raises:
-            EnervZooError: it failed; the first process raises what it was, others `ToldElsewhere`.
+            EnervZooError: it failed; the first process raises what it was, others `ReportedByRankZero`.
         """
         if self.size == 1:
             return decide()
-        found: Any = self.together(lambda: decide() if self.first else None)
+        found: Any = self.run_on_all(lambda: decide() if self.first else None)
         holder = [found]
         with self._noticing_loss():
             dist.broadcast_object_list(holder, src=0, group=self._hosts)
@@ -157,7 +157,7 @@ class Ranks:
             yield
         except RuntimeError as error:  # gloo and NCCL raise what they like
             text = f"another process of this fit has ended or does not answer ({_first_line(error)})"
-            raise (RankLost if self.first else ToldElsewhere)(text) from error
+            raise (RankLost if self.first else ReportedByRankZero)(text) from error
 
 
 ALONE = Ranks()
@@ -189,7 +189,7 @@ def join(device: str, distributed: bool = False) -> Ranks:
     if on_gpus:
         gpus = torch.cuda.device_count()
         if launch.local_size > gpus:
-            raise (ToldElsewhere if launch.local_rank else FitError)(
+            raise (ReportedByRankZero if launch.local_rank else FitError)(
                 f"{launch.local_size} processes on a machine with {gpus} GPU{'s' if gpus > 1 else ''}; "
                 f"start one for each: torchrun --nproc-per-node {gpus}"
             )

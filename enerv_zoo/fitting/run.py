@@ -18,15 +18,15 @@ from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
 from enerv_zoo.fitting.checkpoint import has_checkpoint, remove_checkpoints
-from enerv_zoo.fitting.feed import Feed, host_place
+from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.folder import CURVE, FRAMES, State, check_folder, read_history, read_report, start_folder
-from enerv_zoo.fitting.guard import Guard
-from enerv_zoo.fitting.journal import Journal
+from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
 from enerv_zoo.fitting.loop import Fitter, OnStatus
 from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.fitting.ranks import RankLost, Ranks, join
+from enerv_zoo.fitting.run_logger import RunLogger
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.loading import load
@@ -109,7 +109,7 @@ def fit(
             a `NeuralVideo`, whose composition is fitted on from its weights.
         size: budget of stored numbers such as `"1.5M"`.
         model_options: the family's keywords.
-        recipe: name of a shipped recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
+        recipe: name of a bundled recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
         frames, resize, crop, square_pixels, stream, yuv: which part of the source, as `enerv_zoo.open_video` takes
             them.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
@@ -140,7 +140,7 @@ def fit(
     began = time.monotonic()
     start = model if start is None and isinstance(model, NeuralVideo) else start
     ranks = join(device, distributed)
-    plan = ranks.together(
+    plan = ranks.run_on_all(
         lambda: plan_fit(
             source,
             model,
@@ -157,7 +157,7 @@ def fit(
             **options,
         )
     )
-    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
     plan = dataclasses.replace(plan, contents=contents)
     folder = None if out is None else Path(out)
     state: State = "new"
@@ -165,10 +165,10 @@ def fit(
         plan.origin.refuse_folder(folder)
     with locked_by_first(folder, ranks), protected(plan.origin):
         if folder is not None:
-            chosen, video, state = ranks.decided(lambda: _checked(folder, plan, resume, overwrite))
+            chosen, video, state = ranks.broadcast_from_zero(lambda: _checked(folder, plan, resume, overwrite))
             plan = dataclasses.replace(plan, fit=chosen, video=video)
             if state == "ended":
-                return ranks.decided(lambda: _ended(folder))
+                return ranks.broadcast_from_zero(lambda: _ended(folder))
         with lent(plan.loss, plan.device):
             return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
 
@@ -186,19 +186,19 @@ def _fit(
 ) -> FitResult:
     """Fit what is left to fit, into a folder that nobody else writes to."""
     with shared_by(ranks.launch.local_size):
-        original, video, feed, need = ranks.together(lambda: _prepare(source, plan, frames_in, start))
+        original, video, feed, need = ranks.run_on_all(lambda: _prepare(source, plan, frames_in, start))
     if plan.fit.batch_size is None:
         plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
         logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
-    (spent,) = ranks.largest(time.monotonic() - began)
+    (spent,) = ranks.all_reduce_max(time.monotonic() - began)
     pace = _pace(plan, ranks)
-    fitter = ranks.together(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks, pace))
+    fitter = ranks.run_on_all(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks, pace))
     if plan.device == "cpu":
-        at_once = ranks.together(lambda: frames_at_once(need, fitter.micro_batch, available_memory()))
+        at_once = ranks.run_on_all(lambda: frames_at_once(need, fitter.micro_batch, available_memory()))
         fitter.micro_batch = min(fitter.micro_batch, at_once)
-    journal = Journal(fitter, Guard(fitter), folder)
+    journal = RunLogger(fitter, DivergenceGuard(fitter), folder)
     if folder is not None:
-        ranks.decided(lambda: start_folder(folder, plan, state))
+        ranks.broadcast_from_zero(lambda: start_folder(folder, plan, state))
     if state == "begun":
         journal.resume()
     exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
@@ -219,7 +219,7 @@ def locked_by_first(folder: Path | None, ranks: Ranks) -> Iterator[None]:
     """
     with ExitStack() as stack:
         if folder is not None:
-            ranks.decided(lambda: stack.enter_context(locked(folder)))
+            ranks.broadcast_from_zero(lambda: stack.enter_context(locked(folder)))
         yield
 
 
@@ -237,7 +237,7 @@ def _ended(folder: Path) -> FitResult:
 
 def _prepare(
     source: Any, plan: FitPlan, frames_in: str, start: str | Path | NeuralVideo | None
-) -> tuple[Video, NeuralVideo, Feed, MemoryNeed]:
+) -> tuple[Video, NeuralVideo, FrameLoader, MemoryNeed]:
     """The original, an unfitted network for it, the frames where fitting wants them, and what that takes."""
     original = open_video(source, **plan.video, place=host_place(frames_in))
     config = chosen_config(plan.model, original.info)
@@ -247,7 +247,7 @@ def _prepare(
     else:
         video.start_from(original.frames)
     need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
-    feed = Feed(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
+    feed = FrameLoader(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
     logger.info("frames: %s; fitting needs %s", feed.description, need)
     return original, video, feed, need
 
@@ -270,7 +270,7 @@ def _pace(plan: FitPlan, ranks: Ranks) -> Pace | None:
     return Pace(may_change=threads_spin() and not chosen)
 
 
-def _after_loss(journal: Journal, lost: RankLost) -> FitError:
+def _after_loss(journal: RunLogger, lost: RankLost) -> FitError:
     """What to tell once another process is gone: the state of the last whole step is kept."""
     if journal.folder is None:
         return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
@@ -278,7 +278,7 @@ def _after_loss(journal: Journal, lost: RankLost) -> FitError:
     return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with fit --resume, on as many as you like")
 
 
-def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
+def _run(journal: RunLogger, original: Video, on_status: OnStatus | None) -> None:
     """Fit to the end, keeping history and checkpoints, rolling back what collapses."""
     fitter, every = journal.fitter, journal.fitter.config.eval_every
     while not fitter.done:
@@ -297,7 +297,7 @@ def _run(journal: Journal, original: Video, on_status: OnStatus | None) -> None:
     journal.begin_measuring()
 
 
-def _finish(journal: Journal, plan: FitPlan, original: Video) -> FitResult:
+def _finish(journal: RunLogger, plan: FitPlan, original: Video) -> FitResult:
     fitter, history = journal.fitter, journal.history
     folder = journal.folder if fitter.ranks.first else None
     precision = fitter.video.precision

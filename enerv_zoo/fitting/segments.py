@@ -181,7 +181,7 @@ def fit_segments(
     """
     ranks, folder = join(device, distributed), Path(out)
     parse_segments(segments)
-    plan = ranks.together(
+    plan = ranks.run_on_all(
         lambda: plan_fit(
             source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
             crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv, device=device, **options,
@@ -191,27 +191,27 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
-    contents = ranks.decided(lambda: plan.look_at(source).contents)
+    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
     plan = replace(plan, contents=contents)
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
     with locked_by_first(folder, ranks), protected(plan.origin):
-        state, video = ranks.decided(lambda: _check_folder(folder, job, resume, overwrite))
+        state, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
         job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
             logger.info(ENDED, folder)
-            metrics = ranks.decided(lambda: read_mapping(folder / METRICS))
+            metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
             return SegmentsResult(read_segmented(folder), metrics, folder, ended_before=True)
-        description = ranks.decided(lambda: read_segments(folder) if state == "begun" else None)
+        description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
         if description is None:
-            description = ranks.together(job.describe)
-            ranks.decided(lambda: _start_folder(folder, job.record(), description))
+            description = ranks.run_on_all(job.describe)
+            ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
         logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
         if runner is not None:
             _fit_by(runner, job.jobs(description), folder, device)
         else:
             _fit_in_turn(job, description, folder, device, on_segment, distributed)
-        metrics = ranks.decided(lambda: summarise(folder, description))
+        metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
     return SegmentsResult(read_segmented(folder), metrics, folder)
 
 
@@ -225,7 +225,7 @@ def _fit_in_turn(
 ) -> None:
     """Fit one segment after the other, by all processes of this fit together."""
     ranks, jobs = join(device, distributed), job.jobs(description)
-    states = ranks.decided(lambda: [fit_state(folder / each.name) for each in jobs])
+    states = ranks.broadcast_from_zero(lambda: [fit_state(folder / each.name) for each in jobs])
     before: Path | None = None
     for number, (each, state) in enumerate(zip(jobs, states, strict=True)):
         own = folder / each.name

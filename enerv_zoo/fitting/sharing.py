@@ -62,7 +62,7 @@ class SharedStep:
         Raises:
             FitError: a process has failed, this one or another.
         """
-        failed, negative = self.ranks.largest(failure is not None, -micro_batch)
+        failed, negative = self.ranks.all_reduce_max(failure is not None, -micro_batch)
         if failed:
             self.ranks.agree_on(failure)
         return int(-negative)

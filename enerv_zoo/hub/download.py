@@ -14,9 +14,9 @@ from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_ap
 from enerv_zoo.storage.compressed import VIDEO, file_or_folder
 from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.storage.folder import WEIGHTS
-from enerv_zoo.storage.outline import outline, rehearse
 from enerv_zoo.storage.record import RECORD, check_record
 from enerv_zoo.storage.tensors import DTYPES, MAX_HEADER_BYTES
+from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -112,9 +112,9 @@ def _check_network(folder: Path, repo_id: str) -> int:
     """Refuse a config whose network could not be loaded or draw; gives the bytes that its weights take at most."""
     description = read_description(folder)
     where = f"{repo_id}: {CONFIG}"
-    network = outline(description.model, description.video, where)
+    network = build_on_meta(description.model, description.video, where)
     most = sum(tensor.numel() * LARGEST_NUMBER for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
-    rehearse(network, where)
+    check_forward_on_meta(network, where)
     return most
 
 

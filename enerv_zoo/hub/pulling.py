@@ -7,9 +7,9 @@ from pathlib import Path
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import replacing
+from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import PUBLISHED, fetch
-from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.hub.source import repository
 from enerv_zoo.storage.compressed import check_compressed, is_compressed
 from enerv_zoo.storage.folder import check_folder
@@ -42,7 +42,7 @@ def pull(
     """
     target = Path(folder)
     _check_free(target, overwrite)
-    if (file := shipped().get(repo_id)) is not None:
+    if (file := bundled_networks().get(repo_id)) is not None:
         raise HubError(f"{repo_id}: is no repository, it came with enerv_zoo; load it by its name, or copy {file}")
     repo = repository(repo_id, Access(revision, cache_dir, local_files_only, token))
     if repo is None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enerv_zoo.errors import ConfigError, HubError, did_you_mean
+from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import Snapshot, fetch
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.naming import HUB, looks_like_path, nearest, no_such_path
-from enerv_zoo.hub.shipping import shipped
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import (
@@ -24,7 +24,6 @@ from enerv_zoo.storage.compressed import (
 )
 from enerv_zoo.storage.description import CONFIG, Description, read_description
 from enerv_zoo.storage.folder import WEIGHTS
-from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.storage.segments import (
     SegmentsDescription,
@@ -32,6 +31,7 @@ from enerv_zoo.storage.segments import (
     read_segments,
     segment_folder,
 )
+from enerv_zoo.storage.untrusted import build_on_meta
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -97,7 +97,7 @@ def _summary(named: str | Path, path: Path, weights_bytes: int | None) -> Summar
         file, description, network = open_compressed(path)
         return Summary(description, network, file.sizes.total, file.sizes)
     description = read_description(path)
-    network = outline(description.model, description.video, f"{named}: {CONFIG}")
+    network = build_on_meta(description.model, description.video, f"{named}: {CONFIG}")
     return Summary(description, network, weights_bytes)
 
 
@@ -162,7 +162,7 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
         if access.revision is not None:
             raise ConfigError(f"{id_or_path}: is here, and revisions are a repository's; leave out the revision")
         return path
-    if (file := shipped().get(id_or_path)) is not None:
+    if (file := bundled_networks().get(id_or_path)) is not None:
         return file
     if looks_like_path(id_or_path) or (found := repository(id_or_path, access)) is None:
         raise no_such_path(id_or_path)
@@ -195,7 +195,7 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
         return repo_id, replace(access, revision=access.revision or revision or None)
     if REPO_ID.fullmatch(name):
         return name, access
-    known = {*index, *shipped()}
+    known = {*index, *bundled_networks()}
     if known and _NAME.fullmatch(name):
         raise ConfigError(
             f"{name}: no fit is there, and no published one has this name.{_near(name, known)} "

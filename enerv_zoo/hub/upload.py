@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import HubError, VideoError
 from enerv_zoo.files import free_name, write_text
+from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
 from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
 from enerv_zoo.hub.naming import HUB
-from enerv_zoo.playback import Playable
 from enerv_zoo.shell import command
 from enerv_zoo.storage.compressed import VIDEO, check_compressed, is_compressed
 from enerv_zoo.storage.description import CONFIG, Description, check_license, write_description
@@ -38,7 +38,7 @@ CLIP_QUALITY = 26
 
 def push_fit(
     source: Path,
-    read: Callable[[], Playable],
+    read: Callable[[], FrameAccess],
     repo_id: str,
     *,
     private: bool | None,
@@ -71,7 +71,7 @@ def push_fit(
 
 
 def _stage(
-    source: Path, read: Callable[[], Playable], description: Description, staging: Path, repo_id: str
+    source: Path, read: Callable[[], FrameAccess], description: Description, staging: Path, repo_id: str
 ) -> dict[str, Path]:
     """The files of a push: those of the fit's folder that go as they are, and those that are made for it."""
     write_description(description, staging)
@@ -83,14 +83,14 @@ def _stage(
 
 
 def _stage_file(
-    source: Path, read: Callable[[], Playable], description: Description, staging: Path, repo_id: str
+    source: Path, read: Callable[[], FrameAccess], description: Description, staging: Path, repo_id: str
 ) -> dict[str, Path]:
     """The files of a push of a compressed file."""
     _make_card(read(), description, staging, repo_id, picture=False)
     return {VIDEO: source} | {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
 
 
-def _make_card(video: Playable, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
+def _make_card(video: FrameAccess, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
     """Draw the clip and write the model card."""
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
@@ -101,7 +101,7 @@ def _make_card(video: Playable, description: Description, staging: Path, repo_id
     write_text(staging / CARD, card(description, repo_id, picture=picture, clip=clip))
 
 
-def _write_clip(video: Playable, path: Path) -> bool:
+def _write_clip(video: FrameAccess, path: Path) -> bool:
     """Draw the first seconds as a small movie; a video of one frame has none."""
     rate = video.info.fps or DEFAULT_FPS
     count = min(len(video), CLIP_FRAMES, max(round(CLIP_SECONDS * rate), 2))

@@ -12,14 +12,14 @@ from enerv_zoo.nvz.container import (
     write_nvz,
 )
 from enerv_zoo.nvz.tables import MAX_LEVEL, estimate_bits
-from enerv_zoo.nvz.tensors import Coded
+from enerv_zoo.nvz.tensors import QuantizedTensor
 
 __all__ = [
     "MAX_LEVEL",
-    "Coded",
     "EncodedNetwork",
     "NetworkEntry",
     "NvzFile",
+    "QuantizedTensor",
     "Sizes",
     "TensorEntry",
     "decode",

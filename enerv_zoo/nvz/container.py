@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from enerv_zoo.config import unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
-from enerv_zoo.nvz.tensors import DTYPES, Coded, pack_coded, unpack_coded
+from enerv_zoo.nvz.tensors import DTYPES, QuantizedTensor, pack_quantized, unpack_quantized
 from enerv_zoo.shell import command
 
 MAGIC = b"\x89NVZ\r\n\x1a\n"
@@ -45,7 +45,7 @@ class EncodedNetwork:
     """
 
     description: dict[str, Any]
-    tensors: Mapping[str, Coded | np.ndarray]
+    tensors: Mapping[str, QuantizedTensor | np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class NvzFile:
         data = memoryview(self._fetch(self._starts[index], entry.bytes))
         if len(data) != entry.bytes or zlib.crc32(data) != entry.crc32:
             raise ConfigError(f"{self._where}: network {index} is damaged (its checksum differs); get the file again")
-        tensors: dict[str, Coded | np.ndarray] = {}
+        tensors: dict[str, QuantizedTensor | np.ndarray] = {}
         for tensor in entry.tensors:
             side, stream = tensor.bytes
             try:
@@ -250,9 +250,9 @@ def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = No
     return b"".join([fixed, struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))), squeezed, *bodies])
 
 
-def _pack(name: str, tensor: Coded | np.ndarray) -> tuple[dict[str, Any], bytes, bytes]:
-    if isinstance(tensor, Coded):
-        return {"shape": list(tensor.levels.shape), "axis": tensor.axis}, *pack_coded(tensor)
+def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, Any], bytes, bytes]:
+    if isinstance(tensor, QuantizedTensor):
+        return {"shape": list(tensor.levels.shape), "axis": tensor.axis}, *pack_quantized(tensor)
     wanted = tensor.dtype.newbyteorder("<")
     dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == wanted), None)
     if dtype is None:
@@ -260,9 +260,9 @@ def _pack(name: str, tensor: Coded | np.ndarray) -> tuple[dict[str, Any], bytes,
     return {"shape": list(tensor.shape), "dtype": dtype}, b"", np.ascontiguousarray(tensor, wanted).tobytes()
 
 
-def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> Coded | np.ndarray:
+def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> QuantizedTensor | np.ndarray:
     if entry.dtype is None:
-        return unpack_coded(side, stream, entry.shape, entry.axis)
+        return unpack_quantized(side, stream, entry.shape, entry.axis)
     numbers = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
     if entry.dtype == "BOOL":
         numbers = numbers != 0

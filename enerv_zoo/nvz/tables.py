@@ -32,7 +32,7 @@ _TABLE = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
-class Model:
+class FrequencyTable:
     """A distribution over whole numbers.
 
     Attributes:
@@ -51,7 +51,7 @@ class Model:
         return float(counts[used] @ (PRECISION - np.log2(self.frequencies[used]))) + 8 * len(self.data)
 
 
-def best_model(levels: np.ndarray) -> Model:
+def best_table(levels: np.ndarray) -> FrequencyTable:
     """The model by which levels (int, any shape, not empty) and itself take the least."""
     low, counts = _counted(levels)
     return min(_candidates(low, counts), key=lambda model: model.bits(counts))
@@ -70,16 +70,16 @@ def _counted(levels: np.ndarray) -> tuple[int, np.ndarray]:
     return low, np.bincount(levels.reshape(-1).astype(np.int64) - low)
 
 
-def _candidates(low: int, counts: np.ndarray) -> Iterator[Model]:
+def _candidates(low: int, counts: np.ndarray) -> Iterator[FrequencyTable]:
     if len(counts) == 1:
-        yield parse_model(_HEAD.pack(CONSTANT, low, 1))[0]
+        yield parse_table(_HEAD.pack(CONSTANT, low, 1))[0]
         return
     head = (low, len(counts))
     codes = np.zeros(len(counts), np.uint8)
     used = counts > 0
     codes[used] = np.clip(np.rint(TOP + 4 * np.log2(counts[used] / counts.max())), 4, TOP)
     squeezed = _deflate(np.diff(codes, prepend=np.uint8(0)).tobytes())
-    yield parse_model(_HEAD.pack(TABLE, *head) + _TABLE.pack(len(squeezed)) + squeezed)[0]
+    yield parse_table(_HEAD.pack(TABLE, *head) + _TABLE.pack(len(squeezed)) + squeezed)[0]
     values = np.arange(low, low + len(counts))
     for zero in _zero_weights(low, counts):
         rest = counts * (values != 0) if zero else counts
@@ -88,7 +88,7 @@ def _candidates(low: int, counts: np.ndarray) -> Iterator[Model]:
         centre = 0 if zero else int(np.clip(round(float(values @ rest / rest.sum())), low, low + len(counts) - 1))
         for kind in (LAPLACE, GAUSSIAN):
             for rate in _rates(kind, np.abs(values - centre), rest):
-                yield parse_model(_HEAD.pack(kind, *head) + _SHAPE.pack(centre, *rate, zero))[0]
+                yield parse_table(_HEAD.pack(kind, *head) + _SHAPE.pack(centre, *rate, zero))[0]
 
 
 def _zero_weights(low: int, counts: np.ndarray) -> list[int]:
@@ -111,7 +111,7 @@ def _rates(kind: int, distance: np.ndarray, counts: np.ndarray) -> list[tuple[in
     return rates
 
 
-def parse_model(data: bytes | memoryview) -> tuple[Model, int]:
+def parse_table(data: bytes | memoryview) -> tuple[FrequencyTable, int]:
     """A model as it is written at the start of `data`, and how many bytes it takes.
 
     Raises:
@@ -123,7 +123,7 @@ def parse_model(data: bytes | memoryview) -> tuple[Model, int]:
         if size < 1 or low < -MAX_LEVEL or low + size - 1 > MAX_LEVEL or (kind == CONSTANT) != (size == 1):
             raise ValueError(f"levels from {low}, {size} of them")
         if kind == CONSTANT:
-            return Model(bytes(data[:end]), low, np.array([1 << PRECISION])), end
+            return FrequencyTable(bytes(data[:end]), low, np.array([1 << PRECISION])), end
         if kind in (LAPLACE, GAUSSIAN):
             shape = _SHAPE.unpack_from(data, end)
             end += _SHAPE.size
@@ -136,7 +136,7 @@ def parse_model(data: bytes | memoryview) -> tuple[Model, int]:
             raise ValueError(f"kind {kind}")
     except (struct.error, ValueError, zlib.error) as error:
         raise ConfigError(f"no probability model can be read ({error})") from error
-    return Model(bytes(data[:end]), low, frequencies), end
+    return FrequencyTable(bytes(data[:end]), low, frequencies), end
 
 
 def _shaped(kind: int, low: int, size: int, centre: int, m: int, x: int, zero: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.nvz.tables import MAX_LEVEL, Model, best_model, parse_model
+from enerv_zoo.nvz.tables import MAX_LEVEL, FrequencyTable, best_table, parse_table
 
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
@@ -18,7 +18,7 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class Coded:
+class QuantizedTensor:
     """A tensor of whole numbers that mean multiples of a step.
 
     Attributes:
@@ -57,17 +57,17 @@ class Coded:
             return self.levels.astype(np.float32) * scale
 
 
-def pack_coded(tensor: Coded) -> tuple[bytes, bytes]:
+def pack_quantized(tensor: QuantizedTensor) -> tuple[bytes, bytes]:
     """A tensor's scales and probability model, and its levels as a stream."""
     side = np.ascontiguousarray(tensor.scale, "<f4").tobytes()
     if not tensor.levels.size:
         return side, b""
-    model = best_model(tensor.levels)
+    model = best_table(tensor.levels)
     return side + model.data, _encode(tensor.levels.reshape(-1), model)
 
 
-def unpack_coded(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> Coded:
-    """The tensor that `pack_coded` was given.
+def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> QuantizedTensor:
+    """The tensor that `pack_quantized` was given.
 
     Raises:
         ConfigError: the bytes are no such tensor.
@@ -79,14 +79,14 @@ def unpack_coded(side: memoryview, stream: memoryview, shape: tuple[int, ...], a
     if math.prod(shape) == 0:
         if len(side) != 4 * count or len(stream):
             raise ConfigError("an empty tensor has bytes")
-        return Coded(np.zeros(shape, np.int32), scale, axis)
-    model, used = parse_model(side[4 * count :])
+        return QuantizedTensor(np.zeros(shape, np.int32), scale, axis)
+    model, used = parse_table(side[4 * count :])
     if 4 * count + used != len(side):
         raise ConfigError("bytes are left over after a probability model")
-    return Coded(_decode(stream, model, math.prod(shape)).reshape(shape), scale, axis)
+    return QuantizedTensor(_decode(stream, model, math.prod(shape)).reshape(shape), scale, axis)
 
 
-def _family(model: Model) -> object:
+def _family(model: FrequencyTable) -> object:
     """The coder's view of a table.
 
     It gives every symbol 1 and shares 2^24 - n among them in proportion to floating-point weights. Ours are whole
@@ -97,7 +97,7 @@ def _family(model: Model) -> object:
     return constriction.stream.model.Categorical((model.frequencies - 1).astype(np.float64), perfect=False, lazy=False)
 
 
-def _encode(levels: np.ndarray, model: Model) -> bytes:
+def _encode(levels: np.ndarray, model: FrequencyTable) -> bytes:
     if len(model.frequencies) == 1:
         return b""
     import constriction
@@ -107,7 +107,7 @@ def _encode(levels: np.ndarray, model: Model) -> bytes:
     return coder.get_compressed().astype("<u4").tobytes()
 
 
-def _decode(stream: memoryview, model: Model, count: int) -> np.ndarray:
+def _decode(stream: memoryview, model: FrequencyTable, count: int) -> np.ndarray:
     if len(model.frequencies) == 1:
         if len(stream):
             raise ConfigError("a constant tensor has a stream")

@@ -16,13 +16,13 @@ from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.format1 import current_names
 from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.network import Network
-from enerv_zoo.nvz import Coded, EncodedNetwork, NetworkEntry, NvzFile, Sizes, open_nvz, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, NetworkEntry, NvzFile, QuantizedTensor, Sizes, open_nvz, write_nvz
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N, check_license, from_json, to_json
 from enerv_zoo.storage.folder import described_origin
-from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.record import PARTS, RECORD, check_selection
 from enerv_zoo.storage.segments import SegmentsDescription, segments_from_json
 from enerv_zoo.storage.tensors import check_numbers, check_tensors
+from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.samples import samples
 
@@ -49,7 +49,7 @@ def file_or_folder(path: Path) -> Path:
 
 def to_network(
     video: Network,
-    tensors: Mapping[str, Coded],
+    tensors: Mapping[str, QuantizedTensor],
     *,
     fit: FitRecord | None = None,
     license: str | None = None,
@@ -80,7 +80,7 @@ def to_network(
 
 def write_compressed(
     video: Network,
-    tensors: Mapping[str, Coded],
+    tensors: Mapping[str, QuantizedTensor],
     path: str | Path,
     *,
     fit: FitRecord | None = None,
@@ -157,7 +157,7 @@ def segments_of(file: NvzFile, where: str) -> SegmentsDescription:
 
 
 def open_compressed(path: str | Path) -> tuple[NvzFile, Description, Network]:
-    """A file of one network, what it says of it, and the network without its numbers (see `outline`).
+    """A file of one network, what it says of it, and the network without its numbers (see `build_on_meta`).
 
     Raises:
         ConfigError: as `read_network` does, or the file holds a video in segments.
@@ -208,7 +208,7 @@ def check_entry(entry: NetworkEntry, where: str) -> tuple[Description, Network]:
         ConfigError: they do not agree, or ask for too much.
     """
     description = from_json(entry.description, where)
-    network = outline(description.model, description.video, where)
+    network = build_on_meta(description.model, description.video, where)
     for tensor in entry.tensors:
         if tensor.dtype not in _TYPES:
             raise ConfigError(f"{where}: {tensor.name:.80} holds numbers of type {tensor.dtype}, which no network has")
@@ -231,8 +231,8 @@ def decoded(network: EncodedNetwork, where: str, build: type[N]) -> N:
     return video.eval()
 
 
-def _tensor(tensor: Coded | np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(tensor.values() if isinstance(tensor, Coded) else tensor))
+def _tensor(tensor: QuantizedTensor | np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(tensor.values() if isinstance(tensor, QuantizedTensor) else tensor))
 
 
 def record_of(path: str | Path, number: int = 0) -> dict[str, Any]:

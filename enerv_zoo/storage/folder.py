@@ -25,8 +25,8 @@ from enerv_zoo.storage.description import (
     read_json,
     write_description,
 )
-from enerv_zoo.storage.outline import outline
 from enerv_zoo.storage.tensors import check_numbers, check_tensors, read_header
+from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin, protected
 
 __all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]
@@ -106,7 +106,7 @@ def check_folder(path: str | Path) -> Description:
     weights = Path(path) / WEIGHTS
     if not weights.is_file():
         raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume")
-    network = outline(description.model, description.video, str(Path(path) / CONFIG))
+    network = build_on_meta(description.model, description.video, str(Path(path) / CONFIG))
     check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
     return description
 

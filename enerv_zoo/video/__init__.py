@@ -16,8 +16,17 @@ the `transforms` into a `Video`; `writing` names, checks and replaces targets; `
 from enerv_zoo.video.reading import open_video
 from enerv_zoo.video.samples import samples
 from enerv_zoo.video.selection import parse_frames
-from enerv_zoo.video.sizes import parse_resize, parse_size
+from enerv_zoo.video.sizes import parse_frame_size, parse_resize
 from enerv_zoo.video.source import Video
 from enerv_zoo.video.writing import write_image, write_video
 
-__all__ = ["Video", "open_video", "parse_frames", "parse_resize", "parse_size", "samples", "write_image", "write_video"]
+__all__ = [
+    "Video",
+    "open_video",
+    "parse_frame_size",
+    "parse_frames",
+    "parse_resize",
+    "samples",
+    "write_image",
+    "write_video",
+]

@@ -24,7 +24,7 @@ from enerv_zoo.video.colours import to_rgb
 from enerv_zoo.video.joins import recording_begins, with_next_two
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.seeking import (
-    WORTH,
+    MIN_FRAMES_TO_SEEK,
     FrameIndex,
     hides_packets,
     packets_from_key,
@@ -126,7 +126,7 @@ class VideoFile:
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
-        index = self.index() if start >= WORTH else None
+        index = self.index() if start >= MIN_FRAMES_TO_SEEK else None
         if index is not None and not (index.trusted and start < len(index)):
             index = None  # all frames are counted
         if index is not None:

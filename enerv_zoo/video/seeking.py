@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-WORTH = 50
+MIN_FRAMES_TO_SEEK = 50
 """A selection that begins this many frames into a file looks for a keyframe to begin at."""
 
 ONE_FRAME_PER_PACKET = frozenset(("av1", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "vp9"))

@@ -34,7 +34,7 @@ _FORMS = (
 )
 
 
-def parse_size(text: str) -> Size:
+def parse_frame_size(text: str) -> Size:
     """`"1280x720"` as (720, 1280): text is WIDTHxHEIGHT, a tuple is (height, width), in pixels.
 
     Raises:
@@ -53,7 +53,7 @@ def as_size(size: str | Sequence[int]) -> Size:
         VideoError: it is neither, or a side is 0 or above 65,536.
     """
     if isinstance(size, str):
-        return parse_size(size)
+        return parse_frame_size(size)
     if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(side, int) for side in size):
         raise VideoError(f"{size!r} is no size; {_EXPECTED}")
     if not all(1 <= side <= LARGEST_SIDE for side in size):
@@ -128,7 +128,7 @@ def parse_resize(value: ResizeOption) -> Resize:
     if not isinstance(value, str):
         return Resize("named", _as_named(value))
     if _NAMED.fullmatch(value):
-        return Resize("named", parse_size(value))
+        return Resize("named", parse_frame_size(value))
     match = _NUMBER.fullmatch(value)
     if match is None or float(match[1]) <= 0:
         raise VideoError(f"{value!r} is no size; {_FORMS}")

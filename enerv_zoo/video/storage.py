@@ -21,7 +21,7 @@ from enerv_zoo.machine import available_memory
 logger = logging.getLogger(__name__)
 
 PLACES = ("auto", "host", "disk")
-SHARE = 0.5
+MAX_MEMORY_SHARE = 0.5
 """`"auto"` keeps frames in memory up to this part of what is available, and on disk beyond. Processes that share a fit
 share that part too (`shared_by`)."""
 
@@ -77,7 +77,7 @@ class FrameStore:
 
     def _begin(self, frame: Tensor) -> _Kept:
         if self.place == "auto":
-            self._room = SHARE * (available_memory() or float("inf")) / _sharers.get()
+            self._room = MAX_MEMORY_SHARE * (available_memory() or float("inf")) / _sharers.get()
         needed = max(self.expected, 1) * frame.numel()
         if self.place == "disk" or needed > self._room:
             return _OnDisk(frame.shape)

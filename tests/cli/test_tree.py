@@ -7,8 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from enerv_zoo.cli.anatomy import amount
 from enerv_zoo.cli.app import app
+from enerv_zoo.cli.summary import amount
 from enerv_zoo.config import VideoInfo, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.format1 import read_model

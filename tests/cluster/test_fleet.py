@@ -18,8 +18,8 @@ from pyarrow import parquet
 import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, gpu_share
+from enerv_zoo.cluster.progress import Progress, Task
 from enerv_zoo.cluster.run import COLUMNS
-from enerv_zoo.cluster.tally import Tally, Task
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -138,22 +138,22 @@ def test_a_share_of_a_gpu_is_what_the_fit_needs():
 
 
 def test_time_left_follows_work_done(monkeypatch):
-    tally = Tally(4, began=-100.0)
-    monkeypatch.setattr("enerv_zoo.cluster.tally.time.monotonic", lambda: 0.0)
-    monkeypatch.setattr("enerv_zoo.cluster.tally.time.time", lambda: 50.0)
+    progress = Progress(4, began=-100.0)
+    monkeypatch.setattr("enerv_zoo.cluster.progress.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("enerv_zoo.cluster.progress.time.time", lambda: 50.0)
     fits = [Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
-    assert tally.status(()).seconds_left is None
-    tally.found("a", 1.0)
-    tally.found("b", 3.0)  # the other two count as 2
-    tally.end("a", failed=False)
-    tally.facts["b"] = {"since": 40.0, "host": "here", "pid": 1, "progress": 1 / 3, "psnr": 30.0}
-    status = tally.status(fits)
+    assert progress.status(()).seconds_left is None
+    progress.found("a", 1.0)
+    progress.found("b", 3.0)  # the other two count as 2
+    progress.end("a", failed=False)
+    progress.facts["b"] = {"since": 40.0, "host": "here", "pid": 1, "progress": 1 / 3, "psnr": 30.0}
+    status = progress.status(fits)
     assert status.seconds_left == pytest.approx(100.0 * 6 / 2)
     assert (status.done, status.failed, status.processor_seconds, status.gpu_seconds) == (1, 0, 20.0, 5.0)
     assert (status.running[0].name, status.running[0].attempt) == ("b", 2)
-    tally.end("c", failed=True)  # what was over before it was looked at says nothing of the rate
-    assert tally.status(fits).seconds_left == pytest.approx(100.0 * 4 / 2)
-    assert tally.status(fits).failed == 1
+    progress.end("c", failed=True)  # what was over before it was looked at says nothing of the rate
+    assert progress.status(fits).seconds_left == pytest.approx(100.0 * 4 / 2)
+    assert progress.status(fits).failed == 1
 
 
 def test_the_board_forgets_what_is_over():

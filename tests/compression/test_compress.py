@@ -13,7 +13,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.compression import compress, pruning, search
-from enerv_zoo.compression.quantisation import Grid, codable, coded, even_grids, rounded, steps
+from enerv_zoo.compression.quantisation import QuantSpec, codable, coded, rounded, steps, uniform_specs
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.nvz import open_nvz, write_nvz
 from enerv_zoo.storage.compressed import record_of
@@ -36,7 +36,7 @@ def video(run):
 @pytest.mark.parametrize("per", ["tensor", "channel"])
 @pytest.mark.parametrize("bits", [2, 6, 8, 12, 16])
 def test_what_is_coded_is_what_was_rounded(video, bits, per):
-    grids = even_grids(video, bits, per)
+    grids = uniform_specs(video, bits, per)
     for name, tensor in codable(video).items():
         grid = grids[name]
         assert grid.bits == (max(bits, 12) if tensor.ndim < 2 else bits)
@@ -51,13 +51,13 @@ def test_what_is_coded_is_what_was_rounded(video, bits, per):
 @pytest.mark.parametrize(("bits", "highest"), [(2, 1), (2.5, 2), (5, 15), (5.5, 22), (8, 127)])
 def test_half_bits_are_levels_between(bits, highest):
     tensor = torch.linspace(-3, 3, 1001).view(7, 143)
-    levels = coded(tensor, Grid(bits)).levels
+    levels = coded(tensor, QuantSpec(bits)).levels
     assert (levels.min(), levels.max()) == (-highest, highest)
     assert len(np.unique(levels)) == 2 * highest + 1
 
 
 def test_a_tensor_of_zeros_stays_zero():
-    assert not coded(torch.zeros(3, 100), Grid(4, 0)).values().any()
+    assert not coded(torch.zeros(3, 100), QuantSpec(4, 0)).values().any()
 
 
 def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tmp_path):
@@ -65,7 +65,7 @@ def test_the_file_holds_the_rounded_network_and_says_its_own_size(run, video, tm
     made = compress(run, path)
     again = ez.load(path)
     for name, parameter in again.named_parameters():
-        expected = rounded(dict(video.named_parameters())[name].detach(), Grid(made.bits[name]))
+        expected = rounded(dict(video.named_parameters())[name].detach(), QuantSpec(made.bits[name]))
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=0)
     assert made.bytes == path.stat().st_size
     assert made.bpp == pytest.approx(8 * made.bytes / (6 * 36 * 64))
@@ -135,11 +135,11 @@ def test_the_rates_gradient_is_that_of_its_formula(video):
     """n log2(1 + 2e m / s) of the numbers, by finite differences."""
     from enerv_zoo.compression.tuning import TuningFitter
     from enerv_zoo.config import FitConfig
-    from enerv_zoo.fitting.feed import Feed
+    from enerv_zoo.fitting.frame_loader import FrameLoader
 
     clip = ez.open_video("bunny", frames="0:6", resize="64x36")
-    grids = even_grids(video, 6, "channel")
-    fitter = TuningFitter(video, Feed(clip.frames), FitConfig(loss="L2"), grids, {}, rate_weight=1.0)
+    grids = uniform_specs(video, 6, "channel")
+    fitter = TuningFitter(video, FrameLoader(clip.frames), FitConfig(loss="L2"), grids, {}, rate_weight=1.0)
     name = next(name for name, tensor in codable(video).items() if tensor.ndim > 1)
     tensor = codable(video)[name].double()
     step = float(steps(tensor, grids[name]).mean())
@@ -181,9 +181,9 @@ def test_errors_between_those_that_were_measured_are_about_what_is_assumed(video
     frames = [0.0, 1.0, 2.0, 4.0, 5.0]
     exact = search._drawn(video, frames)
     parameter = dict(video.named_parameters())[name]
-    parameter.data = rounded(parameter.data, Grid(bits))
+    parameter.data = rounded(parameter.data, QuantSpec(bits))
     error = float((search._drawn(video, frames) - exact).square().mean())
-    assumed = next(choice.error for choice in found[name] if choice.grid == Grid(bits))
+    assumed = next(choice.error for choice in found[name] if choice.grid == QuantSpec(bits))
     assert 1 / 3 < error / assumed < 3
 
 
@@ -272,7 +272,7 @@ def test_a_video_in_segments_is_one_file(parts, tmp_path):
     assert (again.info, again.segments) == (whole.info, whole.segments)
     for network, exact in zip(again.networks(), whole.networks(), strict=True):
         for name, parameter in network.named_parameters():
-            grid = Grid(12 if parameter.ndim < 2 else 8)
+            grid = QuantSpec(12 if parameter.ndim < 2 else 8)
             torch.testing.assert_close(
                 parameter, rounded(dict(exact.named_parameters())[name], grid), rtol=1e-6, atol=0
             )

@@ -22,7 +22,7 @@ from enerv_zoo.fitting import comparison, publish
 from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.hub import download
-from enerv_zoo.recipes import shipped_files
+from enerv_zoo.recipes import bundled_files
 
 from .reader import ROOT, blocks, commands
 
@@ -237,7 +237,7 @@ def test_pages_name_keywords_that_are_there(page):
 def test_pages_name_files_that_are_there(page):
     text = prose_of(page)
     wrong = [link for link in LINK.findall(text) if "://" not in link and not (page.parent / link).exists()]
-    recipes = {f"{name}.yaml" for name in shipped_files()}
+    recipes = {f"{name}.yaml" for name in bundled_files()}
     for span in SPAN.findall(text):
         if not FILE.match(span):
             continue

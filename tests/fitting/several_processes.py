@@ -21,7 +21,7 @@ import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting import Fitter, loop
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.registry import COMPONENTS
 
@@ -128,7 +128,7 @@ def step(model, options, batch):
     clip = ez.open_video("clip")
     video = ez.create_model(model, info=clip.info, **options)
     recipe = FitConfig(epochs=2, batch_size=batch, lr=1e-3, precision="float32")
-    fitter = Fitter(video, Feed(clip.frames), recipe, ranks=ranks)
+    fitter = Fitter(video, FrameLoader(clip.frames), recipe, ranks=ranks)
     index = torch.arange(batch)
     mine = ranks.share(index)
     fitter.fit_batch(mine, clip.frames[mine], batch)

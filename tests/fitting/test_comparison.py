@@ -9,7 +9,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting import FitsFailed, compare, jobs
-from enerv_zoo.zoo import parse_size
+from enerv_zoo.zoo import parse_parameter_count
 
 OPTIONS = {"epochs": 1, "batch_size": 3, "frames": "0:3", "resize": "64x36", "device": "cpu"}
 
@@ -18,7 +18,7 @@ def test_every_family_in_every_size(tmp_path):
     results = compare("bunny", ["nerv", "enerv"], size=["60K", "90K"], out=tmp_path, **OPTIONS)
     assert list(results) == ["nerv-60k", "nerv-90k", "enerv-60k", "enerv-90k"]
     for name, row in results.items():
-        assert row["stored_numbers"] == pytest.approx(parse_size(name.partition("-")[2].upper()), rel=0.02)
+        assert row["stored_numbers"] == pytest.approx(parse_parameter_count(name.partition("-")[2].upper()), rel=0.02)
         assert row["model"] == name.partition("-")[0]
         assert len(ez.load(tmp_path / name)) == 3
     assert len({row["id"] for row in results.values()}) == 4

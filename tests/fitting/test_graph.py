@@ -7,7 +7,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.graph import WARM, StepGraph
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
@@ -19,7 +19,7 @@ RECIPE = FitConfig(epochs=5, batch_size=3, lr=5e-3, precision="float32")
 def fitter_of(model="enerv", device="cpu", **options):
     config = ez.create_model(model, info=CLIP.info, size="60K", **options).config
     video = NeuralVideo.seeded(config, CLIP.info, 0, fitting=True)
-    return Fitter(video, Feed(CLIP.frames, device), RECIPE)
+    return Fitter(video, FrameLoader(CLIP.frames, device), RECIPE)
 
 
 class Recorder:
@@ -63,7 +63,7 @@ def test_a_fit_of_replayed_steps_is_the_same_fit(model):
     recorder = recorded(fitter)
     replayed_losses, replayed = run(fitter)
     assert recorder.replays == 5 * 2 - WARM  # one of them to compare
-    assert fitter.settled
+    assert fitter.is_warmed_up
     assert replayed_losses == losses
     assert all(torch.equal(replayed[name], tensor) for name, tensor in weights.items())
 
@@ -77,7 +77,7 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is(caplog):
     fitter = fitter_of()
     fitter._graph = StepGraph(fitter._accumulate, list(fitter.video.parameters()), refuse)
     _, ours = run(fitter)
-    assert fitter.settled
+    assert fitter.is_warmed_up
     assert not fitter._graph.works
     assert all(torch.equal(ours[name], tensor) for name, tensor in weights.items())
     assert caplog.messages == [
@@ -115,7 +115,7 @@ def test_passes_that_leave_something_behind_are_not_recorded(model, options):
 
 def test_without_a_gpu_nothing_is_recorded():
     fitter = fitter_of()
-    fitter.hurry(1e6)
+    fitter.enable_cuda_graphs(1e6)
     assert fitter._graph is None
     assert fitter.video._compiled is None
 
@@ -124,9 +124,9 @@ def test_without_a_gpu_nothing_is_recorded():
 @pytest.mark.parametrize("model", ["enerv", "hnerv", "enerv_boost"])
 def test_on_a_gpu(model):
     plain, graphed = fitter_of(model, "cuda"), fitter_of(model, "cuda")
-    graphed.hurry(0.0)
+    graphed.enable_cuda_graphs(0.0)
     losses, _ = run(plain)
     replayed, _ = run(graphed)
-    assert graphed._graph.settled
+    assert graphed._graph.is_warmed_up
     assert graphed._graph.works
     assert replayed == pytest.approx(losses, rel=1e-2)

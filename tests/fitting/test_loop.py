@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.optimisation import make_scheduler
 from enerv_zoo.interop import import_checkpoint
@@ -17,7 +17,7 @@ def test_fit_follows_the_authors_loop_step_by_step(golden):
     values = golden("fit_enerv")
     frames = values.tensors["input/frames"]
     video = import_checkpoint(values.state, codebase="e-nerv", config=values.config, frames=8, height=144, width=176)
-    fitter = Fitter(video, Feed(frames), FitConfig(epochs=3, shuffle=False, precision="float32"))
+    fitter = Fitter(video, FrameLoader(frames), FitConfig(epochs=3, shuffle=False, precision="float32"))
     losses, rates = [], []
     for index in [*torch.arange(8)] * 3:
         before = fitter._sums[0].item()

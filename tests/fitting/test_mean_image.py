@@ -11,10 +11,10 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
-from enerv_zoo.fitting import guard
+from enerv_zoo.fitting import divergence
+from enerv_zoo.fitting.divergence import GOES_ON, DivergenceGuard
 from enerv_zoo.fitting.explained import coarse_variance, variation
-from enerv_zoo.fitting.feed import Feed
-from enerv_zoo.fitting.guard import GOES_ON, Guard
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -60,7 +60,7 @@ def fade_from_black():
 
 
 def test_a_fit_that_stays_at_the_mean_image_begins_again(bunny, tmp_path, monkeypatch, first_frame_only, caplog):
-    monkeypatch.setattr(guard, "MEAN_IMAGE_STEPS", 20)
+    monkeypatch.setattr(divergence, "MEAN_IMAGE_STEPS", 20)
     first_frame_only(1)
     with caplog.at_level(logging.WARNING):
         result = ez.fit(bunny, **FIT, out=tmp_path / "fit")
@@ -101,8 +101,8 @@ class Position:
 
     def __init__(self, bunny, epochs, **recipe):
         video = ez.create_model("enerv", info=bunny.info, **TINY)
-        self.fitter = Fitter(video, Feed(bunny.frames), FitConfig(epochs=epochs, batch_size=1, **recipe))
-        self.guard = Guard(self.fitter)
+        self.fitter = Fitter(video, FrameLoader(bunny.frames), FitConfig(epochs=epochs, batch_size=1, **recipe))
+        self.guard = DivergenceGuard(self.fitter)
 
     def watch(self, *explained):
         """Whether each of the next epochs is good."""
@@ -126,13 +126,13 @@ def test_nothing_is_judged_before_the_warm_up_is_over_and_a_tenth_has_passed(bun
 
 def test_a_fit_that_never_leaves_goes_on_after_a_bounded_number_of_restarts(bunny):
     one = Position(bunny, 20)
-    for _ in range(guard.TRIES):
+    for _ in range(divergence.TRIES):
         assert one.watch(*[0.1] * 9) == [True] * 8 + [False]
     assert all(one.watch(*[0.1] * 20))
     assert one.fitter.done
     actions = [each["action"] for each in one.guard.recoveries]
     assert actions[-1] == GOES_ON
-    assert len(actions) == guard.TRIES + 1
+    assert len(actions) == divergence.TRIES + 1
 
 
 def test_a_slow_fit_is_on_its_way(bunny):
@@ -185,8 +185,8 @@ def test_under_a_time_budget_the_schedule_begins_again_for_the_time_that_is_left
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", Clock())
     first_frame_only(1)
     video = ez.create_model("enerv", info=bunny.info, **TINY)
-    fitter = Fitter(video, Feed(bunny.frames), FitConfig(batch_size=2, lr=5e-3, time_budget=400.0))
-    watch, rates = Guard(fitter), []
+    fitter = Fitter(video, FrameLoader(bunny.frames), FitConfig(batch_size=2, lr=5e-3, time_budget=400.0))
+    watch, rates = DivergenceGuard(fitter), []
     while not fitter.done:
         row = fitter.fit_epoch()
         watch.watch(row)

@@ -14,7 +14,7 @@ import yaml
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, to_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.heads.rgb import RGBHead
 from enerv_zoo.registry import heads
@@ -118,7 +118,7 @@ def test_parts_start_in_closed_form_once_and_with_the_embeddings_they_take(confi
     made.load_state_dict(moved)
     again = ez.fit(clip, made, lr=1e-12, **FIT).video
     assert all(torch.allclose(tensor, moved[name], atol=1e-5) for name, tensor in again.state_dict().items())
-    fitter = Fitter(made, Feed(clip.frames), FitConfig(**FIT))
+    fitter = Fitter(made, FrameLoader(clip.frames), FitConfig(**FIT))
     fitter.restart(seed=3)
     torch.testing.assert_close(fitter.video.head.conv.bias.detach(), mean)
 

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.feed import Feed
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
 
@@ -74,7 +74,7 @@ def crossings(fitter, monkeypatch):
 def test_a_step_of_every_family(name, loss, monkeypatch):
     config = ez.create_model(name, info=CLIP.info, size="200K").config
     video = NeuralVideo.seeded(config, CLIP.info, 0, fitting=True)
-    fitter = Fitter(video, Feed(CLIP.frames), FitConfig(epochs=1, batch_size=2, loss=loss, precision="bfloat16"))
+    fitter = Fitter(video, FrameLoader(CLIP.frames), FitConfig(epochs=1, batch_size=2, loss=loss, precision="bfloat16"))
     assert crossings(fitter, monkeypatch) == []
 
 
@@ -86,7 +86,7 @@ def test_bad_habits_would_show(habit, monkeypatch):
         return (drawn - target).abs().mean() * (2.0 if float(target.mean()) > 0.5 else 1.0)
 
     video = ez.create_model("nerv", info=CLIP.info, size="200K")
-    fitter = Fitter(video, Feed(CLIP.frames), FitConfig(epochs=1, batch_size=2), loss=loss)
+    fitter = Fitter(video, FrameLoader(CLIP.frames), FitConfig(epochs=1, batch_size=2), loss=loss)
     if habit == "copies":
         assert crossings(fitter, monkeypatch) == ["cpu to cuda"]
     else:

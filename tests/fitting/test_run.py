@@ -13,14 +13,14 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import compare, open_original, run
-from enerv_zoo.fitting.feed import Feed
 from enerv_zoo.fitting.folder import OURS, REPORT
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.storage import read_description
 from enerv_zoo.storage.record import read_fit
 from enerv_zoo.video import parse_resize
-from enerv_zoo.zoo import parse_size
+from enerv_zoo.zoo import parse_parameter_count
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT}
@@ -78,7 +78,7 @@ def test_same_seed_same_fit(clip):
 
 def test_every_epoch_draws_every_frame_once_in_another_order(clip):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    fitter = Fitter(video, Feed(clip.frames), FitConfig(epochs=2, batch_size=4))
+    fitter = Fitter(video, FrameLoader(clip.frames), FitConfig(epochs=2, batch_size=4))
     orders = [fitter.order(epoch).tolist() for epoch in range(2)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(6))
     assert orders[0] != orders[1]
@@ -175,7 +175,7 @@ def test_resume_refuses_a_network_without_a_record(clip, fitted, tmp_path):
 def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(clip):
     def fitter():
         video = ez.create_model("enerv", info=clip.info, seed=1, **TINY)
-        return Fitter(video, Feed(clip.frames), FitConfig(epochs=1, batch_size=2, lr=5e-3))
+        return Fitter(video, FrameLoader(clip.frames), FitConfig(epochs=1, batch_size=2, lr=5e-3))
 
     whole, first, second = fitter(), fitter(), fitter()
     row = whole.fit_epoch()
@@ -247,7 +247,7 @@ def test_recipe_is_overruled_by_what_is_given():
 
 
 @pytest.mark.parametrize("name", list_recipes())
-def test_shipped_recipes_describe_networks_that_exist(name):
+def test_bundled_recipes_describe_networks_that_exist(name):
     recipe = read_recipe(name)
     assert recipe.description
     from_dict(FitConfig, recipe.fit)
@@ -259,7 +259,7 @@ def test_shipped_recipes_describe_networks_that_exist(name):
             ez.VideoInfo(132, height, width),
         )
     if "size" in choice:
-        assert video.stored_numbers == pytest.approx(parse_size(choice["size"]), rel=0.02)
+        assert video.stored_numbers == pytest.approx(parse_parameter_count(choice["size"]), rel=0.02)
 
 
 def test_presets_are_recipes():
@@ -320,7 +320,7 @@ def test_epochs_or_a_time_budget(tmp_path):
 
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    fitter = Fitter(video, Feed(clip.frames), FitConfig(batch_size=2, time_budget=8.0))
+    fitter = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=8.0))
     fitter.seconds, fitter.frames_fitted = 1.0, 1
     assert fitter.drawing_seconds > 2
     assert fitter.evaluated_frames() == f"::{math.ceil(fitter.drawing_seconds / 2)}"

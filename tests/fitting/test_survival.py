@@ -16,9 +16,9 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import EnervZooError, FitError
-from enerv_zoo.fitting import checkpoint, guard
-from enerv_zoo.fitting.feed import Feed
-from enerv_zoo.fitting.guard import Guard
+from enerv_zoo.fitting import checkpoint, divergence
+from enerv_zoo.fitting.divergence import DivergenceGuard
+from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.video import write_video
 
@@ -33,7 +33,7 @@ def clip():
 
 def fitter(clip, **recipe):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    return Fitter(video, Feed(clip.frames), FitConfig(**{"epochs": 4, "batch_size": 2, "lr": 5e-3, **recipe}))
+    return Fitter(video, FrameLoader(clip.frames), FitConfig(**{"epochs": 4, "batch_size": 2, "lr": 5e-3, **recipe}))
 
 
 def same(a, b):
@@ -191,8 +191,8 @@ def poisoned(monkeypatch, epoch: int, damage, times: int = 1):
     ],
 )
 def test_collapse_is_rolled_back_and_recorded(clip, tmp_path, monkeypatch, damage, reason):
-    monkeypatch.setattr(guard, "PSNR_DROP", 1.0)
-    monkeypatch.setattr(guard, "LOSS_JUMP", 1.05)
+    monkeypatch.setattr(divergence, "PSNR_DROP", 1.0)
+    monkeypatch.setattr(divergence, "LOSS_JUMP", 1.05)
     poisoned(monkeypatch, 14, damage)
     result = ez.fit(clip, **{**FIT, "epochs": 20}, out=tmp_path / "fit")
     (recovery,) = result.metrics["recoveries"]
@@ -217,7 +217,7 @@ def row(epoch, psnr, loss=None):
 
 def test_the_end_of_an_epoch_that_dips_is_not_gone_back_to(clip):
     one = fitter(clip)
-    watch = Guard(one)
+    watch = DivergenceGuard(one)
     for number, psnr in ((1, 20.0), (2, 25.0), (3, 26.0), (4, 24.5)):  # the fall began in the fourth
         one.epoch = number
         assert watch.watch(row(number, psnr))
@@ -228,9 +228,9 @@ def test_the_end_of_an_epoch_that_dips_is_not_gone_back_to(clip):
 def test_a_state_that_falls_twice_is_on_its_way_up(clip):
     """As when a fit was cut off in the middle of a collapse, and goes on from there."""
     one = fitter(clip)
-    begun = Guard(one)
+    begun = DivergenceGuard(one)
     begun.watch(row(1, 30.0))
-    watch = Guard(one)
+    watch = DivergenceGuard(one)
     watch.load_state_dict(begun.state_dict())
     assert not watch.watch(row(2, 20.0))
     assert watch.watch(row(2, 24.0))
@@ -243,7 +243,7 @@ def test_a_state_that_falls_twice_is_on_its_way_up(clip):
 
 def test_tries_count_as_long_as_nothing_gets_better(clip):
     one, nan = fitter(clip), float("nan")
-    watch = Guard(one)
+    watch = DivergenceGuard(one)
     for turn in range(10):
         assert watch.watch(row(turn + 1, 20.0 + turn))
         assert not watch.watch(row(turn + 2, nan, nan))
@@ -261,10 +261,10 @@ def test_gives_up_after_a_bounded_number_of_tries(clip, monkeypatch):
 
 
 def test_a_fit_that_stays_constant_begins_again_from_other_weights(clip, monkeypatch):
-    monkeypatch.setattr(guard, "CONSTANT_STEPS", 6)
+    monkeypatch.setattr(divergence, "CONSTANT_STEPS", 6)
     poisoned(monkeypatch, 0, lambda p: p.zero_())
     poor = fitter(clip, epochs=6)
-    watch = Guard(poor)
+    watch = DivergenceGuard(poor)
     weights = poor.video.state_dict()["head.conv.weight"].clone()
     while not poor.done and not watch.recoveries:
         watch.watch(poor.fit_epoch())
@@ -274,7 +274,7 @@ def test_a_fit_that_stays_constant_begins_again_from_other_weights(clip, monkeyp
 
 
 def test_a_constant_video_is_no_collapse(monkeypatch):
-    monkeypatch.setattr(guard, "CONSTANT_STEPS", 1)
+    monkeypatch.setattr(divergence, "CONSTANT_STEPS", 1)
     grey = torch.full((4, 3, 36, 64), 90, dtype=torch.uint8)
     assert ez.fit(grey, **FIT).metrics["recoveries"] == []
 
@@ -343,7 +343,7 @@ def test_time_budget_is_kept_and_the_schedule_stretched_over_it(clip, monkeypatc
 def test_time_that_is_spent_before_the_first_step_counts(clip, monkeypatch):
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    late = Fitter(video, Feed(clip.frames), FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
+    late = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
     while not late.done:
         late.fit_epoch()
     assert late.seconds < 7

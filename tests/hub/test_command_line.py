@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.hub import shipping
+from enerv_zoo.hub import bundled
 from enerv_zoo.video import open_video
 
 ROOT = Path(ez.__file__).parent.parent
@@ -76,7 +76,7 @@ def test_a_video_that_others_do_not_have_must_be_named(cli, client, fit_files):
 
 
 def test_models_pretrained(cli, client, run_folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(shipping, "BUNDLED", tmp_path / "nothing")
+    monkeypatch.setattr(bundled, "BUNDLED", tmp_path / "nothing")
     assert cli("models", "--pretrained")[0] == 1
     ez.push(run_folder, "alice/bunny")
     code, out, _ = cli("models", "--pretrained", "bun")

@@ -14,8 +14,8 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.hub import shipped
-from enerv_zoo.nvz import Coded, EncodedNetwork, write_nvz
+from enerv_zoo.hub import bundled_networks
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, write_nvz
 from enerv_zoo.storage import write_compressed
 from enerv_zoo.storage.compressed import to_network
 
@@ -29,7 +29,7 @@ def rounded(video, axis=0, largest=127):
             others = tuple(i for i in range(values.ndim) if i != axis)
             scale = (np.abs(values).max(others) / largest + 1e-9).astype(np.float32)
             shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-            tensors[name] = Coded(np.rint(values / scale.reshape(shape)).astype(np.int32), scale, axis)
+            tensors[name] = QuantizedTensor(np.rint(values / scale.reshape(shape)).astype(np.int32), scale, axis)
     return tensors
 
 
@@ -82,7 +82,7 @@ def test_tensors_that_are_not_the_networks_are_refused(tmp_path):
     name = next(iter(tensors))
     with pytest.raises(ConfigError, match=f"Did you mean '{name}'"):
         write_compressed(video, {name[:-1]: tensors[name]}, tmp_path / "x.nvz")
-    wrong = Coded(np.zeros((2, 3), np.int32), np.float32(1).reshape(()), None)
+    wrong = QuantizedTensor(np.zeros((2, 3), np.int32), np.float32(1).reshape(()), None)
     with pytest.raises(ConfigError, match="cannot be coded as"):
         write_compressed(video, {name: wrong}, tmp_path / "x.nvz")
     with pytest.raises(ConfigError, match=r"ends in \.nvz"):
@@ -153,7 +153,7 @@ def bundled(written, tmp_path, monkeypatch):
     folder = tmp_path / "bundled"
     folder.mkdir()
     written[1].rename(folder / "bunny-tiny.nvz")
-    monkeypatch.setattr("enerv_zoo.hub.shipping.BUNDLED", folder)
+    monkeypatch.setattr("enerv_zoo.hub.bundled.BUNDLED", folder)
     monkeypatch.setattr(client, "hub_api", lambda token: pytest.fail("the network was asked"))
     return folder / "bunny-tiny.nvz"
 
@@ -174,7 +174,7 @@ def test_every_command_takes_a_file(written, cli, tmp_path):
     assert ez.open_video(tmp_path / "x.mp4").frames.shape == (3, 3, 36, 64)
 
 
-def test_a_shipped_name_is_a_file_that_comes_along(bundled, cli, tmp_path, monkeypatch):
+def test_a_bundled_name_is_a_file_that_comes_along(bundled, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(ez.load("bunny-tiny")) == 3
     assert cli("render", "bunny-tiny", "x.mp4")[0] == 0
@@ -185,7 +185,7 @@ def test_a_shipped_name_is_a_file_that_comes_along(bundled, cli, tmp_path, monke
     assert ez.load("bunny-tiny").file_bytes is None  # a folder here comes first
 
 
-def test_shipped_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
+def test_bundled_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
     def offline(*_, **__):
         raise ez.HubError("cannot be reached")
 
@@ -197,7 +197,7 @@ def test_shipped_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
 
 
 def test_the_sample_that_ships(cli, tmp_path):
-    path = shipped()["bunny-sample"]
+    path = bundled_networks()["bunny-sample"]
     assert path.stat().st_size <= 1_500_000
     video = ez.load("bunny-sample")
     assert video[0].shape == (3, 360, 640)
@@ -206,7 +206,7 @@ def test_the_sample_that_ships(cli, tmp_path):
     few = json.loads(cli("eval", "bunny-sample", "--frames", "::22", "--json")[1])
     assert few["psnr"] > 32
     assert few["stored_bytes"] == path.stat().st_size
-    entry = next(entry for entry in hub.list_shipped() if entry.id == "bunny-sample")
+    entry = next(entry for entry in hub.list_bundled() if entry.id == "bunny-sample")
     assert entry.psnr == pytest.approx(few["psnr"], abs=1.5)
     assert cli("render", "bunny-sample", tmp_path / "x.mp4", "--frames", "0:3")[0] == 0
 

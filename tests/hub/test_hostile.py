@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import enerv_zoo as ez
 from enerv_zoo import storage
 from enerv_zoo.errors import EnervZooError
-from enerv_zoo.storage.outline import outline, rehearse
+from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 from enerv_zoo.zoo import model_config
 
 GOOD = Path(__file__).parent / "fixtures" / "format-1"
@@ -185,9 +185,9 @@ def test_weights_of_another_precision_are_fine(tmp_path, dtype):
 
 def test_an_ordinary_large_network_is_not_refused():
     info = ez.VideoInfo(frames=600, height=2160, width=3840)
-    network = outline(model_config("enerv", info, size="12M"), info, "it")
+    network = build_on_meta(model_config("enerv", info, size="12M"), info, "it")
     assert network.stored_numbers == pytest.approx(12e6, rel=0.02)
-    rehearse(network, "it")
+    check_forward_on_meta(network, "it")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def check(config=CONFIG, weights=WEIGHTS):
         folder = write(Path(temporary) / "fit", config, weights)
         with suppress(EnervZooError):
             model, info = storage.read_config(folder)
-            rehearse(outline(model, info, "it"), "it")
+            check_forward_on_meta(build_on_meta(model, info, "it"), "it")
             assert ez.load(folder)[0].shape == (3, info.height, info.width)
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
 

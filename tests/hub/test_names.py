@@ -17,7 +17,7 @@ def index(tmp_path, monkeypatch):
     return file
 
 
-def test_the_shipped_index_is_sound():
+def test_the_bundled_index_is_sound():
     assert isinstance(source.read_index(source.INDEX), dict)
 
 

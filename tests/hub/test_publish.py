@@ -17,8 +17,8 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting import FitJob, Job, Manifest, Publisher, jobs, manifest_jobs, read_manifest
 from enerv_zoo.hub import source
 from enerv_zoo.hub.index import read_index
-from enerv_zoo.recipes import list_recipes, shipped_files
-from enerv_zoo.zoo import parse_size
+from enerv_zoo.recipes import bundled_files, list_recipes
+from enerv_zoo.zoo import parse_parameter_count
 
 from .conftest import TINY
 from .server import Fault
@@ -238,17 +238,17 @@ def test_an_unknown_key_of_a_manifest(tmp_path):
         read_manifest("bunni")
 
 
-@pytest.mark.parametrize("name", shipped_files("zoo"))
-def test_shipped_manifests_ask_for_networks_that_exist(name):
-    shipped = read_manifest(name)
-    assert shipped.description
-    assert shipped.owner is None
-    for job in manifest_jobs(shipped):
+@pytest.mark.parametrize("name", bundled_files("zoo"))
+def test_bundled_manifests_ask_for_networks_that_exist(name):
+    bundled = read_manifest(name)
+    assert bundled.description
+    assert bundled.owner is None
+    for job in manifest_jobs(bundled):
         options = dict(job.fit.recipe.model)
         if "size" in options:
             width, height = map(int, job.fit.recipe.video["resize"].split("x"))
             video = ez.create_model(options.pop("name"), frames=132, height=height, width=width, **options)
-            assert video.stored_numbers == pytest.approx(parse_size(options["size"]), rel=0.02)
+            assert video.stored_numbers == pytest.approx(parse_parameter_count(options["size"]), rel=0.02)
 
 
 def test_manifests_are_no_recipes():

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.nvz import Coded, EncodedNetwork, decode, encode, estimate_bits, open_nvz, write_nvz
-from enerv_zoo.nvz.tables import best_model, parse_model
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode, estimate_bits, open_nvz, write_nvz
+from enerv_zoo.nvz.tables import best_table, parse_table
 
 from . import plain_decoder
 
 
 def coded(levels, scale=0.125, axis=None):
-    return Coded(np.asarray(levels, np.int32), np.asarray(scale, np.float32), axis)
+    return QuantizedTensor(np.asarray(levels, np.int32), np.asarray(scale, np.float32), axis)
 
 
 def some(seed=0):
@@ -49,7 +49,7 @@ def same(one, other):
     assert one.keys() == other.keys()
     for name, tensor in one.items():
         found = other[name]
-        if isinstance(tensor, Coded):
+        if isinstance(tensor, QuantizedTensor):
             assert np.array_equal(found.levels, tensor.levels), name
             assert np.array_equal(found.scale, tensor.scale)
             assert found.axis == tensor.axis
@@ -74,12 +74,12 @@ def test_what_is_written_comes_back_and_every_byte_is_accounted_for(tmp_path):
 
 def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers():
     tensors = some()
-    kinds = {best_model(t.levels).data[0] for t in tensors.values() if isinstance(t, Coded) and t.levels.size}
+    kinds = {best_table(t.levels).data[0] for t in tensors.values() if isinstance(t, QuantizedTensor) and t.levels.size}
     assert kinds == {0, 1, 2, 3}
     ((description, found),) = plain_decoder.read(encode([EncodedNetwork({"é": 1.5}, tensors)]))
     assert description == {"é": 1.5}
     for name, tensor in tensors.items():
-        values = tensor.values() if isinstance(tensor, Coded) else tensor
+        values = tensor.values() if isinstance(tensor, QuantizedTensor) else tensor
         assert found[name] == (list(values.shape), values.reshape(-1).tolist()), name
 
 
@@ -133,7 +133,7 @@ def test_any_levels_come_back(levels):
        st.integers(0, 65000))  # fmt: skip
 def test_every_table_that_can_be_written_is_whole(kind, low, size, m, x, zero):
     data = struct.pack("<BiIiBBH", kind, low, size, low + size // 2, m, x, zero)
-    model, used = parse_model(data)
+    model, used = parse_table(data)
     assert used == len(data)
     assert model.frequencies.min() >= 1
     assert model.frequencies.sum() == 1 << 24
@@ -153,7 +153,7 @@ def test_every_table_that_can_be_written_is_whole(kind, low, size, m, x, zero):
 )
 def test_what_cannot_be_coded_is_refused(levels, scale, axis, message):
     with pytest.raises(ConfigError, match=message):
-        Coded(levels, np.asarray(scale), axis)
+        QuantizedTensor(levels, np.asarray(scale), axis)
 
 
 def test_what_cannot_be_stored_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.scenes import survey
-from enerv_zoo.video.seeking import WORTH
+from enerv_zoo.video.seeking import MIN_FRAMES_TO_SEEK
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.timing import timing
 
@@ -67,7 +67,7 @@ def assert_the_same_from_every_start(path: Path, count: int = COUNT, step: int =
     file = VideoFile(path)
     whole = list(file.frames(Selection()))
     assert len(whole) == count
-    for start in range(WORTH, count, step):
+    for start in range(MIN_FRAMES_TO_SEEK, count, step):
         selection = Selection(start, min(start + 2, count))
         for (pixels, moment), (expected, when) in zip(file.frames(selection), whole[start:], strict=False):
             assert np.array_equal(pixels, expected), start

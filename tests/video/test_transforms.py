@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video import parse_resize, parse_size
+from enerv_zoo.video import parse_frame_size, parse_resize
 from enerv_zoo.video.sizes import as_size
 from enerv_zoo.video.transforms import Transform, resize
 
@@ -11,8 +11,8 @@ from .conftest import moving
 
 
 def test_sizes() -> None:
-    assert parse_size("1280x720") == (720, 1280)
-    assert parse_size(" 2X3 ") == (3, 2)
+    assert parse_frame_size("1280x720") == (720, 1280)
+    assert parse_frame_size(" 2X3 ") == (3, 2)
     assert as_size([4, 5]) == (4, 5)  # type: ignore[arg-type]
 
 

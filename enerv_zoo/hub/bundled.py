@@ -10,18 +10,18 @@ from enerv_zoo.storage.compressed import SUFFIX, open_compressed
 BUNDLED = Path(__file__).with_name("bundled")
 
 
-def shipped() -> dict[str, Path]:
+def bundled_networks() -> dict[str, Path]:
     """Their names, which `enerv_zoo.load` takes, and their files."""
     return {file.stem: file for file in sorted(BUNDLED.glob(f"*{SUFFIX}"))}
 
 
-def list_shipped(query: str | None = None) -> list[Pretrained]:
+def list_bundled(query: str | None = None) -> list[Pretrained]:
     """What is known of them; no network is asked.
 
     Args:
         query: a part of the name.
     """
-    return [_entry(name, file) for name, file in shipped().items() if (query or "").lower() in name.lower()]
+    return [_entry(name, file) for name, file in bundled_networks().items() if (query or "").lower() in name.lower()]
 
 
 def _entry(name: str, file: Path) -> Pretrained:

@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo, size_text
-from enerv_zoo.emptiness import Emptiness, meta_arithmetic
 from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.meta import MetaParameters, meta_arithmetic
 from enerv_zoo.network import Network
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ MAX_TENSOR_BYTES = 8 << 30
 """What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
 
 
-def outline(model: ModelConfig, video: VideoInfo, where: str) -> Network:
+def build_on_meta(model: ModelConfig, video: VideoInfo, where: str) -> Network:
     """The network that a config asks for, without its stored numbers (they are on PyTorch's meta device).
 
     Raises:
@@ -38,7 +38,7 @@ def outline(model: ModelConfig, video: VideoInfo, where: str) -> Network:
     _check_bounds(model, video, where)
 
     def build() -> Network:
-        with Emptiness():
+        with MetaParameters():
             return Network(model, video).eval()
 
     network = _tried(build, where)
@@ -52,7 +52,7 @@ def outline(model: ModelConfig, video: VideoInfo, where: str) -> Network:
     return network
 
 
-def rehearse(network: Network, where: str) -> None:
+def check_forward_on_meta(network: Network, where: str) -> None:
     """Draw a frame by shapes alone, on the meta device, where an outlined network then is.
 
     PyTorch takes seconds to load what this needs, so it is for repositories, not for folders.

@@ -85,7 +85,7 @@ class _Work:
 
 
 @dataclass
-class Tally:
+class Progress:
     """What `FleetStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
 
     jobs: int

@@ -146,7 +146,7 @@ class Timeline:
         return FrameBatch(frames, torch.from_numpy(starts), torch.from_numpy(durations))
 
 
-class Playable(ABC):
+class FrameAccess(ABC):
     """A video by index and by time, for whatever draws its frames: one network, or several in turn.
 
     Attributes:

@@ -1,8 +1,8 @@
 """What a network is made of: its parts, the shapes between them, what each stores and what each computes.
 
-    anatomy = dissect(model_config("enerv", info), info)
-    anatomy.macs                        # multiply-accumulates a frame
-    [part.name for part in anatomy.parts]
+    summary = summarize(model_config("enerv", info), info)
+    summary.macs                        # multiply-accumulates a frame
+    [part.name for part in summary.parts]
 
 Shapes are followed through the network on PyTorch's meta device, so nothing is computed and no weights are needed.
 """
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.emptiness import Emptiness
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.network import Network
 
 Shape = tuple[int, ...]
@@ -54,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class ModelSummary:
     """A network as its parts, in the order in which a frame passes them.
 
     Attributes:
@@ -78,7 +78,7 @@ class Anatomy:
         return sum(part.macs for part in self.parts if part.once)
 
 
-def dissect(config: ModelConfig, info: VideoInfo) -> Anatomy:
+def summarize(config: ModelConfig, info: VideoInfo) -> ModelSummary:
     """Follow one frame through the network that a composition makes.
 
     What costs no multiplication with weights (activations, sampling from a table, refining by neighbours) counts 0.
@@ -90,7 +90,7 @@ def dissect(config: ModelConfig, info: VideoInfo) -> Anatomy:
     Raises:
         ConfigError: the parts do not exist or fit together.
     """
-    with Emptiness():
+    with MetaParameters():
         video = Network(config, info)
     video = video.to("meta").eval()
     with _watching(video) as seen, torch.no_grad():
@@ -102,7 +102,7 @@ def dissect(config: ModelConfig, info: VideoInfo) -> Anatomy:
     parts.append(_part(video, seen, "join", "join", config.join["name"]))
     parts += [_stage(video, seen, index) for index in range(len(config.stages))]
     parts.append(_part(video, seen, "head", "head", config.head["name"]))
-    return Anatomy(tuple(parts), video.stored_numbers, video.fixed_numbers)
+    return ModelSummary(tuple(parts), video.stored_numbers, video.fixed_numbers)
 
 
 @dataclass

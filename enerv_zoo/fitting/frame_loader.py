@@ -15,10 +15,10 @@ from enerv_zoo.errors import FitError
 logger = logging.getLogger(__name__)
 
 PLACES = ("auto", "device", "host", "disk")
-SHARE = 0.8
+MAX_DEVICE_SHARE = 0.8
 """`"auto"` puts frames on a GPU when they and the fit take at most this part of its free memory."""
 
-AHEAD = 2
+BATCHES_AHEAD = 2
 """Batches that are on their way while a step computes."""
 
 
@@ -33,7 +33,7 @@ def host_place(place: str) -> str:
     return "auto" if place == "device" else place
 
 
-class Feed:
+class FrameLoader:
     """Frames (N, 3, H, W), uint8, that come to the device a batch at a time.
 
     From the device itself, or from memory to a CPU, they are gathered at once. From disk, or from the host to a GPU, a
@@ -56,7 +56,7 @@ class Feed:
         size = frames.numel()
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
-            if place == "device" or (place == "auto" and size + need <= SHARE * free):
+            if place == "device" or (place == "auto" and size + need <= MAX_DEVICE_SHARE * free):
                 self.frames = frames.to(self.device)
         at_hand = self.frames.device.type == self.device.type
         self._gathers_ahead = not at_hand or on_disk
@@ -77,7 +77,7 @@ class Feed:
         with ThreadPoolExecutor(1, "frames") as pool:
             for index in indices:
                 coming.append((index, pool.submit(self._load, index, stream)))
-                if len(coming) > AHEAD:
+                if len(coming) > BATCHES_AHEAD:
                     yield self._arrived(*coming.popleft(), stream)
             while coming:
                 yield self._arrived(*coming.popleft(), stream)

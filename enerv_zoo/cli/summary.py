@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from rich.tree import Tree
 
 if TYPE_CHECKING:
-    from enerv_zoo.anatomy import Anatomy, Part
+    from enerv_zoo.summary import ModelSummary, Part
 
 
-def tree(anatomy: Anatomy, title: str) -> Tree:
+def tree(summary: ModelSummary, title: str) -> Tree:
     """The parts of a network with their shapes, stored numbers and multiply-accumulates a frame."""
-    totals = f"{anatomy.stored_numbers:,} numbers, {amount(anatomy.macs)}MAC a frame"
-    if anatomy.macs_once:
-        totals += f", {amount(anatomy.macs_once)}MAC once a video"
+    totals = f"{summary.stored_numbers:,} numbers, {amount(summary.macs)}MAC a frame"
+    if summary.macs_once:
+        totals += f", {amount(summary.macs_once)}MAC once a video"
     root = Tree(f"{title}: {totals}")
-    for part in anatomy.parts:
+    for part in summary.parts:
         _grow(root, part)
     return root
 

@@ -49,7 +49,7 @@ SLOWER = 0.5
 GOES_ON = "went on, as other weights and lower rates had not helped"
 
 
-class Guard:
+class DivergenceGuard:
     """Watches a fit and brings it back to its last good state.
 
     Attributes:

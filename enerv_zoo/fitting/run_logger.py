@@ -18,7 +18,7 @@ from typing import Any
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.files import finite, write_text
 from enerv_zoo.fitting.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
-from enerv_zoo.fitting.guard import Guard
+from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.shell import quote
 from enerv_zoo.stopping import stops_gracefully
@@ -41,7 +41,7 @@ class FitInterrupted(KeyboardInterrupt):
         self.signal = number
 
 
-class Journal:
+class RunLogger:
     """Keeps a fit's history and checkpoints in its folder, or in memory alone where it has none.
 
     Where the folder takes no checkpoint (a full disk, a folder that became read-only), the fit stops, and its state is
@@ -52,7 +52,7 @@ class Journal:
         folder: where to, or `None`. Of several processes the first one writes, and all read what it has read.
     """
 
-    def __init__(self, fitter: Fitter, guard: Guard, folder: Path | None) -> None:
+    def __init__(self, fitter: Fitter, guard: DivergenceGuard, folder: Path | None) -> None:
         self.fitter, self.guard, self.folder = fitter, guard, folder
         self.history: list[dict[str, Any]] = []
         self._saved = time.monotonic()
@@ -61,7 +61,7 @@ class Journal:
 
     def resume(self) -> None:
         """Go on from the folder's last whole checkpoint, if it holds any."""
-        state = self.ranks.decided(self._last_state)
+        state = self.ranks.broadcast_from_zero(self._last_state)
         if state is None:
             return
         self.fitter.load_state_dict(state["fitter"])

@@ -18,7 +18,7 @@ def meta_arithmetic() -> Iterator[None]:
         yield
 
 
-class Emptiness(TorchFunctionMode):
+class MetaParameters(TorchFunctionMode):
     """A context in which the tensors that become parameters are made on PyTorch's meta device.
 
     Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device

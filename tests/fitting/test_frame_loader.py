@@ -10,7 +10,7 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting import batch as batches
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.feed import Feed, host_place
+from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 RECIPE = {"epochs": 2, "batch_size": 2, "lr": 5e-3}
@@ -23,7 +23,7 @@ def clip():
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_batches_come_in_order_and_whole(clip, on_disk):
-    feed = Feed(clip.frames, on_disk=on_disk)
+    feed = FrameLoader(clip.frames, on_disk=on_disk)
     order = torch.tensor([6, 0, 3, 3, 1, 5, 2]).split(2)
     got = list(feed.batches(order))
     assert [index.tolist() for index, _ in got] == [index.tolist() for index in order]
@@ -32,14 +32,14 @@ def test_batches_come_in_order_and_whole(clip, on_disk):
 
 
 def test_a_loop_that_stops_early_stops_the_reading(clip):
-    batches = Feed(clip.frames, on_disk=True).batches(torch.arange(7).split(1))
+    batches = FrameLoader(clip.frames, on_disk=True).batches(torch.arange(7).split(1))
     next(batches)
     batches.close()
-    assert list(Feed(clip.frames, on_disk=True).batches([])) == []
+    assert list(FrameLoader(clip.frames, on_disk=True).batches([])) == []
 
 
 def test_errors_of_reading_reach_the_loop(clip):
-    batches = Feed(clip.frames, on_disk=True).batches([torch.tensor([0]), torch.tensor([99])])
+    batches = FrameLoader(clip.frames, on_disk=True).batches([torch.tensor([0]), torch.tensor([99])])
     with pytest.raises(IndexError):
         list(batches)
 
@@ -65,7 +65,7 @@ def test_places_are_checked():
 def test_batch_grows_as_long_as_that_pays(clip, monkeypatch, speeds, chosen):
     video = ez.create_model("enerv", info=clip.info, **TINY)
     monkeypatch.setattr(batches, "_frames_a_second", lambda video, feed, config, *_: speeds[config.batch_size])
-    recipe = choose_batch(video, Feed(clip.frames), FitConfig(batch_size=None, lr=1e-3))
+    recipe = choose_batch(video, FrameLoader(clip.frames), FitConfig(batch_size=None, lr=1e-3))
     assert recipe.batch_size == chosen
     assert recipe.lr == pytest.approx(1e-3 * chosen**0.5)
 
@@ -73,6 +73,6 @@ def test_batch_grows_as_long_as_that_pays(clip, monkeypatch, speeds, chosen):
 def test_choosing_a_batch_measures_real_steps_and_leaves_the_weights(clip):
     video = ez.create_model("enerv", info=clip.info, **TINY)
     before = {name: tensor.clone() for name, tensor in video.state_dict().items()}
-    recipe = choose_batch(video, Feed(clip.frames), FitConfig(batch_size=None, time_budget=2.0))
+    recipe = choose_batch(video, FrameLoader(clip.frames), FitConfig(batch_size=None, time_budget=2.0))
     assert recipe.batch_size in (1, 2, 4)
     assert all(torch.equal(tensor, before[name]) for name, tensor in video.state_dict().items())
