@@ -16,7 +16,7 @@ from typing import Any
 
 from common import machine, write_result
 
-from enerv_zoo.batch import manifest_jobs, run_jobs
+from enerv_zoo.batch import manifest_jobs, run_batch
 from enerv_zoo.batch.manifest import Manifest
 from enerv_zoo.cluster import Fleet
 from enerv_zoo.machine import available_cores
@@ -40,10 +40,10 @@ def main() -> None:
     jobs, cores = manifest_jobs(Manifest((group,))), available_cores()
     with tempfile.TemporaryDirectory() as out, Fleet() as fleet:
         began = time.perf_counter()
-        result = run_jobs(jobs, fleet, out)
+        result = run_batch(jobs, out, runner=fleet)
         seconds = time.perf_counter() - began
         began = time.perf_counter()
-        again = run_jobs(jobs, fleet, out)
+        again = run_batch(jobs, out, runner=fleet)
         nothing = time.perf_counter() - began
     fits = [row for row in result.rows if row["part_of"] is not None]
     assert not result.failed

@@ -30,6 +30,7 @@ _HOMES = {
     "SegmentedVideo": "segmented",
     "VideoError": "errors",
     "VideoInfo": "config",
+    "WorkerPool": "batch",
     "compare": "batch",
     "compress": "compression",
     "create_model": "zoo",
@@ -57,7 +58,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from enerv_zoo.batch import compare, fit_segments, rate_distortion
+    from enerv_zoo.batch import WorkerPool, compare, fit_segments, rate_distortion
     from enerv_zoo.cluster import Fleet
     from enerv_zoo.composition import ModelConfig
     from enerv_zoo.compression import compress

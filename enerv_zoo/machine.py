@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import logging
 import math
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +116,20 @@ def tune_process() -> None:
             os.environ.setdefault("OMP_NUM_THREADS", str(cores))
     kept = _keep_freed_memory()
     logger.debug("%d cores; freed memory %s the process", cores, "stays with" if kept else "leaves")
+
+
+def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> None:
+    """Begin a process of this package: set its environment and tune it before anything large is imported.
+
+    Args:
+        environment: variables of this process alone.
+        target: a function to call, as `"module:name"`.
+        arguments: of that function.
+    """
+    os.environ.update(environment)
+    tune_process()
+    module, _, name = target.partition(":")
+    getattr(importlib.import_module(module), name)(*arguments)
 
 
 def _keep_freed_memory() -> bool:

@@ -169,6 +169,15 @@ class Registry:
                 logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
 
 
+_IMPORTED = "enerv_zoo_parts_"
+"""What names of modules begin with that `import_file` makes."""
+
+
+def imported_files() -> list[str]:
+    """Return the files that `import_file` has run in this process, for another one to run, too."""
+    return [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(_IMPORTED)]
+
+
 def import_file(path: str | Path) -> None:
     """Run a Python file of one's own, whose decorators register parts and families.
 
@@ -178,7 +187,7 @@ def import_file(path: str | Path) -> None:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such Python file to import parts from")
-    name = f"enerv_zoo_parts_{path.stem}"
+    name = f"{_IMPORTED}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: is no Python file (.py) to import parts from")

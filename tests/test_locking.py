@@ -151,12 +151,12 @@ def test_whatever_fits_into_a_folder_that_is_held_is_refused(tmp_path, write):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_publish_is_refused_in_a_folder_that_is_held(tmp_path):
-    from enerv_zoo.batch import Manifest, Publisher, manifest_jobs
+def test_a_batch_is_refused_in_a_folder_that_is_held(tmp_path):
+    from enerv_zoo.batch import Manifest, manifest_jobs, run_batch
 
     jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "frames": "0:2", "resize": "64x36", "sizes": ["90K"]},)))
     with locked(tmp_path), pytest.raises(FitError, match="is writing to it"):
-        list(Publisher(tmp_path, None).publish(jobs))
+        run_batch(jobs, tmp_path)
 
 
 def test_of_two_fits_at_once_one_is_refused_and_a_killed_one_gives_way(tmp_path, cli, monkeypatch):

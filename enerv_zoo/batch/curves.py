@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from enerv_zoo.compression.run import compress
 from enerv_zoo.config import from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
-from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
+from enerv_zoo.evaluation.codecs import CODECS, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
@@ -33,11 +33,12 @@ PICTURE = "rd.png"
 POINTS = "points.json"
 FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
+SELECTION = ("frames", "resize", "crop", "square_pixels", "stream", "yuv")
 
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """What `rate_distortion` measured; also `rd.json`.
+    """The result of `rate_distortion`; also `rd.json`.
 
     Attributes:
         video: name, frames, height and width of what was encoded.
@@ -80,12 +81,6 @@ def rate_distortion(
     runner: Runner = run_here,
     on_model: OnFit = lambda name: None,
     on_stage: Callable[[str], None] = lambda text: None,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
     **options: Any,
 ) -> RateDistortion:
     """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
@@ -98,7 +93,7 @@ def rate_distortion(
         source: the video, as `enerv_zoo.fit` takes it.
         models: names of families; none for codecs alone.
         out: folder for all of it.
-        sizes: budgets of stored numbers, such as `["0.35M", "1M"]`; by default the recipe's.
+        sizes: budgets of stored parameters, such as `["0.35M", "1M"]`; by default the recipe's.
         bits: of the weights; a point for each.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
         codecs: of `x264`, `x265`, `svtav1` and `vp9`; those that PyAV lacks are left out with a warning.
@@ -107,9 +102,7 @@ def rate_distortion(
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
         on_stage: called with a line for each encoding.
-        frames, resize, crop, square_pixels, stream, yuv: of the video; by default the pixels that its file holds are
-            measured.
-        options: as for `enerv_zoo.fit`.
+        options: as for `enerv_zoo.fit`; by default the pixels that the video's file holds are measured.
 
     Raises:
         ConfigError: nothing to measure, or an unknown name.
@@ -119,6 +112,46 @@ def rate_distortion(
     """
     folder, chosen = Path(out), choose_device(device)
     encoders = available(codecs)
+    first = _check_names(models, encoders, bits, anchor)
+    selection = {key: options[key] for key in SELECTION if key in options}
+    if encoders:  # before fits that take hours
+        cut = plan_fit(source, device=chosen, recipe=options.get("recipe") if models else None, **selection).video
+        check_sides(survey(source, **cut, scenes=False).info)
+    refuse_folder(source, folder)
+    with locked(folder), protected(source):
+        remove_leftovers(folder, (RESULT, PICTURE, POINTS))
+        fits: dict[str, dict[str, Any]] = {}
+        if models:
+            budgets: Any = None if sizes is None else list(sizes)
+            given = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
+            fits = compare(source, models, out=folder / FITS, **given)
+            unnamed = source if source_name(source) is None else None
+            original = open_original(folder / FITS / next(iter(fits)), unnamed)
+        else:
+            original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
+        points = _Points(folder, original, chosen, tune_epochs, on_stage)
+        families = [points.of_family(model, fits, bits) for model in models]
+        curves = [curve for curve, _ in families] + [points.of_codec(name) for name in encoders]
+        info = original.info
+        result = RateDistortion(
+            {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
+            source_rate(source) if isinstance(source, str | Path) else None,
+            tuple(curves),
+            tuple(gains(curves, first)),
+            tuple(best for _, best in families),
+            original,
+        )
+        write_json(folder / RESULT, result.to_dict())
+        plot_rates(curves, folder / PICTURE)
+    return result
+
+
+def _check_names(models: Sequence[str], encoders: Sequence[str], bits: Sequence[int], anchor: str | None) -> str:
+    """Return the anchor's name.
+
+    Raises:
+        ConfigError: nothing to measure, or an unknown name.
+    """
     names = [*models, *encoders]
     if not names or len(set(names)) != len(names):
         raise ConfigError(f"name families and codecs to measure, each once; got {', '.join(names) or 'none'}")
@@ -129,111 +162,66 @@ def rate_distortion(
     first = anchor or (encoders[0] if encoders else names[0])
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
-    selection = {
-        "frames": frames,
-        "resize": resize,
-        "crop": crop,
-        "square_pixels": square_pixels,
-        "stream": stream,
-        "yuv": yuv,
-    }
-    if encoders:  # before fits that take hours
-        recipe = options.get("recipe") if models else None
-        cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
-        check_sides(survey(source, **cut, scenes=False).info)
-    refuse_folder(source, folder)
-    with locked(folder), protected(source):
-        remove_leftovers(folder, (RESULT, PICTURE, POINTS))
-        fits: dict[str, dict[str, Any]] = {}
-        if models:
-            budgets: Any = None if sizes is None else list(sizes)
-            fits = compare(
-                source, models, out=folder / FITS, size=budgets, on_model=on_model, device=device, runner=runner,
-                **selection, **options,
-            )  # fmt: skip
-            unnamed = source if source_name(source) is None else None
-            original = open_original(folder / FITS / next(iter(fits)), unnamed)
-        else:
-            original = open_video(source, **{**selection, "square_pixels": bool(square_pixels)})
-        known = _Known(folder, original)
-        curves, best = [], []
-        for model in models:
-            own = {name: fit for name, fit in fits.items() if fit["model"] == model}
-            points = {
-                folder / f"{name}-{width}bit.nvz": (name, fit, width) for name, fit in own.items() for width in bits
-            }
-            measured = {
-                path: _network_point(
-                    known, path, folder / FITS / name, fit, width, tune_epochs, original, chosen, on_stage
-                )
-                for path, (name, fit, width) in points.items()
-            }
-            best.append(max(measured, key=lambda path: measured[path].psnr))
-            settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
-            curves.append(RateCurve(model, settings, tuple(measured.values())))
-        for name in encoders:
-            codec = CODECS[name]
-            encoded = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
-            preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
-            curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(encoded)))
-        info = original.info
-        result = RateDistortion(
-            {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
-            source_rate(source) if isinstance(source, str | Path) else None,
-            tuple(curves),
-            tuple(gains(curves, first)),
-            tuple(best),
-            original,
-        )
-        write_json(folder / RESULT, result.to_dict())
-        plot_rates(curves, folder / PICTURE)
-    return result
+    return first
 
 
-class _Known:
-    """Points that were measured before, on the same frames, by what was asked for."""
+class _Points:
+    """Measures points of curves, but for those that were measured before on the same frames with the same settings."""
 
-    def __init__(self, folder: Path, original: Video) -> None:
-        self.path, self.frames = folder / POINTS, digest(original)
-        self.rows = read_mapping(self.path) if self.path.is_file() else {}
+    def __init__(
+        self, folder: Path, original: Video, device: str, tune_epochs: int, on_stage: Callable[[str], None]
+    ) -> None:
+        self.folder, self.original, self.device = folder, original, device
+        self.tune_epochs, self.on_stage = tune_epochs, on_stage
+        self.frames = digest(original)
+        self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
 
-    def get(self, *asked: Any) -> tuple[str, RatePoint | None]:
-        """The point's key, and the point if it is there."""
+    def of_family(self, model: str, fits: Mapping[str, dict[str, Any]], bits: Sequence[int]) -> tuple[RateCurve, Path]:
+        """Write each fit of a family in several widths of bits. Returns its curve, and the file of the highest PSNR."""
+        own = {name: fit for name, fit in fits.items() if fit["model"] == model}
+        points = {
+            self.folder / f"{name}-{width}bit.nvz": self._of_network(name, fit, width)
+            for name, fit in own.items()
+            for width in bits
+        }
+        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
+        return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].psnr)
+
+    def _of_network(self, name: str, fit: dict[str, Any], bits: int) -> RatePoint:
+        path, run = self.folder / f"{name}-{bits}bit.nvz", self.folder / FITS / name
+
+        def measure() -> RatePoint:
+            self.on_stage(f"{name} in {bits} bits")
+            options: dict[str, Any] = {"tune_epochs": self.tune_epochs, "device": self.device, "measure": False}
+            made = compress(run, path, data=self.original, bits=bits, **options)
+            setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
+            seconds = fit["fit_seconds"] + made.seconds
+            return measure_network(load(path, self.device), self.original, setting, made.bytes, seconds)
+
+        return self._known(("network", fit["id"], bits, self.tune_epochs), measure, path)
+
+    def of_codec(self, name: str) -> RateCurve:
+        """Encode the frames with a codec, once for each quality of its ladder."""
+        codec = CODECS[name]
+        preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
+        points = tuple(self._of_quality(name, crf) for crf in codec.ladder)
+        return RateCurve(name, {"encoder": codec.encoder, "options": preset}, points)
+
+    def _of_quality(self, name: str, crf: int) -> RatePoint:
+        def measure() -> RatePoint:
+            self.on_stage(f"{name} at crf {crf}")
+            return next(measure_codec(name, self.original, (crf,)))
+
+        return self._known(("codec", dataclasses.asdict(CODECS[name]), crf), measure)
+
+    def _known(self, asked: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None) -> RatePoint:
+        """Return a point, measured if it is not known, or if its file is not the one that was measured."""
         key = hashlib.sha256(json.dumps([self.frames, *asked], sort_keys=True).encode()).hexdigest()[:32]
-        return key, from_dict(RatePoint, self.rows[key], str(self.path)) if key in self.rows else None
-
-    def add(self, key: str, point: RatePoint) -> RatePoint:
+        if key in self.rows:
+            point = from_dict(RatePoint, self.rows[key], str(self.folder / POINTS))
+            if path is None or (path.is_file() and path.stat().st_size == point.bytes):
+                return point
+        point = measure()
         self.rows[key] = dataclasses.asdict(point)
-        write_json(self.path, self.rows)
+        write_json(self.folder / POINTS, self.rows)
         return point
-
-
-def _network_point(
-    known: _Known,
-    path: Path,
-    run: Path,
-    fit: dict[str, Any],
-    bits: int,
-    tune_epochs: int,
-    original: Video,
-    device: str,
-    on_stage: Callable[[str], None],
-) -> RatePoint:
-    key, point = known.get("network", fit["id"], bits, tune_epochs)
-    if point is not None and path.is_file() and path.stat().st_size == point.bytes:
-        return point
-    setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
-    on_stage(f"{run.name} in {bits} bits")
-    made = compress(run, path, data=original, bits=bits, tune_epochs=tune_epochs, device=device, measure=False)
-    seconds = fit["fit_seconds"] + made.seconds
-    return known.add(key, measure_network(load(path, device), original, setting, made.bytes, seconds))
-
-
-def _codec_point(
-    known: _Known, name: str, codec: Codec, crf: int, original: Video, on_stage: Callable[[str], None]
-) -> RatePoint:
-    key, point = known.get("codec", dataclasses.asdict(codec), crf)
-    if point is not None:
-        return point
-    on_stage(f"{name} at crf {crf}")
-    return known.add(key, next(measure_codec(name, original, (crf,))))

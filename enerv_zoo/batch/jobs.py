@@ -1,4 +1,4 @@
-"""Many fits, each fully decided before any begins: the one path of `compare` and `publish`, here or on other machines.
+"""Many fits, each fully decided before any begins, and the runners that do them: here, or in other processes.
 
     jobs = [job_of(name, "bunny", plan_fit("bunny", name, size="0.35M", epochs=30)) for name in ("nerv", "enerv")]
     for outcome in run_here(jobs, "runs"):
@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -120,10 +122,11 @@ class FitOutcome:
         fitting: what there was to do for it.
         metrics: of the whole fit, as in `metrics.json`; `None` where it failed.
         error: why it failed, in one line.
-        seconds: that it took, all attempts together; `None` where nobody measured.
+        seconds: that it took, all attempts together.
         attempts: how often it was begun: again after its worker was lost.
         host: the machine that did it.
         id: of the job, where it was needed.
+        url: of its commit on the Hub, where it was pushed.
     """
 
     name: str
@@ -134,10 +137,11 @@ class FitOutcome:
     attempts: int = 1
     host: str | None = None
     id: str | None = None
+    url: str | None = None
 
 
 class Runner(Protocol):
-    """Whatever does jobs: `run_here`, or a fleet of machines that share a folder."""
+    """Whatever does jobs: `run_here`, a `WorkerPool` on this machine, or a `Fleet` of machines that share a folder."""
 
     def __call__(
         self, jobs: Sequence[FitJob], out: str | Path, *, device: str = "auto", on_fit: OnFit = ...
@@ -198,15 +202,16 @@ def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = 
     Returns:
         How it ended; an error is in there, too, and only an interruption by the user is raised.
     """
-    folder = Path(out) / job.name
+    folder, began = Path(out) / job.name, time.time()
     try:
         needed = todo(job, out, device)
         if needed != "nothing":
             job.run(folder, device, resume=needed == "resume", on_status=on_fit(job.name))
-        return FitOutcome(job.name, needed, metrics=read_mapping(folder / METRICS))
+        outcome = FitOutcome(job.name, needed, metrics=read_mapping(folder / METRICS))
     except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
-        return FitOutcome(job.name, error=reason(error))
+        outcome = FitOutcome(job.name, error=reason(error))
+    return replace(outcome, seconds=time.time() - began, host=socket.gethostname())
 
 
 def run_here(
@@ -215,10 +220,11 @@ def run_here(
     """The `Runner` of this process: one job after the other, in their order.
 
     Raises:
-        ConfigError: two jobs of one name.
+        ConfigError: two jobs of one name, or `out` is an address.
         FitError: no such device.
     """
     check_names([job.name for job in jobs])
+    check_local(out)
     chosen = choose_device(device)
     for job in jobs:
         yield run_job(job, out, chosen, on_fit)
@@ -233,6 +239,16 @@ def check_names(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ConfigError(f"two fits would be called {min(twice)!r}; give one of them another name")
+
+
+def check_local(out: str | Path) -> None:
+    """Refuse an address, which takes workers that have the store's files in a folder of their own.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if is_address(str(out)):
+        raise ConfigError(f"{out}: only a Ray cluster fits into an address; name a folder, or give --address")
 
 
 def reason(error: Exception) -> str:

@@ -1,12 +1,11 @@
-"""A manifest: which networks are fitted to which videos, and how. Videos x models x sizes x recipes, as jobs."""
+"""Manifests: videos x models x sizes x recipes x seeds, as jobs."""
 
 from __future__ import annotations
 
-import csv
 import itertools
+import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,10 +14,11 @@ from pydantic import ConfigDict, Field
 
 from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.batch.segments import SegmentsJob
-from enerv_zoo.config import Spec, from_dict, parse_yaml, read_mapping
+from enerv_zoo.batch.tables import READERS, TEXTS, read_rows
+from enerv_zoo.config import Spec, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
 from enerv_zoo.fitting.cuts import parse_segments
-from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.formats import FORMAT, format_of, note_sizes, turned, turned_sizes
 from enerv_zoo.recipes import bundled_files
 from enerv_zoo.storage.description import check_license
@@ -26,17 +26,27 @@ from enerv_zoo.storage.description import check_license
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*")
 MAX_NAME = 96
 """Characters of a name, as the Hub has it."""
+MAX_FITS = 1_000_000
+"""Fits of one manifest. A product of longer lists is a mistake, and would fill the memory."""
+LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe", "seeds": "seed"}
+"""Lists of an entry, and how one value of each may be given."""
+_COLUMNS = {*LISTED.values(), *TEXTS, "square_pixels", "stream", "format"}
+"""What a table has of an entry."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """One entry of a manifest's `fits`: every video with every model in every size by every recipe.
+    """One entry of a manifest's `fits`: every video with every model in every size by every recipe with every seed.
+
+    An entry may give one value of a list by its singular: `recipe: quick` is `recipes: [quick]`.
 
     Attributes:
         videos: what `enerv_zoo.fit` takes: files, folders, samples, addresses.
         models: families; by default the recipe's.
-        sizes: budgets of stored numbers such as `"1.5M"`; by default the recipe's.
-        recipes: each a name, a file, or what would be in the file; by default E-NeRV's published one.
+        sizes: budgets of stored parameters such as `"1.5M"`; by default the recipe's.
+        recipes: each a name, a file, or what would be in the file, which may have a `name`; by default E-NeRV's
+            published one.
+        seeds: one fit for each; by default the recipe's.
         fit: fields of `FitConfig` that overrule the recipe.
         frames, resize, crop, square_pixels, stream, yuv: which part of the videos, and which pixels; these overrule
             the recipe.
@@ -52,6 +62,7 @@ class Group:
     models: tuple[str, ...] = ()
     sizes: tuple[str | int | float, ...] = ()
     recipes: tuple[str | Spec, ...] = ()
+    seeds: tuple[int, ...] = ()
     fit: Spec = field(default_factory=dict)
     frames: str | None = None
     resize: str | int | tuple[int, int] | None = None
@@ -67,14 +78,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `enerv-zoo fleet` and `enerv-zoo publish` take.
+    """The fits that `enerv-zoo batch` does.
 
     Attributes:
         fits: groups, as mappings.
         description: one line for people.
         owner: user or organisation on the Hub.
-        name: of each fit and its repository, from `{video}`, `{model}`, `{size}`, `{recipe}`, `{frames}`, `{resize}`;
-            by default video, model and size, as far as they are given, and the recipe where there are several.
+        name: of each fit and its repository, from `{video}`, `{model}`, `{size}`, `{recipe}`, `{seed}`, `{frames}`,
+            `{resize}`; by default video, model and size, as far as they are given, and recipe and seed where there are
+            several.
         license: of the weights, by its identifier on the Hub such as `cc-by-3.0`.
         private: whether new repositories are; by default as the owner has it.
         format: 2, where sizes are WIDTHxHEIGHT; files without it are of format 1, where they are HEIGHTxWIDTH.
@@ -93,7 +105,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of a manifest's product of videos, models, sizes and recipes.
+    """One entry of a manifest's product of videos, models, sizes, recipes and seeds.
 
     Attributes:
         fit: fully decided, of the whole video or in segments; its name is that of the repository, too.
@@ -112,9 +124,9 @@ class Job:
 def read_manifest(manifest: str | Path) -> Manifest:
     """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a bundled one by name.
 
-    The columns of a table are `video`, `model`, `size` and `recipe`, and `frames`, `resize`, `crop`, `square_pixels`,
-    `stream`, `yuv`, `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of
-    `FitConfig`. All but `video` may be empty.
+    The columns of a table are `video`, `model`, `size`, `recipe` and `seed`, and `frames`, `resize`, `crop`,
+    `square_pixels`, `stream`, `yuv`, `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is
+    a field of `FitConfig`. All but `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -129,7 +141,7 @@ def read_manifest(manifest: str | Path) -> Manifest:
             )
         path = bundled[str(manifest)]
     if path.suffix in READERS:
-        read = Manifest(tuple(_entry(row) for row in _rows(path)), format=1)
+        read = Manifest(tuple(_entry(row) for row in read_rows(path)), format=1)
     else:
         data = read_mapping(path)
         read = from_dict(Manifest, {**data, "format": format_of(data, str(path))}, str(path))
@@ -139,85 +151,48 @@ def read_manifest(manifest: str | Path) -> Manifest:
     return read
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table, without their empty cells."""
-    try:
-        rows = READERS[path.suffix](path)
-    except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
-    filled = [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
-    missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
-    if missing or not filled:
-        where = f"row {missing[0]} has none" if missing else "it has no rows"
-        raise ConfigError(f"{path}: a manifest's table needs a column 'video' that says what to fit; {where}")
-    return filled
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    """Cells as YAML has them where they are numbers or lists; what names something stays a text."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file, strict=True)
-        _check_columns(table.fieldnames or ())
-        rows = list(table)
-    longer = [number for number, row in enumerate(rows, 1) if None in row]
-    if longer:
-        raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
-    plain = {*LISTED.values(), *_TEXTS}
-    return [
-        {key: value if key in plain or not value else parse_yaml(value) for key, value in row.items()} for row in rows
-    ]
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError("Parquet needs pyarrow; pip install 'enerv-zoo[cluster]'") from error
-    _check_columns(parquet.read_schema(path).names)
-    return parquet.read_table(path).to_pylist()
-
-
-def _check_columns(names: Sequence[str]) -> None:
-    """Refuse a column that is there twice: in a row, the last one would silently count."""
-    for name, count in Counter(names).items():
-        if name and count > 1:
-            raise ValueError(f"the column {name!r} is given {count} times; keep one")
-
-
-READERS = {".csv": _read_csv, ".parquet": _read_parquet}
-LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe"}
-"""What is a list in an entry has one value in a row."""
-_TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
-
-
-def _entry(row: dict[str, Any]) -> Spec:
-    """A row of a table as an entry of `fits`."""
-    listed = {many: [row[one]] for many, one in LISTED.items() if one in row}
-    texts = {key: str(row[key]) for key in _TEXTS if key in row}
-    others: Spec = {key: row[key] for key in ("square_pixels", "stream", "format") if key in row}
-    fit = {key: value for key, value in row.items() if key not in (*LISTED.values(), *_TEXTS, *others)}
-    return {**listed, **texts, **others, "fit": fit}
+def _entry(row: Mapping[str, Any]) -> Spec:
+    """A row of a table as an entry of `fits`: columns that an entry has not are fields of the recipe's `fit`."""
+    own = {key: str(value) if key in TEXTS else value for key, value in row.items() if key in _COLUMNS}
+    return {**own, "fit": {key: value for key, value in row.items() if key not in own}}
 
 
 def manifest_jobs(manifest: Manifest) -> list[Job]:
     """Every fit of a manifest, in its order.
 
     Raises:
-        ConfigError: an option that means nothing, a family, recipe or size that there is not, or a name that stands for
-            two fits or is none.
+        ConfigError: an option that means nothing, a family, recipe or size that there is not, more than `MAX_FITS`, or
+            a name that stands for two fits or is none.
     """
     jobs: dict[str, Job] = {}
     for number, spec in enumerate(manifest.fits, 1):
         where = f"manifest, entry {number} of 'fits'"
-        group = from_dict(Group, spec, where)
         try:
+            group = from_dict(Group, _with_lists(spec))
+            lists = (group.videos, group.models, group.sizes, group.recipes, group.seeds)
+            count = math.prod(len(values) or 1 for values in lists)
+            if len(jobs) + count > MAX_FITS:
+                raise ConfigError(f"a manifest has up to {MAX_FITS:,} fits, this entry alone adds {count:,}; split it")
             for job in _group_jobs(manifest, group):
                 if job.name in jobs:
-                    raise ConfigError(f"two fits would be called {job.name!r}; give the entry a name of its own")
+                    raise ConfigError(
+                        f"two fits would be called {job.name!r}; give the entry, or its inline recipes, a name"
+                    )
                 jobs[job.name] = job
         except EnervZooError as error:
             raise ConfigError(f"{where}: {error}") from error
     return list(jobs.values())
+
+
+def _with_lists(spec: Spec) -> Spec:
+    """An entry whose single values are lists of one."""
+    listed = dict(spec)
+    for many, one in LISTED.items():
+        if one in listed:
+            if many in listed:
+                raise ConfigError(f"it gives {one!r} and {many!r}; keep one of them")
+            listed[many] = [listed.pop(one)]
+    return listed
 
 
 def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
@@ -226,31 +201,44 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
     selection = selection if version == FORMAT else turned_sizes(selection)
     selection |= {"square_pixels": group.square_pixels, "stream": group.stream, "yuv": group.yuv}
-    product = itertools.product(group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,))
-    for video, model, size, recipe in product:
+    if group.seeds and "seed" in group.fit:
+        raise ConfigError("it gives 'seeds' and a 'seed' in 'fit'; keep one of them")
+    if group.segments is not None:
+        parse_segments(group.segments)
+    for video, model, size, recipe, seed in itertools.product(
+        group.videos, group.models or (None,), group.sizes or (None,), group.recipes or (None,), group.seeds or (None,)
+    ):
+        label = Path(recipe).stem if isinstance(recipe, str) else None
         if isinstance(recipe, dict):
             recipe = {"format": version, **recipe}
-        plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **group.fit)
-        resized = plan.video.get("resize")
-        fields = {
-            "video": Path(video).stem,
-            "model": plan.model["name"],
-            "size": plan.model.get("size"),
-            "recipe": Path(recipe).stem if isinstance(recipe, str) else None,
-            "frames": plan.video.get("frames"),
-            # Of old manifests as it was written, so that their folders and repositories keep their names.
-            "resize": resized if version == FORMAT else turned(resized),
-        }
-        used = ("video", "model", "size", *(["recipe"] if len(group.recipes) > 1 else []))
-        template = (
-            group.name or manifest.name or "-".join(f"{{{field}}}" for field in used if fields[field] is not None)
-        )
-        name = check_name(_filled(template, fields))
-        fit: FitJob | SegmentsJob = job_of(name, video, plan)
-        if group.segments is not None:
-            parse_segments(group.segments)
-            fit = SegmentsJob(name, video, plan, str(group.segments))
-        yield Job(fit, license)
+            label = recipe.pop("name", None)
+        seeded = group.fit if seed is None else {**group.fit, "seed": seed}
+        plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **seeded)
+        fields = _fields(video, plan, label, seed, version)
+        parts = {"{video}": video, "{model}": plan.model["name"], "{size}": fields["size"]}
+        parts |= {"{recipe}": label if len(group.recipes) > 1 else None}
+        parts |= {"seed{seed}": seed if len(group.seeds) > 1 else None}
+        by_default = "-".join(part for part, value in parts.items() if value is not None)
+        name = check_name(_filled(group.name or manifest.name or by_default, fields))
+        if group.segments is None:
+            yield Job(job_of(name, video, plan), license)
+        else:
+            yield Job(SegmentsJob(name, video, plan, str(group.segments)), license)
+
+
+def _fields(video: str, plan: FitPlan, recipe: Any, seed: int | None, version: int) -> dict[str, Any]:
+    """What a name may be made of."""
+    resize = plan.video.get("resize")
+    return {
+        "video": Path(video).stem,
+        "model": plan.model["name"],
+        "size": plan.model.get("size"),
+        "recipe": recipe,
+        "seed": seed,
+        "frames": plan.video.get("frames"),
+        # Of old manifests as it was written, so that their folders and repositories keep their names.
+        "resize": resize if version == FORMAT else turned(resize),
+    }
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:

@@ -1,11 +1,19 @@
-"""How far a fleet is: what there is to do, what is over, and what that says of the rest."""
+"""How far a batch is: what there is to do, what is over, and what that says of the rest."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from enerv_zoo.fitting.loop import OnStatus, Status
+
+REPORT_EVERY = 2.0
+"""Seconds between two reports of a worker."""
+
+Report = Callable[[str, dict[str, Any]], None]
+"""Called with a job's name and facts: `host`, `pid`, `since` as it begins, and `progress`, `epoch`, `psnr`."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +23,9 @@ class Running:
     Attributes:
         name: of the job.
         host: the machine.
-        pid: the number of its process there.
+        pid: of its process there.
         progress: fraction of the fit that is done.
-        psnr: dB, of frames as they were drawn while fitting; `None` before the first.
+        psnr: dB, of frames as they were decoded while fitting; `None` before the first.
         attempt: 1 for the first.
     """
 
@@ -30,8 +38,8 @@ class Running:
 
 
 @dataclass(frozen=True)
-class FleetStatus:
-    """How far a fleet is.
+class BatchStatus:
+    """How far a batch is.
 
     Attributes:
         jobs: in all.
@@ -56,9 +64,38 @@ class FleetStatus:
     seconds_left: float | None
 
 
+class Board:
+    """Facts that workers report; nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[str, Any]] = {}
+
+    def tell(self, name: str, facts: dict[str, Any]) -> None:
+        """Note facts about a fit; one that begins (`since`) is another attempt."""
+        self._facts[name] = facts if "since" in facts else {**self._facts.get(name, {}), **facts}
+
+    def look(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the facts about these fits, and forget the others, which are over."""
+        self._facts = {name: self._facts[name] for name in names if name in self._facts}
+        return self._facts
+
+
+def reporter(name: str, report: Report) -> OnStatus:
+    """Return the `on_status` of a worker's fit, which reports every few seconds."""
+    last = 0.0
+
+    def on_status(status: Status) -> None:
+        nonlocal last
+        if time.monotonic() - last >= REPORT_EVERY:
+            last = time.monotonic()
+            report(name, {"progress": status.progress, "epoch": status.epoch, "psnr": status.psnr})
+
+    return on_status
+
+
 @dataclass
 class Task:
-    """A call that a worker is to make."""
+    """A call that a worker is to make; one that `reports` is a fit, and takes a `report` as a keyword."""
 
     name: str
     function: Callable[..., Any]
@@ -86,7 +123,7 @@ class _Work:
 
 @dataclass
 class Progress:
-    """What `FleetStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
+    """What `BatchStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
 
     jobs: int
     began: float = field(default_factory=time.monotonic)
@@ -111,12 +148,17 @@ class Progress:
         self.failed += failed
         self._over.add(self._work.get(name))
 
-    def count(self, task: Task, seconds: float) -> None:
+    def leave(self, task: Task, outcome: Any) -> None:
+        """Note that a fit has left its worker, and how long it was there: as its outcome says, else as it reported."""
+        if not task.reports:
+            return
+        since = self.facts.pop(task.name, {}).get("since", time.time())
+        seconds = (outcome and outcome.seconds) or max(time.time() - since, 0.0)
         task.seconds += seconds
         self.processor_seconds += task.cpus * seconds
         self.gpu_seconds += task.gpus * seconds
 
-    def status(self, fits: Iterable[Task]) -> FleetStatus:
+    def status(self, fits: Iterable[Task]) -> BatchStatus:
         now, spent, running = time.time(), [0.0, 0.0], []
         going = 0.0
         for task in fits:
@@ -130,7 +172,7 @@ class Progress:
             running.append(Running(task.name, *known, task.attempts))
         seconds = time.monotonic() - self.began
         done, left = self._over.known + going, self._left() - going
-        return FleetStatus(
+        return BatchStatus(
             self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
             self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
         )  # fmt: skip

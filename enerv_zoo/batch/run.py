@@ -1,29 +1,31 @@
-"""A manifest, fitted by a fleet: whole videos and videos in segments, one summary of all of it."""
+"""A batch: the jobs of a manifest, done by any runner and pushed where asked for, and one summary of all of it."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from enerv_zoo.batch.jobs import FitJob, FitOutcome, check_names
+from enerv_zoo.batch.dispatch import Dispatcher
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, check_names, job_of, reason, run_here, todo
 from enerv_zoo.batch.manifest import Job
-from enerv_zoo.batch.segments import SegmentsJob, summarise
+from enerv_zoo.batch.publish import INDEX, PUSHES, Publisher
+from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.store import Store
-from enerv_zoo.config import Recipe, read_mapping, to_dict
+from enerv_zoo.batch.stored_segments import cut, finish
+from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.files import replacing
-from enerv_zoo.fitting.folder import FRAMES, REPORT
-from enerv_zoo.fitting.plan import as_begun, difference
+from enerv_zoo.files import remove_leftovers
+from enerv_zoo.fitting.folder import REPORT, segments_state
 from enerv_zoo.report.fleet import write_fleet_report
-from enerv_zoo.storage.record import METRICS, RECORD
-from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
+from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.origin import name_alone, without_folders
+from enerv_zoo.video.remote import is_address
 
-if TYPE_CHECKING:
-    from enerv_zoo.cluster import Fleet
+logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.parquet"
 PSNR, COUNT, TEXT = "float64", "int64", "string"
@@ -31,18 +33,18 @@ COLUMNS = {
     "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
     "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
     "psnr": PSNR, "ms_ssim": PSNR, "bpp": PSNR, "epochs": COUNT, "fit_seconds": PSNR, "seconds": PSNR,
-    "attempts": COUNT, "host": TEXT,
+    "attempts": COUNT, "host": TEXT, "fitting": TEXT, "repository": TEXT, "url": TEXT,
 }  # fmt: skip
 """Of the summary, and their types. A row is a fit, or a video in segments, whose segments are rows of their own."""
 
 
 @dataclass(frozen=True)
-class FleetResult:
-    """What `run_jobs` gives.
+class BatchResult:
+    """The result of `run_batch`.
 
     Attributes:
         rows: of the summary, in the manifest's order; see `COLUMNS`.
-        out: where all of it is: a folder for each fit, `summary.parquet` and `report.html`.
+        out: the folder that holds a folder for each fit, `summary.parquet` and `report.html`.
     """
 
     rows: list[dict[str, Any]]
@@ -54,82 +56,179 @@ class FleetResult:
         return [row for row in self.rows if row["state"] == "failed"]
 
 
-def run_jobs(
-    jobs: Sequence[Job],
-    fleet: Fleet,
-    out: str | Path,
-    *,
-    device: str = "auto",
-    on_outcome: Callable[[FitOutcome], None] = lambda outcome: None,
-) -> FleetResult:
-    """Fit all jobs of a manifest, and write what became of each.
-
-    Segments of long videos are fits like any other, done in any order. What is there already is not done again.
+def survey_batch(
+    jobs: Sequence[Job], out: str | Path, *, device: str = "auto", publisher: Publisher | None = None
+) -> list[dict[str, Any]]:
+    """Return what there is to do, one row per job; nothing is written, and no network is asked.
 
     Args:
-        jobs: from `enerv_zoo.fitting.manifest_jobs`.
-        fleet: does them.
-        out: a folder that all machines see, by its path or its address.
-        device: as `Fleet` takes it.
-        on_outcome: called as each fit ends.
+        jobs: from `manifest_jobs`.
+        out: the folder of all fits; at an address, nothing is looked up.
+        device: to fit on.
+        publisher: of the fits, where they are pushed.
+    """
+    return [_survey(job, out, device, publisher) for job in jobs]
+
+
+def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None) -> dict[str, Any]:
+    fit = job.fit
+    model = fit.recipe.model if isinstance(fit, FitJob) else fit.plan.model
+    row: dict[str, Any] = {
+        "name": job.name, "video": str(fit.source), "model": model.get("name"), "size": model.get("size"),
+        "segments": None if isinstance(fit, FitJob) else fit.segments, "fitting": None, "pushing": None,
+        "repository": publisher and publisher.repository(job), "url": None, "psnr": None, "error": None,
+    }  # fmt: skip
+    try:
+        if not is_address(str(out)):
+            row["fitting"] = _needed(fit, out, device)
+        if row["fitting"] == "nothing":
+            row["psnr"] = read_mapping(Path(out) / job.name / METRICS).get("psnr")
+        if publisher is not None:
+            publisher.check(job)
+            row["url"] = publisher.pushed(job) if row["fitting"] == "nothing" else None
+            row["pushing"] = "push" if row["url"] is None else "nothing"
+    except Exception as error:  # whatever ends one job must not end the others
+        row["error"] = reason(error)
+    return row
+
+
+def _needed(fit: FitJob | SegmentsJob, out: str | Path, device: str) -> Todo:
+    if isinstance(fit, FitJob):
+        return todo(fit, out, device)
+    states: dict[str, Todo] = {"new": "fit", "begun": "resume", "ended": "nothing"}
+    return states[segments_state(Path(out) / fit.name)]
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    out: str | Path,
+    *,
+    runner: Runner = run_here,
+    device: str = "auto",
+    publisher: Publisher | None = None,
+    on_fit: OnFit = lambda name: None,
+    on_outcome: Callable[[FitOutcome], None] = lambda outcome: None,
+) -> BatchResult:
+    """Do all jobs of a manifest, and write how each ended.
+
+    Segments of long videos are fits like any other, done in any order, each from fresh weights. What is there already
+    is not done again. A fit that fails does so alone.
+
+    Args:
+        jobs: from `manifest_jobs`.
+        out: a folder for all of it; for a `Fleet`, one that all machines see, by its path or its address.
+        runner: does the fits; by default one after the other in this process.
+        device: `"auto"`, `"cpu"` or `"cuda"`.
+        publisher: pushes each fit as it ends.
+        on_fit: called with each name as its fit begins, where the runner fits here; returns that fit's `on_status`.
+        on_outcome: called as each fit has ended, and is pushed.
 
     Raises:
-        ConfigError: no jobs, or two of one name.
+        ConfigError: no jobs, two of one name, or one that cannot be pushed.
         FitError: the store fails, another process writes to it, or there is no such device.
     """
     if not jobs:
-        raise ConfigError("a fleet needs a job; the manifest has none")
+        raise ConfigError("there is nothing to fit; the manifest has no jobs")
     check_names([job.name for job in jobs])
     store = Store(out)
+    if publisher is not None:
+        if not store.is_local:
+            raise ConfigError(f"{out}: only fits in a folder can be pushed; fit without --push, or into a folder")
+        for job in jobs:
+            publisher.check(job)
     store.check()
-    fleet.choose_device(device)
     with store.locked():
-        return _run_jobs(jobs, fleet, store, device, on_outcome)
+        if store.is_local:
+            remove_leftovers(Path(store.root), (PUSHES, INDEX, SUMMARY, REPORT))
+        batch = _Batch(jobs, runner, store, device, publisher)
+        batch.cut()
+        batch.fit(on_fit, on_outcome)
+        batch.finish()
+        rows = batch.rows()
+        _write(rows, store)
+    return BatchResult(rows, store.root)
 
 
-def _run_jobs(
-    jobs: Sequence[Job], fleet: Fleet, store: Store, device: str, on_outcome: Callable[[FitOutcome], None]
-) -> FleetResult:
-    whole = {job.name: job.fit for job in jobs if isinstance(job.fit, FitJob)}
-    long = {job.name: job.fit for job in jobs if isinstance(job.fit, SegmentsJob)}
-    parts: dict[str, list[FitJob]] = {}
-    errors: dict[str, str] = {}
-    for name, found, error in fleet.map(cut, {name: (job, store.root) for name, job in long.items()}):
-        if error is None:
-            parts[name] = found
-        else:
-            errors[name] = error
-    fits = [*whole.values(), *(part for name in long for part in parts.get(name, ()))]
-    outcomes: dict[str, FitOutcome] = {}
-    for outcome in fleet(fits, store.root, device=device):
-        outcomes[outcome.name] = outcome
-        on_outcome(outcome)
-    for name, found in parts.items():
-        failed = [part.name for part in found if outcomes[part.name].error is not None]
-        if failed:
-            errors[name] = f"{len(failed)} of {len(found)} segments failed, first {failed[0]}"
-    ended = {name: (name, store.root) for name in parts if name not in errors}
-    totals = {}
-    for name, metrics, error in fleet.map(finish, ended):
-        if error is None:
-            totals[name] = metrics
-        else:
-            errors[name] = error
-    rows = []
-    for job in jobs:
-        if isinstance(job.fit, FitJob):
-            rows.append(_row(job.fit, outcomes[job.name]))
-            continue
-        own = parts.get(job.name, [])
-        recipe = Recipe(model=job.fit.plan.model, fit=to_dict(job.fit.plan.fit), video=job.fit.plan.video)
-        spent = [outcomes[part.name].seconds or 0.0 for part in own]
-        total = FitOutcome(
-            job.name, metrics=totals.get(job.name), error=errors.get(job.name), seconds=sum(spent), attempts=0
-        )
-        rows.append(_row(FitJob(job.name, job.fit.plan.source or job.fit.source, recipe), total))
-        rows += [_row(part, outcomes[part.name], job.name) for part in own]
-    _write(rows, store)
-    return FleetResult(rows, store.root)
+class _Batch:
+    """The jobs of a manifest while they are done."""
+
+    def __init__(
+        self, jobs: Sequence[Job], runner: Runner, store: Store, device: str, publisher: Publisher | None
+    ) -> None:
+        self.jobs, self.runner, self.store, self.device, self.publisher = jobs, runner, store, device, publisher
+        self.map = runner.map if isinstance(runner, Dispatcher) else map_here
+        self.parts: dict[str, list[FitJob]] = {}  # of videos in segments, by name
+        self.outcomes: dict[str, FitOutcome] = {}
+        self.errors: dict[str, str] = {}  # of videos in segments
+        self.totals: dict[str, dict[str, Any]] = {}  # metrics of videos in segments
+
+    def cut(self) -> None:
+        """Decide where long videos are cut."""
+        calls = {job.name: (job.fit, self.store.root) for job in self.jobs if isinstance(job.fit, SegmentsJob)}
+        self._collect(cut, calls, self.parts)
+
+    def fit(self, on_fit: OnFit, on_outcome: Callable[[FitOutcome], None]) -> None:
+        """Fit whole videos and segments."""
+        whole = {job.name: job for job in self.jobs if isinstance(job.fit, FitJob)}
+        fits = [job.fit for job in whole.values() if isinstance(job.fit, FitJob)]
+        fits += [part for parts in self.parts.values() for part in parts]
+        for outcome in self.runner(fits, self.store.root, device=self.device, on_fit=on_fit):
+            if self.publisher is not None and outcome.error is None:
+                outcome = self._push(whole[outcome.name], outcome, self.publisher)
+            self.outcomes[outcome.name] = outcome
+            on_outcome(outcome)
+
+    def _push(self, job: Job, outcome: FitOutcome, publisher: Publisher) -> FitOutcome:
+        try:
+            return replace(outcome, url=publisher.push(job))
+        except Exception as error:  # whatever ends one job must not end the others
+            logger.debug("%s", job.name, exc_info=True)
+            return replace(outcome, error=reason(error))
+
+    def finish(self) -> None:
+        """Sum up videos whose segments are all fitted."""
+        for name, parts in self.parts.items():
+            failed = [part.name for part in parts if self._outcome(part.name).error is not None]
+            if failed:
+                self.errors[name] = f"{len(failed)} of {len(parts)} segments failed, first {failed[0]}"
+        calls = {name: (name, self.store.root) for name in self.parts if name not in self.errors}
+        self._collect(finish, calls, self.totals)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row per job, and one per segment."""
+        rows = []
+        for job in self.jobs:
+            if isinstance(job.fit, FitJob):
+                row = _row(job.fit, self._outcome(job.name))
+                row["repository"] = self.publisher and self.publisher.repository(job)
+                rows.append(row)
+                continue
+            parts = self.parts.get(job.name, [])
+            spent = sum(self._outcome(part.name).seconds or 0.0 for part in parts)
+            metrics, error = self.totals.get(job.name), self.errors.get(job.name)
+            total = FitOutcome(job.name, metrics=metrics, error=error, seconds=spent, attempts=0)
+            rows.append(_row(job_of(job.name, job.fit.source, job.fit.plan), total))
+            rows += [_row(part, self._outcome(part.name), job.name) for part in parts]
+        return rows
+
+    def _outcome(self, name: str) -> FitOutcome:
+        return self.outcomes.get(name) or FitOutcome(name, error="its runner ended without it")
+
+    def _collect(self, function: Callable[..., Any], calls: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:
+        for name, value, error in self.map(function, calls):
+            if error is None:
+                values[name] = value
+            else:
+                self.errors[name] = error
+
+
+def map_here(function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str, Any, str | None]]:
+    """Call a function in this process. Yields each call's name, its value, and why it failed or `None`."""
+    for name, arguments in calls.items():
+        try:
+            yield name, function(*arguments), None
+        except Exception as error:  # whatever ends one call must not end the others
+            yield name, None, reason(error)
 
 
 def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
@@ -146,70 +245,29 @@ def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[s
         "seconds": outcome.seconds,
         "attempts": outcome.attempts,
         "host": outcome.host,
+        "fitting": outcome.fitting,
+        "url": outcome.url,
     }
     return {column: known[column] if column in known else metrics.get(column) for column in COLUMNS}
 
 
 def _write(rows: Sequence[dict[str, Any]], store: Store) -> None:
     """The summary and the page, into the store."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
     with tempfile.TemporaryDirectory() as folder:
         table, page = Path(folder) / SUMMARY, Path(folder) / REPORT
-        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-        with replacing(table) as temporary:
-            parquet.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
         write_fleet_report(rows, page)
+        _write_table(rows, table)
         for path in (table, page):
-            store.put(path, path.name)
+            if path.is_file():
+                store.put(path, path.name)
 
 
-# ---------------------------------------------------------------------- segments
-
-
-def cut(job: SegmentsJob, root: str) -> list[FitJob]:
-    """Decide where a long video is cut, once and for all, and give the jobs of its segments.
-
-    Raises:
-        EnervZooError: the video cannot be read, or the store holds another fit under this name.
-    """
-    store = Store(root)
-    before = store.read(f"{job.name}/{RECORD}")
-    if before is not None:
-        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
-    record = job.record()
-    found = store.read(f"{job.name}/{SEGMENTS}")
-    other = None if before is None else difference(before, record)
-    if other is not None:
-        raise ConfigError(
-            f"{store.root}/{job.name}: holds a fit with other {other}; give this one another name, or move that away"
-        )
-    if before is not None and found is not None:
-        description = segments_from_json(found, f"{job.name}/{SEGMENTS}")
-    else:
-        description = job.describe()
-        store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
-        store.write(f"{job.name}/{RECORD}", record)
-    return job.jobs(description)
-
-
-def finish(name: str, root: str) -> dict[str, Any]:
-    """Numbers of a whole video whose segments are all fitted.
-
-    Raises:
-        EnervZooError: a segment is missing, or the store fails.
-    """
-    store = Store(root)
-    with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
-        folder = Path(scratch)
-        store.get(f"{name}/{SEGMENTS}", folder / SEGMENTS)
-        description = segments_from_json(read_mapping(folder / SEGMENTS), f"{name}/{SEGMENTS}")
-        for number in range(len(description.segments)):
-            part = segment_folder(folder, number)
-            for file in (METRICS, FRAMES):
-                store.get(f"{name}/{part.name}/{file}", part / file)
-        metrics = summarise(folder, description)
-        for file in (FRAMES, METRICS):
-            store.put(folder / file, f"{name}/{file}")
-    return metrics
+def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        logger.info("%s is left out: it needs pyarrow (pip install 'enerv-zoo[cluster]')", SUMMARY)
+        return
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    parquet.write_table(pa.Table.from_pylist(list(rows), schema), path)

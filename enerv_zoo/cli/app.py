@@ -10,13 +10,12 @@ from collections.abc import Callable
 import typer
 
 from enerv_zoo.cli import (
+    batches,
     compressing,
     console,
     fitting,
-    fleets,
     importing,
     inspecting,
-    publishing,
     reporting,
     sharing,
     start,
@@ -60,8 +59,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "import": importing.import_,
     },
     "Many": {
-        "fleet": fleets.fleet,
-        "publish": publishing.publish,
+        "batch": batches.batch,
     },
 }
 """All commands, as the help shows them."""
@@ -131,6 +129,7 @@ def main() -> None:
     try:
         for file in _taken(arguments, "--import"):
             import_file(file)
+        arguments[:1] = batches.ALIASES.get(arguments[0], arguments[:1]) if arguments else []
         code = app(arguments, prog_name="enerv-zoo", standalone_mode=False)
         if code == INTERRUPTED:
             raise Interrupted

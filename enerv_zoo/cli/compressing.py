@@ -145,6 +145,7 @@ def rd(
     stream: options.Stream = None,
     yuv: options.Yuv = None,
     device: options.Device = "auto",
+    workers: fleets.Workers = None,
     address: fleets.Address = None,
     report: WithReport = True,
     json: options.Json = False,
@@ -166,7 +167,7 @@ def rd(
         "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
         "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
-    with fleets.runner_at(address) as runner, fits.bars() as on_model:
+    with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
         result = batch.rate_distortion(
             video,
             fits.listed(models),

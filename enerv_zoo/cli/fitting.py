@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,6 +163,7 @@ def fit(
             show_default="where it goes on with its scene, as auto knows",
         ),
     ] = None,
+    workers: fleets.Workers = None,
     address: fleets.Address = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the fit in --out; begin it where there is none.")
@@ -209,10 +209,11 @@ def fit(
     if segments is None and warm_start is not None:
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None:
-        _fit_segments(video, model, segments, warm_start, address, given, report, json)
+        _fit_segments(video, model, segments, warm_start, fleets.runner_at(address, workers), given, report, json)
         return
-    if address is not None:
-        raise typer.BadParameter("--address is for many fits: give --segments, or see enerv-zoo fleet")
+    if address is not None or workers is not None:
+        option = "--workers" if address is None else "--address"
+        raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
     with shown(_name(video)) as on_status:
         result = fitting.fit(video, model, on_status=on_status, distributed=launched().size > 1, **given)
     page = _page(folder, device, report, result.ended_before)
@@ -235,7 +236,7 @@ def _fit_segments(
     model: str | None,
     segments: str,
     warm_start: bool | None,
-    address: str | None,
+    workers: AbstractContextManager[dict[str, Any]],
     given: dict[str, Any],
     report: bool,
     json: bool,
@@ -244,7 +245,7 @@ def _fit_segments(
     from enerv_zoo.cli.progress import shown
     from enerv_zoo.files import free_name
 
-    with fleets.runner_at(address) as runner, ExitStack() as stack:
+    with workers as runner, ExitStack() as stack:
 
         def on_segment(number: int, count: int) -> Any:
             stack.close()
@@ -309,6 +310,7 @@ def compare(
     stream: options.Stream = None,
     yuv: options.Yuv = None,
     device: options.Device = "auto",
+    workers: fleets.Workers = None,
     address: fleets.Address = None,
     report: WithReport = True,
     json: options.Json = False,
@@ -333,7 +335,7 @@ def compare(
     }  # fmt: skip
     failure = None
     try:
-        with fleets.runner_at(address) as runner, bars() as on_model:
+        with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
             results = batch.compare(
                 video,
                 listed(models),
@@ -356,20 +358,6 @@ def compare(
         console.out.print(f"written to {out}: {files}, and a folder for each fit")
     if failure is not None:
         raise failure
-
-
-@contextmanager
-def bars() -> Iterator[Callable[[str], Any]]:
-    """What shows a bar for each of several fits, in turn: `on_model` of `enerv_zoo.compare`."""
-    from enerv_zoo.cli.progress import shown
-
-    with ExitStack() as stack:
-
-        def on_model(name: str) -> Any:
-            stack.close()
-            return stack.enter_context(shown(name))
-
-        yield on_model
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:

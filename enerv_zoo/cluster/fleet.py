@@ -1,9 +1,9 @@
 """`Fleet`: a `Runner` that has jobs done by the workers of a Ray cluster.
 
-The driver holds names and numbers alone: videos are opened, hashed and decoded by workers. It hands out a few more
-tasks than the cluster can do at once, so a manifest of any length neither floods Ray nor waits for it. Each job is
-prepared first (its id, what memory its fit needs), then fitted with the resources that this asks for; when a worker is
-lost, what it did is begun again elsewhere, from the last checkpoint in the store.
+The driver holds plain data alone: videos are opened, hashed and decoded by workers. It hands out a few more tasks than
+the cluster can do at once, so a manifest of any length neither floods Ray nor waits for it. Each job is prepared first
+(its id, and the memory that its fit needs), then fitted with the resources that this asks for; a lost worker's job is
+begun again elsewhere, from the last checkpoint in the store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.batch.dispatch import LOOK_EVERY, Answer, Dispatcher
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, check_names, reason
-from enerv_zoo.batch.progress import FleetStatus, Progress, Task
+from enerv_zoo.batch.progress import BatchStatus, Board, Progress, Task
 from enerv_zoo.batch.store import Store
 from enerv_zoo.cluster.worker import Prepared, do, prepare
 from enerv_zoo.errors import ConfigError, FitError
@@ -35,8 +35,6 @@ CONTEXT_BYTES = 1 << 30
 SMALLEST_SHARE = 0.05
 TASKS_PER_CORE = 2.0
 """Tasks that are handed out, over those that the cluster can do at once."""
-LOOK_EVERY = 1.0
-"""Seconds between two looks at who is how far."""
 LOCAL_STORE_BYTES = 512 << 20
 RAY_VARIABLES = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers have this package; nothing is sent to them
@@ -46,7 +44,7 @@ RAY_VARIABLES = {
 """What is set while Ray is imported and started; the processes that it starts inherit it."""
 
 
-class Fleet:
+class Fleet(Dispatcher):
     """Workers of a Ray cluster, as the `Runner` of `compare`, `publish`, `rate_distortion` and `fit_segments`.
 
         with Fleet("auto") as fleet:
@@ -59,7 +57,7 @@ class Fleet:
         gpu_memory: bytes of each GPU; by default that of the first one that answers.
         attempts: how often a job is begun, if its worker is lost each time, before it is given up.
         checkpoint_every: seconds between checkpoints in the store, at least.
-        on_update: called about once a second with how far all is.
+        on_update: called about once a second with the progress of all fits.
 
     Raises:
         ConfigError: Ray is not installed, or a number is out of range.
@@ -74,14 +72,14 @@ class Fleet:
         gpu_memory: int | None = None,
         attempts: int = 5,
         checkpoint_every: float = 60.0,
-        on_update: Callable[[FleetStatus], None] = lambda status: None,
+        on_update: Callable[[BatchStatus], None] = lambda status: None,
     ) -> None:
-        if cpus <= 0 or attempts < 1 or checkpoint_every <= 0 or (gpu_memory is not None and gpu_memory <= 0):
-            raise ConfigError("a fleet's cpus, attempts, checkpoint_every and gpu_memory are above 0")
+        super().__init__(cpus, attempts, on_update)
+        if checkpoint_every <= 0 or (gpu_memory is not None and gpu_memory <= 0):
+            raise ConfigError("a fleet's checkpoint_every and gpu_memory are above 0")
         with _variables(RAY_VARIABLES):
             self._ray = _ray()
-        self.address, self.cpus, self.attempts = address, cpus, attempts
-        self.checkpoint_every, self.on_update = checkpoint_every, on_update
+        self.address, self.checkpoint_every = address, checkpoint_every
         self._gpu_memory = gpu_memory
         self._ours = not self._ray.is_initialized()
         if self._ours:
@@ -128,7 +126,7 @@ class Fleet:
         ids: dict[str, str] = {}
         same: dict[str, deque[Task]] = {}  # fits of one id: the first is done, and the others copy it
 
-        for task, answer, error in self._run(queue, progress):
+        for task, answer, error in self.run(queue, progress):
             if error is None and task.function is prepare:
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
@@ -149,19 +147,6 @@ class Fleet:
             progress.end(task.name, failed=outcome.error is not None)
             yield replace(outcome, id=ids.get(task.name), attempts=task.attempts, seconds=task.seconds)
         self.on_update(progress.status(()))
-
-    def map(
-        self, function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]
-    ) -> Iterator[tuple[str, Any, str | None]]:
-        """Have workers call a function; yields each call's name, what it gave, and why it failed or `None`.
-
-        Args:
-            function: of this package, or one that workers can import.
-            calls: arguments by name.
-        """
-        queue = deque(Task(name, function, arguments, self.cpus) for name, arguments in calls.items())
-        for task, answer, error in self._run(queue, Progress(0)):
-            yield task.name, answer, error
 
     def _fit(self, job: FitJob, prepared: Prepared, store: Store, device: str) -> Task:
         share, memory = self._needs(prepared, device)
@@ -192,71 +177,44 @@ class Fleet:
 
     # ------------------------------------------------------------------ tasks
 
-    def _run(self, queue: deque[Task], progress: Progress) -> Iterator[tuple[Task, Any, str | None]]:
-        """Have all tasks of a queue done, which may grow meanwhile; those at its left come first."""
-        running: dict[Any, Task] = {}
-        looked = 0.0
-        try:
-            while queue or running:
-                while queue and len(running) < self._room():
-                    task = queue.popleft()
-                    running[self._begin(task)] = task
-                ready, _ = self._ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY)
-                for ref in ready:
-                    task = running.pop(ref)
-                    answer, error, lost = self._answer(ref, task)
-                    facts = progress.facts.pop(task.name, {}) if task.reports else {}
-                    if task.reports:
-                        since = facts.get("since", time.time())
-                        progress.count(task, (answer and answer.seconds) or max(time.time() - since, 0.0))
-                    if lost:
-                        progress.lost += 1
-                        logger.info("%s: its worker was lost, it is begun again", task.name)
-                        queue.appendleft(task)
-                    else:
-                        yield task, answer, error
-                if time.monotonic() - looked >= LOOK_EVERY:
-                    looked = time.monotonic()
-                    self._look(progress, running.values())
-        finally:
-            for ref in running:
-                self._ray.cancel(ref)
+    def room(self) -> int:
+        """Return how many tasks may be with the cluster: somewhat more than it can do at once, as it is now."""
+        cores = self._ray.cluster_resources().get("CPU", 0)
+        return max(math.ceil(TASKS_PER_CORE * cores / self.cpus), 4)
 
-    def _look(self, progress: Progress, running: Iterable[Task]) -> None:
-        fits = [task for task in running if task.reports]
-        try:
-            asked = self._board.look.remote([task.name for task in fits])
-            progress.facts = self._ray.get(asked, timeout=5 * LOOK_EVERY)
-        except self._ray.exceptions.RayError:  # it is on its way to another machine; what it knew is told again
-            logger.debug("the board does not answer")
-        if progress.jobs:
-            self.on_update(progress.status(fits))
-
-    def _begin(self, task: Task) -> Any:
-        task.attempts += 1
-        function = self._ray.remote(_told if task.reports else task.function)
+    def begin(self, task: Task) -> Any:
+        """Hand a task to the cluster. Returns the reference to its value."""
+        function = self._ray.remote(_reporting if task.reports else task.function)
         arguments = (self._board, task.function, *task.arguments) if task.reports else task.arguments
         options: dict[str, Any] = {"num_cpus": task.cpus, "num_gpus": task.gpus, "max_retries": 0, "name": task.name}
         if task.memory:
             options["memory"] = task.memory
         return function.options(**options).remote(*arguments)
 
-    def _answer(self, ref: Any, task: Task) -> tuple[Any, str | None, bool]:
-        """What a task gave, or why it failed, and whether it is to be begun again."""
-        try:
-            return self._ray.get(ref), None, False
-        except self._ray.exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            return None, reason(cause), False
-        except self._ray.exceptions.RayError as error:
-            if task.attempts < self.attempts:
-                return None, None, True
-            return None, f"its worker was lost {task.attempts} times ({type(error).__name__}); given up", False
+    def wait(self, running: dict[Any, Task]) -> Iterator[tuple[Any, Answer]]:
+        """Wait for a task to end, for a second at most."""
+        ready, _ = self._ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY)
+        for ref in ready:
+            try:
+                yield ref, Answer(self._ray.get(ref))
+            except self._ray.exceptions.RayTaskError as error:
+                cause = error.cause if isinstance(error.cause, Exception) else error
+                yield ref, Answer(error=reason(cause))
+            except self._ray.exceptions.RayError as error:
+                yield ref, Answer(lost=type(error).__name__)
 
-    def _room(self) -> int:
-        """How many tasks are to be with the cluster: somewhat more than it can do at once, as it is now."""
-        cores = self._ray.cluster_resources().get("CPU", 0)
-        return max(math.ceil(TASKS_PER_CORE * cores / self.cpus), 4)
+    def facts(self, names: list[str]) -> dict[str, dict[str, Any]] | None:
+        """Ask the board."""
+        try:
+            return self._ray.get(self._board.look.remote(names), timeout=5 * LOOK_EVERY)
+        except self._ray.exceptions.RayError:  # it moves to another machine; what it knew is reported again
+            logger.debug("the board does not answer")
+            return None
+
+    def cancel(self, running: Iterable[Any]) -> None:
+        """Have the cluster stop tasks, which leave checkpoints."""
+        for ref in running:
+            self._ray.cancel(ref)
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
@@ -308,25 +266,9 @@ def _ray() -> Any:
     return ray
 
 
-class Board:
-    """Where workers tell how far they are; an actor, and nobody waits for it."""
-
-    def __init__(self) -> None:
-        self._facts: dict[str, dict[str, Any]] = {}
-
-    def tell(self, name: str, facts: dict[str, Any]) -> None:
-        """Note what is known of a fit; one that begins (`since`) is another attempt."""
-        self._facts[name] = facts if "since" in facts else {**self._facts.get(name, {}), **facts}
-
-    def look(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What is known of these fits; the others are over."""
-        self._facts = {name: self._facts[name] for name in names if name in self._facts}
-        return self._facts
-
-
-def _told(board: Any, function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a worker: call a function that tells the board how far it is."""
-    return function(*arguments, tell=lambda name, facts: board.tell.remote(name, facts))
+def _reporting(board: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call, in a worker, a function that reports to the board."""
+    return function(*arguments, report=lambda name, facts: board.tell.remote(name, facts))
 
 
 def _gpu_bytes() -> int:

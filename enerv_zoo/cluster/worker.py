@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +21,13 @@ from typing import Any
 import torch
 
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, reason, run_job
+from enerv_zoo.batch.progress import Report, reporter
 from enerv_zoo.batch.store import Store
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
 from enerv_zoo.fitting.folder import OURS
-from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
@@ -46,14 +46,8 @@ BY_ID = ".jobs"
 """In the store: a file for each id that was fitted, which names the folder."""
 RESULTS = [name for name in OURS if name not in (WEIGHTS, CHECKPOINT, PREVIOUS)]
 
-TELL_EVERY = 2.0
-"""Seconds between two words of a worker."""
-
 LAST_WORDS = 30.0
 """Seconds that the worker of an attempt that was given up may still write to the store."""
-
-Tell = Callable[[str, dict[str, Any]], None]
-"""Called with a job's name and what is known of it: `host`, `pid`, `since`, `progress`, `epoch`, `psnr`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,7 @@ def do(
     device: str,
     every: float = 60.0,
     share: float = 1.0,
-    tell: Tell = lambda name, facts: None,
+    report: Report = lambda name, facts: None,
 ) -> FitOutcome:
     """Fit what there is to fit of a job: all of it, what is left after its last checkpoint, or nothing.
 
@@ -116,20 +110,20 @@ def do(
         device: `"cpu"` or `"cuda"`.
         every: seconds between checkpoints in the store, at least.
         share: of the GPU's memory that is this fit's.
-        tell: called every few seconds.
+        report: called every few seconds.
 
     Returns:
         How it ended; an error is in there, too.
     """
     began, host = time.time(), socket.gethostname()
-    tell(job.name, {"host": host, "pid": os.getpid(), "progress": 0.0, "since": began})
+    report(job.name, {"host": host, "pid": os.getpid(), "progress": 0.0, "since": began})
     try:
         if device == "cuda" and share < 1:
             torch.cuda.set_per_process_memory_fraction(share)
         store = Store(root)
         alone = store.locked(job.name, LAST_WORDS)
         with protected(job.source), alone, tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
-            outcome = _do(job, key, store, device, every, tell, Path(scratch))
+            outcome = _do(job, key, store, device, every, report, Path(scratch))
     except Exception as error:  # whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))
@@ -137,7 +131,7 @@ def do(
     return replace(outcome, seconds=time.time() - began, host=host)
 
 
-def _do(job: FitJob, key: str, store: Store, device: str, every: float, tell: Tell, scratch: Path) -> FitOutcome:
+def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: Report, scratch: Path) -> FitOutcome:
     folder = scratch / job.name
     other = (store.read(f"{job.name}/{JOB}") or {}).get("id", key)
     if other != key:
@@ -151,27 +145,12 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, tell: Te
             _publish(store, job.name, folder)
             return FitOutcome(job.name, metrics=read_mapping(folder / METRICS))
 
-    def on_fit(name: str) -> OnStatus:
-        return _telling(name, tell)
-
     with _kept(store, job.name, folder, every), graceful_stop():
-        outcome = run_job(job, scratch, device, on_fit)
+        outcome = run_job(job, scratch, device, lambda name: reporter(name, report))
     if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
         _publish(store, job.name, folder)
         store.write(f"{BY_ID}/{key}.json", {"name": job.name})
     return outcome
-
-
-def _telling(name: str, tell: Tell) -> OnStatus:
-    told = 0.0
-
-    def on_status(status: Status) -> None:
-        nonlocal told
-        if time.monotonic() - told >= TELL_EVERY:
-            told = time.monotonic()
-            tell(name, {"progress": status.progress, "epoch": status.epoch, "psnr": status.psnr})
-
-    return on_status
 
 
 # ---------------------------------------------------------------------- the store

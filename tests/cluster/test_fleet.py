@@ -16,10 +16,10 @@ import pytest
 from pyarrow import parquet
 
 import enerv_zoo as ez
-from enerv_zoo.batch.progress import Progress, Task
+from enerv_zoo.batch.progress import Board, Progress, Task
 from enerv_zoo.batch.run import COLUMNS
 from enerv_zoo.cli import main
-from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, gpu_share
+from enerv_zoo.cluster.fleet import CONTEXT_BYTES, gpu_share
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -112,9 +112,11 @@ def test_what_there_is_to_do_is_shown_without_ray(tmp_path, monkeypatch, capfd):
     assert "bunny-nerv" in printed
     assert "in segments (10s)" in printed
     assert cli(monkeypatch, "fleet", tmp_path / "clips.csv", "--dry-run", "--json") == 0
+    nothing = dict.fromkeys(("size", "pushing", "repository", "url", "psnr", "error"))
+    planned = {"video": "bunny", "fitting": "fit", **nothing}
     assert json.loads(capfd.readouterr().out) == [
-        {"name": "bunny-nerv", "video": "bunny", "model": "nerv", "size": None, "segments": None},
-        {"name": "bunny-enerv", "video": "bunny", "model": "enerv", "size": None, "segments": "10s"},
+        {"name": "bunny-nerv", "segments": None, **planned, "model": "nerv"},
+        {"name": "bunny-enerv", "segments": "10s", **planned, "model": "enerv"},
     ]
 
 

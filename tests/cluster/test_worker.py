@@ -10,11 +10,10 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.batch import job_of, run_job
-from enerv_zoo.batch.run import cut, finish
+from enerv_zoo.batch import job_of, progress, run_job
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.store import Store
-from enerv_zoo.cluster import worker
+from enerv_zoo.batch.stored_segments import cut, finish
 from enerv_zoo.cluster.worker import do, prepare
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint
@@ -42,22 +41,22 @@ class Killed(BaseException):
 
 
 def killed_after(steps):
-    """A `tell` that ends the fit after some reports."""
+    """A `report` that ends the fit after some reports."""
     left = [steps]
 
-    def tell(name, facts):
+    def report(name, facts):
         left[0] -= "psnr" in facts
         if not left[0]:
             raise Killed
 
-    return tell
+    return report
 
 
 @pytest.fixture
 def _every_step(monkeypatch):
     """Statuses, and what workers tell, after every step."""
     monkeypatch.setattr("enerv_zoo.fitting.loop.STATUS_INTERVAL", 0.0)
-    monkeypatch.setattr(worker, "TELL_EVERY", 0.0)
+    monkeypatch.setattr(progress, "REPORT_EVERY", 0.0)
 
 
 def test_preparing_looks_at_numbers_alone(tmp_path):
@@ -95,7 +94,7 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
     assert run_job(fit, tmp_path, "cpu").error is None
     root = str(tmp_path / "store")
     with pytest.raises(Killed):
-        do(fit, fit.id, root, "cpu", tell=killed_after(5))
+        do(fit, fit.id, root, "cpu", report=killed_after(5))
     there = load_checkpoint(tmp_path / "store" / "fit")
     assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
     assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
@@ -109,12 +108,12 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
 def test_checkpoints_are_shared_while_a_fit_runs(tmp_path):
     fit, steps = job(epochs=8, checkpoint_every=0), []
 
-    def tell(name, facts):
+    def report(name, facts):
         steps.extend(facts.keys() & {"psnr"})
         while len(steps) == 3 and not (tmp_path / "store/fit" / CHECKPOINT).exists():  # the first two steps are kept
             time.sleep(0.01)
 
-    assert do(fit, fit.id, str(tmp_path / "store"), "cpu", every=0.05, tell=tell).error is None
+    assert do(fit, fit.id, str(tmp_path / "store"), "cpu", every=0.05, report=report).error is None
     assert len(steps) == 8
 
 

@@ -32,8 +32,8 @@ SMALLER = {
     "fit": _TINY,
     "compare": _TINY,
     "rd": (*_TINY, "--bits", "8", "--codecs", "x264"),
-    "publish bunny": ("--dry-run",),
-    "fleet": ("--dry-run",),
+    "batch zoo.yaml --push --out": (),
+    "batch": ("--dry-run",),
 }
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
@@ -128,7 +128,7 @@ class Reader:
         """A file that the next command names: the pages call their manifests zoo.yaml and their recipes recipe.yaml."""
         data = yaml.safe_load(text)
         for group in data.get("fits", ()):
-            for video in group["videos"]:
+            for video in group.get("videos", [group.get("video")]):
                 self._provide(video)
             group |= {
                 "resize": "64x36",
@@ -170,14 +170,14 @@ class Reader:
             out = Path(words[2])
         if out is not None and "--resume" in words:
             (out / "model.safetensors").unlink()  # as if it had been stopped before its end
-        elif out is not None and words[0] != "publish":
+        elif out is not None and words[0] != "batch":
             shutil.rmtree(out, ignore_errors=True)
         for word in words[1:]:
             if word != str(out) and "/" not in word.removeprefix("runs/"):
                 self._provide(word)
         line = " ".join(words)
         more = next((options for beginning, options in SMALLER.items() if line.startswith(beginning)), ())
-        if more and words[0] not in ("publish", "fleet") and "--frames" not in words:
+        if more and words[0] != "batch" and "--frames" not in words:
             more = ("--frames", "0:8", *more)
         if "--time-budget" in words:
             more = tuple(word for word in more if word not in _EPOCHS)

@@ -30,8 +30,10 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 APP = typer.main.get_command(app)
 COMMANDS = APP.commands
 USAGE_ERROR = typer.BadParameter.__base__
-FIT = {"fit", "compare", "rd", "publish", "fleet"}
+FIT = {"fit", "compare", "rd", "batch"}
 RAISED_BY = {
+    "batch/publish.py": {"batch"},
+    "batch/run.py": {"batch"},
     "batch": FIT,
     "cluster": FIT,
     "compression": {"compress", "rd"},

@@ -11,7 +11,17 @@ import pytest
 import yaml
 
 import enerv_zoo as ez
-from enerv_zoo.batch import FitJob, Job, Manifest, Publisher, jobs, manifest_jobs, read_manifest
+from enerv_zoo.batch import (
+    FitJob,
+    Job,
+    Manifest,
+    Publisher,
+    jobs,
+    manifest_jobs,
+    read_manifest,
+    run_batch,
+    survey_batch,
+)
 from enerv_zoo.cli import main
 from enerv_zoo.config import Recipe, from_dict, parse_yaml
 from enerv_zoo.errors import ConfigError
@@ -55,29 +65,34 @@ def fitted(monkeypatch):
 
 
 def run(out, owner="alice", groups=GROUPS, on_fit=lambda name: None):
-    return list(Publisher(out, owner, device="cpu").publish(manifest_jobs(manifest(fits=groups)), on_fit))
+    publisher = Publisher(out, owner) if owner else None
+    jobs = manifest_jobs(manifest(fits=groups))
+    return run_batch(jobs, out, device="cpu", publisher=publisher, on_fit=on_fit).rows
 
 
 def test_once_and_again(client, fitted, tmp_path, monkeypatch):
     first = run(tmp_path)
-    assert [(o.name, o.fitting, o.pushing, o.error) for o in first] == [(n, "fit", "push", None) for n in NAMES]
+    assert [(row["name"], row["fitting"], row["error"]) for row in first] == [(n, "fit", None) for n in NAMES]
     assert fitted == [(name, False) for name in NAMES]
-    for outcome in first:
-        commit = client.repositories[f"alice/{outcome.name}"].at()
-        assert outcome.url.endswith(commit.sha)
+    for row in first:
+        commit = client.repositories[row["repository"]].at()
+        assert row["url"].endswith(commit.sha)
         description = json.loads(commit.files["config.json"].data)
-        assert (description["license"], description["fit"]["metrics"]["psnr"]) == ("cc-by-3.0", outcome.psnr)
+        assert (description["license"], description["fit"]["metrics"]["psnr"]) == ("cc-by-3.0", row["psnr"])
         assert b"enerv_zoo" in commit.files["README.md"].data
     assert read_index(tmp_path / "index.yaml") == {name: f"alice/{name}" for name in NAMES}
     monkeypatch.setattr(source, "INDEX", tmp_path / "index.yaml")
     assert len(ez.load("bunny-tiny")) == 3
 
     client.log.clear()
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    again = run(tmp_path)
-    assert [(o.fitting, o.pushing, o.url, o.psnr) for o in again] == [
-        ("nothing", "nothing", o.url, o.psnr) for o in first
-    ]
+    summary = {tmp_path / "report.html", tmp_path / "summary.parquet"}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path not in summary}
+    plan = survey_batch(manifest_jobs(manifest()), tmp_path, device="cpu", publisher=Publisher(tmp_path, "alice"))
+    for rows in (plan, run(tmp_path)):
+        assert [(row["fitting"], row["url"], row["psnr"]) for row in rows] == [
+            ("nothing", row["url"], row["psnr"]) for row in first
+        ]
+    assert [row["pushing"] for row in plan] == ["nothing", "nothing"]
     assert client.log == []
     assert len(fitted) == 2
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -86,12 +101,13 @@ def test_once_and_again(client, fitted, tmp_path, monkeypatch):
 def test_a_push_that_fails_is_reported_and_made_up_for(client, fitted, tmp_path):
     client.faults.append(Fault("POST /api/models/alice/bunny-tiny/commit", status=403))
     first = run(tmp_path)
-    assert "not allowed" in first[0].error
-    assert first[1].error is None
+    assert "not allowed" in first[0]["error"]
+    assert (first[0]["state"], first[0]["psnr"] > 0) == ("failed", True)
+    assert first[1]["error"] is None
     assert list(read_index(tmp_path / "index.yaml")) == [NAMES[1]]
     client.log.clear()
     again = run(tmp_path)
-    assert [(o.fitting, o.pushing, o.error) for o in again] == [("nothing", "push", None), ("nothing", "nothing", None)]
+    assert [(row["fitting"], row["error"]) for row in again] == [("nothing", None), ("nothing", None)]
     assert client.asked("bunny-nerv") == []
     assert len(fitted) == 2
     assert set(read_index(tmp_path / "index.yaml")) == set(NAMES)
@@ -102,8 +118,8 @@ def test_killed_between_a_push_and_its_record(client, tmp_path):
     (tmp_path / "published.json").unlink()
     head = client.repositories["alice/bunny-tiny"].at().sha
     client.log.clear()
-    (outcome,) = run(tmp_path, groups=GROUPS[:1])
-    assert outcome.url.endswith(head)
+    (row,) = run(tmp_path, groups=GROUPS[:1])
+    assert row["url"].endswith(head)
     assert client.asked("PUT") == client.asked("/commit/") == []
 
 
@@ -118,26 +134,25 @@ def test_a_fit_that_was_cut_off_goes_on(client, fitted, tmp_path, monkeypatch):
         run(tmp_path, on_fit=lambda name: stop)
     assert client.log == []
     jobs = manifest_jobs(manifest())
-    todo = Publisher(tmp_path, "alice", device="cpu").survey(jobs)
-    assert [(o.fitting, o.pushing) for o in todo] == [("resume", "push"), ("fit", "push")]
-    assert [o.error for o in run(tmp_path)] == [None, None]
+    todo = survey_batch(jobs, tmp_path, device="cpu", publisher=Publisher(tmp_path, "alice"))
+    assert [(row["fitting"], row["pushing"]) for row in todo] == [("resume", "push"), ("fit", "push")]
+    assert [row["error"] for row in run(tmp_path)] == [None, None]
     assert fitted == [(NAMES[0], False), (NAMES[0], True), (NAMES[1], False)]
 
 
 def test_what_changed_is_pushed_again(client, tmp_path):
     run(tmp_path, groups=GROUPS[:1])
     (tmp_path / "bunny-tiny" / "README.md").write_text("---\nlibrary_name: enerv-zoo\n---\nMine.\n")
-    (outcome,) = run(tmp_path, groups=GROUPS[:1])
-    assert (outcome.fitting, outcome.pushing) == ("nothing", "push")
+    assert run(tmp_path, groups=GROUPS[:1])[0]["fitting"] == "nothing"
     assert b"Mine." in client.repositories["alice/bunny-tiny"].at().files["README.md"].data
-    (outcome,) = run(tmp_path, groups=[{**GROUPS[0], "license": "cc0-1.0"}])
+    run(tmp_path, groups=[{**GROUPS[0], "license": "cc0-1.0"}])
     assert json.loads(client.repositories["alice/bunny-tiny"].at().files["config.json"].data)["license"] == "cc0-1.0"
-    (outcome,) = run(tmp_path, groups=[{**GROUPS[0], "fit": {"epochs": 7}}])
-    assert "holds a fit with another recipe: epochs was" in outcome.error
+    (row,) = run(tmp_path, groups=[{**GROUPS[0], "fit": {"epochs": 7}}])
+    assert "holds a fit with another recipe: epochs was" in row["error"]
 
 
 def test_no_owner_no_network(client, tmp_path):
-    assert [(o.pushing, o.repository) for o in run(tmp_path, owner=None)] == [("nothing", None)] * 2
+    assert [(row["url"], row["repository"]) for row in run(tmp_path, owner=None)] == [(None, None)] * 2
     assert client.log == []
     assert not (tmp_path / "index.yaml").exists()
 
@@ -145,8 +160,8 @@ def test_no_owner_no_network(client, tmp_path):
 def test_other_names_of_an_index_stay(client, tmp_path):
     index = tmp_path / "names.yaml"
     index.write_text("# Names.\nold: bob/old@v1\n")
-    publisher = Publisher(tmp_path / "out", "alice", index=index, device="cpu")
-    list(publisher.publish(manifest_jobs(manifest())[:1]))
+    publisher = Publisher(tmp_path / "out", "alice", index=index)
+    run_batch(manifest_jobs(manifest())[:1], tmp_path / "out", device="cpu", publisher=publisher)
     assert index.read_text() == "# Names.\nbunny-tiny: alice/bunny-tiny\nold: bob/old@v1\n"
 
 
@@ -169,8 +184,8 @@ def test_a_dry_run_does_nothing(command, client, tmp_path):
     code, out, _ = command("zoo.yaml", "--dry-run")
     assert code == 0
     assert [line.split() for line in out.splitlines()[1:]] == [
-        ["missing", "fit", "n/a", "push", "alice/missing"],
-        ["bunny-tiny", "fit", "n/a", "push", "alice/bunny-tiny"],
+        ["missing", "missing.mp4", "enerv", "whole", "fit", "push", "alice/missing"],
+        ["bunny-tiny", "bunny", "enerv", "whole", "fit", "push", "alice/bunny-tiny"],
     ]
     assert client.log == []
     assert [path.name for path in tmp_path.iterdir()] == ["zoo.yaml"]
@@ -179,17 +194,18 @@ def test_a_dry_run_does_nothing(command, client, tmp_path):
 def test_the_command_goes_on_after_a_failure_and_ends_with_1(command):
     code, out, err = command("zoo.yaml", "--json")
     assert code == 1
-    assert [(o["name"], bool(o["url"])) for o in json.loads(out)] == [("missing", False), ("bunny-tiny", True)]
+    rows = json.loads(out)["fits"]
+    assert [(row["name"], bool(row["url"])) for row in rows] == [("missing", False), ("bunny-tiny", True)]
     assert "error: 1 of 2 failed, first missing: " in err
     assert "no such file or folder" in err
     code, out, _ = command("zoo.yaml", "--dry-run")
-    assert (code, out.splitlines()[2].split()[1::2][:2]) == (0, ["nothing", "nothing"])
+    assert (code, out.splitlines()[2].split()[4:6]) == (0, ["nothing", "nothing"])
 
 
 def test_no_owner_is_a_usage_error(command):
     code, _, err = command("bunny", "--dry-run")
     assert code == 2
-    assert "bunny names no owner on the Hub; give --owner, or --no-push" in err
+    assert "bunny names no owner on the Hub; give --owner, or leave out --push" in err
 
 
 def test_videos_times_models_times_sizes():

@@ -1,0 +1,68 @@
+"""Manifests as tables: one row per fit, in a `.csv` or a `.parquet` file."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from enerv_zoo.config import parse_yaml
+from enerv_zoo.errors import ConfigError
+
+TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
+"""Columns whose cells are texts, whatever they look like."""
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table, without their empty cells.
+
+    Raises:
+        ConfigError: it cannot be read, or a row has no video.
+    """
+    try:
+        rows = READERS[path.suffix](path)
+    except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+    filled = [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+    missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
+    if missing or not filled:
+        where = f"row {missing[0]} has none" if missing else "it has no rows"
+        raise ConfigError(f"{path}: a manifest's table needs a column 'video' that says what to fit; {where}")
+    return filled
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file, strict=True)
+        _check_columns(table.fieldnames or ())
+        rows = list(table)
+    longer = [number for number, row in enumerate(rows, 1) if None in row]
+    if longer:
+        raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
+    plain = {"video", "model", "size", "recipe", *TEXTS}  # other cells are read as YAML has numbers and lists
+
+    def cell(column: str, text: str | None) -> Any:
+        return parse_yaml(text) if text and column not in plain else text
+
+    return [{column: cell(column, text) for column, text in row.items()} for row in rows]
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow; pip install 'enerv-zoo[cluster]'") from error
+    _check_columns(parquet.read_schema(path).names)
+    return parquet.read_table(path).to_pylist()
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Refuse a column that is there twice: in a row, the last one would silently count."""
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            raise ValueError(f"the column {name!r} is given {count} times; keep one")
+
+
+READERS = {".csv": _read_csv, ".parquet": _read_parquet}
