@@ -28,6 +28,12 @@ Spec = dict[str, Any]
 LossSpec = str | dict[str, Any]
 """A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
 
+MetricSpec = str | dict[str, Any]
+"""A metric as plain data: a name, or a spec of a name and options; see `enerv_zoo.metrics`."""
+
+DEFAULT_METRICS: tuple[MetricSpec, ...] = ("psnr", "ms_ssim")
+"""What fits are measured by, unless other metrics are named."""
+
 Count = Annotated[int, Field(ge=1, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -161,6 +167,8 @@ class FitConfig:
         precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
             made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
+        metrics: what the fitted frames are measured by, as `enerv_zoo.evaluate` takes them; the first one leads. The
+            default is not written into files.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -182,6 +190,7 @@ class FitConfig:
     time_budget: Positive | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: StrictBool = False
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)] = DEFAULT_METRICS
 
 
 @dataclass(frozen=True)
@@ -213,8 +222,10 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a dataclass as JSON has them; pixels that are square are not mentioned."""
+    """The fields of a dataclass as JSON has them; square pixels and the default metrics are not mentioned."""
     plain = dict(items)
+    if plain.get("metrics") == DEFAULT_METRICS:
+        del plain["metrics"]
     if isinstance(aspect := plain.get("pixel_aspect"), Fraction):
         del plain["pixel_aspect"]
         if aspect != SQUARE:

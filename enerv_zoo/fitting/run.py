@@ -305,7 +305,7 @@ def _finish(journal: RunLogger, plan: FitPlan, original: Video) -> FitResult:
     measured = fitter.evaluated_frames()
     if measured is not None:
         logger.info("the time budget leaves time to measure frames %s", measured)
-    report = shared_report(fitter.ranks, video, original, measured)
+    report = shared_report(fitter.ranks, video, original, plan.fit.metrics, measured)
     metrics = {
         **{key: value for key, value in report.to_dict().items() if key != "frames"},
         "model": plan.model["name"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enerv_zoo.hub.search import Pretrained
+from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.storage.compressed import SUFFIX, open_compressed
 
 BUNDLED = Path(__file__).with_name("bundled")
@@ -26,7 +27,8 @@ def list_bundled(query: str | None = None) -> list[Pretrained]:
 
 def _entry(name: str, file: Path) -> Pretrained:
     _, description, network = open_compressed(file)
-    psnr = description.fit.metrics.get("psnr") if description.fit else None
+    metrics = description.fit.metrics if description.fit else {}
+    scores = {name: value for name in names_in(metrics) if isinstance(value := metrics[name], (int, float))}
     video = description.video
     return Pretrained(
         id=name,
@@ -36,6 +38,6 @@ def _entry(name: str, file: Path) -> Pretrained:
         height=video.height,
         width=video.width,
         stored_numbers=network.stored_numbers,
-        psnr=psnr if isinstance(psnr, (int, float)) else None,
+        scores=scores,
         private=False,
     )

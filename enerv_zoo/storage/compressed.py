@@ -15,6 +15,7 @@ from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.format1 import current_names
 from enerv_zoo.formats import FORMAT, upgrade
+from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import EncodedNetwork, NetworkEntry, NvzFile, QuantizedTensor, Sizes, open_nvz, write_nvz
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N, check_license, from_json, to_json
@@ -183,7 +184,7 @@ def check_compressed(path: str | Path) -> Description:
     first = parts[0][0]
     video = first.video if whole is None else whole.video
     told = [(described.fit.metrics if described.fit else {}, described.video.frames) for described, _ in parts]
-    metrics: dict[str, Any] = {name: _mean(name, told) for name in ("psnr", "ms_ssim")}
+    metrics: dict[str, Any] = {name: _mean(name, told) for name in names_in(told[0][0])}
     metrics["bpp"] = 8 * file.sizes.total / video.pixels
     metrics["stored_numbers"] = sum(network.stored_numbers for _, network in parts)
     recipe = first.fit.recipe if first.fit else None
