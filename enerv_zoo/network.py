@@ -134,13 +134,16 @@ class Network(nn.Module):
         encoding = any(part.encoder is not None for part in self._content().values())
         return encoding or getattr(self.head, "latest", None) is not None
 
-    def start_fitting(self) -> Self:
+    def start_fitting(self, encode: bool = True) -> Self:
         """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
 
+        Args:
+            encode: whether content comes from encoders; without them, the stored content itself is fitted.
+
         Returns:
-            This network; from here on it draws frames that are given to `objective`, and no others until `bake`.
+            This network; from here on it decodes frames that are given to `objective`, and no others until `bake`.
         """
-        for part in self._content().values():
+        for part in self._content().values() if encode else ():
             part.start_encoding()
         if self.neighbours:
             self.head.start_fitting(self.info, self.drawn_size)
@@ -296,6 +299,12 @@ class Network(nn.Module):
             with MetaParameters():
                 return Network(self.config, self.info).stored_numbers
         return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+
+    def stored_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that a file holds, by name: all but those of encoders, which only a fit has."""
+        encoders = [part.encoder for part in self._content().values() if part.encoder is not None]
+        dropped = {id(parameter) for encoder in encoders for parameter in encoder.parameters()}
+        return {name: each for name, each in self.named_parameters() if id(each) not in dropped}
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """Return how each parameter is coded, by its name in the state dict: see `enerv_zoo.coding`."""

@@ -20,7 +20,7 @@ ORDER = [
         "coding",
         "compiling",
         "config",
-        "emptiness",
+        "meta",
         "files",
         "formats",
         "launch",
@@ -34,7 +34,7 @@ ORDER = [
     {"composition", "formats"},
     {"format1"},
     {"ssim", "threads"},
-    {"layers", "metrics", "playback", "recipes", "video"},
+    {"layers", "metrics", "frame_access", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
     {"stages"},
     {"network"},
@@ -53,7 +53,7 @@ ORDER = [
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.
 
-`zoo`, `anatomy` and `evaluation` build on videos and not on each other. Parts import `config`, `errors`, `layers` and
+`zoo`, `summary` and `evaluation` build on videos and not on each other. Parts import `config`, `errors`, `layers` and
 `registry`, never each other.
 """
 

@@ -27,10 +27,10 @@ from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
 from enerv_zoo.fitting.folder import FRAMES, OURS
 from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
-from enerv_zoo.fitting.loop import OnStatus, Status
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.fitting.segments import SegmentsJob, summarise
+from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.stopping import graceful_stop

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.compression.quantisation import check_bits
 from enerv_zoo.compression.run import compress
 from enerv_zoo.config import from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
@@ -23,6 +22,7 @@ from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
+from enerv_zoo.nvz.quantisation import check_bits
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import protected, refuse_folder

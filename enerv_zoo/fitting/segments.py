@@ -26,13 +26,23 @@ from enerv_zoo.fitting.folder import (
     check_free,
     clear,
     fit_state,
+    locked_by_zero,
     segments_state,
 )
 from enerv_zoo.fitting.jobs import FitJob, Runner
-from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, as_begun, check_source, difference, open_recorded, plan_fit, source_name
+from enerv_zoo.fitting.plan import (
+    FitPlan,
+    as_begun,
+    check_source,
+    difference,
+    open_recorded,
+    plan_fit,
+    read_contents,
+    source_name,
+)
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.fitting.run import ENDED, locked_by_first
+from enerv_zoo.fitting.run import ENDED
+from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.loading import read_segmented
 from enerv_zoo.machine import release_memory
 from enerv_zoo.nvz import open_nvz
@@ -191,11 +201,11 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
-    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
+    contents = ranks.broadcast_from_zero(read_contents, source)
     plan = replace(plan, contents=contents)
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    with locked_by_first(folder, ranks), protected(plan.origin):
+    with locked_by_zero(folder, ranks), protected(plan.origin):
         state, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
         job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
@@ -231,8 +241,8 @@ def _fit_in_turn(
         own = folder / each.name
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
-            start = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=True, on_status=on_status, start=start, distributed=distributed)
+            weights = before if job.begins_warm(description, number) else None
+            each.run(own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed)
             release_memory()
         before = own
 
