@@ -111,10 +111,8 @@ class Position:
 
     def _watch(self, explained):
         self.fitter.epoch += 1
-        return self.guard.on_epoch(
-            self.fitter,
-            {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained},
-        )
+        row = {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained}
+        return self.guard.on_epoch(self.fitter, row)
 
 
 def test_nothing_is_judged_before_the_warm_up_is_over_and_a_tenth_has_passed(bunny):
