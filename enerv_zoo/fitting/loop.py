@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enerv_zoo.compatibility import current_names
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.explained import coarse_variance, variation
@@ -23,7 +24,6 @@ from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
-from enerv_zoo.format1 import current_names
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
