@@ -248,7 +248,7 @@ class Recipe:
         video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv` as `enerv_zoo.video.open_video`
             takes them.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
-            converted by `enerv_zoo.formats` when they are read.
+            converted by `enerv_zoo.compatibility` when they are read.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

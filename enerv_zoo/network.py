@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.composition import ModelConfig, split_spec
-from enerv_zoo.config import Spec, VideoInfo, size_text
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo, size_text
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
-from enerv_zoo.stages import Stage, build_fusion
+from enerv_zoo.stages import Stage, build_fusion, wired
 from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ class Network(nn.Module):
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
         shapes: dict[str, tuple[int, ...]] = {name: part.shape for name, part in self.embeddings.items()}  # type: ignore[misc]
-        join, self._joined = self._wired(config.join, "channels")
-        head, self._headed = self._wired(config.head)
+        join, wiring = wired(config.join, shapes, "channels")
+        self._joined = wiring.takes
+        head, wiring = wired(config.head, shapes)
+        self._headed = wiring.takes
         channels, size = config.channels[0], config.grid
         self.join = build_fusion("join", join, [shapes[name] for name in self._joined], channels, size)
         self.stages = nn.ModuleList()
         for steps in config.stages:
-            for step in steps:
-                self._wired(step)
             stage = Stage(steps, channels, size, shapes)
             self.stages.append(stage)
             channels, size = stage.channels, stage.size
@@ -102,17 +102,6 @@ class Network(nn.Module):
             torch.default_generator.manual_seed(seed)  # of the CPU alone: torch.manual_seed is for every device
             video = cls(config, info)
             return video.start_fitting() if fitting else video
-
-    def _wired(self, spec: Spec, *keys: Literal["channels"]) -> tuple[Spec, tuple[str, ...]]:
-        """Return a part's own spec and the names of the embeddings that it takes, all of which exist."""
-        own, wiring = split_spec(spec, "with", *keys)
-        for name in wiring.takes:
-            if name not in self.embeddings:
-                raise ConfigError(
-                    f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
-                    f"There are: {', '.join(self.embeddings)}"
-                )
-        return own, wiring.takes
 
     def _check_use(self) -> None:
         """Refuse an embedding that no part takes; note which ones are taken after the join."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enerv_zoo.compatibility import current_names
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.budget import TimeBudget
@@ -25,7 +26,6 @@ from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.fitting.status import OnStatus, Status
-from enerv_zoo.format1 import current_names
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from enerv_zoo import __version__
+from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
-from enerv_zoo.formats import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.network import Network
 from enerv_zoo.recipes import read_recipe

@@ -33,7 +33,7 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     """Write the page.
 
     Args:
-        rows: of a fleet's summary (`enerv_zoo.cluster.run.COLUMNS`).
+        rows: of a fleet's summary (`enerv_zoo.batch.run.COLUMNS`).
         out: the file, which needs nothing else and asks no network.
 
     Returns:

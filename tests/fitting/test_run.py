@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.batch import compare
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import compare, open_original, run
+from enerv_zoo.fitting import open_original, run
 from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter

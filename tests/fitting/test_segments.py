@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.batch import jobs
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import jobs, part_opener
+from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
-from enerv_zoo.fitting.folder import read_history
+from enerv_zoo.fitting.history import read_history
 from enerv_zoo.storage import read_segments
 from enerv_zoo.video.scenes import survey
 

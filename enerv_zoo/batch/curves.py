@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.batch.comparison import compare
+from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
 from enerv_zoo.config import from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
@@ -17,8 +19,6 @@ from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting import compare
-from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
