@@ -20,10 +20,10 @@ from rich.table import Table
 
 import enerv_zoo as ez
 from enerv_zoo.compression import compress
-from enerv_zoo.compression.tuning import TuningFitter, tune
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting import open_original
 from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.nvz import QuantizedTensor, decode, encode, open_nvz
 
 CASES: dict[str, dict[str, Any]] = {
@@ -46,7 +46,10 @@ def control(run: str, epochs: int, lr: float) -> float:
     recipe = FitConfig(
         epochs=epochs, lr=lr, warmup=0.1, loss=record["loss"], batch_size=record["batch_size"], betas=record["betas"]
     )
-    tune(TuningFitter(video, FrameLoader(original.frames), recipe, {}, {}), lambda row: None)
+    fitter = Fitter(video, FrameLoader(original.frames), recipe)
+    while not fitter.done:
+        fitter.fit_epoch()
+    video.eval()
     return ez.evaluate(video, original).psnr
 
 

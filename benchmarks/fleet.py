@@ -16,9 +16,9 @@ from typing import Any
 
 from common import machine, write_result
 
-from enerv_zoo.cluster import Fleet, run_jobs
-from enerv_zoo.fitting import manifest_jobs
-from enerv_zoo.fitting.manifest import Manifest
+from enerv_zoo.batch import manifest_jobs, run_jobs
+from enerv_zoo.batch.manifest import Manifest
+from enerv_zoo.cluster import Fleet
 from enerv_zoo.machine import available_cores
 
 

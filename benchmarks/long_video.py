@@ -25,7 +25,7 @@ import torch
 from common import machine, peak_megabytes, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.fitting import fit_segments
+from enerv_zoo.batch import fit_segments
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.selection import Selection
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Callback": "fitting",
     "ConfigError": "errors",
     "EnervZooError": "errors",
     "FitConfig": "config",
@@ -30,13 +31,13 @@ _HOMES = {
     "SegmentedVideo": "segmented",
     "VideoError": "errors",
     "VideoInfo": "config",
-    "compare": "fitting",
+    "compare": "batch",
     "compress": "compression",
     "create_model": "zoo",
     "summarize": "summary",
     "evaluate": "evaluation",
     "fit": "fitting",
-    "fit_segments": "fitting",
+    "fit_segments": "batch",
     "graceful_stop": "stopping",
     "import_checkpoint": "interop",
     "list_components": "zoo",
@@ -47,7 +48,7 @@ _HOMES = {
     "open_video": "video",
     "pull": "hub",
     "push": "loading",
-    "rate_distortion": "compression",
+    "rate_distortion": "batch",
     "render": "evaluation",
     "tune_process": "machine",
     "write_report": "report",
@@ -57,13 +58,14 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from enerv_zoo.batch import compare, fit_segments, rate_distortion
     from enerv_zoo.cluster import Fleet
     from enerv_zoo.composition import ModelConfig
-    from enerv_zoo.compression import compress, rate_distortion
+    from enerv_zoo.compression import compress
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import FitInterrupted, compare, fit, fit_segments
+    from enerv_zoo.fitting import Callback, FitInterrupted, fit
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.loading import load, push

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enerv_zoo.compatibility import read_model
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Spec, VideoInfo, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.format1 import read_model
 from enerv_zoo.registry import COMPONENTS, models
 
 if TYPE_CHECKING:

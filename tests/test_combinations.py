@@ -86,7 +86,7 @@ def works(config: ModelConfig, folder) -> None:
     before = {name: p.detach().clone() for name, p in video.named_parameters()}
     fitter.fit_batch(torch.arange(3), frames)
     assert any(not torch.equal(p, before[name]) for name, p in video.named_parameters())
-    assert torch.isfinite(fitter._sums).all()
+    assert torch.isfinite(fitter.meter.sums).all()
     video.eval().bake(frames).save_pretrained(folder)
     again = ez.load(folder)
     assert torch.equal(again[:], video[:])

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import enerv_zoo as ez
+from enerv_zoo.batch import manifest_jobs, read_manifest
+from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.config import FitConfig, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, FitError
-from enerv_zoo.fitting import manifest_jobs, open_original, read_manifest
-from enerv_zoo.fitting.jobs import FitJob, job_of
-from enerv_zoo.fitting.loop import Status
+from enerv_zoo.fitting import open_original
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.status import Status
 from enerv_zoo.recipes import bundled_files, list_recipes, read_recipe
 from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.description import from_json, to_json

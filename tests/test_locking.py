@@ -152,7 +152,7 @@ def test_whatever_fits_into_a_folder_that_is_held_is_refused(tmp_path, write):
 
 
 def test_publish_is_refused_in_a_folder_that_is_held(tmp_path):
-    from enerv_zoo.fitting import Manifest, Publisher, manifest_jobs
+    from enerv_zoo.batch import Manifest, Publisher, manifest_jobs
 
     jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "frames": "0:2", "resize": "64x36", "sizes": ["90K"]},)))
     with locked(tmp_path), pytest.raises(FitError, match="is writing to it"):

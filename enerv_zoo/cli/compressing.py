@@ -15,7 +15,8 @@ from enerv_zoo.cli import fitting as fits
 from enerv_zoo.cli.reporting import WithReport, closing_report
 
 if TYPE_CHECKING:
-    from enerv_zoo.compression import Compressed, RateDistortion
+    from enerv_zoo.batch import RateDistortion
+    from enerv_zoo.compression import Compressed
 
 
 def compress(
@@ -163,7 +164,7 @@ def rd(
 
         enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
     """
-    from enerv_zoo import compression
+    from enerv_zoo import batch
 
     knobs = {
         "metrics": metrics, "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames,
@@ -171,7 +172,7 @@ def rd(
         "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
     with fleets.runner_at(address) as runner, fits.bars() as on_model:
-        result = compression.rate_distortion(
+        result = batch.rate_distortion(
             video,
             fits.listed(models),
             out=out,

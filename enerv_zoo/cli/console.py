@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from enerv_zoo.shell import command, printable
+from enerv_zoo.shell import command, duration, printable
 
 
 class PlainConsole(Console):
@@ -97,11 +97,7 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def seconds(value: float) -> str:
-    """A duration as 1:02:03 or 4:05."""
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+seconds = duration
 
 
 def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:

@@ -242,7 +242,7 @@ def _fit_segments(
     report: bool,
     json: bool,
 ) -> None:
-    from enerv_zoo import fitting
+    from enerv_zoo import batch
     from enerv_zoo.cli.progress import shown
     from enerv_zoo.files import free_name
 
@@ -252,7 +252,7 @@ def _fit_segments(
             stack.close()
             return stack.enter_context(shown(f"{_name(video)} {number + 1}/{count}"))
 
-        result = fitting.fit_segments(
+        result = batch.fit_segments(
             video, model, segments=segments, warm_start=warm_start, distributed=launched().size > 1,
             on_segment=on_segment, **runner, **given,
         )  # fmt: skip
@@ -327,7 +327,7 @@ def compare(
 
         enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
     """
-    from enerv_zoo import fitting
+    from enerv_zoo import batch
 
     knobs = {
         "metrics": metrics,
@@ -338,7 +338,7 @@ def compare(
     failure = None
     try:
         with fleets.runner_at(address) as runner, bars() as on_model:
-            results = fitting.compare(
+            results = batch.compare(
                 video,
                 listed(models),
                 out=out,
@@ -348,7 +348,7 @@ def compare(
                 **runner,
                 **{key: value for key, value in knobs.items() if value is not None},
             )
-    except fitting.FitsFailed as error:
+    except batch.FitsFailed as error:
         results, failure = error.results, error
     page = closing_report([out / name for name in results], out, device) if report and results else None
     if json:
@@ -364,7 +364,7 @@ def compare(
 
 @contextmanager
 def bars() -> Iterator[Callable[[str], Any]]:
-    """What shows a bar for each of several fits, in turn: `on_model` of `fitting.compare`."""
+    """What shows a bar for each of several fits, in turn: `on_model` of `enerv_zoo.compare`."""
     from enerv_zoo.cli.progress import shown
 
     with ExitStack() as stack:

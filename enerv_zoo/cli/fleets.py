@@ -17,8 +17,8 @@ from enerv_zoo.cli import console, options
 from enerv_zoo.cli.progress import LINE_INTERVAL
 
 if TYPE_CHECKING:
-    from enerv_zoo.cluster import Fleet, FleetStatus
-    from enerv_zoo.fitting import FitOutcome
+    from enerv_zoo.batch import FitOutcome, FleetStatus
+    from enerv_zoo.cluster import Fleet
 
 SHOWN = 12
 """Running fits that are listed; of more, the first."""
@@ -74,18 +74,16 @@ def fleet(
 
         enerv-zoo fleet clips.csv --address auto --out s3://bucket/fits
     """
-    from enerv_zoo import fitting
+    from enerv_zoo import batch
 
     _check_above_0(**{"--cpus": cpus, "--attempts": attempts, "--checkpoint-every": checkpoint_every})
-    jobs = fitting.manifest_jobs(fitting.read_manifest(manifest))
+    jobs = batch.manifest_jobs(batch.read_manifest(manifest))
     if dry_run:
         plan = [_planned(job) for job in jobs]
         console.print_json(plan) if json else console.out.print(_plan(plan))
         return
-    from enerv_zoo.cluster import run_jobs
-
     with shown_fleet(address, cpus=cpus, attempts=attempts, checkpoint_every=checkpoint_every) as (workers, last):
-        result = run_jobs(jobs, workers, out, device=device, on_outcome=_tell)
+        result = batch.run_jobs(jobs, workers, out, device=device, on_outcome=_tell)
     status, failed = last(), result.failed
     if json:
         console.print_json({"out": result.out, "failed": len(failed), **_totals(status), "fits": result.rows})

@@ -13,7 +13,7 @@ from rich.table import Table
 from enerv_zoo.cli import console, fleets, options
 
 if TYPE_CHECKING:
-    from enerv_zoo.fitting import Outcome
+    from enerv_zoo.batch import Outcome
 
 
 def publish(
@@ -44,15 +44,15 @@ def publish(
 
         enerv-zoo publish zoo.yaml --out runs/zoo
     """
-    from enerv_zoo import fitting
+    from enerv_zoo import batch
 
-    content = fitting.read_manifest(manifest)
-    jobs = fitting.manifest_jobs(content)
+    content = batch.read_manifest(manifest)
+    jobs = batch.manifest_jobs(content)
     owner = owner or content.owner
     if owner is None and not no_push:
         raise typer.BadParameter(f"{manifest} names no owner on the Hub; give --owner, or --no-push to fit only")
     with fleets.runner_at(None if dry_run else address) as runner:
-        publisher = fitting.Publisher(
+        publisher = batch.Publisher(
             out, None if no_push else owner, private=content.private, index=index, device=device, **runner
         )
         outcomes = publisher.survey(jobs) if dry_run else _done(publisher, jobs)

@@ -13,7 +13,7 @@ from enerv_zoo.cli import console, options
 from enerv_zoo.launch import launched
 
 if TYPE_CHECKING:
-    from enerv_zoo.compression import RateDistortion
+    from enerv_zoo.batch import RateDistortion
 
 logger = logging.getLogger(__name__)
 

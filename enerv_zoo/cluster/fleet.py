@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.cluster.progress import FleetStatus, Progress, Task
-from enerv_zoo.cluster.store import Store
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, check_names, reason
+from enerv_zoo.batch.progress import FleetStatus, Progress, Task
+from enerv_zoo.batch.store import Store
 from enerv_zoo.cluster.worker import Prepared, do, prepare
 from enerv_zoo.errors import ConfigError, FitError
-from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, check_names, reason
 from enerv_zoo.machine import available_cores
 
 logger = logging.getLogger(__name__)

@@ -20,23 +20,20 @@ from typing import Any
 
 import torch
 
-from enerv_zoo.cluster.store import Store
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, reason, run_job
+from enerv_zoo.batch.store import Store
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
-from enerv_zoo.fitting.folder import FRAMES, OURS
-from enerv_zoo.fitting.jobs import FitJob, FitOutcome, reason, run_job
-from enerv_zoo.fitting.loop import OnStatus, Status
+from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.fitting.plan import as_begun, difference
-from enerv_zoo.fitting.segments import SegmentsJob, summarise
+from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.stopping import graceful_stop
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
-from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import chosen_config
@@ -253,53 +250,3 @@ def _kept(store: Store, name: str, folder: Path, every: float) -> Iterator[None]
         raise
     ended.set()
     watcher.join()
-
-
-# ---------------------------------------------------------------------- segments
-
-
-def cut(job: SegmentsJob, root: str) -> list[FitJob]:
-    """Decide where a long video is cut, once and for all, and give the jobs of its segments.
-
-    Raises:
-        EnervZooError: the video cannot be read, or the store holds another fit under this name.
-    """
-    store = Store(root)
-    before = store.read(f"{job.name}/{RECORD}")
-    if before is not None:
-        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
-    record = job.record()
-    found = store.read(f"{job.name}/{SEGMENTS}")
-    other = None if before is None else difference(before, record)
-    if other is not None:
-        raise ConfigError(
-            f"{store.root}/{job.name}: holds a fit with other {other}; give this one another name, or move that away"
-        )
-    if before is not None and found is not None:
-        description = segments_from_json(found, f"{job.name}/{SEGMENTS}")
-    else:
-        description = job.describe()
-        store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
-        store.write(f"{job.name}/{RECORD}", record)
-    return job.jobs(description)
-
-
-def finish(name: str, root: str) -> dict[str, Any]:
-    """Numbers of a whole video whose segments are all fitted.
-
-    Raises:
-        EnervZooError: a segment is missing, or the store fails.
-    """
-    store = Store(root)
-    with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
-        folder = Path(scratch)
-        store.get(f"{name}/{SEGMENTS}", folder / SEGMENTS)
-        description = segments_from_json(read_mapping(folder / SEGMENTS), f"{name}/{SEGMENTS}")
-        for number in range(len(description.segments)):
-            part = segment_folder(folder, number)
-            for file in (METRICS, FRAMES):
-                store.get(f"{name}/{part.name}/{file}", part / file)
-        metrics = summarise(folder, description)
-        for file in (FRAMES, METRICS):
-            store.put(folder / file, f"{name}/{file}")
-    return metrics

@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 
-from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
-from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
+from enerv_zoo.compression import search
+from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, from_dict
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
 from enerv_zoo.files import check_target, finite
 from enerv_zoo.fitting import part_opener
+from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.plan import choose_device, open_original
 from enerv_zoo.hub import Access, locate
 from enerv_zoo.loading import load
@@ -31,7 +32,8 @@ from enerv_zoo.metrics import check_metrics
 from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, open_nvz, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, open_nvz, pruning, write_nvz
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
@@ -324,8 +326,11 @@ def _make(part: _Part, wanted: CompressOptions) -> _Result:
     if wanted.tune_epochs and original is not None:
         feed = FrameLoader(original.frames, str(video.device), on_disk=original.on_disk)
         recipe = tuning_recipe(part.record, wanted.tune_epochs, wanted.lr, wanted.seed, wanted.batch_size)
-        fitter = TuningFitter(video, feed, recipe, grids, kept, wanted.rate_weight)
-        tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
+        fitter = Fitter(video, feed, recipe, constraint=WeightConstraint(video, grids, kept, wanted.rate_weight))
+        while not fitter.done:
+            row = fitter.fit_epoch()
+            wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB")
+        video.eval()
         if wanted.searched:
             grids = _chosen(part, wanted, before)
     numbers = sum(mask.numel() for mask in kept.values())

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from enerv_zoo import __version__
+from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
-from enerv_zoo.formats import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
@@ -61,17 +61,6 @@ class FitPlan:
     loss: Loss | None = None
     contents: dict[str, Any] | None = None
 
-    def look_at(self, source: Any) -> FitPlan:
-        """The same plan, with what is known of the source's contents, which are read once.
-
-        Raises:
-            VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
-        """
-        origin = Origin.read(source)
-        if origin.digest is None:
-            return self
-        return replace(self, contents={"sha256": origin.digest, "bytes": origin.bytes})
-
     @property
     def origin(self) -> Origin:
         """The source, as far as it is known."""
@@ -88,6 +77,16 @@ class FitPlan:
             "fit": to_dict(self.fit),
             "library": f"enerv-zoo {__version__}",
         }
+
+
+def read_contents(source: Any) -> dict[str, Any] | None:
+    """Return the hash and the size of a source's contents, as records hold them; `None` for arrays.
+
+    Raises:
+        VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
+    """
+    origin = Origin.read(source)
+    return None if origin.digest is None else {"sha256": origin.digest, "bytes": origin.bytes}
 
 
 def plan_fit(
@@ -126,8 +125,9 @@ def plan_fit(
     if own_loss is not None:
         merged["loss"] = _name_of(own_loss)
     chosen = from_dict(FitConfig, merged, "fit")
-    if own_loss is None:
-        check_loss(chosen.loss)
+    for phase in chosen.split():
+        if own_loss is None or phase.loss != chosen.loss:
+            check_loss(phase.loss)
     check_metrics(chosen.metrics)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
@@ -183,12 +183,17 @@ def choose_device(device: str) -> str:
     return device
 
 
-def check_record(folder: Path, plan: FitPlan) -> FitPlan:
+def check_record(folder: Path, plan: FitPlan, has_ended: bool = False) -> FitPlan:
     """Refuse to take a folder's fit for one that was decided otherwise.
+
+    Args:
+        folder: the fit's.
+        plan: what was asked for.
+        has_ended: whether the fit has ended: the plan may then have more epochs or phases.
 
     Returns:
         The plan, with the batch that was chosen then where it leaves that open, and the frames of then where the record
-        is of format 1.
+        is of format 1. More epochs are a phase of their own.
 
     Raises:
         FitError: says what differs.
@@ -200,12 +205,29 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     recorded = {key: before["fit"][key] for key in (*undecided, *unused) if key in before.get("fit", {})}
     if recorded:
         plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **recorded}))
+    if (longer := _continued(plan.fit, before.get("fit", {}), has_ended)) is not None:
+        plan = replace(plan, fit=longer)
+        before = {**before, "fit": to_dict(longer)}
     if (other := difference(before, plan.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with another {other}. "
             "Repeat the command as it was, choose another --out, or delete the folder"
         )
     return plan
+
+
+def _continued(planned: FitConfig, record: Mapping[str, Any], has_ended: bool) -> FitConfig | None:
+    """Return how a recorded fit goes on to what is planned; `None` where that is the same fit, or another one."""
+    fit = from_dict(FitConfig, record, "fit")
+    if planned == fit or planned.time_budget is not None:
+        return None
+    if planned.phases in ((), fit.phases) and replace(planned, epochs=fit.epochs, phases=fit.phases) == fit:
+        more = planned.total_epochs - fit.total_epochs
+        if more == 0:
+            return fit
+        return replace(fit, phases=(*fit.phases, {"epochs": more})) if more > 0 and has_ended else None
+    begun = fit.split()
+    return planned if has_ended and planned.split()[: len(begun)] == begun else None
 
 
 def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:

@@ -16,9 +16,10 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import FrameScore, Report, evaluate, evaluate_segments
 from enerv_zoo.evaluation.report import matching_frames, read_frames
 from enerv_zoo.files import finite
-from enerv_zoo.fitting.folder import FRAMES, read_history
+from enerv_zoo.fitting.folder import FRAMES
+from enerv_zoo.fitting.history import read_history
+from enerv_zoo.fitting.originals import part_opener
 from enerv_zoo.fitting.plan import open_original
-from enerv_zoo.fitting.segments import part_opener
 from enerv_zoo.hub import Access, locate
 from enerv_zoo.hub.download import PUBLISHED
 from enerv_zoo.loading import load

@@ -23,7 +23,7 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     """Write the page.
 
     Args:
-        rows: of a fleet's summary (`enerv_zoo.cluster.run.columns_of`).
+        rows: of a fleet's summary (`enerv_zoo.batch.run.columns_of`).
         out: the file, which needs nothing else and asks no network.
 
     Returns:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enerv_zoo import __version__
-from enerv_zoo.compression import RateDistortion
 from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
@@ -21,6 +20,8 @@ from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from enerv_zoo.batch import RateDistortion
 
 MOST_FRAMES = 400
 """Of a longer video, so many are shown, evenly apart."""

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enerv_zoo.compatibility import FORMAT, current_names, upgrade
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.format1 import current_names
-from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import EncodedNetwork, NetworkEntry, NvzFile, QuantizedTensor, Sizes, open_nvz, write_nvz

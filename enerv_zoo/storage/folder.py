@@ -8,11 +8,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from enerv_zoo.compatibility import current_names
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
-from enerv_zoo.format1 import current_names
 from enerv_zoo.network import Network
 from enerv_zoo.storage.description import (
     CONFIG,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.compatibility import FORMAT, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.formats import FORMAT, upgrade
 from enerv_zoo.storage.description import RECORD, FitRecord, read_json
 from enerv_zoo.video.origin import SHORT, Origin
 from enerv_zoo.video.samples import samples

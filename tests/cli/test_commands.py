@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from enerv_zoo import fit, fitting
+from enerv_zoo.batch import jobs
 from enerv_zoo.cli.app import app
 from enerv_zoo.cli.command import Command
 from enerv_zoo.video import open_video
@@ -316,14 +317,14 @@ def test_bench_measures_every_case(cli, monkeypatch):
 
 
 def test_compare_shows_what_worked_and_ends_with_1_if_a_fit_failed(cli, monkeypatch):
-    fit = fitting.jobs.fit
+    fit = jobs.fit
 
     def failing(source, *, recipe, **options):
         if recipe.model["name"] == "enerv":
             raise MemoryError("no memory left")
         return fit(source, recipe=recipe, **options)
 
-    monkeypatch.setattr(fitting.jobs, "fit", failing)
+    monkeypatch.setattr(jobs, "fit", failing)
     tiny = [value if value != "90K" else "60K,90K" for value in TINY]
     command = ("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two")
     code, out, err = cli(*command)
@@ -331,6 +332,6 @@ def test_compare_shows_what_worked_and_ends_with_1_if_a_fit_failed(cli, monkeypa
     rows = [line.split() for line in out.splitlines() if line.strip().startswith(("nerv-", "enerv-"))]
     assert sorted(row[0] for row in rows) == ["nerv-60k", "nerv-90k"]
     assert "error: 2 of 4 fits failed, first enerv-60k: no memory left" in err
-    monkeypatch.setattr(fitting.jobs, "fit", fit)
+    monkeypatch.setattr(jobs, "fit", fit)
     code, out, _ = cli(*command, "--json")
     assert (code, list(json.loads(out))) == (0, ["nerv-60k", "nerv-90k", "enerv-60k", "enerv-90k"])

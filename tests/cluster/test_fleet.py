@@ -16,10 +16,10 @@ import pytest
 from pyarrow import parquet
 
 import enerv_zoo as ez
+from enerv_zoo.batch.progress import Progress, Task
+from enerv_zoo.batch.run import COLUMNS
 from enerv_zoo.cli import main
 from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, gpu_share
-from enerv_zoo.cluster.progress import Progress, Task
-from enerv_zoo.cluster.run import COLUMNS
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -139,8 +139,8 @@ def test_a_share_of_a_gpu_is_what_the_fit_needs():
 
 def test_time_left_follows_work_done(monkeypatch):
     progress = Progress(4, began=-100.0)
-    monkeypatch.setattr("enerv_zoo.cluster.progress.time.monotonic", lambda: 0.0)
-    monkeypatch.setattr("enerv_zoo.cluster.progress.time.time", lambda: 50.0)
+    monkeypatch.setattr("enerv_zoo.batch.progress.time.monotonic", lambda: 0.0)
+    monkeypatch.setattr("enerv_zoo.batch.progress.time.time", lambda: 50.0)
     fits = [Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
     assert progress.status(()).seconds_left is None
     progress.found("a", 1.0)

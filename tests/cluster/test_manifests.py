@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from enerv_zoo.batch import Publisher, manifest_jobs, read_manifest
+from enerv_zoo.batch.manifest import Manifest
+from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting import Publisher, manifest_jobs, read_manifest
-from enerv_zoo.fitting.manifest import Manifest
-from enerv_zoo.fitting.segments import SegmentsJob
 
 TABLE = """format,video,model,size,epochs,betas,frames,resize,segments,name
 2,bunny,nerv,60K,3,"[0.9, 0.99]",0:53,64x36,,

@@ -7,10 +7,10 @@ import json
 import fsspec
 import pytest
 
-from enerv_zoo.cluster.store import Store
+from enerv_zoo.batch import job_of
+from enerv_zoo.batch.store import Store
 from enerv_zoo.cluster.worker import do, prepare
 from enerv_zoo.errors import FitError, VideoError
-from enerv_zoo.fitting import job_of
 from enerv_zoo.fitting.checkpoint import CHECKPOINT
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.video.samples import SAMPLES

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.batch import job_of, run_job
+from enerv_zoo.batch.run import cut, finish
+from enerv_zoo.batch.segments import SegmentsJob
+from enerv_zoo.batch.store import Store
 from enerv_zoo.cluster import worker
-from enerv_zoo.cluster.store import Store
-from enerv_zoo.cluster.worker import cut, do, finish, prepare
+from enerv_zoo.cluster.worker import do, prepare
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.fitting import job_of, run_job
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.fitting.segments import SegmentsJob
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.video.samples import SAMPLES
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.compression import curves, rate_distortion
+from enerv_zoo.batch import curves, rate_distortion
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.rates import gains, measure_network, scored, source_rate

@@ -14,11 +14,10 @@ import pytest
 import typer.main
 
 import enerv_zoo as ez
+from enerv_zoo.batch import comparison, curves, publish
 from enerv_zoo.cli.app import EPILOG, app
 from enerv_zoo.cli.start import STEPS
-from enerv_zoo.compression import curves
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting import comparison, publish
 from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.hub import download
@@ -33,6 +32,7 @@ COMMANDS = APP.commands
 USAGE_ERROR = typer.BadParameter.__base__
 FIT = {"fit", "compare", "rd", "publish", "fleet"}
 RAISED_BY = {
+    "batch": FIT,
     "cluster": FIT,
     "compression": {"compress", "rd"},
     "evaluation": {"eval"},

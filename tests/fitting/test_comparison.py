@@ -7,8 +7,8 @@ import json
 import pytest
 
 import enerv_zoo as ez
+from enerv_zoo.batch import FitsFailed, compare, jobs
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.fitting import FitsFailed, compare, jobs
 from enerv_zoo.zoo import parse_parameter_count
 
 OPTIONS = {"epochs": 1, "batch_size": 3, "frames": "0:3", "resize": "64x36", "device": "cpu"}

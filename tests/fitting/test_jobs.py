@@ -17,8 +17,9 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.batch import FitJob, compare, job_of, jobs, run_here, run_job
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import FitJob, compare, job_of, jobs, run, run_here, run_job
+from enerv_zoo.fitting import run
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.identity import digest
@@ -154,7 +155,7 @@ def processes():
     """Processes that share their imports, and no threads with this one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["enerv_zoo.fitting", "timm.optim", "timm.scheduler", "torch._dynamo", "matplotlib.figure"]
+        ["enerv_zoo.batch", "timm.optim", "timm.scheduler", "torch._dynamo", "matplotlib.figure"]
     )
     return context
 

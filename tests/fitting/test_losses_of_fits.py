@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 import enerv_zoo as ez
+from enerv_zoo.batch.manifest import manifest_jobs, read_manifest
 from enerv_zoo.compression import compress
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.fitting.manifest import manifest_jobs, read_manifest
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.storage.record import check_selection
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.batch import jobs
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import jobs, part_opener
+from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
-from enerv_zoo.fitting.folder import read_history
+from enerv_zoo.fitting.history import read_history
 from enerv_zoo.storage import read_segments
 from enerv_zoo.video.scenes import survey
 
@@ -171,16 +172,16 @@ def test_a_segment_may_begin_with_the_weights_of_the_one_before(clip, fitted, tm
     assert [row["loss"] for row in warm[0]] == [row["loss"] for row in fresh[0]]
     assert warm[1][0]["loss"] < 0.9 * fresh[1][0]["loss"]
     with pytest.raises(FitError, match="not with those of a video in segments"):
-        ez.fit(clip, frames="0:8", out=tmp_path / "other", start=tmp_path / "warm", **FIT)
+        ez.fit(clip, frames="0:8", out=tmp_path / "other", init_from=tmp_path / "warm", **FIT)
 
 
 def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
     """A scene of 12 s is two segments; the second goes on with it, and the next scene begins anew."""
     starts = []
 
-    def fit(*arguments, start, out, **options):
-        starts.append(start and start.name)
-        return plain(*arguments, start=start, out=out, **options)
+    def fit(*arguments, init_from, out, **options):
+        starts.append(init_from and init_from.name)
+        return plain(*arguments, init_from=init_from, out=out, **options)
 
     plain = jobs.fit
     monkeypatch.setattr(jobs, "fit", fit)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.fitting import FitJob, FitOutcome
+from enerv_zoo.batch import FitJob, FitOutcome
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.report.page import _names
 from enerv_zoo.video import write_video
@@ -101,7 +101,7 @@ def test_messages_keep_names_and_addresses():
 
 def test_the_summary_of_a_fleet_names_no_folder():
     pytest.importorskip("pyarrow")
-    from enerv_zoo.cluster.run import _row
+    from enerv_zoo.batch.run import _row
     from enerv_zoo.config import Recipe
 
     job = FitJob("x", "/home/ann b/clip.mp4", Recipe())

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import enerv_zoo as ez
+from enerv_zoo.batch import FitJob, Job, Manifest, Publisher, jobs, manifest_jobs, read_manifest
 from enerv_zoo.cli import main
 from enerv_zoo.config import Recipe, from_dict, parse_yaml
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting import FitJob, Job, Manifest, Publisher, jobs, manifest_jobs, read_manifest
 from enerv_zoo.hub import source
 from enerv_zoo.hub.index import read_index
 from enerv_zoo.recipes import bundled_files, list_recipes

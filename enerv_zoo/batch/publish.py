@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
+from enerv_zoo.batch.manifest import Job, check_name
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, reason, run_here, todo
-from enerv_zoo.fitting.manifest import Job, check_name
 from enerv_zoo.hub.download import CARD, PREVIEW
 from enerv_zoo.hub.index import add_to_index
 from enerv_zoo.loading import push

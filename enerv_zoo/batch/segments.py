@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from enerv_zoo.batch.jobs import FitJob, Runner
 from enerv_zoo.config import Recipe, read_mapping, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -26,20 +27,18 @@ from enerv_zoo.fitting.folder import (
     check_free,
     clear,
     fit_state,
+    locked_by_zero,
     segments_state,
 )
-from enerv_zoo.fitting.jobs import FitJob, Runner
-from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, as_begun, check_source, difference, open_recorded, plan_fit, source_name
+from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.fitting.run import ENDED, locked_by_first
+from enerv_zoo.fitting.run import ENDED
+from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.loading import read_segmented
 from enerv_zoo.machine import release_memory
 from enerv_zoo.metrics.columns import MISSING, flat, names_in
 from enerv_zoo.metrics.scoring import weighted_means
-from enerv_zoo.nvz import open_nvz
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.compressed import is_compressed, record_of, segments_of
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import (
     SEGMENTS,
@@ -50,7 +49,6 @@ from enerv_zoo.storage.segments import (
     segment_folder,
     write_segments,
 )
-from enerv_zoo.video import Video
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
@@ -193,11 +191,11 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
-    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
+    contents = ranks.broadcast_from_zero(read_contents, source)
     plan = replace(plan, contents=contents)
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    with locked_by_first(folder, ranks), protected(plan.origin):
+    with locked_by_zero(folder, ranks), protected(plan.origin):
         state, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
         job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
@@ -233,8 +231,8 @@ def _fit_in_turn(
         own = folder / each.name
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
-            start = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=True, on_status=on_status, start=start, distributed=distributed)
+            weights = before if job.begins_warm(description, number) else None
+            each.run(own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed)
             release_memory()
         before = own
 
@@ -345,38 +343,3 @@ def _write_frames(folder: Path, description: SegmentsDescription) -> None:
         lines = lines or [",".join(head)]
         lines += [",".join((str(int(row[0]) + segment.first), *row[1:])) for row in rows]
     write_text(folder / FRAMES, "\n".join(lines) + "\n")
-
-
-def part_opener(
-    run: str | Path,
-    source: Any = None,
-    *,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
-) -> Callable[[int], Video]:
-    """What opens the original of a segment by its number, as `open_original` opens that of a fit.
-
-    Args:
-        run: the folder of a video in segments, or its compressed file.
-        source: what to open; by default what was fitted. Another source is cut at the same frames.
-        resize, crop, square_pixels, stream, yuv: overrule what was recorded.
-    """
-    path = Path(run)
-    compressed = is_compressed(path)
-    description = segments_of(open_nvz(path), str(path)) if compressed else read_segments(path)
-    segments, whole = description.segments, record_of(path)
-    check_source(whole, path, source)
-
-    def open_part(number: int) -> Video:
-        segment = segments[number]
-        own = path if compressed else segment_folder(path, number)
-        other = source is not None and source_name(source) != whole.get("source")
-        frames = f"{segment.first}:{segment.stop}" if other else None
-        record = record_of(own, number) if compressed else record_of(own)
-        cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
-        return open_recorded(record, own, source, frames=frames, stream=stream, yuv=yuv, **cut)
-
-    return open_part

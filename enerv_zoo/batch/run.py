@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from enerv_zoo.cluster.fleet import Fleet
-from enerv_zoo.cluster.store import Store
-from enerv_zoo.cluster.worker import cut, finish
-from enerv_zoo.config import FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, check_names
+from enerv_zoo.batch.manifest import Job
+from enerv_zoo.batch.segments import SegmentsJob, summarise
+from enerv_zoo.batch.store import Store
+from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
-from enerv_zoo.fitting.folder import REPORT
-from enerv_zoo.fitting.jobs import FitJob, FitOutcome, check_names
-from enerv_zoo.fitting.manifest import Job
-from enerv_zoo.fitting.segments import SegmentsJob
+from enerv_zoo.fitting.folder import FRAMES, REPORT
+from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.report.fleet import write_fleet_report
+from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 from enerv_zoo.video.origin import name_alone, without_folders
+
+if TYPE_CHECKING:
+    from enerv_zoo.cluster import Fleet
 
 SUMMARY = "summary.parquet"
 NUMBER, COUNT, TEXT = "float64", "int64", "string"
@@ -174,3 +178,53 @@ def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: St
         write_fleet_report(rows, page)
         for path in (table, page):
             store.put(path, path.name)
+
+
+# ---------------------------------------------------------------------- segments
+
+
+def cut(job: SegmentsJob, root: str) -> list[FitJob]:
+    """Decide where a long video is cut, once and for all, and give the jobs of its segments.
+
+    Raises:
+        EnervZooError: the video cannot be read, or the store holds another fit under this name.
+    """
+    store = Store(root)
+    before = store.read(f"{job.name}/{RECORD}")
+    if before is not None:
+        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
+    record = job.record()
+    found = store.read(f"{job.name}/{SEGMENTS}")
+    other = None if before is None else difference(before, record)
+    if other is not None:
+        raise ConfigError(
+            f"{store.root}/{job.name}: holds a fit with other {other}; give this one another name, or move that away"
+        )
+    if before is not None and found is not None:
+        description = segments_from_json(found, f"{job.name}/{SEGMENTS}")
+    else:
+        description = job.describe()
+        store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
+        store.write(f"{job.name}/{RECORD}", record)
+    return job.jobs(description)
+
+
+def finish(name: str, root: str) -> dict[str, Any]:
+    """Numbers of a whole video whose segments are all fitted.
+
+    Raises:
+        EnervZooError: a segment is missing, or the store fails.
+    """
+    store = Store(root)
+    with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+        folder = Path(scratch)
+        store.get(f"{name}/{SEGMENTS}", folder / SEGMENTS)
+        description = segments_from_json(read_mapping(folder / SEGMENTS), f"{name}/{SEGMENTS}")
+        for number in range(len(description.segments)):
+            part = segment_folder(folder, number)
+            for file in (METRICS, FRAMES):
+                store.get(f"{name}/{part.name}/{file}", part / file)
+        metrics = summarise(folder, description)
+        for file in (FRAMES, METRICS):
+            store.put(folder / file, f"{name}/{file}")
+    return metrics

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.compression.quantisation import check_bits
+from enerv_zoo.batch.comparison import compare
+from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
 from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
 from enerv_zoo.errors import ConfigError
@@ -18,12 +19,11 @@ from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting import compare
-from enerv_zoo.fitting.jobs import OnFit, Runner, run_here
 from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import check_metrics
+from enerv_zoo.nvz.quantisation import check_bits
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import protected, refuse_folder
