@@ -115,6 +115,7 @@ def test_words_of_strangers_stay_words(runs, tmp_path):
         {"optimizer": "adan", "clip_grad": 1.0, "deterministic": True, "shuffle": False},
         {"optimizer": "adan", "betas": (0.9, 0.95), "frames": "3:9", "crop": (96, 100), "eps": 1e-7},
         {"time_budget": 90.5, "warmup": 0.1},
+        {"metrics": ["psnr_yuv", "ssim"]},
         {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7, "loss": {"L1": 0.7, "SSIM": 0.3}},
         {"loss": {"name": "charbonnier", "eps": 0.01}},
         {"loss": {"L2": 1, "charbonnier": {"weight": 2, "eps": 1e-7}}},
