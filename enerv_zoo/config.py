@@ -7,6 +7,7 @@ range raise `ConfigError` with the place and the legal keys, before anything is 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import reprlib
@@ -305,7 +306,7 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{prefix}expected a mapping of {kind.__name__} options, got {type(data).__name__}")
     try:
-        return TypeAdapter(kind).validate_python(dict(data))
+        return _adapter(kind).validate_python(dict(data))  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((p for p in problems if p["type"] == "unexpected_keyword_argument"), problems[0])
@@ -321,6 +322,12 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
             ) from None
         message = first["msg"][:1].lower() + first["msg"][1:]
         raise ConfigError(f"{prefix}{kind.__name__} option {place!r}: {message}, got {first['input']!r:.80}") from None
+
+
+@functools.cache
+def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
+    """Return what validates a config's fields; to derive it from the class takes milliseconds."""
+    return TypeAdapter(kind)
 
 
 class _Loader(yaml.SafeLoader):

@@ -99,8 +99,12 @@ class FitFolder:
         """
         if self.path is None or self.state == "new":
             return {"phase": 0}
-        read = load_checkpoint if has_checkpoint(self.path) else self._ended_state
-        return {"phase": 0, **self.ranks.broadcast_from_zero(read, self.path)}
+        return {"phase": 0, **self.ranks.broadcast_from_zero(self._last_state, self.path)}
+
+    def _last_state(self, folder: Path) -> dict[str, Any]:
+        if self.state == "extended":
+            return self._ended_state(folder)
+        return load_checkpoint(folder) if has_checkpoint(folder) else {}
 
     def _ended_state(self, folder: Path) -> dict[str, Any]:
         metrics, ends = read_mapping(folder / METRICS), accumulate(phase.epochs for phase in self.plan.fit.split())
