@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 
 from .conftest import TINY
 
@@ -160,7 +160,7 @@ def test_pull_replaces_what_a_pull_wrote_alone(client, fit_files, tmp_path):
 def test_a_pulled_fit_knows_its_video(client, run_folder, tmp_path):
     ez.push(run_folder, "alice/bunny")
     pulled = ez.pull("alice/bunny", tmp_path / "pulled")
-    assert torch.equal(open_original(pulled).frames, open_original(run_folder).frames)
+    assert torch.equal(open_run(pulled).original().frames, open_run(run_folder).original().frames)
 
 
 def test_search(client, run_folder, fit_files):
