@@ -13,8 +13,6 @@ import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
 from enerv_zoo.storage import open_run
 
-from .conftest import TINY
-
 FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
 
 
@@ -188,14 +186,9 @@ def test_a_folder_that_nobody_could_load_is_not_pushed(client, run_folder, tmp_p
 
 
 @pytest.fixture(scope="session")
-def long_file(tmp_path_factory):
+def long_file(long_folder, tmp_path_factory):
     """A video in two segments as one compressed file, which tells its own quality."""
-    folder = tmp_path_factory.mktemp("long")
-    ez.fit_segments(
-        "bunny", out=folder / "run", segments=2, model_options=TINY, frames="0:6", resize="64x36", epochs=1,
-        batch_size=3,
-    )  # fmt: skip
-    return ez.compress(folder / "run", folder / "holiday.nvz", data="bunny").path
+    return ez.compress(long_folder, tmp_path_factory.mktemp("long") / "holiday.nvz", data="bunny").path
 
 
 def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_path):
