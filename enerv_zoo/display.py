@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.video.encoders import encode_png
 
 FRAME_WIDTH = 320
@@ -25,6 +26,12 @@ def rounded(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def video_rows(info: VideoInfo) -> list[Row]:
+    """Return what a table says of a video: frames, their size and rate."""
+    rate = [("frames per second", info.fps)] if info.fps else []
+    return [("frames", info.frames), ("size", info.size_text), *rate]
 
 
 def table(title: str, rows: Iterable[Row], frame: Tensor | None = None) -> str:

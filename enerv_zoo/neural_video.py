@@ -9,6 +9,7 @@ from typing import Self, Unpack
 import torch
 from torch import Tensor
 
+from enerv_zoo.display import table, video_rows
 from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.source import open_run
@@ -62,6 +63,14 @@ class NeuralVideo(Network, FrameAccess):
     def networks(self) -> Iterator[Self]:
         """Iterate over the networks of all segments."""
         yield self
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} frames of {self.info.size_text}"
+        return f"NeuralVideo({self.config.family}, {size}, {self.stored_numbers:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        rows = [("model", self.config.family), *video_rows(self.info), ("parameters", self.stored_numbers)]
+        return table(self.info.name or "NeuralVideo", rows, None if self.is_fitting else self[0])
 
     @classmethod
     def from_pretrained(cls, id_or_path: str | Path, *, device: str = "cpu", **access: Unpack[AccessOptions]) -> Self:

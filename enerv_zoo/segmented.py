@@ -14,6 +14,7 @@ from torch import Tensor
 
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
+from enerv_zoo.display import table, video_rows
 from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.neural_video import NeuralVideo
@@ -165,3 +166,7 @@ class SegmentedVideo(FrameAccess):
     def __repr__(self) -> str:
         size = f"{len(self)} frames of {self.info.size_text}"
         return f"SegmentedVideo({size} in {len(self.segments)} segments)"
+
+    def _repr_html_(self) -> str:
+        rows = [("model", self.config.family), *video_rows(self.info), ("segments", len(self.segments))]
+        return table(self.info.name or "SegmentedVideo", rows, self[0])

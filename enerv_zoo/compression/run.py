@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
+from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import (
@@ -89,7 +90,7 @@ class Compressed:
     psnr: float | None
     ms_ssim: float | None
     fps: float | None
-    bits: dict[str, float]
+    bits: dict[str, float] = field(repr=False)
     pruned: float
     seconds: float
 
@@ -97,6 +98,10 @@ class Compressed:
     def ratio(self) -> float:
         """How many times smaller than float32."""
         return self.float32_bytes / self.bytes
+
+    def _repr_html_(self) -> str:
+        names = ("bytes", "bpp", "ratio", "psnr_before", "psnr", "ms_ssim", "fps")
+        return table(self.path.name, [(name, getattr(self, name)) for name in names])
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ class _Session:
         info = self.original.info
         if self.folder.state == "extended":
             assert self.folder.path is not None
-            return read_folder(self.folder.path, NeuralVideo).start_fitting(encode=False)
+            return FolderNetwork(self.folder.path).read(NeuralVideo).start_fitting(encode=False)
         video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
         if weights is None:
             return video.start_from(self.original.frames)

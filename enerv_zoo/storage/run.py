@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.display import Row, rounded, table, video_rows
+from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import SUFFIX, VIDEO, FileNetwork
@@ -196,6 +198,23 @@ class Run:
         if len(self.stored) != 1:
             raise ConfigError(f"{self.path}: holds a video in segments; enerv_zoo.load reads it")
         return self.stored[0]
+
+    def _rows(self) -> list[Row]:
+        """What is known of it without looking at weights; of a damaged one, less."""
+        rows: list[Row] = []
+        with suppress(EnervZooError):
+            rows += video_rows(self.info)
+            rows += [("segments", len(self.segments))] if self.whole is not None else []
+            rows += [("bytes", self.bytes)] if self.bytes is not None else []
+            rows.insert(0, ("model", self.description.model.family))
+            rows += [(name, self.fit.metrics.get(name)) for name in MEANS] if self.fit else []
+        return rows
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}{''.join(f', {name} {rounded(value)}' for name, value in self._rows())})"
+
+    def _repr_html_(self) -> str:
+        return table(self.path.name, self._rows())
 
     # ------------------------------------------------------------------ what it gives
 

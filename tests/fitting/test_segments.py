@@ -280,6 +280,5 @@ def test_the_command_line(clip, fitted, tmp_path, monkeypatch, capsys):
     code, printed = run(*fit, "--segments", "many", "--overwrite")
     assert code == 1
     assert "segments are auto, how many" in printed.err
-    code, printed = run("push", tmp_path / "run", "me/long")
-    assert code == 1
-    assert f"enerv-zoo compress {tmp_path / 'run'} run.nvz" in printed.err
+    assert run("render", tmp_path / "run", tmp_path / "compared.mp4", "--side-by-side")[0] == 0
+    assert ez.open_video(tmp_path / "compared.mp4").frames.shape[-1] == 3 * ez.load(tmp_path / "run").info.width
