@@ -19,7 +19,7 @@ from common import machine, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.evaluation.codecs import measure_codec
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 
 FILE = Path(ez.__file__).parent / "hub" / "bundled" / "bunny-sample.nvz"
 
@@ -45,7 +45,7 @@ def main() -> None:
     made = ez.compress(
         run, FILE, bpp=case["bpp"], tune_epochs=case["epochs"], lr=case["lr"], license="cc-by-3.0", on_stage=print
     )
-    video, original = ez.load(FILE), open_original(run)
+    video, original = ez.load(FILE), open_run(run).original()
     info = video.info
     codec = [point.to_dict() for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
     sample: dict[str, Any] = {
