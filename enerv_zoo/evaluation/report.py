@@ -185,7 +185,7 @@ def evaluate_segments(
         VideoError: an original does not match its segment, or the range is outside the video.
     """
     if isinstance(video, NeuralVideo):
-        return evaluate(video, open_part(0), frames=frames, batch_size=batch_size)
+        return evaluate(video, open_part(0), metrics=metrics, frames=frames, batch_size=batch_size)
     indices = select_frames(frames, len(video))
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     reports = []
