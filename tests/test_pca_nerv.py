@@ -13,7 +13,7 @@ from enerv_zoo.heads import principal
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
 
-TINY = {"widths": [8, 6, 6, 4], "channels": [3, 2, 2]}
+TINY = {"width": 9, "channels": 3}
 FIT = {
     "model_options": TINY, "frames": "0:6", "resize": "64x48", "batch_size": 2, "lr": 5e-3, "precision": "float32",
     "loss": "L2",
@@ -61,7 +61,7 @@ def low_rank(count=6, components=3, height=48, width=64):
 def test_principal_components_are_those_of_the_cells():
     """What is left of cells of 4 x 4 pixels is what the smaller eigenvalues of their covariance say."""
     frames = low_rank()
-    fine = {**TINY, "channels": [2], "rates": [1], "widths": [8, 4]}
+    fine = {"width": 9, "channels": 2, "levels": 1}
     video = started(frames, fine)
     cells = principal.packed(frames, 4, (48, 64)).reshape(-1, 48).double()
     values = torch.linalg.eigvalsh(torch.cov(cells.T, correction=0))
@@ -155,8 +155,8 @@ def test_it_is_compressed_and_fitted_in_segments(tmp_path):
 
 def test_wrong_options():
     info = ez.open_video("bunny", frames="0:2", resize="64x48").info
-    with pytest.raises(ConfigError, match="a width more than there are grids is needed, got 2 widths"):
-        model_config("pca_nerv", info, widths=[8, 4])
+    with pytest.raises(ConfigError, match="levels are 1 to 7, got 8"):
+        model_config("pca_nerv", info, levels=8)
     config = model_config("pca_nerv", info, **TINY)
     for factors, message in (([8, 4], "coarse to fine"), ([8, 4, 3], "coarse to fine"), ([4, 8, 2], "coarse to fine")):
         with pytest.raises(ConfigError, match=message):

@@ -25,7 +25,8 @@ class LinearSkipHead(nn.Module):
 
     Each cell of a grid becomes, by a 1 x 1 convolution, the pixels that it covers. With grids of centred cells these
     maps, and the grids, have a closed-form start: principal components of what is left of the video at each grid's rate
-    (see `enerv_zoo.heads.principal`). The convolution begins small, so that a fit begins with that picture.
+    (see `enerv_zoo.heads.principal`). The convolution begins small, so that a fit begins with that picture. Frames are
+    within [0, 1] but while fitting, where nothing holds them there.
 
     Args:
         factors: pixels per side of a cell of each grid in `with`, coarse to fine, as the last map counts them.
@@ -70,7 +71,8 @@ class LinearSkipHead(nn.Module):
         x = self.conv(features[-1])
         for linear, factor, each in zip(self.linear, self.factors, embedded, strict=True):
             x = x + enlarged(linear(each), factor)
-        return [enlarged(x, self.stride)]
+        frame = enlarged(x, self.stride)
+        return [frame if self.training else frame.clamp(0, 1)]
 
     def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:
         return loss(outputs[-1], target)
