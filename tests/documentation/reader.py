@@ -52,6 +52,9 @@ OF_SMALL_FRAMES = {
 }
 """Options for recipes whose names contain a word: their losses have MS-SSIM, their strides come to 320 pixels."""
 
+OF_ONE_SIZE = ("network.yaml", "nerv-l")
+"""Networks all of whose widths are given."""
+
 IN_PYTHON = {'resize="288x162"': 'resize="64x36"'}
 """Text that is replaced in blocks of Python: the size of frames that a recipe makes."""
 
@@ -181,7 +184,7 @@ class Reader:
             more = ("--frames", "0:8", *more)
         if "--time-budget" in words:
             more = tuple(word for word in more if word not in _EPOCHS)
-        if words[0] == "fit" and not any(word.endswith(".yaml") for word in words):  # a file says what size it has
+        if words[0] == "fit" and not any(word in OF_ONE_SIZE for word in words):
             more = (*more, *_SIZE)
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):
