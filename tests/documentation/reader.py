@@ -136,7 +136,11 @@ class Reader:
         for group in data.get("fits", ()):
             for video in group["videos"]:
                 self._provide(video)
-            group |= {"resize": "64x36", "frames": "0:4", "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16}}
+            group |= {
+                "resize": "64x36",
+                "frames": "0:4",
+                "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16},
+            }
             group["sizes"] = [f"{60 + 10 * number}K" for number in range(len(group.get("sizes", [None])))]
         (self.folder / ("zoo.yaml" if "fits" in data else "recipe.yaml")).write_text(yaml.safe_dump(data))
 
