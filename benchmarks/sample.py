@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from common import machine, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.evaluation.codecs import measure_codec
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 
 FILE = Path(ez.__file__).parent / "hub" / "bundled" / "bunny-sample.nvz"
 
@@ -46,9 +45,9 @@ def main() -> None:
     made = ez.compress(
         run, FILE, bpp=case["bpp"], tune_epochs=case["epochs"], lr=case["lr"], license="cc-by-3.0", on_stage=print
     )
-    video, original = ez.load(FILE), open_original(run)
+    video, original = ez.load(FILE), open_run(run).original()
     info = video.info
-    codec = [asdict(point) for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
+    codec = [point.to_dict() for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
     sample: dict[str, Any] = {
         "network": video.config.family, "stored_numbers": video.stored_numbers,
         "video": f"{info.frames} frames of {info.width}x{info.height}", "bytes": made.bytes, "bpp": made.bpp,

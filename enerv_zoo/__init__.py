@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Callback": "fitting",
     "ConfigError": "errors",
     "EnervZooError": "errors",
     "FitConfig": "config",
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import FitInterrupted, fit
+    from enerv_zoo.fitting import Callback, FitInterrupted, fit
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.loading import load, push

@@ -7,6 +7,7 @@ range raise `ConfigError` with the place and the legal keys, before anything is 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import reprlib
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
@@ -27,6 +28,12 @@ Spec = dict[str, Any]
 
 LossSpec = str | dict[str, Any]
 """A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
+
+MetricSpec = str | dict[str, Any]
+"""A metric as plain data: a name, or a spec of a name and options; see `enerv_zoo.metrics`."""
+
+DEFAULT_METRICS: tuple[MetricSpec, ...] = ("psnr", "ms_ssim")
+"""What fits are measured by, unless other metrics are named."""
 
 Count = Annotated[int, Field(ge=1, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -161,9 +168,24 @@ class FitConfig:
         precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
             made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
+        prune: part of the weights that is zero, from 0 to below 1: those of smallest magnitude when the phase begins
+            (Chen et al. 2021, section 3.3).
+        bits: of the weights that steps see, 2 to 16: they are rounded in the forward pass, and gradients pass straight
+            through (Bengio et al. 2013); `None` for exact weights. The fitted weights themselves stay exact.
+        scales: how many scales the rounding has: one per `"tensor"` or one per output `"channel"`.
+        rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` alone.
+        phases: what follows: each phase is a mapping of these options (all but `seed`, `precision`, `deterministic`,
+            `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those before it, with an
+            optimizer and a schedule of its own. `epochs` of a phase are its own.
+        metrics: what the fitted frames are measured by, as `enerv_zoo.evaluate` takes them; the first one leads.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
+    LATER: ClassVar = ("prune", "bits", "scales", "rate_weight", "phases", "metrics")
+    WHOLE: ClassVar = (
+        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
+    )  # fmt: skip
+    """Options of the whole fit, which phases cannot change."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000_000)] = 300
     batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
@@ -182,6 +204,46 @@ class FitConfig:
     time_budget: Positive | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: StrictBool = False
+    prune: Fraction01 = 0.0
+    bits: Annotated[int, Field(ge=2, le=16)] | None = None
+    scales: Literal["tensor", "channel"] = "tensor"
+    rate_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    phases: tuple[Spec, ...] = ()
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)] = DEFAULT_METRICS
+
+    def __post_init__(self) -> None:
+        if self.rate_weight and self.bits is None:
+            raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, too")
+        if not self.phases:
+            return
+        if self.time_budget is not None:
+            raise ConfigError("phases last for epochs, and this fit for a time budget; give epochs instead")
+        self.split()  # refuses what a phase cannot say
+
+    def split(self) -> list[FitConfig]:
+        """Return the phases in order, each as a config of its own without phases; the first is this one.
+
+        Raises:
+            ConfigError: a phase has an unknown option, one of the whole fit, or no epochs.
+        """
+        parts = [dataclasses.replace(self, phases=())]
+        for number, phase in enumerate(self.phases, start=2):
+            where = f"phase {number}"
+            if fixed := sorted(phase.keys() & set(self.WHOLE)):
+                raise ConfigError(f"{where}: {fixed[0]} is an option of the whole fit; give it outside the phases")
+            if "epochs" not in phase:
+                raise ConfigError(f"{where}: does not say for how many epochs; give it epochs")
+            parts.append(from_dict(FitConfig, {**_own_fields(parts[-1]), **phase}, where))
+        return parts
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all phases."""
+        return self.epochs + sum(phase["epochs"] for phase in self.phases)
+
+
+def _own_fields(config: Any) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
 
 
 @dataclass(frozen=True)
@@ -195,7 +257,7 @@ class Recipe:
         video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv` as `enerv_zoo.video.open_video`
             takes them.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
-            converted by `enerv_zoo.formats` when they are read.
+            converted by `enerv_zoo.compatibility` when they are read.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -208,8 +270,15 @@ class Recipe:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A config as plain data (dicts, lists, numbers, strings) that JSON and YAML can hold."""
-    return json.loads(json.dumps(dataclasses.asdict(config, dict_factory=_plain)))
+    """Return a config as plain data (dicts, lists, numbers, strings) that JSON and YAML can hold.
+
+    Fields that its class names in `LATER` are left out where they have their defaults: records from before they existed
+    then say the same, and so do the ids of fits.
+    """
+    plain = json.loads(json.dumps(dataclasses.asdict(config, dict_factory=_plain)))
+    later = getattr(config, "LATER", ())
+    unused = {f.name for f in dataclasses.fields(config) if f.name in later and getattr(config, f.name) == f.default}
+    return {name: value for name, value in plain.items() if name not in unused}
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -237,7 +306,7 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{prefix}expected a mapping of {kind.__name__} options, got {type(data).__name__}")
     try:
-        return TypeAdapter(kind).validate_python(dict(data))
+        return _adapter(kind).validate_python(dict(data))  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((p for p in problems if p["type"] == "unexpected_keyword_argument"), problems[0])
@@ -253,6 +322,12 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
             ) from None
         message = first["msg"][:1].lower() + first["msg"][1:]
         raise ConfigError(f"{prefix}{kind.__name__} option {place!r}: {message}, got {first['input']!r:.80}") from None
+
+
+@functools.cache
+def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
+    """Return what validates a config's fields; to derive it from the class takes milliseconds."""
+    return TypeAdapter(kind)
 
 
 class _Loader(yaml.SafeLoader):

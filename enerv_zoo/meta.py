@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 
@@ -22,11 +24,18 @@ class MetaParameters(TorchFunctionMode):
     """A context in which the tensors that become parameters are made on PyTorch's meta device.
 
     Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device
-    makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about.
+    makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about. Random weights are not
+    drawn for parameters that hold none.
     """
 
     makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+    fillers: ClassVar = {init.kaiming_uniform_, init.uniform_, init.normal_, Tensor.uniform_, Tensor.normal_}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {"device": "meta"} if func in self.makers else {}
-        return func(*args, **{**(kwargs or {}), **given})
+        options = kwargs or {}
+        if func in self.fillers:
+            tensor = args[0] if args else options["tensor"]
+            if tensor.is_meta:
+                return tensor
+        device = {"device": "meta"} if func in self.makers else {}
+        return func(*args, **{**options, **device})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
-from enerv_zoo.composition import ModelConfig, split_spec
-from enerv_zoo.config import Spec, VideoInfo, size_text
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo, size_text
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
 from enerv_zoo.registry import embeddings, heads
-from enerv_zoo.stages import Stage, build_fusion
+from enerv_zoo.stages import Stage, build_fusion, wired
 from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ class Network(nn.Module):
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
         shapes: dict[str, tuple[int, ...]] = {name: part.shape for name, part in self.embeddings.items()}  # type: ignore[misc]
-        join, self._joined = self._wired(config.join, "channels")
-        head, self._headed = self._wired(config.head)
+        join, wiring = wired(config.join, shapes, "channels")
+        self._joined = wiring.takes
+        head, wiring = wired(config.head, shapes)
+        self._headed = wiring.takes
         channels, size = config.channels[0], config.grid
         self.join = build_fusion("join", join, [shapes[name] for name in self._joined], channels, size)
         self.stages = nn.ModuleList()
         for steps in config.stages:
-            for step in steps:
-                self._wired(step)
             stage = Stage(steps, channels, size, shapes)
             self.stages.append(stage)
             channels, size = stage.channels, stage.size
@@ -103,17 +103,6 @@ class Network(nn.Module):
             video = cls(config, info)
             return video.start_fitting() if fitting else video
 
-    def _wired(self, spec: Spec, *keys: Literal["channels"]) -> tuple[Spec, tuple[str, ...]]:
-        """Return a part's own spec and the names of the embeddings that it takes, all of which exist."""
-        own, wiring = split_spec(spec, "with", *keys)
-        for name in wiring.takes:
-            if name not in self.embeddings:
-                raise ConfigError(
-                    f"no embedding is called {name!r}.{did_you_mean(name, self.embeddings)} "
-                    f"There are: {', '.join(self.embeddings)}"
-                )
-        return own, wiring.takes
-
     def _check_use(self) -> None:
         """Refuse an embedding that no part takes; note which ones are taken after the join."""
         steps = [name for stage in list[Any](self.stages) for takes in stage.takes for name in takes or ()]
@@ -134,13 +123,16 @@ class Network(nn.Module):
         encoding = any(part.encoder is not None for part in self._content().values())
         return encoding or getattr(self.head, "latest", None) is not None
 
-    def start_fitting(self) -> Self:
+    def start_fitting(self, encode: bool = True) -> Self:
         """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
 
+        Args:
+            encode: whether content comes from encoders; without them, the stored content itself is fitted.
+
         Returns:
-            This network; from here on it draws frames that are given to `objective`, and no others until `bake`.
+            This network; from here on it decodes frames that are given to `objective`, and no others until `bake`.
         """
-        for part in self._content().values():
+        for part in self._content().values() if encode else ():
             part.start_encoding()
         if self.neighbours:
             self.head.start_fitting(self.info, self.drawn_size)
@@ -296,6 +288,12 @@ class Network(nn.Module):
             with MetaParameters():
                 return Network(self.config, self.info).stored_numbers
         return sum(t.numel() for t in self.state_dict().values() if t.is_floating_point())
+
+    def stored_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that a file holds, by name: all but those of encoders, which only a fit has."""
+        encoders = [part.encoder for part in self._content().values() if part.encoder is not None]
+        dropped = {id(parameter) for encoder in encoders for parameter in encoder.parameters()}
+        return {name: each for name, each in self.named_parameters() if id(each) not in dropped}
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """Return how each parameter is coded, by its name in the state dict: see `enerv_zoo.coding`."""

@@ -225,5 +225,6 @@ blocks = Registry("block", "enerv_zoo.blocks")
 heads = Registry("head", "enerv_zoo.heads")
 models = Registry("model", "enerv_zoo.models")
 losses = Registry("loss", "enerv_zoo.losses")
+metrics = Registry("metric", "enerv_zoo.metrics")
 
-COMPONENTS = {registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses)}
+COMPONENTS = {registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses, metrics)}

@@ -50,6 +50,13 @@ def command(name: str, *operands: str | Path, options: Sequence[str] = (), encod
     return " ".join(quote(word, encoding) for word in ("enerv-zoo", name, *paths, *options))
 
 
+def duration(seconds: float) -> str:
+    """Return a time as `1:02:03` or `4:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _is_code(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or ord(character) in _REORDERING
 

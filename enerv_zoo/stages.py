@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from enerv_zoo.composition import split_spec
+from enerv_zoo.composition import Wiring, split_spec
 from enerv_zoo.config import Spec
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.precision import Precision, computing
 from enerv_zoo.registry import blocks, fusion
 
@@ -41,9 +41,8 @@ class Stage(nn.ModuleList):
         self.takes: list[tuple[str, ...] | None] = []
         for spec in steps:
             if "with" in spec:
-                own, wiring = split_spec(spec, "with")
-                told = [shapes[name] for name in wiring.takes]
-                self.append(build_fusion("modulate", own, channels, size, told))
+                own, wiring = wired(spec, shapes)
+                self.append(build_fusion("modulate", own, channels, size, [shapes[name] for name in wiring.takes]))
                 self.takes.append(wiring.takes)
             else:
                 own, wiring = split_spec(spec, "channels", "stride")
@@ -59,6 +58,26 @@ class Stage(nn.ModuleList):
             with computing(x.device, precision if convolves else "float32"):
                 x = step(x, *(embedded[name] for name in takes or ()))
         return x
+
+
+def wired(spec: Spec, shapes: Shapes, *keys: Literal["channels"]) -> tuple[Spec, Wiring]:
+    """Divide the spec of a part that takes embeddings, as `split_spec` does.
+
+    Args:
+        spec: of a join, a modulation or a head.
+        shapes: of the embeddings that there are.
+        keys: that the network reads beside `with`.
+
+    Raises:
+        ConfigError: it takes an embedding that there is not, or a key has a value that it cannot have.
+    """
+    own, wiring = split_spec(spec, "with", *keys)
+    for name in wiring.takes:
+        if name not in shapes:
+            raise ConfigError(
+                f"no embedding is called {name!r}.{did_you_mean(name, shapes)} There are: {', '.join(shapes)}"
+            )
+    return own, wiring
 
 
 def build_fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:

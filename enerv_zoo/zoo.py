@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enerv_zoo.compatibility import read_model
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Spec, VideoInfo, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.format1 import read_model
 from enerv_zoo.registry import COMPONENTS, models
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def list_components(kind: str, pattern: str = "*") -> list[str]:
-    """Names of the parts of a kind (embedding, fusion, block, head or loss) that match a wildcard, sorted.
+    """Names of the parts of a kind (embedding, fusion, block, head, loss or metric) that match a wildcard, sorted.
 
     Raises:
         ConfigError: there is no such kind.
@@ -83,7 +83,10 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 
     if size is None:
         return config()
-    return config(**_Budget(name, info, config, options).solve(parse_parameter_count(size)))
+    budget = parse_parameter_count(size)
+    if (for_budget := getattr(make, "for_budget", None)) is not None:
+        options |= for_budget(info, budget, options)
+    return config(**_Budget(name, info, config, options).solve(budget))
 
 
 def _plain(config: ModelConfig) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from enerv_zoo.compatibility import current_name, current_names, read_model
 from enerv_zoo.config import FitConfig, VideoInfo, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.format1 import current_name, current_names, read_model
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
 

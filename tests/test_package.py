@@ -15,28 +15,26 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors"},
-    {"formats"},
     {
         "coding",
         "compiling",
         "config",
-        "meta",
         "files",
-        "formats",
         "launch",
         "locking",
         "machine",
+        "meta",
         "precision",
         "registry",
         "shell",
         "stopping",
     },
-    {"composition", "formats"},
-    {"format1"},
+    {"composition"},
+    {"compatibility"},
     {"ssim", "threads"},
-    {"layers", "metrics", "frame_access", "recipes", "video"},
+    {"frame_access", "layers", "metrics", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
-    {"stages"},
+    {"stages", "display"},
     {"network"},
     {"nvz"},
     {"storage"},
@@ -54,7 +52,7 @@ ORDER = [
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.
 
-`zoo`, `anatomy` and `evaluation` build on videos and not on each other. Parts import `config`, `errors`, `layers` and
+`zoo`, `summary` and `evaluation` build on videos and not on each other. Parts import `config`, `errors`, `layers` and
 `registry`, never each other.
 """
 

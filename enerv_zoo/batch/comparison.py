@@ -11,7 +11,7 @@ from enerv_zoo.batch.jobs import FitJob, OnFit, Runner, job_of, run_here
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting.folder import read_history
+from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.locking import locked
 from enerv_zoo.video.origin import protected, refuse_folder

@@ -12,17 +12,20 @@ from typing import Any
 
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
-from enerv_zoo.compression.quantisation import check_bits
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import from_dict, read_mapping
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.codecs import CODECS, available, check_sides, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
+from enerv_zoo.fitting.plan import choose_device, plan_fit
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
+from enerv_zoo.metrics import check_metrics
+from enerv_zoo.nvz.quantisation import check_bits
+from enerv_zoo.storage.originals import source_name
+from enerv_zoo.storage.run import open_run
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import protected, refuse_folder
@@ -44,8 +47,8 @@ class RateDistortion:
         video: name, frames, height and width of what was encoded.
         source: what that is compressed with already (`codec`, `bpp`), or `None`.
         curves: of every family and codec.
-        gains: of every curve but the anchor, against the anchor.
-        best_files: of each family, the compressed fit with the highest PSNR.
+        gains: of every curve but the anchor, against the anchor, by the metric that leads.
+        best_files: of each family, the compressed fit of the best quality.
         original: the frames that were encoded.
     """
 
@@ -61,8 +64,8 @@ class RateDistortion:
         return {
             "video": self.video,
             "source": self.source,
-            "curves": [dataclasses.asdict(curve) for curve in self.curves],
-            "gains": [dataclasses.asdict(gain) for gain in self.gains],
+            "curves": [curve.to_dict() for curve in self.curves],
+            "gains": [gain.to_dict() for gain in self.gains],
             "best_files": [path.name for path in self.best_files],
         }
 
@@ -77,6 +80,7 @@ def rate_distortion(
     tune_epochs: int = 0,
     codecs: Sequence[str] = tuple(CODECS),
     anchor: str | None = None,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     device: str = "auto",
     runner: Runner = run_here,
     on_model: OnFit = lambda name: None,
@@ -98,6 +102,8 @@ def rate_distortion(
         tune_epochs: of every compression (see `enerv_zoo.compress`).
         codecs: of `x264`, `x265`, `svtav1` and `vp9`; those that PyAV lacks are left out with a warning.
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
+        metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
+            best points of a curve, and the comparison of curves, are by it.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
@@ -111,6 +117,7 @@ def rate_distortion(
         FitError: another process writes to `out`.
     """
     folder, chosen = Path(out), choose_device(device)
+    specs = check_metrics(metrics)
     encoders = available(codecs)
     first = _check_names(models, encoders, bits, anchor)
     selection = {key: options[key] for key in SELECTION if key in options}
@@ -126,10 +133,10 @@ def rate_distortion(
             given = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
             fits = compare(source, models, out=folder / FITS, **given)
             unnamed = source if source_name(source) is None else None
-            original = open_original(folder / FITS / next(iter(fits)), unnamed)
+            original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
-        points = _Points(folder, original, chosen, tune_epochs, on_stage)
+        points = _Points(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits, bits) for model in models]
         curves = [curve for curve, _ in families] + [points.of_codec(name) for name in encoders]
         info = original.info
@@ -169,10 +176,16 @@ class _Points:
     """Measures points of curves, but for those that were measured before on the same frames with the same settings."""
 
     def __init__(
-        self, folder: Path, original: Video, device: str, tune_epochs: int, on_stage: Callable[[str], None]
+        self,
+        folder: Path,
+        original: Video,
+        metrics: Sequence[Spec],
+        device: str,
+        tune_epochs: int,
+        on_stage: Callable[[str], None],
     ) -> None:
         self.folder, self.original, self.device = folder, original, device
-        self.tune_epochs, self.on_stage = tune_epochs, on_stage
+        self.metrics, self.tune_epochs, self.on_stage = metrics, tune_epochs, on_stage
         self.frames = digest(original)
         self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
 
@@ -185,7 +198,7 @@ class _Points:
             for width in bits
         }
         settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
-        return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].psnr)
+        return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].quality())
 
     def _of_network(self, name: str, fit: dict[str, Any], bits: int) -> RatePoint:
         path, run = self.folder / f"{name}-{bits}bit.nvz", self.folder / FITS / name
@@ -196,7 +209,7 @@ class _Points:
             made = compress(run, path, data=self.original, bits=bits, **options)
             setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
             seconds = fit["fit_seconds"] + made.seconds
-            return measure_network(load(path, self.device), self.original, setting, made.bytes, seconds)
+            return measure_network(load(path, self.device), self.original, setting, made.bytes, seconds, self.metrics)
 
         return self._known(("network", fit["id"], bits, self.tune_epochs), measure, path)
 
@@ -210,18 +223,19 @@ class _Points:
     def _of_quality(self, name: str, crf: int) -> RatePoint:
         def measure() -> RatePoint:
             self.on_stage(f"{name} at crf {crf}")
-            return next(measure_codec(name, self.original, (crf,)))
+            return next(measure_codec(name, self.original, (crf,), self.metrics))
 
         return self._known(("codec", dataclasses.asdict(CODECS[name]), crf), measure)
 
     def _known(self, asked: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None) -> RatePoint:
         """Return a point, measured if it is not known, or if its file is not the one that was measured."""
-        key = hashlib.sha256(json.dumps([self.frames, *asked], sort_keys=True).encode()).hexdigest()[:32]
+        others = [] if self.metrics == check_metrics(DEFAULT_METRICS) else [self.metrics]
+        key = hashlib.sha256(json.dumps([self.frames, *asked, *others], sort_keys=True).encode()).hexdigest()[:32]
         if key in self.rows:
-            point = from_dict(RatePoint, self.rows[key], str(self.folder / POINTS))
+            point = RatePoint.from_dict(self.rows[key], str(self.folder / POINTS))
             if path is None or (path.is_file() and path.stat().st_size == point.bytes):
                 return point
         point = measure()
-        self.rows[key] = dataclasses.asdict(point)
+        self.rows[key] = point.to_dict()
         write_json(self.folder / POINTS, self.rows)
         return point

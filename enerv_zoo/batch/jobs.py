@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from enerv_zoo.compatibility import turned_sizes
 from enerv_zoo.config import SQUARE, Recipe, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import fit_state
-from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
-from enerv_zoo.formats import turned_sizes
+from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.losses import Loss
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
@@ -92,7 +92,7 @@ class FitJob:
         *,
         resume: bool,
         on_status: OnStatus | None = None,
-        start: Path | None = None,
+        init_from: Path | None = None,
         distributed: bool = False,
     ) -> None:
         """Fit into `folder`; the arguments and errors are those of `fit`."""
@@ -103,7 +103,7 @@ class FitJob:
             frames_in=self.frames_in,
             out=folder,
             resume=resume,
-            start=start,
+            init_from=init_from,
             distributed=distributed,
             on_status=on_status,
             **self._own_loss(),
@@ -191,7 +191,7 @@ def _looked_at(job: FitJob, device: str) -> FitPlan:
     """The job's plan, with its source's contents where they are at hand."""
     plan = job.plan(device)
     try:
-        return plan if is_address(job.source) else plan.look_at(job.source)
+        return plan if is_address(job.source) else replace(plan, contents=read_contents(job.source))
     except VideoError:
         return plan
 

@@ -7,16 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.batch.jobs import FitJob
 from enerv_zoo.batch.manifest import Job, check_name
 from enerv_zoo.config import read_mapping
-from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.hub.download import CARD, PREVIEW
 from enerv_zoo.hub.index import add_to_index
 from enerv_zoo.loading import push
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.segments import SEGMENTS, is_segmented, segment_folders
 
 PUSHES = "published.json"
 """In the folder of all fits: what of them is on the Hub."""
@@ -48,18 +47,6 @@ class Publisher:
         """Return the repository of a fit."""
         return f"{self.owner}/{job.name}"
 
-    def check(self, job: Job) -> None:
-        """Refuse a job that no repository can hold.
-
-        Raises:
-            ConfigError: it is a video in segments.
-        """
-        if not isinstance(job.fit, FitJob):
-            raise ConfigError(
-                f"{job.name}: a repository holds one network, this is a video in segments; leave out 'segments', or "
-                "fit without --push, make one file with 'enerv-zoo compress', and push that"
-            )
-
     def pushed(self, job: Job) -> str | None:
         """Return the address of a fit's commit, if the fit is on the Hub as it is here."""
         push = self._pushes().get(job.name, {})
@@ -85,7 +72,11 @@ class Publisher:
     def _digest(self, job: Job) -> str:
         """Changes with whatever a push of the fit would change."""
         digest = hashlib.sha256(json.dumps([self.repository(job), job.license]).encode())
-        for name in CONTENTS:
-            file = self.out / job.name / name
+        folder = self.out / job.name
+        parts = (
+            [SEGMENTS, *(f"{part.name}/{WEIGHTS}" for part in segment_folders(folder))] if is_segmented(folder) else []
+        )
+        for name in (*CONTENTS, *parts):
+            file = folder / name
             digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
         return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from enerv_zoo.batch.publish import INDEX, PUSHES, Publisher
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.store import Store
 from enerv_zoo.batch.stored_segments import cut, finish
-from enerv_zoo.config import read_mapping
+from enerv_zoo.config import FitConfig, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers
 from enerv_zoo.fitting.folder import REPORT, segments_state
+from enerv_zoo.metrics import check_metrics
 from enerv_zoo.report.fleet import write_fleet_report
 from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.origin import name_alone, without_folders
@@ -28,14 +29,21 @@ from enerv_zoo.video.remote import is_address
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.parquet"
-PSNR, COUNT, TEXT = "float64", "int64", "string"
-COLUMNS = {
-    "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
-    "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
-    "psnr": PSNR, "ms_ssim": PSNR, "bpp": PSNR, "epochs": COUNT, "fit_seconds": PSNR, "seconds": PSNR,
-    "attempts": COUNT, "host": TEXT, "fitting": TEXT, "repository": TEXT, "url": TEXT,
-}  # fmt: skip
-"""Of the summary, and their types. A row is a fit, or a video in segments, whose segments are rows of their own."""
+NUMBER, COUNT, TEXT = "float64", "int64", "string"
+
+
+def columns_of(names: Iterable[str]) -> dict[str, str]:
+    """The summary's columns and their types. A row is a fit, or a video in segments, whose segments are rows, too.
+
+    Args:
+        names: of the metrics.
+    """
+    return {
+        "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
+        "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
+        **dict.fromkeys(names, NUMBER), "bpp": NUMBER, "epochs": COUNT, "fit_seconds": NUMBER, "seconds": NUMBER,
+        "attempts": COUNT, "host": TEXT, "fitting": TEXT, "repository": TEXT, "url": TEXT,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class BatchResult:
     """The result of `run_batch`.
 
     Attributes:
-        rows: of the summary, in the manifest's order; see `COLUMNS`.
+        rows: of the summary, in the manifest's order; see `columns_of`.
         out: the folder that holds a folder for each fit, `summary.parquet` and `report.html`.
     """
 
@@ -84,7 +92,6 @@ def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None)
         if row["fitting"] == "nothing":
             row["psnr"] = read_mapping(Path(out) / job.name / METRICS).get("psnr")
         if publisher is not None:
-            publisher.check(job)
             row["url"] = publisher.pushed(job) if row["fitting"] == "nothing" else None
             row["pushing"] = "push" if row["url"] is None else "nothing"
     except Exception as error:  # whatever ends one job must not end the others
@@ -124,18 +131,15 @@ def run_batch(
         on_outcome: called as each fit has ended, and is pushed.
 
     Raises:
-        ConfigError: no jobs, two of one name, or one that cannot be pushed.
+        ConfigError: no jobs, two of one name, or a publisher of fits at an address.
         FitError: the store fails, another process writes to it, or there is no such device.
     """
     if not jobs:
         raise ConfigError("there is nothing to fit; the manifest has no jobs")
     check_names([job.name for job in jobs])
     store = Store(out)
-    if publisher is not None:
-        if not store.is_local:
-            raise ConfigError(f"{out}: only fits in a folder can be pushed; fit without --push, or into a folder")
-        for job in jobs:
-            publisher.check(job)
+    if publisher is not None and not store.is_local:
+        raise ConfigError(f"{out}: only fits in a folder can be pushed; fit without --push, or into a folder")
     store.check()
     with store.locked():
         if store.is_local:
@@ -143,9 +147,10 @@ def run_batch(
         batch = _Batch(jobs, runner, store, device, publisher)
         batch.cut()
         batch.fit(on_fit, on_outcome)
-        batch.finish()
-        rows = batch.rows()
-        _write(rows, store)
+        batch.finish(on_outcome)
+        columns = columns_of(_metrics(jobs))
+        rows = batch.rows(columns)
+        _write(columns, rows, store)
     return BatchResult(rows, store.root)
 
 
@@ -155,71 +160,69 @@ class _Batch:
     def __init__(
         self, jobs: Sequence[Job], runner: Runner, store: Store, device: str, publisher: Publisher | None
     ) -> None:
-        self.jobs, self.runner, self.store, self.device, self.publisher = jobs, runner, store, device, publisher
+        self.jobs = {job.name: job for job in jobs}
+        self.runner, self.store, self.device, self.publisher = runner, store, device, publisher
         self.map = runner.map if isinstance(runner, Dispatcher) else map_here
         self.parts: dict[str, list[FitJob]] = {}  # of videos in segments, by name
         self.outcomes: dict[str, FitOutcome] = {}
-        self.errors: dict[str, str] = {}  # of videos in segments
-        self.totals: dict[str, dict[str, Any]] = {}  # metrics of videos in segments
 
     def cut(self) -> None:
         """Decide where long videos are cut."""
-        calls = {job.name: (job.fit, self.store.root) for job in self.jobs if isinstance(job.fit, SegmentsJob)}
-        self._collect(cut, calls, self.parts)
+        calls = {job.name: (job.fit, self.store.root) for job in self.jobs.values() if isinstance(job.fit, SegmentsJob)}
+        for name, parts, error in self.map(cut, calls):
+            if error is None:
+                self.parts[name] = parts
+            else:
+                self.outcomes[name] = FitOutcome(name, error=error, attempts=0)
 
     def fit(self, on_fit: OnFit, on_outcome: Callable[[FitOutcome], None]) -> None:
         """Fit whole videos and segments."""
-        whole = {job.name: job for job in self.jobs if isinstance(job.fit, FitJob)}
-        fits = [job.fit for job in whole.values() if isinstance(job.fit, FitJob)]
+        fits = [job.fit for job in self.jobs.values() if isinstance(job.fit, FitJob)]
         fits += [part for parts in self.parts.values() for part in parts]
         for outcome in self.runner(fits, self.store.root, device=self.device, on_fit=on_fit):
-            if self.publisher is not None and outcome.error is None:
-                outcome = self._push(whole[outcome.name], outcome, self.publisher)
-            self.outcomes[outcome.name] = outcome
-            on_outcome(outcome)
+            on_outcome(self._end(outcome))
 
-    def _push(self, job: Job, outcome: FitOutcome, publisher: Publisher) -> FitOutcome:
-        try:
-            return replace(outcome, url=publisher.push(job))
-        except Exception as error:  # whatever ends one job must not end the others
-            logger.debug("%s", job.name, exc_info=True)
-            return replace(outcome, error=reason(error))
+    def _end(self, outcome: FitOutcome) -> FitOutcome:
+        """Note how a job or a segment ended; a job is pushed."""
+        job = self.jobs.get(outcome.name)
+        if job is not None and self.publisher is not None and outcome.error is None:
+            try:
+                outcome = replace(outcome, url=self.publisher.push(job))
+            except Exception as error:  # whatever ends one job must not end the others
+                logger.debug("%s", job.name, exc_info=True)
+                outcome = replace(outcome, error=reason(error))
+        self.outcomes[outcome.name] = outcome
+        return outcome
 
-    def finish(self) -> None:
+    def finish(self, on_outcome: Callable[[FitOutcome], None]) -> None:
         """Sum up videos whose segments are all fitted."""
+        ended = {}
         for name, parts in self.parts.items():
-            failed = [part.name for part in parts if self._outcome(part.name).error is not None]
-            if failed:
-                self.errors[name] = f"{len(failed)} of {len(parts)} segments failed, first {failed[0]}"
-        calls = {name: (name, self.store.root) for name in self.parts if name not in self.errors}
-        self._collect(finish, calls, self.totals)
+            outcomes = [self._outcome(part.name) for part in parts]
+            failed = [outcome.name for outcome in outcomes if outcome.error is not None]
+            error = f"{len(failed)} of {len(parts)} segments failed, first {failed[0]}" if failed else None
+            spent = sum(outcome.seconds or 0.0 for outcome in outcomes)
+            begun = [outcome.fitting for outcome in outcomes if outcome.fitting != "nothing"]
+            ended[name] = FitOutcome(name, begun[0] if begun else "nothing", error=error, seconds=spent, attempts=0)
+        calls = {name: (name, self.store.root) for name, outcome in ended.items() if outcome.error is None}
+        for name, metrics, error in self.map(finish, calls):
+            ended[name] = replace(ended[name], metrics=metrics, error=error)
+        for outcome in ended.values():
+            on_outcome(self._end(outcome))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, columns: Iterable[str]) -> list[dict[str, Any]]:
         """Return a row per job, and one per segment."""
         rows = []
-        for job in self.jobs:
-            if isinstance(job.fit, FitJob):
-                row = _row(job.fit, self._outcome(job.name))
-                row["repository"] = self.publisher and self.publisher.repository(job)
-                rows.append(row)
-                continue
-            parts = self.parts.get(job.name, [])
-            spent = sum(self._outcome(part.name).seconds or 0.0 for part in parts)
-            metrics, error = self.totals.get(job.name), self.errors.get(job.name)
-            total = FitOutcome(job.name, metrics=metrics, error=error, seconds=spent, attempts=0)
-            rows.append(_row(job_of(job.name, job.fit.source, job.fit.plan), total))
-            rows += [_row(part, self._outcome(part.name), job.name) for part in parts]
+        for job in self.jobs.values():
+            fit = job.fit if isinstance(job.fit, FitJob) else job_of(job.name, job.fit.source, job.fit.plan)
+            row = _row(columns, fit, self._outcome(job.name))
+            row["repository"] = self.publisher and self.publisher.repository(job)
+            rows.append(row)
+            rows += [_row(columns, part, self._outcome(part.name), job.name) for part in self.parts.get(job.name, ())]
         return rows
 
     def _outcome(self, name: str) -> FitOutcome:
         return self.outcomes.get(name) or FitOutcome(name, error="its runner ended without it")
-
-    def _collect(self, function: Callable[..., Any], calls: dict[str, tuple[Any, ...]], values: dict[str, Any]) -> None:
-        for name, value, error in self.map(function, calls):
-            if error is None:
-                values[name] = value
-            else:
-                self.errors[name] = error
 
 
 def map_here(function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str, Any, str | None]]:
@@ -231,7 +234,13 @@ def map_here(function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]) ->
             yield name, None, reason(error)
 
 
-def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
+def _metrics(jobs: Sequence[Job]) -> list[str]:
+    """The names of the metrics that fits are measured by, in the order of their first mention."""
+    configs = (from_dict(FitConfig, j.fit.recipe.fit) if isinstance(j.fit, FitJob) else j.fit.plan.fit for j in jobs)
+    return list(dict.fromkeys(spec["name"] for config in configs for spec in check_metrics(config.metrics)))
+
+
+def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
     size, metrics = job.recipe.model.get("size"), outcome.metrics or {}
     known = {
         "name": job.name,
@@ -248,26 +257,26 @@ def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[s
         "fitting": outcome.fitting,
         "url": outcome.url,
     }
-    return {column: known[column] if column in known else metrics.get(column) for column in COLUMNS}
+    return {column: known[column] if column in known else metrics.get(column) for column in columns}
 
 
-def _write(rows: Sequence[dict[str, Any]], store: Store) -> None:
+def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:
     """The summary and the page, into the store."""
     with tempfile.TemporaryDirectory() as folder:
         table, page = Path(folder) / SUMMARY, Path(folder) / REPORT
         write_fleet_report(rows, page)
-        _write_table(rows, table)
+        _write_table(columns, rows, table)
         for path in (table, page):
             if path.is_file():
                 store.put(path, path.name)
 
 
-def _write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def _write_table(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], path: Path) -> None:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         logger.info("%s is left out: it needs pyarrow (pip install 'enerv-zoo[cluster]')", SUMMARY)
         return
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
     parquet.write_table(pa.Table.from_pylist(list(rows), schema), path)

@@ -27,14 +27,17 @@ from enerv_zoo.fitting.folder import (
     check_free,
     clear,
     fit_state,
+    locked_by_zero,
     segments_state,
 )
-from enerv_zoo.fitting.loop import OnStatus
-from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.fitting.run import ENDED, locked_by_first
-from enerv_zoo.loading import read_segmented
+from enerv_zoo.fitting.run import ENDED
+from enerv_zoo.fitting.status import OnStatus
+from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
+from enerv_zoo.metrics.columns import MISSING, flat, names_in
+from enerv_zoo.metrics.scoring import weighted_means
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import (
@@ -188,17 +191,17 @@ def fit_segments(
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
         warm_start = False
-    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
+    contents = ranks.broadcast_from_zero(read_contents, source)
     plan = replace(plan, contents=contents)
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
-    with locked_by_first(folder, ranks), protected(plan.origin):
+    with locked_by_zero(folder, ranks), protected(plan.origin):
         state, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
         job = replace(job, plan=replace(plan, video=video))
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
-            return SegmentsResult(read_segmented(folder), metrics, folder, ended_before=True)
+            return SegmentsResult(_segmented(folder), metrics, folder, ended_before=True)
         description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
         if description is None:
             description = ranks.run_on_all(job.describe)
@@ -209,7 +212,13 @@ def fit_segments(
         else:
             _fit_in_turn(job, description, folder, device, on_segment, distributed)
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
-    return SegmentsResult(read_segmented(folder), metrics, folder)
+    return SegmentsResult(_segmented(folder), metrics, folder)
+
+
+def _segmented(folder: Path) -> SegmentedVideo:
+    video = load(folder)
+    assert isinstance(video, SegmentedVideo)  # as `segments.json` is there
+    return video
 
 
 def _fit_in_turn(
@@ -228,8 +237,8 @@ def _fit_in_turn(
         own = folder / each.name
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
-            start = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=True, on_status=on_status, start=start, distributed=distributed)
+            weights = before if job.begins_warm(description, number) else None
+            each.run(own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed)
             release_memory()
         before = own
 
@@ -305,17 +314,12 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     """Numbers of the whole, from those of its segments; means are over frames. Writes `metrics.json`, `frames.csv`."""
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
-
-    def mean(name: str) -> float | None:
-        known = [(part[name], count) for part, count in zip(parts, measured, strict=True) if part[name] is not None]
-        return sum(value * count for value, count in known) / sum(count for _, count in known) if known else None
-
+    names = names_in(parts[0])
+    missing = {name: reason for name in names if (reason := parts[0].get(name + MISSING)) is not None}
     total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
     info = description.video
     metrics = {
-        "psnr": mean("psnr"),
-        "ms_ssim": mean("ms_ssim"),
-        "ms_ssim_missing": parts[0]["ms_ssim_missing"],
+        **flat(weighted_means(list(zip(parts, measured, strict=True)), names), missing),
         "bpp": bits_per_pixel(total["stored_bytes"], info),
         "fps": sum(measured) / sum(count / part["fps"] for part, count in zip(parts, measured, strict=True)),
         **total,

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from enerv_zoo.shell import command, printable
+from enerv_zoo.shell import command, duration, printable
 
 
 class PlainConsole(Console):
@@ -97,19 +97,19 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def seconds(value: float) -> str:
-    """A duration as 1:02:03 or 4:05."""
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+seconds = duration
 
 
 def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """The rows that every table of metrics shows, in one order."""
-    missing = f" ({metrics['ms_ssim_missing']})" if metrics.get("ms_ssim_missing") else ""
+    from enerv_zoo.metrics.columns import MISSING, columns
+
+    scores = []
+    for column in columns([metrics]):
+        reason = metrics.get(column.name + MISSING)
+        scores.append((column.label, column.text(metrics[column.name]) + (f" ({reason})" if reason else "")))
     return [
-        ("PSNR", number(metrics["psnr"], 2, "dB")),
-        ("MS-SSIM", number(metrics["ms_ssim"], 4) + missing),
+        *scores,
         ("stored parameters", number(metrics["stored_numbers"])),
         ("size", number(metrics["stored_bytes"] / 1e6, 2, "MB") + f", {metrics['bpp']:.3f} bits per pixel"),
         ("decoding", number(metrics["fps"], 1, "frames/s") + f" on {metrics['device']}"),

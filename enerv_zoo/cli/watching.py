@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import console, options
+
+if TYPE_CHECKING:
+    from enerv_zoo.evaluation import Report
 
 Original = Annotated[
     str | None,
@@ -31,34 +34,31 @@ def evaluate(
     ] = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --images.")] = False,
+    metrics: options.Metrics = None,
     per_frame: Annotated[bool, typer.Option("--per-frame", help="Print a row for every frame.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Measure a fit: PSNR, MS-SSIM, bits per pixel, decoding speed, frame by frame.
+    """Measure a fit: PSNR, MS-SSIM or other metrics, bits per pixel, decoding speed, frame by frame.
 
     The original is cut, cropped and resized as it was for the fit, unless told otherwise.
 
     Examples:
 
-        enerv-zoo eval runs/bunny --per-frame
+        enerv-zoo eval runs/bunny --per-frame --metrics psnr,psnr_yuv
 
         enerv-zoo eval user/bunny-enerv bunny
 
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
     from enerv_zoo import evaluation, hub, loading
-    from enerv_zoo.fitting import open_original, part_opener
     from enerv_zoo.fitting.plan import choose_device
-    from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.video.origin import protected
 
-    folder = hub.locate(run, hub.Access(revision))
-    network = loading.load(folder, choose_device(device))
+    opened = hub.open_run(run, hub.Access(revision))
+    network = loading.load(opened, choose_device(device))
     cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
-    if isinstance(network, SegmentedVideo):
-        report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
-    else:
-        report = evaluation.evaluate(network, open_original(folder, video, **cut), frames=frames)
+    measured = {} if metrics is None else {"metrics": metrics}
+    report = evaluation.evaluate_segments(network, opened.originals(video, **cut), frames=frames, **measured)
     if out is not None:
         with protected(network.origin, video):
             report.write_json(out / "report.json")
@@ -70,14 +70,22 @@ def evaluate(
         console.print_json(report.to_dict())
         return
     if per_frame:
-        rows = console.Listing("frame", "PSNR (dB)", "MS-SSIM")
+        rows = console.Listing("frame", *(column.heading for column in report.frames[0].columns))
         for row in report.frames:
-            rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
+            rows.add_row(str(row.frame), *(column.number(row.scores[column.name]) for column in row.columns))
         console.out.print(rows)
-    worst = min(report.frames, key=lambda row: row.psnr)
     title = f"{run}, {console.count(len(report.frames), 'frame')}"
-    worst_row = ("worst frame", f"{worst.frame} at {console.number(worst.psnr, 2, 'dB')}")
-    console.out.print(console.table([*console.metrics_rows(report.to_dict()), worst_row], title))
+    console.out.print(console.table([*console.metrics_rows(report.to_dict()), *_worst(report)], title))
+
+
+def _worst(report: Report) -> list[tuple[str, str]]:
+    """The row of the frame whose score is worst by the first metric that all frames have a score of."""
+    for column in report.frames[0].columns:
+        scores = {row.frame: row.scores[column.name] for row in report.frames}
+        if None not in scores.values():
+            worst = max(scores, key=lambda frame: column.rank(scores[frame]))
+            return [("worst frame", f"{worst} at {column.text(scores[worst])}")]
+    return []
 
 
 def render(
@@ -112,18 +120,17 @@ def render(
     from enerv_zoo import evaluation, hub, loading
     from enerv_zoo.errors import VideoError
     from enerv_zoo.files import check_target
-    from enerv_zoo.fitting import open_original
     from enerv_zoo.fitting.plan import choose_device
     from enerv_zoo.video.origin import protected
 
-    folder = hub.locate(run, hub.Access(revision))
-    network = loading.load(folder, choose_device(device))
+    opened = hub.open_run(run, hub.Access(revision))
+    network = loading.load(opened, choose_device(device))
     with protected(network.origin, video):
         check_target(out)
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
     network.optimize(precision, inductor=False)
-    source = open_original(folder, video) if side_by_side or video else None
+    source = opened.original(video) if side_by_side or video else None
     with protected(video):
         path = evaluation.render(
             network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite

@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from enerv_zoo.compression import pruning, search
-from enerv_zoo.compression.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
-from enerv_zoo.compression.tuning import TuningFitter, tune, tuning_recipe
+from enerv_zoo.compression import search
+from enerv_zoo.compression.options import CompressOptions
+from enerv_zoo.compression.tuning import tuning_recipe
+from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, from_dict
+from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
-from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
+from enerv_zoo.evaluation.report import (
+    OpenPart,
+    bits_per_pixel,
+    check_network,
+    joint_rate,
+    matching_frames,
+    merged,
+    part_of,
+)
 from enerv_zoo.files import check_target, finite
-from enerv_zoo.fitting import part_opener
+from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.plan import choose_device, open_original
-from enerv_zoo.hub import Access, locate
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.hub import open_run
 from enerv_zoo.loading import load
+from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics.columns import MISSING, names_in
+from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, open_nvz, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning, write_nvz
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, codable, coded, uniform_specs
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
-from enerv_zoo.storage.compressed import SUFFIX, is_compressed, to_network
-from enerv_zoo.storage.description import FitRecord, from_json
-from enerv_zoo.storage.record import read_fit
+from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
+from enerv_zoo.storage.compressed import SUFFIX, to_network
+from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.threads import usable_threads
-from enerv_zoo.video import Video, open_video
+from enerv_zoo.video import Video
 from enerv_zoo.video.origin import protected
 
 logger = logging.getLogger(__name__)
@@ -45,11 +59,11 @@ Fit = NeuralVideo | SegmentedVideo | str | Path
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
-RECOMPUTED_METRICS = ("psnr", "ms_ssim", "ms_ssim_missing", "bpp", "fps", "stored_bytes", "device")
-"""Metrics of a fit that are others once it is compressed."""
+RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
+"""Metrics of a fit that, beside its scores, are others once it is compressed."""
 
-MEASURED = 80
-"""Bytes that a file's own PSNR and MS-SSIM, which are known last, take in it at most."""
+SCORE_BYTES = 32
+"""Bytes that a score, which is known last, takes in a file at most, beside its name."""
 
 FILES_TRIED = 12
 """How often bits are chosen anew until the file, with all that it says beside its numbers, is as small as was asked."""
@@ -64,8 +78,8 @@ class Compressed:
         bytes: of the file.
         bpp: 8 times those over all pixels of the video; nothing is left out.
         float32_bytes: of the same numbers in float32.
-        psnr_before, psnr: of the network as it was and of the file, dB; `None` where there was no video to compare.
-        ms_ssim: of the file, or `None`.
+        psnr_before: of the network as it was, dB; `None` where there was no video to compare.
+        scores: of the file, by the metric's name; none where there was no video to compare.
         fps: frames drawn a second from the file, on this machine, or `None`.
         bits: of each coded tensor; of a video in segments, names begin with the segment's number.
         pruned: part of the matrices' numbers that are zero by pruning.
@@ -77,10 +91,9 @@ class Compressed:
     bpp: float
     float32_bytes: int
     psnr_before: float | None
-    psnr: float | None
-    ms_ssim: float | None
+    scores: Mapping[str, float | None]
     fps: float | None
-    bits: dict[str, float]
+    bits: dict[str, float] = field(repr=False)
     pruned: float
     seconds: float
 
@@ -89,49 +102,19 @@ class Compressed:
         """How many times smaller than float32."""
         return self.float32_bytes / self.bytes
 
-
-@dataclass(frozen=True)
-class CompressOptions:
-    """What was asked for; the fields are the arguments of `compress`."""
-
-    bits: int | None
-    scales: Scales
-    bpp: float | None
-    max_psnr_drop: float | None
-    prune: float
-    tune_epochs: int
-    rate_weight: float
-    lr: float
-    batch_size: int | None
-    seed: int
-    license: str | None
-    measure: bool
-    on_stage: Callable[[str], None]
-
-    def __post_init__(self) -> None:
-        targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}
-        given = [name for name, value in targets.items() if value is not None]
-        if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} were given; give one of them, the others follow from it")
-        if self.bits is not None:
-            check_bits(self.bits)
-        if self.bpp is not None and not 0 < self.bpp < math.inf:
-            raise ConfigError(f"bits per pixel are more than 0, got {self.bpp}")
-        if self.max_psnr_drop is not None and not 0 <= self.max_psnr_drop < math.inf:
-            raise ConfigError(f"a loss of PSNR is 0 dB or more, got {self.max_psnr_drop}")
-        if self.tune_epochs < 0 or not 0 <= self.rate_weight < math.inf:
-            raise ConfigError(f"epochs and weights are 0 or more, got {self.tune_epochs} and {self.rate_weight}")
-        if self.rate_weight and not self.tune_epochs:
-            raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+    @property
+    def psnr(self) -> float | None:
+        """PSNR of the file in dB; `None` where it was not measured."""
+        return self.scores.get("psnr")
 
     @property
-    def searched(self) -> bool:
-        """Whether each tensor's grid is chosen for a target."""
-        return self.bpp is not None or self.max_psnr_drop is not None
+    def ms_ssim(self) -> float | None:
+        """MS-SSIM of the file; `None` where it was not measured, or for frames too small for it."""
+        return self.scores.get("ms_ssim")
 
-    @property
-    def needs_video(self) -> bool:
-        return self.tune_epochs > 0 or self.max_psnr_drop is not None
+    def _repr_html_(self) -> str:
+        costs = [(name, getattr(self, name)) for name in ("bytes", "bpp", "ratio", "psnr_before")]
+        return table(self.path.name, [*costs, *self.scores.items(), ("fps", self.fps)])
 
 
 @dataclass(frozen=True)
@@ -213,17 +196,17 @@ def compress(
         on_stage,
     )  # fmt: skip
     chosen_device = choose_device(device)
-    path_in = locate(fit, Access()) if isinstance(fit, str | Path) else None
-    video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
+    run = open_run(fit) if isinstance(fit, str | Path) else None
+    video = check_network(fit if run is None else load(run, chosen_device))
     with protected(video.origin, data):
         check_target(Path(path))
-    opened = _originals(path_in, video, data)
-    if opened is None and wanted.needs_video:
+    original = _originals(run, video, data)
+    if original is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     made: list[_Result] = []
 
     def networks() -> Iterator[EncodedNetwork]:
-        for part in _parts(path_in, video, opened, chosen_device):
+        for part in _parts(run, video, original, chosen_device):
             with plain_float32(benchmark=True), denormals_flushed():
                 made.append(_make(part, wanted))
             yield made[-1].network
@@ -231,7 +214,7 @@ def compress(
         on_stage("writing")
 
     whole = None
-    if isinstance(video, SegmentedVideo):
+    if len(video.segments) > 1:
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
     with protected(video.origin, data):
         sizes = write_nvz(path, networks(), whole=whole)
@@ -240,20 +223,14 @@ def compress(
 
 # ---------------------------------------------------------------------- what is compressed
 
-Opened = Callable[[int], Video]
-"""Gives the original of a part, by its number."""
 
-
-def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any) -> Opened | None:
-    """What opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
-    if path is None:
-        return None if data is None else _cut(open_video(data), video)
+def _originals(run: Run | None, video: NeuralVideo | SegmentedVideo, data: Any) -> OpenPart | None:
+    """Return what opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
+    if run is None:
+        return None if data is None else part_of(data, video)
     try:
-        if isinstance(video, SegmentedVideo):
-            opener = part_opener(path, data)
-            opener(0)
-            return opener
-        original = open_original(path, data)
+        original = functools.lru_cache(maxsize=1)(run.originals(data))
+        original(0)
     except ConfigError:
         raise
     except Exception as error:
@@ -262,38 +239,19 @@ def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any
         if isinstance(error, VideoError):  # it is recorded, and cannot be read
             logger.warning("%s", error)
         return None
-    return lambda number: original
-
-
-def _cut(original: Video, video: NeuralVideo | SegmentedVideo) -> Opened:
-    if isinstance(video, NeuralVideo):
-        return lambda number: original
-    segments = video.segments
-    return lambda number: open_video(original, frames=slice(segments[number].first, segments[number].stop))
+    return original
 
 
 def _parts(
-    path: Path | None, video: NeuralVideo | SegmentedVideo, opened: Opened | None, device: str
+    run: Run | None, video: NeuralVideo | SegmentedVideo, original: OpenPart | None, device: str
 ) -> Iterator[_Part]:
-    """The networks of a video, one at a time; they are copies."""
-    networks = video.networks() if isinstance(video, SegmentedVideo) else iter([video])
-    for number, network in enumerate(networks):
+    """Iterate over copies of a video's networks, with what is known of each."""
+    for number, network in enumerate(video.networks()):
         twin = copy.deepcopy(network).to(device).eval()
         twin.file_bytes = None  # what is measured from here on is another network
-        record, license = _known(path, video, number)
-        yield _Part(twin, opened(number) if opened else None, record, license)
-
-
-def _known(path: Path | None, video: NeuralVideo | SegmentedVideo, number: int) -> tuple[FitRecord | None, str | None]:
-    """How a part was fitted, and the licence of its weights."""
-    if path is None:
-        return None, None
-    if is_compressed(path):
-        description = from_json(open_nvz(path).networks[number].description, str(path))
-        return description.fit, description.license
-    folder = segment_folder(path, number) if isinstance(video, SegmentedVideo) else path
-    description = read_description(folder)
-    return read_fit(folder) or description.fit, description.license
+        stored = run.stored[number] if run is not None else None
+        fit, license = (stored.fit, stored.description.license) if stored is not None else (None, None)
+        yield _Part(twin, original(number) if original else None, fit, license)
 
 
 # ---------------------------------------------------------------------- one network
@@ -311,14 +269,19 @@ def _make(part: _Part, wanted: CompressOptions) -> _Result:
     if wanted.tune_epochs and original is not None:
         feed = FrameLoader(original.frames, str(video.device), on_disk=original.on_disk)
         recipe = tuning_recipe(part.record, wanted.tune_epochs, wanted.lr, wanted.seed, wanted.batch_size)
-        fitter = TuningFitter(video, feed, recipe, grids, kept, wanted.rate_weight)
-        tune(fitter, lambda row: wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB"))
+        fitter = Fitter(video, feed, recipe, constraint=WeightConstraint(video, grids, kept, wanted.rate_weight))
+        while not fitter.done:
+            row = fitter.fit_epoch()
+            wanted.on_stage(f"epoch {row['epoch']} of {wanted.tune_epochs}: {row['psnr']:.2f} dB")
+        video.eval()
         if wanted.searched:
             grids = _chosen(part, wanted, before)
     numbers = sum(mask.numel() for mask in kept.values())
     zeros = sum(int((~mask).sum()) for mask in kept.values())
     levels = _coded(video, grids)
-    report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, levels), original)
+    report = None
+    if original is not None and wanted.measure:
+        report = evaluate(_as_in_the_file(video, levels), original, metrics=_metrics(part.record))
     return _Result(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
 
 
@@ -333,9 +296,16 @@ def _record(record: FitRecord | None, report: Report | None) -> FitRecord | None
     """What the file says of its fit: of the numbers, those that are its own."""
     if record is None:
         return None
-    kept = {name: value for name, value in record.metrics.items() if name not in RECOMPUTED_METRICS}
-    own = {"psnr": report.psnr, "ms_ssim": report.ms_ssim} if report else {}
-    return dataclasses.replace(record, metrics=finite({**kept, **own}))
+    before = names_in(record.metrics)
+    others = {*RECOMPUTED_METRICS, *before, *(name + MISSING for name in before)}
+    same = {name: value for name, value in record.metrics.items() if name not in others}
+    return dataclasses.replace(record, metrics=finite({**same, **(report.scores if report else {})}))
+
+
+def _metrics(record: FitRecord | None) -> Sequence[MetricSpec]:
+    """What the fit was measured by, as far as it is installed here."""
+    recipe = record.recipe if record else None
+    return installed(from_dict(FitConfig, recipe.fit).metrics if recipe else DEFAULT_METRICS)
 
 
 def _chosen(part: _Part, wanted: CompressOptions, before: float | None) -> dict[str, QuantSpec]:
@@ -369,9 +339,10 @@ def _within_file(
 ) -> dict[str, QuantSpec]:
     """The grids with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
     spare = 0.0
+    scores = sum(SCORE_BYTES + len(spec["name"]) for spec in check_metrics(_metrics(part.record)))
     for _ in range(FILES_TRIED):
         chosen = search.within_size(found, 8 * (limit - spare))
-        size = len(encode([_network(part, wanted, _coded(part.video, chosen))])) + MEASURED
+        size = len(encode([_network(part, wanted, _coded(part.video, chosen))])) + scores
         if size <= limit:
             return chosen
         spare += size - limit
@@ -400,7 +371,7 @@ def _result(
     seconds: float,
 ) -> Compressed:
     info = video.info
-    frames = [segment.frames for segment in video.segments] if isinstance(video, SegmentedVideo) else [info.frames]
+    frames = [segment.frames for segment in video.segments]
     before = [part.psnr_before for part in made]
     known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
     reports = [part.report for part in made if part.report is not None]
@@ -416,8 +387,7 @@ def _result(
         bpp=bits_per_pixel(size, info),
         float32_bytes=4 * video.stored_numbers,
         psnr_before=sum(known) / info.frames if known else None,
-        psnr=report.psnr if report else None,
-        ms_ssim=report.ms_ssim if report else None,
+        scores=report.scores if report else {},
         fps=joint_rate(reports) if reports else None,
         bits=widths,
         pruned=sum(part.pruned for part in made) / prunable if prunable else 0.0,

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import estimate_bits
+from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
 """Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next whole bit is a big step."""

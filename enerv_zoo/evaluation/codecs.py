@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from enerv_zoo.config import VideoInfo
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError, did_you_mean
 from enerv_zoo.evaluation.rates import RatePoint, scored
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -79,7 +79,9 @@ def check_sides(info: VideoInfo) -> None:
         raise VideoError(f"codecs need even sides, the frames are {info.size_text}; crop or resize them")
 
 
-def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) -> Iterator[RatePoint]:
+def measure_codec(
+    name: str, video: Video, ladder: Sequence[int] | None = None, metrics: Sequence[MetricSpec] = DEFAULT_METRICS
+) -> Iterator[RatePoint]:
     """Encode a video at every step of a ladder, decode it, and compare.
 
     SVT-AV1 prints its settings unless the process's environment says `SVT_LOG=1`, as the command line's does.
@@ -88,6 +90,7 @@ def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) 
         name: one of `CODECS`.
         video: the frames; sides must be even, as half of the colour is what 4:2:0 keeps.
         ladder: constant rate factors; by default the codec's.
+        metrics: what frames are measured by.
 
     Raises:
         ConfigError: unknown or missing codec, or a factor it does not know.
@@ -101,10 +104,10 @@ def measure_codec(name: str, video: Video, ladder: Sequence[int] | None = None) 
         if not 0 <= crf <= codec.worst:
             raise ConfigError(f"the rate factor of {name} is 0 to {codec.worst}, got {crf}")
         with tempfile.TemporaryDirectory() as folder:
-            yield _measured(name, codec, crf, video, Path(folder) / "encoded.mkv")
+            yield _measured(name, codec, crf, video, Path(folder) / "encoded.mkv", metrics)
 
 
-def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> RatePoint:
+def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path, metrics: Sequence[MetricSpec]) -> RatePoint:
     movie = Movie("matroska", codec.encoder, crf, codec.worst, _TICK, codec.options, {})
     rate = Fraction(video.info.fps or 25).limit_denominator(1001)
     start = time.perf_counter()
@@ -115,13 +118,11 @@ def _measured(name: str, codec: Codec, crf: int, video: Video, path: Path) -> Ra
     if len(frames) != len(video):
         raise VideoError(f"{name} at {crf} gave {len(frames)} frames back of {len(video)}; choose another codec")
     size = path.stat().st_size
-    quality, similarity = scored([frames], video.frames)
     return RatePoint(
         setting=f"crf {crf}",
         bytes=size,
         bpp=bits_per_pixel(size, video.info),
-        psnr=quality,
-        ms_ssim=similarity,
+        scores=scored([frames], video.frames, metrics),
         encode_seconds=encoded - start,
         decode_fps=len(frames) / seconds,
     )

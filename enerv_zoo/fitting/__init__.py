@@ -1,13 +1,14 @@
 """Frames -> weights: recipes, the loop, checkpoints, and the folder that a fit leaves."""
 
 from enerv_zoo.fitting.bench import Speed, bench
-from enerv_zoo.fitting.loop import Fitter, Status
-from enerv_zoo.fitting.originals import part_opener
-from enerv_zoo.fitting.plan import open_original
+from enerv_zoo.fitting.callbacks import Callback
+from enerv_zoo.fitting.interruption import FitInterrupted
+from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.run import FitResult, fit
-from enerv_zoo.fitting.run_logger import FitInterrupted
+from enerv_zoo.fitting.status import Status
 
 __all__ = [
+    "Callback",
     "FitInterrupted",
     "FitResult",
     "Fitter",
@@ -15,6 +16,4 @@ __all__ = [
     "Status",
     "bench",
     "fit",
-    "open_original",
-    "part_opener",
 ]

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a fit needs to go on exactly where it was, verified when read.
+"""Checkpoints: all that a fit needs to go on exactly where it was, written while it runs, verified when read.
 
 A checkpoint is the SHA-256 of its payload (32 bytes) followed by the payload, a `torch.save` of tensors and plain data.
 The one before the last is kept, for the case that the last is damaged.
@@ -9,19 +9,105 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import shutil
+import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.files import replacing
+from enerv_zoo.fitting.callbacks import Callback, Callbacks
+from enerv_zoo.shell import quote
+from enerv_zoo.storage.description import RECORD
+
+if TYPE_CHECKING:
+    from enerv_zoo.fitting.loop import Fitter
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 DIGEST = hashlib.sha256
+
+
+class Checkpoints(Callback):
+    """Writes a checkpoint when one is due, with the states of all callbacks.
+
+    Where the folder takes no checkpoint (a full disk, a folder that became read-only), the fit stops, and its state is
+    saved elsewhere; what was there stays.
+
+    Args:
+        folder: where to, or `None` for nowhere. Of several processes, rank 0 writes.
+        callbacks: whose states are kept.
+
+    Attributes:
+        fitter: of the present phase.
+        phase: its number, from 0.
+    """
+
+    fitter: Fitter
+
+    def __init__(self, folder: Path | None, callbacks: Callbacks) -> None:
+        self.folder, self.callbacks = folder, callbacks
+        self.phase = 0
+        self._saved = time.monotonic()
+
+    def on_phase(self, fitter: Fitter) -> None:
+        self.fitter = fitter
+
+    def on_step(self, fitter: Fitter) -> None:
+        """Save a checkpoint, if one is due.
+
+        Raises:
+            FitError: as `save` does.
+        """
+        if time.monotonic() - self._saved >= fitter.config.checkpoint_every:
+            self.save()
+
+    def save(self) -> bool:
+        """Write a checkpoint, unless a weight is not finite. Returns whether it was written.
+
+        Raises:
+            FitError: the folder takes no checkpoint; what the fit needs to go on is in another one, which it names.
+        """
+        self._saved = time.monotonic()
+        if self.folder is None or not self.fitter.ranks.first or not self.fitter.healthy():
+            return False
+        state = {"phase": self.phase, "fitter": self.fitter.state_dict(), **self.callbacks.state_dict()}
+        try:
+            save_checkpoint(self.folder, state)
+        except EnervZooError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
+            place = self._rescue(state)
+            if place is None:
+                logger.warning("%s: no checkpoint can be written, here or elsewhere (%s)", self.folder, reason)
+                return False
+            raise FitError(
+                f"{self.folder}: no checkpoint can be written ({reason}); the fit has stopped in epoch "
+                f"{self.fitter.current_epoch}, and all that it needs to go on is in {place}: repeat the command with "
+                f"--out {quote(str(place))} (fit needs --resume), or make room and move the files of that folder into "
+                "this one"
+            ) from error
+        return True
+
+    def _rescue(self, state: dict[str, Any]) -> Path | None:
+        """Save a checkpoint, and the record of the fit, in a new folder elsewhere; `None` where nothing takes it."""
+        assert self.folder is not None
+        for parent in (tempfile.gettempdir(), str(Path.home())):
+            try:
+                place = Path(tempfile.mkdtemp(prefix="enerv-zoo-fit-", dir=parent))
+            except OSError:
+                continue
+            try:
+                save_checkpoint(place, state)
+                shutil.copyfile(self.folder / RECORD, place / RECORD)
+                return place
+            except (OSError, EnervZooError):
+                shutil.rmtree(place, ignore_errors=True)
+        return None
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:

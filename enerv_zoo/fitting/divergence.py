@@ -1,7 +1,8 @@
 """Against fits that collapse: notice, roll back, lower the rate, and give up with a reason.
 
 All NeRV-style fits are known to collapse now and then: the loss stops being a number, PSNR suddenly drops, or the
-network never leaves a constant image, or the clip's mean image. A `Guard` looks at every epoch's row of history.
+network never leaves a constant image, or the clip's mean image. A `DivergenceGuard` looks at every epoch's row of
+history.
 
 A row's `explained` tells whether a fit is near the mean image: it is the fraction of the clip's changes in time that
 the frames show, both taken as means over 4x4 cells (`enerv_zoo.fitting.explained`). PSNR does not tell it: a good fit
@@ -18,6 +19,7 @@ import math
 from typing import Any
 
 from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.loop import Fitter
 
 logger = logging.getLogger(__name__)
@@ -49,16 +51,21 @@ SLOWER = 0.5
 GOES_ON = "went on, as other weights and lower rates had not helped"
 
 
-class DivergenceGuard:
+class DivergenceGuard(Callback):
     """Watches a fit and brings it back to its last good state.
 
     Attributes:
         recoveries: what happened, in order: epoch, reason, what was done.
     """
 
-    def __init__(self, fitter: Fitter) -> None:
-        self.fitter = fitter
+    name = "guard"
+    fitter: Fitter
+
+    def __init__(self) -> None:
         self.recoveries: list[dict[str, Any]] = []
+
+    def on_phase(self, fitter: Fitter) -> None:
+        self.fitter = fitter
         self._expect_nothing()
         self._tries = 0  # since the fit was last better than ever
         self._restarts = 0
@@ -74,7 +81,7 @@ class DivergenceGuard:
         self._good = self._last = copy.deepcopy(self.fitter.state_dict())
         self._back = back
 
-    def watch(self, row: dict[str, Any]) -> bool:
+    def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> bool:
         """Look at an epoch that has just ended.
 
         Returns:
@@ -108,8 +115,10 @@ class DivergenceGuard:
         self._last = copy.deepcopy(self.fitter.state_dict())
 
     def _why_stuck(self, row: dict[str, Any]) -> str | None:
-        """What the frames stayed, if the fit is to begin again; `None` as long as all is well."""
+        """Return what the frames stayed, if the fit is to begin again; `None` as long as all is well."""
         fitter = self.fitter
+        if fitter.epochs_before:
+            return None  # later phases begin with weights that show more
         near_mean = self._stays_near_mean(row)
         if fitter.config.time_budget is not None and fitter.progress > LATE:
             return None  # no time is left to do better
@@ -155,7 +164,7 @@ class DivergenceGuard:
             self._expect_nothing()
         self._psnr = -math.inf
         self._begin_here(back=True)
-        done = "began again from other weights" if restart else f"went back to epoch {fitter.epoch}"
+        done = "began again from other weights" if restart else f"went back to epoch {fitter.current_epoch - 1}"
         done += f" at {scale:g} times the rate"
         self._record(row, reason, done)
 

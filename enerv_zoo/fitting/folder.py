@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from enerv_zoo.config import read_mapping
+from enerv_zoo.config import FitConfig, read_mapping
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
 from enerv_zoo.files import remove, remove_leftovers, write_json
-from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint
+from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS, has_checkpoint, load_checkpoint
+from enerv_zoo.fitting.history import HISTORY, read_history
 from enerv_zoo.fitting.plan import FitPlan, check_record
-from enerv_zoo.fitting.run_logger import HISTORY
+from enerv_zoo.fitting.ranks import Ranks
 from enerv_zoo.hub.download import PREVIEW
+from enerv_zoo.locking import locked
+from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
+from enerv_zoo.video.origin import protected
 
 FRAMES = "frames.csv"
 CURVE = "psnr.png"
@@ -26,8 +33,105 @@ REPORT = "report.html"
 OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, REPORT)
 """Every file that a fit writes into its folder, and the report that the command line adds."""
 
-State = Literal["new", "begun", "ended"]
-"""How far a fit is: not begun, or without anything to go on from; begun; or complete."""
+State = Literal["new", "begun", "ended", "extended"]
+"""How far a fit is: not begun, or without anything to go on from; begun; complete; or complete but for new phases."""
+
+
+@dataclass(frozen=True)
+class FitFolder:
+    """The folder of a fit while it is fitted; rank 0 alone reads and writes it.
+
+    Attributes:
+        path: of the folder, or `None` for a fit that leaves none.
+        plan: of the fit, as the folder's fit was begun.
+        state: how far that is.
+        ranks: the processes of the fit.
+    """
+
+    path: Path | None
+    plan: FitPlan
+    state: State
+    ranks: Ranks
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, path: str | Path | None, plan: FitPlan, ranks: Ranks, resume: bool, overwrite: bool
+    ) -> Iterator[FitFolder]:
+        """Lock a folder for a fit while the block runs, and find out how far its fit is.
+
+        Raises:
+            FitError: it holds another fit, or another process writes to it.
+            VideoError: it is the folder of images that is fitted.
+        """
+        folder = None if path is None else Path(path)
+        if folder is not None:
+            plan.origin.refuse_folder(folder)
+        with locked_by_zero(folder, ranks), protected(plan.origin):
+            state: State = "new"
+            if folder is not None:
+                fit, video, state = ranks.broadcast_from_zero(_checked, folder, plan, resume, overwrite)
+                plan = replace(plan, fit=fit, video=video)
+            yield cls(folder, plan, state, ranks)
+
+    @property
+    def own(self) -> Path | None:
+        """The folder in rank 0; `None` in other processes."""
+        return self.path if self.ranks.first else None
+
+    def start(self) -> None:
+        """Write what is decided; of a fit that was there before, only what is gone on with stays.
+
+        Raises:
+            FitError: the folder cannot be written.
+        """
+        if self.path is not None:
+            self.ranks.broadcast_from_zero(start_folder, self.path, self.plan, self.state)
+
+    def last_state(self) -> dict[str, Any]:
+        """Return the checkpoint to go on from; of an extended fit, its last phase's number, history and sums.
+
+        Returns:
+            `{"phase": number, ...}`; without anything else, nothing has begun.
+
+        Raises:
+            FitError: all checkpoints are damaged.
+        """
+        if self.path is None or self.state == "new":
+            return {"phase": 0}
+        return {"phase": 0, **self.ranks.broadcast_from_zero(self._last_state, self.path)}
+
+    def _last_state(self, folder: Path) -> dict[str, Any]:
+        if self.state == "extended":
+            return self._ended_state(folder)
+        return load_checkpoint(folder) if has_checkpoint(folder) else {}
+
+    def _ended_state(self, folder: Path) -> dict[str, Any]:
+        metrics, ends = read_mapping(folder / METRICS), accumulate(phase.epochs for phase in self.plan.fit.split())
+        return {
+            "phase": next(number for number, end in enumerate(ends) if end > metrics["epochs"]),
+            "history": read_history(folder),
+            "guard": {"recoveries": metrics["recoveries"]},
+            "before": (metrics["fit_seconds"], round(metrics["fit_seconds"] * metrics["fit_frames_per_second"])),
+        }
+
+
+@contextmanager
+def locked_by_zero(folder: Path | None, ranks: Ranks) -> Iterator[None]:
+    """Keep others from writing to the folder while the block runs; rank 0 does so for all.
+
+    Raises:
+        FitError: as `enerv_zoo.locking.locked` does.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            ranks.broadcast_from_zero(lambda: stack.enter_context(locked(folder)))
+        yield
+
+
+def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, dict[str, Any], State]:
+    chosen, state = check_folder(folder, plan, resume, overwrite)
+    return chosen.fit, chosen.video, state  # a plan may hold a loss that cannot be sent
 
 
 def has_ended(folder: Path) -> bool:
@@ -77,7 +181,8 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
     Args:
         folder: where the fit goes.
         plan: what was asked for.
-        resume: go on with what is there; a fit that has not begun is begun.
+        resume: go on with what is there; a fit that has not begun is begun, and one that has ended goes on to more
+            epochs or phases.
         overwrite: take what is there for nothing.
 
     Raises:
@@ -98,7 +203,18 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
             f"{folder}: holds no record of its fit ({RECORD}), so nothing can go on with it; "
             "choose another --out, or delete the folder"
         )
-    return check_record(folder, plan), state
+    plan = check_record(folder, plan, has_ended=state == "ended")
+    if state == "ended" and plan.fit.time_budget is None and _epochs_of(folder) < plan.fit.total_epochs:
+        state = "extended"
+    return plan, state
+
+
+def _epochs_of(folder: Path) -> float:
+    """Return for how many epochs an ended fit went on, as its metrics say; older ones without metrics have all."""
+    try:
+        return int(read_mapping(folder / METRICS)["epochs"])
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return math.inf
 
 
 def start_folder(folder: Path, plan: FitPlan, state: State) -> None:
@@ -110,6 +226,7 @@ def start_folder(folder: Path, plan: FitPlan, state: State) -> None:
     remove_leftovers(folder, OURS)
     if state == "new":
         clear(folder)
+    if state in ("new", "extended"):
         write_json(folder / RECORD, plan.record())
 
 
@@ -127,25 +244,6 @@ def clear(folder: Path) -> None:
         raise FitError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 
 
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """The rows of a fit's `history.jsonl`; a last line that was cut off is left out.
-
-    Raises:
-        ConfigError: a line holds something else.
-    """
-    path = Path(folder) / HISTORY
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}: line {len(rows) + 1} is no mapping, as an epoch's is; the file is damaged")
-        rows.append(row)
-    return rows
-
-
 def read_report(folder: Path) -> Report:
     """What `evaluate` measured at the end of a fit, from `metrics.json` and `frames.csv`.
 
@@ -153,10 +251,12 @@ def read_report(folder: Path) -> Report:
         ConfigError: one of them is not there, or damaged.
     """
     metrics, rows = read_mapping(folder / METRICS), read_frames(folder / FRAMES)
-    names = [name for name in Report.__dataclass_fields__ if name != "frames"]
-    if missing := [name for name in names if name not in metrics]:
-        raise ConfigError(f"{folder / METRICS}: says nothing of {missing[0]!r}; the file is damaged")
-    values = {name: metrics[name] for name in names}
-    if values["psnr"] is None:
-        values["psnr"] = math.inf  # JSON has no infinite numbers
-    return Report(frames=rows, **values)
+    others = [name for name in Report.__dataclass_fields__ if name not in ("scores", "missing", "frames")]
+    of_frames = list(rows[0].scores) if rows else []
+    if absent := [name for name in (*of_frames, *others) if name not in metrics]:
+        raise ConfigError(f"{folder / METRICS}: says nothing of {absent[0]!r}; the file is damaged")
+    names = dict.fromkeys([*of_frames, *names_in(metrics)])
+    missing = {name: reason for name in names if (reason := metrics.get(name + MISSING)) is not None}
+    scores = {name: metrics[name] for name in names}
+    infinite = {name: math.inf for name in names if scores[name] is None and name not in missing}  # JSON has none
+    return Report({**scores, **infinite}, missing, frames=rows, **{name: metrics[name] for name in others})

@@ -1,4 +1,4 @@
-"""The loop: epochs of steps over all frames, without a needless word to or from the device."""
+"""Training loop of one phase: epochs of steps over all frames, without a needless word to or from the device."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from enerv_zoo.compatibility import current_names
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
-from enerv_zoo.fitting.explained import coarse_variance, variation
+from enerv_zoo.fitting.budget import TimeBudget
+from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.graph import StepGraph
+from enerv_zoo.fitting.meter import EpochMeter
 from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
-from enerv_zoo.format1 import current_names
+from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.losses import Loss, build_loss, ready_loss
-from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
 
 logger = logging.getLogger(__name__)
@@ -36,51 +37,16 @@ STATUS_INTERVAL = 0.5
 STEPS_BETWEEN_SYNCS = 32
 """Steps after which the host waits for a GPU, so that its clock tells the GPU's time; between them it runs ahead."""
 
-EVALUATION_SHARE = 0.25
-"""The part of a time budget that drawing frames for the evaluation may take; of a long video, not all are drawn."""
-
-EVALUATION_SECONDS = 3.0
-"""What a time budget keeps for pictures and files at the end, beside the time to draw every frame."""
-
-
 COMPILING_COSTS = 60.0
 COMPILING_SAVES = 0.25
 """What `torch.compile` is taken to cost, in seconds, and which part of the rest of a fit on CUDA to save."""
 
 
-@dataclass(frozen=True)
-class Status:
-    """How far a fit is. Loss and PSNR are means over the epoch so far, of frames as they were drawn while fitting.
-
-    Attributes:
-        epoch: 1-based; epochs: of how many, `None` under a time budget.
-        step: steps done in this epoch; steps: of how many.
-        loss: of the objective.
-        psnr: dB.
-        lr: learning rate of the last step.
-        progress: fraction of the fit that is done.
-        frames_per_second: fitted since the start of this run.
-        seconds_left: until the last step.
-    """
-
-    epoch: int
-    epochs: int | None
-    step: int
-    steps: int
-    loss: float
-    psnr: float
-    lr: float
-    progress: float
-    frames_per_second: float
-    seconds_left: float
-
-
-OnStatus = Callable[[Status], None]
 OnStep = Callable[[], None]
 
 
 class Fitter:
-    """Fits a network to frames.
+    """Fits a network to frames: one phase of a fit.
 
     Args:
         video: the network; fitted in place.
@@ -92,12 +58,16 @@ class Fitter:
         pace: watches how fast steps are on a CPU, and may change the number of threads.
         ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
             a signal is agreed on first.
+        constraint: on the weights in every step; by default what the recipe says (`bits`, `prune`).
+        epochs_before: epochs of the phases before this one.
+        total_epochs: epochs of all phases; by default those of the recipe.
 
     Attributes:
         epoch: epochs that are over.
         step: steps that are over in the current one.
         rate_scale: factor on the learning rate; lowered after a collapse.
         attempt: how often the fit was rolled back; another attempt draws frames in another order.
+        seconds_before, frames_before: what the phases before this one took, and how many frames they fitted.
         began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
         micro_batch: frames that pass the network at once; the rest of a process's part of a batch is accumulated.
@@ -117,6 +87,9 @@ class Fitter:
         loss: Loss | None = None,
         ranks: Ranks = ALONE,
         pace: Pace | None = None,
+        constraint: WeightConstraint | None = None,
+        epochs_before: int = 0,
+        total_epochs: int | None = None,
     ) -> None:
         self.pace = pace
         self.config = config
@@ -130,6 +103,9 @@ class Fitter:
         self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
         self.scheduler = make_scheduler(self.optimizer, config, config.epochs * self.steps)
+        self.constraint = constraint or WeightConstraint.of(video, config)
+        self.epochs_before = epochs_before
+        self.total_epochs = total_epochs or config.epochs
         self.epoch = self.step = self.attempt = 0
         self.rate_scale, self.began = 1.0, 0.0
         self.micro_batch = self.batch_size
@@ -139,10 +115,9 @@ class Fitter:
         self._graph: StepGraph | None = None
         self._accumulating_changes = self._remembers()
         self.is_consistent = True
-        self.seconds = self._epoch_seconds = 0.0  # of fitting, in all and in this epoch
-        self._frames_done = self.frames_fitted = 0
-        self._sums = torch.zeros(5, dtype=torch.float64, device=self.device)
-        self._coarse_variance = coarse_variance(feed.frames)
+        self.seconds, self.frames_fitted = 0.0, 0
+        self.seconds_before, self.frames_before = 0.0, 0
+        self.meter = EpochMeter(feed.frames, self.device)
         self._shared = SharedStep(ranks, self.video)
 
     # ------------------------------------------------------------------ how far
@@ -150,31 +125,35 @@ class Fitter:
     @property
     def progress(self) -> float:
         """Fraction of the fit that is done: of its steps, or of its time where it has a budget."""
+        if (budget := self._budget) is not None:
+            return budget.progress(self.seconds, self.frames_fitted)
+        return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
+
+    @property
+    def _budget(self) -> TimeBudget | None:
         if self.config.time_budget is None:
-            return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
-        if not self.frames_fitted:
-            return 0.0
-        drawing = min(self.drawing_seconds, EVALUATION_SHARE * self.config.time_budget)
-        available = self.config.time_budget - self._spent - EVALUATION_SECONDS - drawing
-        return min(self.seconds / available, 1.0) if available > 0 else 1.0
+            return None
+        return TimeBudget(self.config.time_budget, self._spent, len(self.feed), self.video.precision == "float32")
 
     @property
     def schedule(self) -> float:
         """Fraction of the rate's schedule that is over: that of `progress` since these weights were initial ones."""
         return (self.progress - self.began) / (1 - self.began) if self.began < 1 else 1.0
 
-    @property
-    def drawing_seconds(self) -> float:
-        """About how long drawing all frames in float32 will take, as a part of what fitting them takes."""
-        share = 0.5 if self.video.precision == "float32" else 1.0
-        return share * len(self.feed) * self.seconds / max(self.frames_fitted, 1)
-
     def evaluated_frames(self) -> str | None:
-        """Which frames to measure at the end: all (`None`), or those a time budget leaves time for."""
-        if self.config.time_budget is None:
-            return None
-        step = math.ceil(self.drawing_seconds / (EVALUATION_SHARE * self.config.time_budget))
-        return f"::{step}" if step > 1 else None
+        """Return which frames to measure at the end: all (`None`), or those a time budget leaves time for."""
+        budget = self._budget
+        return None if budget is None else budget.evaluated_frames(self.seconds / max(self.frames_fitted, 1))
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of all steps so far, those of earlier phases too."""
+        return self.seconds_before + self.seconds
+
+    @property
+    def total_frames(self) -> int:
+        """Frames fitted so far, in earlier phases too."""
+        return self.frames_before + self.frames_fitted
 
     @property
     def done(self) -> bool:
@@ -182,15 +161,20 @@ class Fitter:
         return self.progress >= 1
 
     @property
+    def current_epoch(self) -> int:
+        """The current epoch, 1-based, over all phases."""
+        return self.epochs_before + self.epoch + 1
+
+    @property
     def steps_done(self) -> int:
-        """Steps since the start of the fit."""
+        """Steps since the start of the phase."""
         return self.epoch * self.steps + self.step
 
     def order(self, epoch: int) -> Tensor:
         """Indices of all frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
             return torch.arange(len(self.feed))
-        seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + epoch
+        seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + self.epochs_before + epoch
         return torch.randperm(len(self.feed), generator=torch.Generator().manual_seed(seed))
 
     # ------------------------------------------------------------------ steps
@@ -272,7 +256,7 @@ class Fitter:
         """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
         (lap,) = self.ranks.all_reduce_max(lap)
         self.seconds += lap
-        self._epoch_seconds += lap
+        self.meter.seconds += lap
 
     def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
         """One step on frames (B, 3, H, W), uint8, of indices (B,): this process's part of a batch of `batch` frames.
@@ -285,7 +269,7 @@ class Fitter:
         self.scheduler.step_update(self.schedule * self.config.epochs * self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
-        sums, failure = torch.zeros_like(self._sums), None
+        sums, failure = self.meter.zeros(), None
         self.is_consistent = not self._accumulating_changes
         try:
             sums = self._accumulate_fitting(index, frames, batch)
@@ -294,11 +278,14 @@ class Fitter:
         self.micro_batch = self._shared.agree(failure, self.micro_batch)
         self.is_consistent = False
         self._shared.add(sums, len(index) / batch)
+        if self.constraint is not None:
+            self.constraint.after_backward()
         if self.config.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
         self.optimizer.step()
-        self._sums += sums
-        self._frames_done += batch
+        if self.constraint is not None:
+            self.constraint.after_step()
+        self.meter.add(sums, batch)
         self.frames_fitted += batch
         self.step += 1
         self.is_consistent = True
@@ -316,16 +303,16 @@ class Fitter:
     def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         """Gradients of frames of a batch, in parts of `micro_batch`. Returns the sums that `_end_epoch` takes."""
         self.optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros_like(self._sums)
+        sums = self.meter.zeros()
         if not len(index):
             return sums
-        for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
-            target = pixels.float() / 255
-            objective, drawn = self.video.objective(part, target, self.loss)
-            (objective * (len(part) / batch) if len(part) < batch else objective).backward()
-            with torch.no_grad():
-                shown = drawn.detach()
-                sums += torch.stack((objective * len(part), psnr(shown, target).sum(), *variation(shown, target)))
+        with self.constraint.applied() if self.constraint is not None else nullcontext():
+            for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
+                target = pixels.float() / 255
+                objective, decoded = self.video.objective(part, target, self.loss)
+                (objective * (len(part) / batch) if len(part) < batch else objective).backward()
+                with torch.no_grad():
+                    sums += self.meter.measure(objective, decoded.detach(), target)
         return sums
 
     def _halve_micro_batch(self, error: RuntimeError, batch: int) -> None:
@@ -347,40 +334,35 @@ class Fitter:
 
     def _end_epoch(self) -> dict[str, Any]:
         status = self._status()
-        variance, target_variance, coarse = (self._sums[2:] / max(self._frames_done, 1)).tolist()
-        rate = self._frames_done / max(self._epoch_seconds, 1e-9)
-        row = {
-            "epoch": status.epoch,
-            "loss": status.loss,
-            "psnr": status.psnr,
-            "contrast": variance / target_variance if target_variance > 1e-4 else None,
-            "explained": 1 - coarse / self._coarse_variance if self._coarse_variance else None,
-            "lr": status.lr,
-            "seconds": round(self._epoch_seconds, 4),
-            "frames_per_second": round(rate, 3),
-        }
+        row = {"epoch": status.epoch, "loss": status.loss, "psnr": status.psnr, "lr": status.lr, **self.meter.row()}
         self.is_consistent = False
         self.epoch += 1
-        self.step = self._frames_done = 0
-        self._epoch_seconds = 0.0
-        self._sums.zero_()
+        self.step = 0
+        self.meter.reset()
         return row
 
     def _status(self) -> Status:
-        loss, quality = (self._sums[:2] / max(self._frames_done, 1)).tolist()
+        loss, quality = self.meter.means()
         progress = self.progress
         return Status(
-            epoch=self.epoch + 1,
-            epochs=self.config.epochs if self.config.time_budget is None else None,
+            epoch=self.current_epoch,
+            epochs=self.total_epochs if self.config.time_budget is None else None,
             step=self.step,
             steps=self.steps,
             loss=loss,
             psnr=quality,
             lr=self.optimizer.param_groups[0]["lr"],
-            progress=progress,
+            progress=(self.epochs_before + progress * self.config.epochs) / self.total_epochs,
             frames_per_second=self.frames_fitted / max(self.seconds, 1e-9),
-            seconds_left=self.seconds * (1 - progress) / progress if progress else 0.0,
+            seconds_left=self._seconds_left(progress),
         )
+
+    def _seconds_left(self, progress: float) -> float:
+        """Estimate the seconds of all steps that are left, those of later phases too."""
+        if not progress:
+            return 0.0
+        phases = (self.total_epochs - self.epochs_before) / self.config.epochs
+        return self.seconds * (phases - progress) / progress
 
     # ------------------------------------------------------------------ states
 
@@ -397,7 +379,7 @@ class Fitter:
 
     def healthy(self) -> bool:
         """Whether every weight and every sum is a finite number."""
-        return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), self._sums))
+        return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), self.meter.sums))
 
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights, with the whole schedule; rate, attempts and spent time stay."""
@@ -406,9 +388,8 @@ class Fitter:
         fresh.start_from(self.feed.frames)
         video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
-        self.epoch = self.step = self._frames_done = 0
-        self._epoch_seconds = 0.0
-        self._sums.zero_()
+        self.epoch = self.step = 0
+        self.meter.reset()
         self.began = self.progress
 
     def state_dict(self) -> dict[str, Any]:
@@ -416,26 +397,29 @@ class Fitter:
         return {
             "model": self.video.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "sums": self._sums,
+            **self.meter.state_dict(),
             "on_one_thread": self.pace is not None and self.pace.on_one_thread,
+            "constraint": self.constraint and self.constraint.state_dict(),
             **{name: getattr(self, name) for name in _COUNTERS},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same recipe, also one whose tensors have the names of format 1."""
+        """Go on from a state of the same recipe; older ones have the names of format 1, and fewer counters."""
         model = current_names(self.video.config, state["model"])
         places = {name: place for place, (name, _) in enumerate(self.video.named_parameters())}
         order = [places[name] for name in model if name in places]
         moments = {order[place]: value for place, value in state["optimizer"]["state"].items()}
         self.video.load_state_dict(model)
         self.optimizer.load_state_dict({**state["optimizer"], "state": moments})
-        self._sums.copy_(state["sums"])
+        self.meter.load_state_dict(state)
         if self.pace is not None:
             self.pace.use(state.get("on_one_thread", False))
+        if self.constraint is not None:
+            self.constraint.load_state_dict(state["constraint"])
         for name in _COUNTERS:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))
 
 
 _COUNTERS = (
-    "epoch", "step", "attempt", "rate_scale", "began", "seconds", "_epoch_seconds", "_frames_done", "frames_fitted",
+    "epoch", "step", "attempt", "rate_scale", "began", "seconds", "frames_fitted", "seconds_before", "frames_before",
 )  # fmt: skip

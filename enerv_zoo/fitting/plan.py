@@ -12,19 +12,17 @@ from typing import Any
 import torch
 
 from enerv_zoo import __version__
+from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
-from enerv_zoo.formats import FORMAT, SIZES, format_of, turned, upgrade
+from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.losses import Loss, check_loss
+from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
 from enerv_zoo.recipes import read_recipe
-from enerv_zoo.storage.compressed import record_of
+from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
-from enerv_zoo.video import Video, open_video
-from enerv_zoo.video.identity import digest
 from enerv_zoo.video.opening import check_stream
 from enerv_zoo.video.origin import Origin
-from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import Model, choose_model
 
 logger = logging.getLogger(__name__)
@@ -60,17 +58,6 @@ class FitPlan:
     loss: Loss | None = None
     contents: dict[str, Any] | None = None
 
-    def look_at(self, source: Any) -> FitPlan:
-        """The same plan, with what is known of the source's contents, which are read once.
-
-        Raises:
-            VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
-        """
-        origin = Origin.read(source)
-        if origin.digest is None:
-            return self
-        return replace(self, contents={"sha256": origin.digest, "bytes": origin.bytes})
-
     @property
     def origin(self) -> Origin:
         """The source, as far as it is known."""
@@ -87,6 +74,16 @@ class FitPlan:
             "fit": to_dict(self.fit),
             "library": f"enerv-zoo {__version__}",
         }
+
+
+def read_contents(source: Any) -> dict[str, Any] | None:
+    """Return the hash and the size of a source's contents, as records hold them; `None` for arrays.
+
+    Raises:
+        VideoError: as `enerv_zoo.open_video` does for what cannot be found or read.
+    """
+    origin = Origin.read(source)
+    return None if origin.digest is None else {"sha256": origin.digest, "bytes": origin.bytes}
 
 
 def plan_fit(
@@ -125,8 +122,10 @@ def plan_fit(
     if own_loss is not None:
         merged["loss"] = _name_of(own_loss)
     chosen = from_dict(FitConfig, merged, "fit")
-    if own_loss is None:
-        check_loss(chosen.loss)
+    for phase in chosen.split():
+        if own_loss is None or phase.loss != chosen.loss:
+            check_loss(phase.loss)
+    check_metrics(chosen.metrics)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
         raise ConfigError(
@@ -181,12 +180,17 @@ def choose_device(device: str) -> str:
     return device
 
 
-def check_record(folder: Path, plan: FitPlan) -> FitPlan:
+def check_record(folder: Path, plan: FitPlan, has_ended: bool = False) -> FitPlan:
     """Refuse to take a folder's fit for one that was decided otherwise.
+
+    Args:
+        folder: the fit's.
+        plan: what was asked for.
+        has_ended: whether the fit has ended: the plan may then have more epochs or phases.
 
     Returns:
         The plan, with the batch that was chosen then where it leaves that open, and the frames of then where the record
-        is of format 1.
+        is of format 1. More epochs are a phase of their own.
 
     Raises:
         FitError: says what differs.
@@ -198,12 +202,29 @@ def check_record(folder: Path, plan: FitPlan) -> FitPlan:
     recorded = {key: before["fit"][key] for key in (*undecided, *unused) if key in before.get("fit", {})}
     if recorded:
         plan = replace(plan, fit=from_dict(FitConfig, {**to_dict(plan.fit), **recorded}))
+    if (longer := _continued(plan.fit, before.get("fit", {}), has_ended)) is not None:
+        plan = replace(plan, fit=longer)
+        before = {**before, "fit": to_dict(longer)}
     if (other := difference(before, plan.record())) is not None:
         raise FitError(
             f"{folder}: holds a fit with another {other}. "
             "Repeat the command as it was, choose another --out, or delete the folder"
         )
     return plan
+
+
+def _continued(planned: FitConfig, record: Mapping[str, Any], has_ended: bool) -> FitConfig | None:
+    """Return how a recorded fit goes on to what is planned; `None` where that is the same fit, or another one."""
+    fit = from_dict(FitConfig, record, "fit")
+    if planned == fit or planned.time_budget is not None:
+        return None
+    if planned.phases in ((), fit.phases) and replace(planned, epochs=fit.epochs, phases=fit.phases) == fit:
+        more = planned.total_epochs - fit.total_epochs
+        if more == 0:
+            return fit
+        return replace(fit, phases=(*fit.phases, {"epochs": more})) if more > 0 and has_ended else None
+    begun = fit.split()
+    return planned if has_ended and planned.split()[: len(begun)] == begun else None
 
 
 def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
@@ -258,84 +279,3 @@ def _changes(before: Any, now: Any, name: str = "it") -> list[str]:
         if pair[0] != pair[1]:
             told += _changes(*pair, key if name == "it" else f"{name}.{key}")
     return told
-
-
-def open_original(
-    run: str | Path,
-    source: Any = None,
-    *,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
-    number: int = 0,
-) -> Video:
-    """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
-
-    Args:
-        run: the fit's folder, or its compressed file.
-        source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
-            range, stream and format apply to that source alone.
-        frames, resize, crop, square_pixels, stream, yuv: overrule what `fit.json` records.
-        number: of the network, in a compressed file of several.
-
-    Raises:
-        FitError: no source was given and none is recorded.
-        VideoError: it is not there any more, or cannot be read.
-    """
-    record = record_of(run, number)
-    check_source(record, run, source)
-    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
-    return open_recorded(record, run, source, frames=frames, stream=stream, yuv=yuv, **cut)
-
-
-def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
-    """Warn where the recorded source has changed since the fit, if it is what is going to be opened.
-
-    Raises:
-        VideoError: it is not there any more.
-    """
-    recorded = record.get("source")
-    if not isinstance(recorded, str) or (source is not None and source_name(source) != recorded):
-        return
-    origin = Origin.of_record(record)
-    if origin.path is None and not is_address(recorded):
-        raise VideoError(f"{run}: the video that was fitted is not there any more ({recorded}); name it as it is now")
-    if origin.digest is not None and not digest(recorded).startswith(origin.digest):
-        logger.warning("%s: %s has changed since the fit; what is compared is not what was fitted", run, recorded)
-
-
-def open_recorded(
-    record: Mapping[str, Any],
-    run: str | Path,
-    source: Any = None,
-    *,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
-) -> Video:
-    """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
-    recorded = record.get("source")
-    selection = dict(record.get("video") or {})
-    if source is None and recorded is None:
-        raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
-    if source is not None and source_name(source) != recorded:
-        for own in ("frames", "stream", "yuv"):
-            selection.pop(own, None)
-    given = {
-        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
-    }  # fmt: skip
-    selection |= {key: value for key, value in given.items() if value is not None}
-    return open_video(source if recorded is None or source is not None else recorded, **selection)
-
-
-def source_name(source: Any) -> str | None:
-    """What `fit.json` calls a source: a sample's name, an absolute path, or nothing for arrays."""
-    if not isinstance(source, (str, Path)):
-        return None
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)

@@ -60,7 +60,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that decides, writes and prints."""
+        """Whether this process is rank 0, which decides, writes and prints."""
         return self.rank == 0
 
     def share(self, batch: Tensor) -> Tensor:
@@ -98,28 +98,32 @@ class Ranks:
             dist.all_gather_object(gathered, value, group=self._hosts)
         return gathered
 
-    def run_on_all(self, action: Callable[[], Result]) -> Result:
-        """Do something everywhere; where it fails in one process, all of them end.
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Run a block in every process; where it fails in one of them, all of them end.
 
         Raises:
             EnervZooError: what this process raised; in others, `ReportedByRankZero`: rank 0 says what it was.
         """
-        if self.size == 1:
-            return action()
-        result: Any = None
         failure: Exception | None = None
         try:
-            result = action()
+            yield
         except Exception as error:  # whatever it is, the others must not wait for this process
             failure = error
         self.agree_on(failure)
-        return result
+
+    def run_on_all(self, action: Callable[[], Result]) -> Result:
+        """Return what an action gives in this process; `all_or_none` for one call."""
+        results = []
+        with self.all_or_none():
+            results.append(action())
+        return results[0]
 
     def agree_on(self, failure: Exception | None) -> None:
         """End all processes where one of them has failed; nothing happens where none has.
 
         Raises:
-            EnervZooError: as `run_on_all` does.
+            EnervZooError: as `all_or_none` does.
         """
         if self.size == 1:
             if failure is not None:
@@ -137,16 +141,18 @@ class Ranks:
             raise FitError(f"process {rank} of {self.size} failed: {failures[rank]}")
         raise ReportedByRankZero(f"process {rank} of {self.size} failed: {failures[rank]}") from failure
 
-    def broadcast_from_zero(self, decide: Callable[[], Result]) -> Result:
-        """What the first process finds, known to all (plain data, CPU tensors).
+    def broadcast_from_zero(self, decide: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in rank 0 alone, and return its result (plain data, CPU tensors) in every process.
 
         Raises:
-            EnervZooError: it failed; the first process raises what it was, others `ReportedByRankZero`.
+            EnervZooError: it failed; rank 0 raises what it was, others `ReportedByRankZero`.
         """
         if self.size == 1:
-            return decide()
-        found: Any = self.run_on_all(lambda: decide() if self.first else None)
-        holder = [found]
+            return decide(*arguments)
+        holder: list[Any] = [None]
+        with self.all_or_none():
+            if self.first:
+                holder = [decide(*arguments)]
         with self._noticing_loss():
             dist.broadcast_object_list(holder, src=0, group=self._hosts)
         return holder[0]

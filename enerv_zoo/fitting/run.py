@@ -6,8 +6,8 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,33 @@ from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
-from enerv_zoo.fitting.checkpoint import has_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.callbacks import Callback, Callbacks
+from enerv_zoo.fitting.checkpoint import Checkpoints, has_checkpoint, remove_checkpoints
 from enerv_zoo.fitting.divergence import DivergenceGuard
-from enerv_zoo.fitting.folder import CURVE, FRAMES, State, check_folder, read_history, read_report, start_folder
+from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder, read_report
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
-from enerv_zoo.fitting.loop import Fitter, OnStatus
-from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
+from enerv_zoo.fitting.history import History, read_history
+from enerv_zoo.fitting.interruption import Interruption
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.memory import frames_at_once, memory_need
+from enerv_zoo.fitting.optimisation import make_optimizer
 from enerv_zoo.fitting.pace import Pace, threads_spin
-from enerv_zoo.fitting.plan import FitPlan, plan_fit
-from enerv_zoo.fitting.ranks import RankLost, Ranks, join
-from enerv_zoo.fitting.run_logger import RunLogger
+from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
+from enerv_zoo.fitting.progress import shown_progress
+from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
+from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.loading import load
-from enerv_zoo.locking import locked
 from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.folder import read_folder, save
+from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.threads import usable_threads
-from enerv_zoo.video import Video, open_video
-from enerv_zoo.video.origin import protected
+from enerv_zoo.video import open_video
 from enerv_zoo.video.storage import shared_by
 from enerv_zoo.zoo import Model, chosen_config
 
@@ -89,8 +92,10 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    start: str | Path | NeuralVideo | None = None,
+    init_from: str | Path | NeuralVideo | None = None,
     distributed: bool = False,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | None = None,
     on_status: OnStatus | None = None,
     **options: Any,
 ) -> FitResult:
@@ -119,11 +124,16 @@ def fit(
         out: folder for the fit; nothing is written without one.
         resume: go on with the fit in `out` from its last checkpoint; everything else must be as it was. A fit that has
             not begun is begun, and one that has ended is read, so that one call can be repeated until all is done.
+            With more `epochs`, or more `phases`, a fit that has ended goes on from its weights: the epochs that are
+            missing are one more phase, with a schedule of its own.
         overwrite: replace the fit in `out`.
-        start: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
+        init_from: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
             again.
         distributed: share every batch among all processes that `torchrun` started; rank 0 alone writes. The group of
             processes stays for the next fit, until the process ends.
+        callbacks: called during the fit (`enerv_zoo.Callback`); their states are in the checkpoints.
+        progress: show a bar; by default in a notebook, and where the standard error output is a terminal, unless
+            `on_status` is given.
         on_status: called with a `Status` about twice a second.
         options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also be a callable
             (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it
@@ -138,198 +148,195 @@ def fit(
             process of the fit was lost.
     """
     began = time.monotonic()
-    start = model if start is None and isinstance(model, NeuralVideo) else start
     ranks = join(device, distributed)
-    plan = ranks.run_on_all(
-        lambda: plan_fit(
-            source,
-            model,
-            size=size,
-            model_options=model_options,
-            recipe=recipe,
-            frames=frames,
-            resize=resize,
-            crop=crop,
-            square_pixels=square_pixels,
-            stream=stream,
-            yuv=yuv,
-            device=device,
-            **options,
-        )
-    )
-    contents = ranks.broadcast_from_zero(lambda: plan.look_at(source).contents)
-    plan = dataclasses.replace(plan, contents=contents)
-    folder = None if out is None else Path(out)
-    state: State = "new"
-    if folder is not None:
-        plan.origin.refuse_folder(folder)
-    with locked_by_first(folder, ranks), protected(plan.origin):
-        if folder is not None:
-            chosen, video, state = ranks.broadcast_from_zero(lambda: _checked(folder, plan, resume, overwrite))
-            plan = dataclasses.replace(plan, fit=chosen, video=video)
-            if state == "ended":
-                return ranks.broadcast_from_zero(lambda: _ended(folder))
-        with lent(plan.loss, plan.device):
-            return _fit(source, plan, folder, state, ranks, frames_in, start, on_status, began)
+    with ranks.all_or_none():
+        plan = plan_fit(
+            source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
+            crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv, device=device, **options,
+        )  # fmt: skip
+    plan = dataclasses.replace(plan, contents=ranks.broadcast_from_zero(read_contents, source))
+    weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
+    with FitFolder.opened(out, plan, ranks, resume, overwrite) as folder, lent(plan.loss, plan.device):
+        if folder.state == "ended":
+            return ranks.broadcast_from_zero(_read_result, folder.path)
+        with shared_by(ranks.launch.local_size), ranks.all_or_none():
+            session = _Session(source, folder, frames_in, weights, callbacks)
+        with shown_progress(session.original.info.name, False if on_status or not ranks.first else progress) as bar:
+            return session.run(on_status or bar, began)
 
 
-def _fit(
-    source: Any,
-    plan: FitPlan,
-    folder: Path | None,
-    state: State,
-    ranks: Ranks,
-    frames_in: str,
-    start: str | Path | NeuralVideo | None,
-    on_status: OnStatus | None,
-    began: float,
-) -> FitResult:
-    """Fit what is left to fit, into a folder that nobody else writes to."""
-    with shared_by(ranks.launch.local_size):
-        original, video, feed, need = ranks.run_on_all(lambda: _prepare(source, plan, frames_in, start))
-    if plan.fit.batch_size is None:
-        plan = dataclasses.replace(plan, fit=choose_batch(video, feed, plan.fit, plan.loss, ranks))
-        logger.info("%d frames a step suit this device; the rate is %.2g", plan.fit.batch_size, plan.fit.lr)
-    (spent,) = ranks.all_reduce_max(time.monotonic() - began)
-    pace = _pace(plan, ranks)
-    fitter = ranks.run_on_all(lambda: Fitter(video, feed, plan.fit, spent, plan.loss, ranks, pace))
-    if plan.device == "cpu":
-        at_once = ranks.run_on_all(lambda: frames_at_once(need, fitter.micro_batch, available_memory()))
-        fitter.micro_batch = min(fitter.micro_batch, at_once)
-    journal = RunLogger(fitter, DivergenceGuard(fitter), folder)
-    if folder is not None:
-        ranks.broadcast_from_zero(lambda: start_folder(folder, plan, state))
-    if state == "begun":
-        journal.resume()
-    exact = plain_float32(benchmark=True, deterministic=plan.fit.deterministic)
-    with exact, denormals_flushed(), journal.stopping():
-        try:
-            _run(journal, original, on_status)
-            return _finish(journal, plan, original)
-        except RankLost as lost:
-            raise _after_loss(journal, lost) from lost
+class _Session:
+    """A fit from its opened video to its result.
 
-
-@contextmanager
-def locked_by_first(folder: Path | None, ranks: Ranks) -> Iterator[None]:
-    """Keep others from writing to the folder while the block runs; rank 0 does so for all.
-
-    Raises:
-        FitError: as `enerv_zoo.locking.locked` does.
+    Args:
+        source: the video.
+        folder: where the fit goes, and what is planned.
+        frames_in: where frames are while fitting.
+        weights: a fit to begin with, or `None`.
+        callbacks: the user's own.
     """
-    with ExitStack() as stack:
+
+    def __init__(
+        self,
+        source: Any,
+        folder: FitFolder,
+        frames_in: str,
+        weights: str | Path | NeuralVideo | None,
+        callbacks: Iterable[Callback],
+    ) -> None:
+        self.folder, self.ranks, self.plan = folder, folder.ranks, folder.plan
+        self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
+        self.video = self._network(weights)
+        fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
+        self.need = memory_need(self.video, fit)
+        frames, on_disk = self.original.frames, self.original.on_disk
+        self.feed = FrameLoader(frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk)
+        logger.info("frames: %s; fitting needs %s", self.feed.description, self.need)
+        for phase in self.plan.fit.split()[1:]:
+            make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
+        self.guard, self.history, self.own = DivergenceGuard(), History(folder.own), Callbacks(callbacks)
+        kept = Callbacks([self.guard, self.history, self.own])
+        self.checkpoints = Checkpoints(folder.path, kept)
+        self.interruption = Interruption(self.checkpoints, self.ranks)
+        self.callbacks = Callbacks([kept, self.interruption, self.checkpoints])
+
+    def _network(self, weights: str | Path | NeuralVideo | None) -> NeuralVideo:
+        """Return the network as it is before the first step."""
+        info = self.original.info
+        if self.folder.state == "extended":
+            assert self.folder.path is not None
+            return FolderNetwork(self.folder.path).read(NeuralVideo).start_fitting(encode=False)
+        video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
+        if weights is None:
+            return video.start_from(self.original.frames)
+        _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
+        return video
+
+    def run(self, on_status: OnStatus | None, began: float) -> FitResult:
+        """Fit all phases that are left, and measure the result.
+
+        Args:
+            on_status: called about twice a second.
+            began: when the fit's time budget began, by the monotonic clock.
+        """
+        if self.plan.fit.batch_size is None:
+            fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
+            self.plan = dataclasses.replace(self.plan, fit=fit)
+            logger.info("%d frames per step suit this device; the rate is %.2g", fit.batch_size, fit.lr)
+        (spent,) = self.ranks.all_reduce_max(time.monotonic() - began)
+        pace, phases = _pace(self.plan, self.ranks), self.plan.fit.split()
+        state = self.folder.last_state()
+        with self.ranks.all_or_none():
+            fitter = self._fitter(phases, state, spent, pace)
+        self.folder.start()
+        self._begin(fitter, state)
+        exact = plain_float32(benchmark=True, deterministic=self.plan.fit.deterministic)
+        with exact, denormals_flushed(), self.interruption.handled():
+            self._run_phase(fitter, on_status)
+            for number in range(state["phase"] + 1, len(phases)):
+                state = {"phase": number, "before": (fitter.total_seconds, fitter.total_frames)}
+                fitter = self._fitter(phases, state, spent, pace)
+                self._begin(fitter, state)
+                self._run_phase(fitter, on_status)
+            self.interruption.begin_measuring()
+            return self._finish(fitter)
+
+    def _fitter(self, phases: list[FitConfig], state: dict[str, Any], spent: float, pace: Pace | None) -> Fitter:
+        """Return the loop of the phase that a state names."""
+        number = state["phase"]
+        own_loss = self.plan.loss if phases[number].loss == phases[0].loss else None
+        fitter = Fitter(
+            self.video, self.feed, phases[number], spent, own_loss, self.ranks, pace,
+            epochs_before=sum(phase.epochs for phase in phases[:number]),
+            total_epochs=sum(phase.epochs for phase in phases),
+        )  # fmt: skip
+        fitter.seconds_before, fitter.frames_before = state.get("before", (0.0, 0))
+        if self.plan.device == "cpu":
+            at_once = frames_at_once(self.need, fitter.micro_batch, available_memory())
+            fitter.micro_batch = min(fitter.micro_batch, at_once)
+        return fitter
+
+    def _begin(self, fitter: Fitter, state: dict[str, Any]) -> None:
+        """Begin a phase, or go on where a checkpoint was."""
+        self.checkpoints.phase = state["phase"]
+        if "fitter" in state:
+            fitter.load_state_dict(state["fitter"])
+        self.callbacks.on_phase(fitter)
+        self.checkpoints.callbacks.load_state_dict(state)
+
+    def _run_phase(self, fitter: Fitter, on_status: OnStatus | None) -> None:
+        every = fitter.config.eval_every
+        while not fitter.done:
+            row = fitter.fit_epoch(on_status, lambda: self.callbacks.on_step(fitter))
+            is_accepted = self.callbacks.on_epoch(fitter, row)
+            fitter.is_consistent = True
+            if is_accepted and every and (fitter.epoch % every == 0 or fitter.done):
+                with fitter.in_float32() as video:
+                    scores = {"psnr": shared_psnr(self.ranks, video, self.original)}
+                self.callbacks.on_evaluation(fitter, scores)
+        self.checkpoints.save()
+
+    def _finish(self, fitter: Fitter) -> FitResult:
+        """Measure the fitted network, and write the folder."""
+        precision = fitter.video.precision
+        video = fitter.video.eval().bake(fitter.feed.frames).optimize("float32", inductor=False)
+        measured = fitter.evaluated_frames()
+        if measured is not None:
+            logger.info("the time budget leaves time to measure frames %s", measured)
+        report = shared_report(self.ranks, video, self.original, self.plan.fit.metrics, measured)
+        self.own.on_evaluation(fitter, dict(report.scores))
+        info, folder, rows = self.original.info, self.folder.own, self.history.rows
+        metrics = {
+            **{key: value for key, value in report.to_dict().items() if key != "frames"},
+            "model": self.plan.model["name"],
+            "frames": len(self.original),
+            "frames_measured": len(report.frames),
+            "height": info.height,
+            "width": info.width,
+            "epochs": len(rows),
+            "batch_size": fitter.batch_size,
+            "precision": precision,
+            "fit_seconds": round(fitter.total_seconds, 3),
+            "fit_frames_per_second": round(fitter.total_frames / max(fitter.total_seconds, 1e-9), 3),
+            "recoveries": self.guard.recoveries,
+        }
+        video.origin = self.plan.origin
         if folder is not None:
-            ranks.broadcast_from_zero(lambda: stack.enter_context(locked(folder)))
-        yield
+            with _keeping_the_checkpoint(folder):
+                save(video, folder, fit=fit_record(self.plan.record(), metrics))
+                write_json(folder / METRICS, metrics)
+                report.write_csv(folder / FRAMES)
+                write_preview(video, self.original, folder / PREVIEW)
+                plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
+                remove_checkpoints(folder)
+        return FitResult(video, metrics, rows, report, folder)
 
 
-def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, dict[str, Any], State]:
-    chosen, state = check_folder(folder, plan, resume, overwrite)
-    return chosen.fit, chosen.video, state
-
-
-def _ended(folder: Path) -> FitResult:
-    """The fit that a folder holds, as it ended."""
+def _read_result(folder: Path) -> FitResult:
+    """Return the fit that a folder holds, as it ended."""
     logger.info(ENDED, folder)
     metrics, report = read_mapping(folder / METRICS), read_report(folder)
-    return FitResult(read_folder(folder, NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True)
-
-
-def _prepare(
-    source: Any, plan: FitPlan, frames_in: str, start: str | Path | NeuralVideo | None
-) -> tuple[Video, NeuralVideo, FrameLoader, MemoryNeed]:
-    """The original, an unfitted network for it, the frames where fitting wants them, and what that takes."""
-    original = open_video(source, **plan.video, place=host_place(frames_in))
-    config = chosen_config(plan.model, original.info)
-    video = NeuralVideo.seeded(config, original.info, plan.fit.seed, fitting=True)
-    if start is not None:
-        _begin_with(video, start if isinstance(start, NeuralVideo) else load(start))
-    else:
-        video.start_from(original.frames)
-    need = memory_need(video, plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1"))
-    feed = FrameLoader(original.frames, plan.device, place=frames_in, need=need.total, on_disk=original.on_disk)
-    logger.info("frames: %s; fitting needs %s", feed.description, need)
-    return original, video, feed, need
+    return FitResult(
+        FolderNetwork(folder).read(NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True
+    )
 
 
 def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:
-    """Copy what weights of another network there are of the same name and shape."""
+    """Copy the weights of another network that have the same name and shape."""
     if not isinstance(other, NeuralVideo):
         raise FitError("a fit begins with the weights of one network, not with those of a video in segments")
-    own, found = video.state_dict(), other.state_dict()
-    alike = {name: found[name] for name, tensor in own.items() if name in found and found[name].shape == tensor.shape}
+    own, others = video.state_dict(), other.state_dict()
+    alike = {name: others[name] for name, each in own.items() if name in others and others[name].shape == each.shape}
     video.load_state_dict({**own, **alike})
-    logger.info("beginning with %d of %d tensors of another fit", len(alike), len(own))
+    logger.info("beginning with %d of %d tensors of another fit", len(alike), len(others))
 
 
 def _pace(plan: FitPlan, ranks: Ranks) -> Pace | None:
-    """What watches the steps of a fit on a CPU; nothing changes threads that the user has chosen, or that sleep."""
+    """Return what watches the steps of a fit on a CPU; it leaves threads that the user has chosen, or that sleep."""
     if plan.device != "cpu":
         return None
     chosen = plan.fit.deterministic or "OMP_NUM_THREADS" in os.environ or ranks.size > 1
     return Pace(may_change=threads_spin() and not chosen)
-
-
-def _after_loss(journal: RunLogger, lost: RankLost) -> FitError:
-    """What to tell once another process is gone: the state of the last whole step is kept."""
-    if journal.folder is None:
-        return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
-    kept = "is kept" if journal.save() else "could not be kept, an older checkpoint may be there"
-    return FitError(f"{lost}; epoch {journal.fitter.epoch + 1} {kept}: go on with fit --resume, on as many as you like")
-
-
-def _run(journal: RunLogger, original: Video, on_status: OnStatus | None) -> None:
-    """Fit to the end, keeping history and checkpoints, rolling back what collapses."""
-    fitter, every = journal.fitter, journal.fitter.config.eval_every
-    while not fitter.done:
-        row = fitter.fit_epoch(on_status, journal.after_step)
-        healthy = journal.guard.watch(row)
-        if healthy:
-            journal.add(row)
-        fitter.is_consistent = True
-        if not healthy:
-            continue
-        if every and (fitter.epoch % every == 0 or fitter.done):
-            with fitter.in_float32() as video:
-                row["eval_psnr"] = shared_psnr(fitter.ranks, video, original)
-            journal.add(row)
-    journal.save()
-    journal.begin_measuring()
-
-
-def _finish(journal: RunLogger, plan: FitPlan, original: Video) -> FitResult:
-    fitter, history = journal.fitter, journal.history
-    folder = journal.folder if fitter.ranks.first else None
-    precision = fitter.video.precision
-    video = fitter.video.eval().bake(fitter.feed.frames).optimize("float32", inductor=False)
-    measured = fitter.evaluated_frames()
-    if measured is not None:
-        logger.info("the time budget leaves time to measure frames %s", measured)
-    report = shared_report(fitter.ranks, video, original, measured)
-    metrics = {
-        **{key: value for key, value in report.to_dict().items() if key != "frames"},
-        "model": plan.model["name"],
-        "frames": len(original),
-        "frames_measured": len(report.frames),
-        "height": original.info.height,
-        "width": original.info.width,
-        "epochs": len(history),
-        "batch_size": fitter.batch_size,
-        "precision": precision,
-        "fit_seconds": round(fitter.seconds, 3),
-        "fit_frames_per_second": round(fitter.frames_fitted / max(fitter.seconds, 1e-9), 3),
-        "recoveries": journal.guard.recoveries,
-    }
-    video.origin = plan.origin
-    if folder is not None:
-        with _keeping_the_checkpoint(folder):
-            save(video, folder, fit=fit_record(plan.record(), metrics))
-            write_json(folder / METRICS, metrics)
-            report.write_csv(folder / FRAMES)
-            write_preview(video, original, folder / PREVIEW)
-            plot_psnr({plan.model["name"]: history}, folder / CURVE)
-            remove_checkpoints(folder)
-    return FitResult(video, metrics, history, report, folder)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,7 +54,10 @@ class RGBHead(nn.Module):
         super().__init__()
         take_no_embeddings(shapes)
         self.output = layers.output(output)
-        self.conv = _to_rgb(channels[-1], kernel, bias)
+        self._add_convolutions(channels, partial(_to_rgb, kernel=kernel, bias=bias))
+
+    def _add_convolutions(self, channels: Sequence[int], to_rgb: Callable[[int], nn.Conv2d]) -> None:
+        self.conv = to_rgb(channels[-1])
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         return [self.output(self.conv(features[-1]))]
@@ -63,7 +67,7 @@ class RGBHead(nn.Module):
 
 
 @heads.register("multiscale")
-class MultiscaleHead(nn.Module):
+class MultiscaleHead(RGBHead):
     """A frame from every stage; each is compared with the frame average-pooled to its size (Chen et al. 2021).
 
     Args:
@@ -72,19 +76,8 @@ class MultiscaleHead(nn.Module):
     Shapes: [(B, C_i, h_i, w_i)] -> [(B, 3, h_i, w_i)].
     """
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        shapes: Sequence[Shape],
-        *,
-        output: str | float = "sigmoid",
-        kernel: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        take_no_embeddings(shapes)
-        self.output = layers.output(output)
-        self.convs = nn.ModuleList(_to_rgb(width, kernel, bias) for width in channels)
+    def _add_convolutions(self, channels: Sequence[int], to_rgb: Callable[[int], nn.Conv2d]) -> None:
+        self.convs = nn.ModuleList(to_rgb(width) for width in channels)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         return [self.output(conv(x)) for conv, x in zip(self.convs, features, strict=True)]

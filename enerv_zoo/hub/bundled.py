@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from enerv_zoo.hub.search import Pretrained
-from enerv_zoo.storage.compressed import SUFFIX, open_compressed
+from enerv_zoo.metrics.columns import names_in
+from enerv_zoo.storage.compressed import SUFFIX
+from enerv_zoo.storage.run import open_run
 
 BUNDLED = Path(__file__).with_name("bundled")
 
@@ -25,17 +27,17 @@ def list_bundled(query: str | None = None) -> list[Pretrained]:
 
 
 def _entry(name: str, file: Path) -> Pretrained:
-    _, description, network = open_compressed(file)
-    psnr = description.fit.metrics.get("psnr") if description.fit else None
-    video = description.video
+    run = open_run(file)
+    metrics, video = run.fit.metrics if run.fit else {}, run.info
+    scores = {name: value for name in names_in(metrics) if isinstance(value := metrics[name], (int, float))}
     return Pretrained(
         id=name,
-        family=description.model.family,
+        family=run.description.model.family,
         video=video.name,
         frames=video.frames,
         height=video.height,
         width=video.width,
-        stored_numbers=network.stored_numbers,
-        psnr=psnr if isinstance(psnr, (int, float)) else None,
+        stored_numbers=run.stored_numbers,
+        scores=scores,
         private=False,
     )

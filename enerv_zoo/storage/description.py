@@ -12,12 +12,11 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import ConfigDict, Field
 
 from enerv_zoo import __version__
+from enerv_zoo.compatibility import read_model, upgrade
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Finite, Recipe, VideoInfo, from_dict, to_dict, unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
-from enerv_zoo.format1 import read_model
-from enerv_zoo.formats import upgrade
 from enerv_zoo.network import Network
 from enerv_zoo.shell import command
 

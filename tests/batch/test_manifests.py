@@ -108,14 +108,13 @@ def test_several_recipes_are_told_apart_by_name():
     assert manifest_jobs(Manifest(({**entry, "models": [], "recipes": ["quick"]},)))[0].name == "bunny-enerv-0.5m"
 
 
-def test_publish_fits_no_segments(tmp_path):
-    jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "segments": 2},)))
-    publisher = Publisher(tmp_path, "user")
-    assert "a repository holds one network" in survey_batch(jobs, tmp_path, publisher=publisher)[0]["error"]
-    with pytest.raises(ConfigError, match="leave out 'segments'"):
-        run_batch(jobs, tmp_path, publisher=publisher)
+def test_fits_at_an_address_are_not_pushed_and_take_a_cluster():
+    jobs = manifest_jobs(Manifest(({"videos": ["bunny"], "frames": "0:2"},)))
     with pytest.raises(ConfigError, match="only fits in a folder can be pushed"):
-        run_batch(jobs[:0] or jobs, "memory://fits", publisher=publisher)
+        run_batch(jobs, "memory://fits", publisher=Publisher("memory://fits", "user"))
+    with pytest.raises(ConfigError, match="only a Ray cluster fits into an address"):
+        run_batch(jobs, "memory://fits")
+    assert survey_batch(jobs, "memory://fits")[0]["fitting"] is None
 
 
 def names(*entries, **options):

@@ -19,7 +19,7 @@ import torch._dynamo
 
 import enerv_zoo as ez
 from enerv_zoo.cli import main
-from enerv_zoo.fitting import fit, run_logger  # noqa: F401
+from enerv_zoo.fitting import checkpoint, fit  # noqa: F401
 from enerv_zoo.registry import COMPONENTS
 
 FIT = ("fit", "clip", "--size", "80K", "--epochs", "40", "--batch-size", "2", "--lr", "5e-3", "--checkpoint-every", "0")
@@ -57,7 +57,7 @@ def child(*arguments: str, steps: int | None = None) -> int:
 
 def wait_after(steps: int) -> None:
     """Let this process write so many checkpoints, and then wait."""
-    save, left = run_logger.save_checkpoint, [steps]
+    save, left = checkpoint.save_checkpoint, [steps]
 
     def save_and_wait(folder: Path, state: dict) -> None:
         save(folder, state)
@@ -65,7 +65,7 @@ def wait_after(steps: int) -> None:
         while left[0] <= 0:
             signal.pause()
 
-    run_logger.save_checkpoint = save_and_wait
+    checkpoint.save_checkpoint = save_and_wait
 
 
 def wait(pid: int) -> int:

@@ -20,9 +20,9 @@ def test_fit_follows_the_authors_loop_step_by_step(golden):
     fitter = Fitter(video, FrameLoader(frames), FitConfig(epochs=3, shuffle=False, precision="float32"))
     losses, rates = [], []
     for index in [*torch.arange(8)] * 3:
-        before = fitter._sums[0].item()
+        before = fitter.meter.sums[0].item()
         fitter.fit_batch(index[None], frames[index][None])
-        losses.append(fitter._sums[0].item() - before)
+        losses.append(fitter.meter.sums[0].item() - before)
         rates.append(fitter.optimizer.param_groups[0]["lr"])
         if fitter.step == fitter.steps:
             fitter.epoch, fitter.step = fitter.epoch + 1, 0

@@ -102,7 +102,8 @@ class Position:
     def __init__(self, bunny, epochs, **recipe):
         video = ez.create_model("enerv", info=bunny.info, **TINY)
         self.fitter = Fitter(video, FrameLoader(bunny.frames), FitConfig(epochs=epochs, batch_size=1, **recipe))
-        self.guard = DivergenceGuard(self.fitter)
+        self.guard = DivergenceGuard()
+        self.guard.on_phase(self.fitter)
 
     def watch(self, *explained):
         """Whether each of the next epochs is good."""
@@ -110,9 +111,8 @@ class Position:
 
     def _watch(self, explained):
         self.fitter.epoch += 1
-        return self.guard.watch(
-            {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained}
-        )
+        row = {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained}
+        return self.guard.on_epoch(self.fitter, row)
 
 
 def test_nothing_is_judged_before_the_warm_up_is_over_and_a_tenth_has_passed(bunny):
@@ -164,7 +164,7 @@ def test_a_constant_image_gives_up_with_a_reason(bunny):
     def constant():
         one.fitter.epoch += 1
         row = {"epoch": one.fitter.epoch, "loss": 0.1, "psnr": 12.0 + one.fitter.attempt, "contrast": 0.0}
-        return one.guard.watch({**row, "explained": None})
+        return one.guard.on_epoch(one.fitter, {**row, "explained": None})
 
     with pytest.raises(FitError, match="collapsed 5 times, last at epoch 25: the frames stayed a constant image"):
         for _ in range(1000):
@@ -186,10 +186,11 @@ def test_under_a_time_budget_the_schedule_begins_again_for_the_time_that_is_left
     first_frame_only(1)
     video = ez.create_model("enerv", info=bunny.info, **TINY)
     fitter = Fitter(video, FrameLoader(bunny.frames), FitConfig(batch_size=2, lr=5e-3, time_budget=400.0))
-    watch, rates = DivergenceGuard(fitter), []
+    watch, rates = DivergenceGuard(), []
+    watch.on_phase(fitter)
     while not fitter.done:
         row = fitter.fit_epoch()
-        watch.watch(row)
+        watch.on_epoch(fitter, row)
         rates.append(row["lr"])
     (recovery,) = watch.recoveries
     after = recovery["epoch"]

@@ -53,7 +53,7 @@ def move_to_fake_gpu(fitter):
             part._buffers[name] = None if buffer is None else moved(buffer)
     if fitter.video.neighbours:
         fitter.video.head.latest = moved(fitter.video.head.latest)
-    fitter._sums = moved(fitter._sums)
+    fitter.meter.sums = moved(fitter.meter.sums)
 
 
 def crossings(fitter, monkeypatch):
@@ -65,7 +65,7 @@ def crossings(fitter, monkeypatch):
         frames = torch.zeros(2, 3, CLIP.info.height, CLIP.info.width, dtype=torch.uint8, device="cuda")
         with Crossings() as seen:
             sums = fitter._accumulate(index, frames, 2)
-    assert (sums.device.type, sums.shape) == ("cuda", fitter._sums.shape)
+    assert (sums.device.type, sums.shape) == ("cuda", fitter.meter.sums.shape)
     return seen.found
 
 

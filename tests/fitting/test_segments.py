@@ -14,10 +14,9 @@ import enerv_zoo as ez
 from enerv_zoo.batch import jobs
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
-from enerv_zoo.fitting.folder import read_history
-from enerv_zoo.storage import read_segments
+from enerv_zoo.fitting.history import read_history
+from enerv_zoo.storage import open_run, read_segments
 from enerv_zoo.video.scenes import survey
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -119,7 +118,7 @@ def test_every_segment_is_a_fit_of_its_frames(clip, fitted):
     assert spans(fitted.video.segments) == [(0, 55), (55, 130), (130, 210)]  # 30 frames are too short for a segment
     original = ez.open_video(clip, frames="5:215")
     for number, segment in enumerate(fitted.video.segments):
-        part = part_opener(fitted.folder)(number)
+        part = open_run(fitted.folder).originals()(number)
         assert torch.equal(part.frames, original.frames[segment.first : segment.stop])
         alone = ez.load(fitted.folder / f"segment-{number:05d}")
         assert torch.equal(alone[3], fitted.video[segment.first + 3])
@@ -172,16 +171,16 @@ def test_a_segment_may_begin_with_the_weights_of_the_one_before(clip, fitted, tm
     assert [row["loss"] for row in warm[0]] == [row["loss"] for row in fresh[0]]
     assert warm[1][0]["loss"] < 0.9 * fresh[1][0]["loss"]
     with pytest.raises(FitError, match="not with those of a video in segments"):
-        ez.fit(clip, frames="0:8", out=tmp_path / "other", start=tmp_path / "warm", **FIT)
+        ez.fit(clip, frames="0:8", out=tmp_path / "other", init_from=tmp_path / "warm", **FIT)
 
 
 def test_by_default_those_do_that_go_on_with_a_scene(tmp_path, monkeypatch):
     """A scene of 12 s is two segments; the second goes on with it, and the next scene begins anew."""
     starts = []
 
-    def fit(*arguments, start, out, **options):
-        starts.append(start and start.name)
-        return plain(*arguments, start=start, out=out, **options)
+    def fit(*arguments, init_from, out, **options):
+        starts.append(init_from and init_from.name)
+        return plain(*arguments, init_from=init_from, out=out, **options)
 
     plain = jobs.fit
     monkeypatch.setattr(jobs, "fit", fit)
@@ -281,6 +280,5 @@ def test_the_command_line(clip, fitted, tmp_path, monkeypatch, capsys):
     code, printed = run(*fit, "--segments", "many", "--overwrite")
     assert code == 1
     assert "segments are auto, how many" in printed.err
-    code, printed = run("push", tmp_path / "run", "me/long")
-    assert code == 1
-    assert f"enerv-zoo compress {tmp_path / 'run'} run.nvz" in printed.err
+    assert run("render", tmp_path / "run", tmp_path / "compared.mp4", "--side-by-side")[0] == 0
+    assert ez.open_video(tmp_path / "compared.mp4").frames.shape[-1] == 3 * ez.load(tmp_path / "run").info.width

@@ -215,27 +215,34 @@ def row(epoch, psnr, loss=None):
     }
 
 
+def guarding(fitter):
+    """A guard at the start of a fitter's phase."""
+    guard = DivergenceGuard()
+    guard.on_phase(fitter)
+    return guard
+
+
 def test_the_end_of_an_epoch_that_dips_is_not_gone_back_to(clip):
     one = fitter(clip)
-    watch = DivergenceGuard(one)
+    watch = guarding(one)
     for number, psnr in ((1, 20.0), (2, 25.0), (3, 26.0), (4, 24.5)):  # the fall began in the fourth
         one.epoch = number
-        assert watch.watch(row(number, psnr))
-    assert not watch.watch(row(5, 15.0))
+        assert watch.on_epoch(one, row(number, psnr))
+    assert not watch.on_epoch(one, row(5, 15.0))
     assert (one.epoch, one.rate_scale) == (2, 0.5)
 
 
 def test_a_state_that_falls_twice_is_on_its_way_up(clip):
     """As when a fit was cut off in the middle of a collapse, and goes on from there."""
     one = fitter(clip)
-    begun = DivergenceGuard(one)
-    begun.watch(row(1, 30.0))
-    watch = DivergenceGuard(one)
+    begun = guarding(one)
+    begun.on_epoch(one, row(1, 30.0))
+    watch = guarding(one)
     watch.load_state_dict(begun.state_dict())
-    assert not watch.watch(row(2, 20.0))
-    assert watch.watch(row(2, 24.0))
-    assert watch.watch(row(3, 26.0))
-    assert not watch.watch(row(4, 22.0))
+    assert not watch.on_epoch(one, row(2, 20.0))
+    assert watch.on_epoch(one, row(2, 24.0))
+    assert watch.on_epoch(one, row(3, 26.0))
+    assert not watch.on_epoch(one, row(4, 22.0))
     assert [each["reason"] for each in watch.recoveries] == [
         "PSNR fell from 30.00 to 20.00 dB", "PSNR fell from 26.00 to 22.00 dB",
     ]  # fmt: skip
@@ -243,15 +250,15 @@ def test_a_state_that_falls_twice_is_on_its_way_up(clip):
 
 def test_tries_count_as_long_as_nothing_gets_better(clip):
     one, nan = fitter(clip), float("nan")
-    watch = DivergenceGuard(one)
+    watch = guarding(one)
     for turn in range(10):
-        assert watch.watch(row(turn + 1, 20.0 + turn))
-        assert not watch.watch(row(turn + 2, nan, nan))
+        assert watch.on_epoch(one, row(turn + 1, 20.0 + turn))
+        assert not watch.on_epoch(one, row(turn + 2, nan, nan))
     assert one.attempt == 10
     for _ in range(3):
-        assert not watch.watch(row(11, nan, nan))
+        assert not watch.on_epoch(one, row(11, nan, nan))
     with pytest.raises(FitError, match="collapsed 5 times"):
-        watch.watch(row(11, nan, nan))
+        watch.on_epoch(one, row(11, nan, nan))
 
 
 def test_gives_up_after_a_bounded_number_of_tries(clip, monkeypatch):
@@ -264,10 +271,10 @@ def test_a_fit_that_stays_constant_begins_again_from_other_weights(clip, monkeyp
     monkeypatch.setattr(divergence, "CONSTANT_STEPS", 6)
     poisoned(monkeypatch, 0, lambda p: p.zero_())
     poor = fitter(clip, epochs=6)
-    watch = DivergenceGuard(poor)
+    watch = guarding(poor)
     weights = poor.video.state_dict()["head.conv.weight"].clone()
     while not poor.done and not watch.recoveries:
-        watch.watch(poor.fit_epoch())
+        watch.on_epoch(poor, poor.fit_epoch())
     assert "stayed a constant image" in watch.recoveries[0]["reason"]
     assert (poor.epoch, poor.attempt, poor.rate_scale) == (0, 1, 0.5)
     assert not torch.equal(poor.video.state_dict()["head.conv.weight"], weights)

@@ -101,9 +101,11 @@ def test_messages_keep_names_and_addresses():
 
 def test_the_summary_of_a_fleet_names_no_folder():
     pytest.importorskip("pyarrow")
-    from enerv_zoo.batch.run import _row
+    from enerv_zoo.batch.run import _row, columns_of
     from enerv_zoo.config import Recipe
 
     job = FitJob("x", "/home/ann b/clip.mp4", Recipe())
-    row = _row(job, FitOutcome("x", error="/home/ann b/clip.mp4: is damaged; /srv/store/x: cannot be written"))
+    row = _row(
+        columns_of([]), job, FitOutcome("x", error="/home/ann b/clip.mp4: is damaged; /srv/store/x: cannot be written")
+    )
     assert (row["video"], row["error"]) == ("clip.mp4", "clip.mp4: is damaged; x: cannot be written")

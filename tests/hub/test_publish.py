@@ -157,6 +157,18 @@ def test_no_owner_no_network(client, tmp_path):
     assert not (tmp_path / "index.yaml").exists()
 
 
+def test_a_video_in_segments_has_a_repository_too(client, tmp_path):
+    group = [{**GROUPS[1], "frames": "0:4", "segments": 2, "name": "long"}]
+    rows = {row["name"]: row for row in run(tmp_path, groups=group)}
+    assert list(rows) == ["long", "long/segment-00000", "long/segment-00001"]
+    assert rows["long"]["url"].endswith(client.repositories["alice/long"].at().sha)
+    assert [rows[name]["url"] for name in list(rows)[1:]] == [None, None]
+    assert len(ez.load("alice/long")) == 4
+    client.log.clear()
+    again = run(tmp_path, groups=group)[0]
+    assert (again["fitting"], again["url"], client.log) == ("nothing", rows["long"]["url"], [])
+
+
 def test_other_names_of_an_index_stay(client, tmp_path):
     index = tmp_path / "names.yaml"
     index.write_text("# Names.\nold: bob/old@v1\n")

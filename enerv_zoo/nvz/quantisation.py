@@ -12,8 +12,8 @@ from torch import Tensor
 
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import QuantizedTensor
+from enerv_zoo.network import Network
+from enerv_zoo.nvz.tensors import QuantizedTensor
 
 LEAST_BITS, MOST_BITS = 2, 16
 VECTOR_BITS = 12
@@ -43,9 +43,9 @@ QuantSpecs = Mapping[str, QuantSpec]
 """The grid of each coded tensor, by its name in the state dict."""
 
 
-def codable(video: NeuralVideo) -> dict[str, Tensor]:
-    """The tensors that are coded: all parameters. Buffers (running statistics) are stored as they are."""
-    return {name: parameter.detach() for name, parameter in video.named_parameters()}
+def codable(video: Network) -> dict[str, Tensor]:
+    """Return the tensors that are coded: all parameters that a file holds; statistics are stored as they are."""
+    return {name: parameter.detach() for name, parameter in video.stored_parameters().items()}
 
 
 def check_bits(bits: Any) -> None:
@@ -58,7 +58,7 @@ def check_bits(bits: Any) -> None:
         raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits!r:.40}")
 
 
-def uniform_specs(video: NeuralVideo, bits: int, per: Scales = "tensor") -> dict[str, QuantSpec]:
+def uniform_specs(video: Network, bits: int, per: Scales = "tensor") -> dict[str, QuantSpec]:
     """The same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from enerv_zoo.compression.quantisation import codable
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.network import Network
+from enerv_zoo.nvz.quantisation import codable
 
 
-def masks(video: NeuralVideo, fraction: float) -> dict[str, Tensor]:
+def masks(video: Network, fraction: float) -> dict[str, Tensor]:
     """Which numbers stay: all but the `fraction` of smallest magnitude of all prunable tensors together.
 
     Returns:
@@ -35,7 +35,7 @@ def masks(video: NeuralVideo, fraction: float) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def prune(video: NeuralVideo, kept: dict[str, Tensor]) -> None:
+def prune(video: Network, kept: dict[str, Tensor]) -> None:
     """Set what does not stay to zero."""
     parameters = dict(video.named_parameters())
     for name, mask in kept.items():

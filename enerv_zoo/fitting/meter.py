@@ -1,0 +1,78 @@
+"""Means over an epoch, gathered on the device without waiting for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enerv_zoo.fitting.explained import coarse_variance, variation
+from enerv_zoo.metrics import psnr
+
+MIN_VARIANCE = 1e-4
+"""Contrast is measured where the video's own variance is larger."""
+
+
+class EpochMeter:
+    """Sums over the frames of an epoch: objective, PSNR, and what tells a network from one of a constant image.
+
+    Args:
+        frames: the video's, (N, 3, H, W), uint8.
+        device: where the sums are.
+
+    Attributes:
+        sums: (5,), float64, on the device.
+        frames: that the sums are of.
+        seconds: that fitting them took.
+    """
+
+    def __init__(self, frames: Tensor, device: torch.device) -> None:
+        self.sums = torch.zeros(5, dtype=torch.float64, device=device)
+        self.frames = 0
+        self.seconds = 0.0
+        self._coarse_variance = coarse_variance(frames)
+
+    def zeros(self) -> Tensor:
+        """Return sums of no frames."""
+        return torch.zeros_like(self.sums)
+
+    @staticmethod
+    def measure(objective: Tensor, decoded: Tensor, target: Tensor) -> Tensor:
+        """Return the sums (5,) of frames (B, 3, H, W), in [0, 1], whose mean objective is given."""
+        return torch.stack((objective * len(target), psnr(decoded, target).sum(), *variation(decoded, target)))
+
+    def add(self, sums: Tensor, frames: int) -> None:
+        """Add the sums of a batch."""
+        self.sums += sums
+        self.frames += frames
+
+    def means(self) -> tuple[float, float]:
+        """Return the mean objective and PSNR (dB) so far; waits for the device."""
+        objective, quality = (self.sums[:2] / max(self.frames, 1)).tolist()
+        return objective, quality
+
+    def row(self) -> dict[str, Any]:
+        """Return the epoch's part of a row of history; waits for the device."""
+        variance, target_variance, coarse = (self.sums[2:] / max(self.frames, 1)).tolist()
+        return {
+            "contrast": variance / target_variance if target_variance > MIN_VARIANCE else None,
+            "explained": 1 - coarse / self._coarse_variance if self._coarse_variance else None,
+            "seconds": round(self.seconds, 4),
+            "frames_per_second": round(self.frames / max(self.seconds, 1e-9), 3),
+        }
+
+    def reset(self) -> None:
+        """Begin another epoch."""
+        self.frames, self.seconds = 0, 0.0
+        self.sums.zero_()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps; the tensor is this one's own."""
+        return {"sums": self.sums, "_frames_done": self.frames, "_epoch_seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the sums of a checkpoint; those of older ones are fewer."""
+        self.reset()
+        self.sums[: len(state["sums"])].copy_(state["sums"])
+        self.frames, self.seconds = state["_frames_done"], state["_epoch_seconds"]
