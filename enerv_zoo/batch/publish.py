@@ -73,10 +73,10 @@ class Publisher:
         """Changes with whatever a push of the fit would change."""
         digest = hashlib.sha256(json.dumps([self.repository(job), job.license]).encode())
         folder = self.out / job.name
-        parts = (
-            [SEGMENTS, *(f"{part.name}/{WEIGHTS}" for part in segment_folders(folder))] if is_segmented(folder) else []
-        )
-        for name in (*CONTENTS, *parts):
+        names = list(CONTENTS)
+        if is_segmented(folder):
+            names += [SEGMENTS, *(f"{part.name}/{WEIGHTS}" for part in segment_folders(folder))]
+        for name in names:
             file = folder / name
             digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
         return digest.hexdigest()

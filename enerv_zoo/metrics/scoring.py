@@ -16,9 +16,9 @@ from enerv_zoo.registry import metrics
 
 RESERVED = frozenset({
     "attempts", "batch_size", "bpp", "bytes", "decode_fps", "device", "encode_seconds", "epochs", "error", "family",
-    "fit_frames_per_second", "fit_seconds", "fps", "frame", "frames", "frames_measured", "height", "host", "id",
-    "model", "name", "part_of", "precision", "recoveries", "seconds", "segments", "setting", "size", "state",
-    "stored_bytes", "stored_numbers", "video", "width",
+    "fit_frames_per_second", "fit_seconds", "fitting", "fps", "frame", "frames", "frames_measured", "height",
+    "host", "id", "model", "name", "part_of", "precision", "recoveries", "repository", "seconds", "segments",
+    "setting", "size", "state", "stored_bytes", "stored_numbers", "url", "video", "width",
 })  # fmt: skip
 """What files hold beside scores, under names that no metric can have."""
 
