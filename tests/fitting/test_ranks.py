@@ -36,9 +36,10 @@ def play(folder: Path, scenes: str) -> dict:
 
 
 def test_a_step_of_several_processes_is_that_of_one(tmp_path):
-    result = play(tmp_path, "step,few")
+    result = play(tmp_path, "step,few,measured")
     for name in ("step", "few"):  # in the second there are fewer frames than processes
         _check_step(result[name])
+    _check_measured(result["measured"])
 
 
 @EVERYTHING
@@ -57,6 +58,14 @@ def _check_step(step):
     assert step["gradients"] < 1e-6 * step["scale"]
     assert step["weights"] < 1e-6
     assert step["sums"][0] == pytest.approx(step["sums"][1], rel=1e-6)
+
+
+def _check_measured(measured):
+    assert not any(measured["codes"])
+    one, *two = measured["scores"]
+    for scores in two:
+        assert scores["psnr"] == pytest.approx(one["psnr"], rel=1e-5)
+        assert scores["flicker,psnr"] == pytest.approx(one["flicker,psnr"], rel=1e-5), "of the whole clip, not of parts"
 
 
 def _check_whole(whole):
