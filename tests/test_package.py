@@ -33,7 +33,7 @@ ORDER = [
     {"compatibility"},
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "recipes", "video"},
-    {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
+    {"embeddings", "fusion", "blocks", "heads", "losses", "models", "optimizers"},
     {"stages"},
     {"network"},
     {"nvz"},

@@ -315,6 +315,11 @@ def _list_parts(pattern: str, json: bool) -> None:
         console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
     table = console.Listing("kind", "part", "options")
     for kind, names in parts.items():
+        if kind == "optimizer":  # timm's are many, and have the options that timm documents
+            known = registry.optimizers
+            theirs = [name for name in names if known.get(name).__module__ == known.module]
+            table.add_row(kind, "of timm", ", ".join(theirs))
+            names = {name: text for name, text in names.items() if name not in theirs}
         for name, text in names.items():
             terms = SUMS.get(name, {}) if kind == "loss" else {}
             table.add_row(kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))
