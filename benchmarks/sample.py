@@ -19,7 +19,7 @@ import torch
 from common import machine, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.evaluation.codecs import measure_codec
+from enerv_zoo.evaluation.anchors import measure_codec
 from enerv_zoo.fitting import open_original
 
 FILE = Path(ez.__file__).parent / "hub" / "bundled" / "bunny-sample.nvz"

@@ -221,6 +221,8 @@ losses = Registry("loss", "enerv_zoo.losses")
 optimizers = Registry("optimizer", "enerv_zoo.optimizers", "enerv_zoo.optimizers.timm")
 schedules = Registry("schedule", "enerv_zoo.schedules", "enerv_zoo.optimizers.schedules")
 
+anchors = Registry("anchor", "enerv_zoo.anchors", "enerv_zoo.evaluation.anchors")
+
 COMPONENTS = {
-    registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses, optimizers, schedules)
+    registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses, optimizers, schedules, anchors)
 }
