@@ -222,7 +222,20 @@ optimizers = Registry("optimizer", "enerv_zoo.optimizers", "enerv_zoo.optimizers
 schedules = Registry("schedule", "enerv_zoo.schedules", "enerv_zoo.optimizers.schedules")
 
 anchors = Registry("anchor", "enerv_zoo.anchors", "enerv_zoo.evaluation.anchors")
+codebases = Registry("codebase", "enerv_zoo.codebases", "enerv_zoo.interop.codebases")
 
 COMPONENTS = {
-    registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses, optimizers, schedules, anchors)
+    registry.kind: registry
+    for registry in (
+        embeddings,
+        fusion,
+        blocks,
+        heads,
+        losses,
+        optimizers,
+        schedules,
+        anchors,
+        codebases,
+    )
 }
+"""Every kind of part but families, by what it is called."""
