@@ -221,6 +221,7 @@ losses = Registry("loss", "enerv_zoo.losses")
 optimizers = Registry("optimizer", "enerv_zoo.optimizers", "enerv_zoo.optimizers.timm")
 schedules = Registry("schedule", "enerv_zoo.schedules", "enerv_zoo.optimizers.schedules")
 
+entropy_models = Registry("entropy_model", "enerv_zoo.entropy_models", "enerv_zoo.nvz.entropy")
 anchors = Registry("anchor", "enerv_zoo.anchors", "enerv_zoo.evaluation.anchors")
 codebases = Registry("codebase", "enerv_zoo.codebases", "enerv_zoo.interop.codebases")
 
@@ -234,6 +235,7 @@ COMPONENTS = {
         losses,
         optimizers,
         schedules,
+        entropy_models,
         anchors,
         codebases,
     )
