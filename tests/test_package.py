@@ -47,7 +47,7 @@ ORDER = [
     {"compression"},
     {"report"},
     {"batch"},
-    {"cluster"},
+    {"cluster", "testing"},
     {"cli"},
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.
