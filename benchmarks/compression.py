@@ -21,10 +21,10 @@ from rich.table import Table
 import enerv_zoo as ez
 from enerv_zoo.compression import compress
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting import open_original
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.nvz import QuantizedTensor, decode, encode, open_nvz
+from enerv_zoo.storage import open_run
 
 CASES: dict[str, dict[str, Any]] = {
     "8 bits": {"bits": 8},
@@ -41,7 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def control(run: str, epochs: int, lr: float) -> float:
     """PSNR after the same tuning with nothing rounded and nothing pruned: what the epochs alone are worth."""
-    video, original = ez.load(run), open_original(run)
+    video, original = ez.load(run), open_run(run).original()
     record = json.loads((Path(run) / "fit.json").read_text())["fit"]
     recipe = FitConfig(
         epochs=epochs, lr=lr, warmup=0.1, loss=record["loss"], batch_size=record["batch_size"], betas=record["betas"]

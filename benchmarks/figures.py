@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
 
 import enerv_zoo as ez
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 from enerv_zoo.summary import Part
 from enerv_zoo.zoo import model_config
 
@@ -166,7 +166,7 @@ def report(runs: list[str], path: Path) -> None:
 
 def gallery(runs: list[str], path: Path, frame: int = 8) -> None:
     """The same frame as every fit draws it, the best first, after the original."""
-    original = open_original(runs[0])
+    original = open_run(runs[0]).original()
     scores = {run: json.loads((Path(run) / "metrics.json").read_text())["psnr"] for run in runs}
     pictures = {"original": original.frames[frame]}
     for run in sorted(runs, key=lambda run: -scores[run]):

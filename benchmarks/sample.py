@@ -20,7 +20,7 @@ from common import machine, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.evaluation.anchors import measure_codec
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 
 FILE = Path(ez.__file__).parent / "hub" / "bundled" / "bunny-sample.nvz"
 
@@ -46,7 +46,7 @@ def main() -> None:
     made = ez.compress(
         run, FILE, bpp=case["bpp"], tune_epochs=case["epochs"], lr=case["lr"], license="cc-by-3.0", on_stage=print
     )
-    video, original = ez.load(FILE), open_original(run)
+    video, original = ez.load(FILE), open_run(run).original()
     info = video.info
     codec = [asdict(point) for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
     sample: dict[str, Any] = {

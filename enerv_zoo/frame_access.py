@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from enerv_zoo.config import DEFAULT_FPS, VideoInfo
 from enerv_zoo.errors import FrameError
@@ -146,8 +147,10 @@ class Timeline:
         return FrameBatch(frames, torch.from_numpy(starts), torch.from_numpy(durations))
 
 
-class FrameAccess(ABC):
-    """A video by index and by time, for whatever draws its frames: one network, or several in turn.
+class FrameAccess(Dataset[Tensor], ABC):
+    """A video by index and by time, for whatever decodes its frames: one network, or several in turn.
+
+    It is a map-style dataset of frames (3, H, W), uint8, as `torch.utils.data.DataLoader` takes it.
 
     Attributes:
         info: the video's size and times.
@@ -178,7 +181,7 @@ class FrameAccess(ABC):
         return frames if isinstance(key, slice) or np.ndim(key) else frames[0]
 
     def __getitems__(self, indices: list[int]) -> list[Tensor]:
-        """What a `DataLoader` asks for: a batch, drawn as one, as a list of frames (3, H, W), uint8."""
+        """Return a batch for a `DataLoader`, decoded as one: a list of frames (3, H, W), uint8."""
         return list(self[indices])
 
     def __iter__(self) -> Iterator[Tensor]:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
 from pathlib import Path
+from typing import Unpack
 
-from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.naming import no_such_path
-from enerv_zoo.hub.source import locate
-from enerv_zoo.hub.upload import push_fit
+from enerv_zoo.hub.source import open_run
+from enerv_zoo.hub.upload import PushOptions, push_run
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.compressed import file_or_folder, is_compressed, read_file_origin, read_network, read_whole
-from enerv_zoo.storage.folder import CONFIG, WEIGHTS, read_folder, read_origin
-from enerv_zoo.storage.segments import check_complete, is_segmented, segment_folder
+from enerv_zoo.storage.folder import CONFIG, WEIGHTS
+from enerv_zoo.storage.run import Run
 from enerv_zoo.threads import usable_threads
 
 
 @usable_threads()
 def load(
-    id_or_path: str | Path,
-    device: str = "cpu",
-    *,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
+    id_or_path: str | Path | Run, device: str = "cpu", **access: Unpack[AccessOptions]
 ) -> NeuralVideo | SegmentedVideo:
     """Load a fitted network from a folder, a compressed file or the Hub; or a video in segments from any of them.
 
@@ -35,7 +29,7 @@ def load(
         id_or_path: a folder that holds `config.json` and `model.safetensors`, or a `.nvz` file; else a fit that comes
             with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
             for one (`enerv_zoo.list_pretrained`). What looks like a path is one (`"./x"`, `"x.nvz"`, `"runs/x"` where
-            there is a folder `runs`); `"hf:user/name"` is always a repository.
+            there is a folder `runs`); `"hf:user/name"` is always a repository. Or a run that is open.
         device: where to put the weights.
         revision: branch, tag or commit of the repository.
         cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
@@ -46,75 +40,26 @@ def load(
         EnervZooError: no fit is there, it cannot be downloaded, or its files are damaged, do not match or ask for too
             much.
     """
-    access = Access(revision, cache_dir, local_files_only, token)
-    return read(locate(id_or_path, access, (CONFIG, WEIGHTS))).to(device)
+    run = id_or_path if isinstance(id_or_path, Run) else open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS))
+    return _video(run).to(device)
 
 
-def read(path: Path) -> NeuralVideo | SegmentedVideo:
-    """Read a video from a folder or a compressed file; networks of segments are read when they are needed.
-
-    Raises:
-        EnervZooError: as `load` does.
-    """
-    path = path.resolve()
-    if is_segmented(path):
-        return read_segmented(path)
-    if is_compressed(path) and (segments := read_whole(path)) is not None:
-        video = SegmentedVideo(segments.video, segments.segments, _FromFile(path))
-        video.origin = read_file_origin(path)
-        return video
-    return NeuralVideo.read(path)
-
-
-def read_segmented(folder: Path) -> SegmentedVideo:
-    """Read a video in segments from its folder; networks are read when they are needed.
-
-    Raises:
-        ConfigError: the description is damaged, or segments are missing.
-    """
-    folder = folder.resolve()
-    whole = check_complete(folder)
-    video = SegmentedVideo(whole.video, whole.segments, _FromFolders(folder))
-    video.origin = read_origin(folder)
+def _video(run: Run) -> NeuralVideo | SegmentedVideo:
+    """Read the video of a run; networks of segments are read when they are needed."""
+    if run.whole is None:
+        return run.network(0, NeuralVideo)
+    run.check_complete()
+    video = SegmentedVideo(run.info, run.segments, functools.partial(run.network, build=NeuralVideo))
+    video.origin = run.origin
     return video
 
 
-@dataclass(frozen=True)
-class _FromFolders:
-    """Load the network of a segment; picklable, so that a video can be sent to workers."""
+def push(run: str | Path, repo_id: str, **options: Unpack[PushOptions]) -> str:
+    """Push a fit's folder to the Hub: weights, config, recipe, scores, a model card, a picture and a short clip.
 
-    folder: Path
-
-    def __call__(self, number: int) -> NeuralVideo:
-        return read_folder(segment_folder(self.folder, number), NeuralVideo)
-
-
-@dataclass(frozen=True)
-class _FromFile:
-    """Load the network of a segment; picklable, so that a video can be sent to workers."""
-
-    path: Path
-
-    def __call__(self, number: int) -> NeuralVideo:
-        return read_network(self.path, number, NeuralVideo)
-
-
-def push(
-    run: str | Path,
-    repo_id: str,
-    *,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    license: str | None = None,
-    token: str | bool | None = None,
-) -> str:
-    """Push a fit's folder to the Hub: weights, config, recipe, numbers, a model card, a picture and a short clip.
-
-    Or a compressed file, with a model card and a clip: of one network or of a video in segments. One commit, of the
-    files that changed; a file `README.md` in the folder takes the place of the model card. Paths of this machine are
-    left out.
+    Or a compressed file, with a model card and a clip. Either may hold one network or a video in segments. One commit,
+    of the files that changed; a file `README.md` in the folder takes the place of the model card. Paths of this machine
+    are left out.
 
     Args:
         run: the folder of a fit, or a `.nvz` file.
@@ -133,17 +78,7 @@ def push(
         HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
         ConfigError: it is no fit, or one that nobody could load.
     """
-    source = file_or_folder(Path(run))
-    if not source.exists():
+    if not Path(run).exists():
         raise no_such_path(str(run))
-    return push_fit(
-        source,
-        lambda: read(source),
-        repo_id,
-        private=private,
-        revision=revision,
-        commit_message=commit_message,
-        create_pr=create_pr,
-        license=license,
-        token=token,
-    )
+    opened = open_run(Path(run))
+    return push_run(opened, lambda: load(opened), repo_id, **options)

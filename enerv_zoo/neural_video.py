@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor
 
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.display import table, video_rows
 from enerv_zoo.frame_access import FrameAccess
-from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.source import locate
-from enerv_zoo.hub.upload import push_fit
+from enerv_zoo.hub.client import Access, AccessOptions
+from enerv_zoo.hub.source import open_run
+from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.network import Network
-from enerv_zoo.storage.compressed import is_compressed, read_network, read_whole
-from enerv_zoo.storage.folder import CONFIG, WEIGHTS, read_folder, save
-from enerv_zoo.storage.segments import is_segmented
+from enerv_zoo.storage.folder import CONFIG, WEIGHTS, save
+from enerv_zoo.storage.segments import Segment
 
 
 class NeuralVideo(Network, FrameAccess):
@@ -49,60 +47,43 @@ class NeuralVideo(Network, FrameAccess):
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read the network of a fit's folder or of a compressed file.
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The frames of each network: all of them, of this one."""
+        return (Segment(0, self.info.frames),)
 
-        Raises:
-            EnervZooError: as `enerv_zoo.load` does, or it holds a video in segments.
-        """
-        if is_segmented(path) or (is_compressed(path) and read_whole(path) is not None):
-            raise ConfigError(f"{path}: holds a video in segments; enerv_zoo.load reads it")
-        return read_network(path, 0, cls) if is_compressed(path) else read_folder(path, cls)
+    def segment_of(self, index: float) -> int:
+        """Return the number of the segment that decodes a frame index, which is 0."""
+        return 0
+
+    def network(self, number: int = 0) -> Self:
+        """Return the network of a segment, which is this one."""
+        return self
+
+    def networks(self) -> Iterator[Self]:
+        """Iterate over the networks of all segments."""
+        yield self
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} frames of {self.info.size_text}"
+        return f"NeuralVideo({self.config.family}, {size}, {self.stored_numbers:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        rows = [("model", self.config.family), *video_rows(self.info), ("parameters", self.stored_numbers)]
+        return table(self.info.name or "NeuralVideo", rows, None if self.is_fitting else self[0])
 
     @classmethod
-    def from_pretrained(
-        cls,
-        id_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        device: str = "cpu",
-    ) -> Self:
+    def from_pretrained(cls, id_or_path: str | Path, *, device: str = "cpu", **access: Unpack[AccessOptions]) -> Self:
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
-        access = Access(revision, cache_dir, local_files_only, token)
-        return cls.read(locate(id_or_path, access, (CONFIG, WEIGHTS))).to(device)
+        return open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS)).only().read(cls).to(device)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
         return save(self, path)
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        revision: str | None = None,
-        commit_message: str | None = None,
-        create_pr: bool = False,
-        license: str | None = None,
-        token: str | bool | None = None,
-    ) -> str:
+    def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
         """Push the network to the Hub and return the commit's address.
 
-        Arguments and errors are those of `enerv_zoo.push`, which pushes a fit's folder, with its scores and recipe.
+        Options and errors are those of `enerv_zoo.push`, which pushes a fit's folder, with its scores and recipe.
         """
-        with TemporaryDirectory() as folder:
-            return push_fit(
-                save(self, folder),
-                lambda: self,
-                repo_id,
-                private=private,
-                revision=revision,
-                commit_message=commit_message,
-                create_pr=create_pr,
-                license=license,
-                token=token,
-            )
+        return push_video(self, repo_id, **options)

@@ -6,18 +6,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from enerv_zoo.composition import ModelConfig
-from enerv_zoo.config import VideoInfo, size_text
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.display import table, video_rows
 from enerv_zoo.frame_access import FrameAccess, check_called
+from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.storage.segments import Segment, SegmentsDescription, save_segments
+from enerv_zoo.storage.segments import Segment, SegmentsDescription, check_cover, save_segments
 from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
@@ -62,13 +63,7 @@ class SegmentedVideo(FrameAccess):
         self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
         self._firsts = np.array([segment.first for segment in self.segments])
-        stop = 0
-        for number, segment in enumerate(self.segments):
-            if segment.first != stop or segment.frames < 1:
-                raise ConfigError(f"segment {number} begins at frame {segment.first}; expected frame {stop}")
-            stop = segment.stop
-        if stop != info.frames:
-            raise ConfigError(f"{len(self.segments)} segments of {stop} frames in all; the video has {info.frames}")
+        check_cover(self.segments, info)
 
     def network(self, number: int) -> NeuralVideo:
         """The network of a segment, loaded if need be.
@@ -83,13 +78,7 @@ class SegmentedVideo(FrameAccess):
             self._loaded.popitem(last=False)  # before the next one takes memory
         with usable_threads(), torch.inference_mode(False):  # whoever draws now, others may want gradients
             network = self._load(number).to(self.device).eval()
-        segment, found = self.segments[number], network.info
-        wanted = (segment.frames, self.info.height, self.info.width)
-        if (found.frames, found.height, found.width) != wanted:
-            raise ConfigError(
-                f"segment {number} draws {found.frames} frames of {found.size_text}; expected "
-                f"{wanted[0]} of {size_text(wanted[1], wanted[2])}"
-            )
+        self.segments[number].check(number, network.info, self.info)
         self._loaded[number] = network.optimize(*self._way) if self._way else network
         return network
 
@@ -170,6 +159,14 @@ class SegmentedVideo(FrameAccess):
         """Write all segments to a folder that `enerv_zoo.load` reads."""
         return save_segments(SegmentsDescription(self.info, self.segments), self.networks(), path)
 
+    def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
+        """Push all segments to the Hub and return the commit's address; options and errors are those of `push`."""
+        return push_video(self, repo_id, **options)
+
     def __repr__(self) -> str:
         size = f"{len(self)} frames of {self.info.size_text}"
         return f"SegmentedVideo({size} in {len(self.segments)} segments)"
+
+    def _repr_html_(self) -> str:
+        rows = [("model", self.config.family), *video_rows(self.info), ("segments", len(self.segments))]
+        return table(self.info.name or "SegmentedVideo", rows, self[0])

@@ -16,11 +16,10 @@ from enerv_zoo.batch import manifest_jobs, read_manifest
 from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.config import FitConfig, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, FitError
-from enerv_zoo.fitting import open_original
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.fitting.status import Status
 from enerv_zoo.recipes import bundled_files, list_recipes, read_recipe
-from enerv_zoo.storage.compressed import record_of
+from enerv_zoo.storage import open_run
 from enerv_zoo.storage.description import from_json, to_json
 from enerv_zoo.storage.folder import read_description
 from enerv_zoo.storage.record import check_selection
@@ -147,9 +146,9 @@ def test_an_old_record_means_square_pixels(tmp_path: Path) -> None:
     fitted = ez.fit(path, "nerv", square_pixels=True, out=folder, **OPTIONS)
     assert (fitted.metrics["height"], fitted.metrics["width"]) == (36, 64)
     age(folder)
-    original = open_original(folder)
+    original = open_run(folder).original()
     assert (original.info.height, original.info.width) == (36, 64)
-    assert record_of(folder)["video"]["square_pixels"] is True
+    assert open_run(folder).record["video"]["square_pixels"] is True
     config = json.loads((folder / "config.json").read_text())
     assert config["fit"]["recipe"]["format"] == 2
     del config["fit"]["recipe"]["format"]
@@ -173,8 +172,8 @@ def test_a_compressed_file_of_format_1(tmp_path: Path) -> None:
     }
     network.description["fit"]["recipe"]["video"] = {"frames": "0:2", "resize": "36x64"}
     compressed.write_nvz(file, [replace(network)])
-    assert record_of(file)["video"] == {"frames": "0:2", "resize": "64x36", "square_pixels": True}
-    original = open_original(file)
+    assert open_run(file).record["video"] == {"frames": "0:2", "resize": "64x36", "square_pixels": True}
+    original = open_run(file).original()
     assert (original.info.height, original.info.width) == (36, 64)
     assert to_json(from_json(network.description, "x"))["fit"]["recipe"]["format"] == 2
 

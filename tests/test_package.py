@@ -34,7 +34,7 @@ ORDER = [
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models", "optimizers"},
-    {"stages"},
+    {"stages", "display"},
     {"network"},
     {"nvz"},
     {"storage"},

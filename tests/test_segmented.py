@@ -159,7 +159,10 @@ def test_saved_and_loaded(video, expected, tmp_path):
         (lambda d: d["segments"][1].update(frames=-3), "frames"),
         (lambda d: d.update(segments=[]), "segments"),
         (lambda d: d["video"].update(height=17), "draws 5 frames of 32x18; expected 5 of 32x17"),
-        (lambda d: d["segments"].append({"first": 14, "frames": 1}), "3 of 4 segments are fitted, number 3 is not"),
+        (
+            lambda d: d["segments"].append({"first": 14, "frames": 1}),
+            "4 segments of 15 frames in all",
+        ),
     ],
 )
 def test_damaged_descriptions_are_refused(video, tmp_path, change, words):
@@ -169,6 +172,14 @@ def test_damaged_descriptions_are_refused(video, tmp_path, change, words):
     (folder / "segments.json").write_text(json.dumps(data))
     with pytest.raises(ConfigError, match=words):
         ez.load(folder)[0]
+
+
+def test_segments_that_are_not_fitted_yet_are_named(video, tmp_path):
+    folder = video.save_pretrained(tmp_path / "saved")
+    for name in ("config.json", "model.safetensors"):
+        (folder / "segment-00002" / name).unlink()
+    with pytest.raises(ConfigError, match="2 of 3 segments are fitted, number 2 is not"):
+        ez.load(folder)
 
 
 def test_evaluated_segment_by_segment(video, expected):

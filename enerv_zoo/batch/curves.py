@@ -19,10 +19,12 @@ from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
-from enerv_zoo.fitting.plan import choose_device, open_original, plan_fit, source_name
+from enerv_zoo.fitting.plan import choose_device, plan_fit
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.nvz.quantisation import check_bits
+from enerv_zoo.storage.originals import source_name
+from enerv_zoo.storage.run import open_run
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import protected, refuse_folder
@@ -153,7 +155,7 @@ def rate_distortion(
                 **selection, **options,
             )  # fmt: skip
             unnamed = source if source_name(source) is None else None
-            original = open_original(folder / FITS / next(iter(fits)), unnamed)
+            original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(square_pixels)})
         known = _Known(folder, original)

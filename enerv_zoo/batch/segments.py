@@ -34,7 +34,7 @@ from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED
 from enerv_zoo.fitting.status import OnStatus
-from enerv_zoo.loading import read_segmented
+from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
@@ -199,7 +199,7 @@ def fit_segments(
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
-            return SegmentsResult(read_segmented(folder), metrics, folder, ended_before=True)
+            return SegmentsResult(_segmented(folder), metrics, folder, ended_before=True)
         description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
         if description is None:
             description = ranks.run_on_all(job.describe)
@@ -210,7 +210,13 @@ def fit_segments(
         else:
             _fit_in_turn(job, description, folder, device, on_segment, distributed)
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
-    return SegmentsResult(read_segmented(folder), metrics, folder)
+    return SegmentsResult(_segmented(folder), metrics, folder)
+
+
+def _segmented(folder: Path) -> SegmentedVideo:
+    video = load(folder)
+    assert isinstance(video, SegmentedVideo)  # as `segments.json` is there
+    return video
 
 
 def _fit_in_turn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,8 @@ from enerv_zoo.config import size_text
 if TYPE_CHECKING:
     from enerv_zoo.composition import ModelConfig
     from enerv_zoo.config import VideoInfo
-    from enerv_zoo.hub import SegmentsSummary
     from enerv_zoo.nvz import Sizes
+    from enerv_zoo.storage import Run
 
 logger = logging.getLogger(__name__)
 
@@ -109,63 +109,84 @@ def _unfitted(model: str, size: str | None, resize: str, length: int, yaml: Path
     console.out.print(tree(summary, f"{model} for {console.count(length, 'frame')} of {resize}"), soft_wrap=False)
 
 
-def _fitted(run: str, revision: str | None, tree: bool, yaml: Path | None, json: bool) -> None:
+def _fitted(name: str, revision: str | None, tree: bool, yaml: Path | None, json: bool) -> None:
+    from enerv_zoo import hub
+
+    run = hub.describe(name, hub.Access(revision))
+    if run.whole is not None and (tree or yaml):
+        count = console.count(len(run.segments), "segment")
+        thing, option = ("a tree", "--tree") if tree else ("a composition", "--yaml")
+        raise typer.BadParameter(
+            f"{thing} is of one network, and {name} is of {count}; name the folder of one", param_hint=f"'{option}'"
+        )
+    if yaml is not None:
+        _write_composition(run.description.model, yaml)
+    elif json:
+        console.print_json(_as_json(run))
+    else:
+        _print_run(name, run, tree)
+
+
+def _as_json(run: Run) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from enerv_zoo import hub
     from enerv_zoo.config import to_dict
 
-    found = hub.describe_any(run, hub.Access(revision))
-    if isinstance(found, hub.SegmentsSummary):
-        if tree or yaml:
-            count = console.count(len(found.description.segments), "segment")
-            thing, option = ("a tree", "--tree") if tree else ("a composition", "--yaml")
-            raise typer.BadParameter(
-                f"{thing} is of one network, and {run} is of {count}; name the folder of one", param_hint=f"'{option}'"
-            )
-        _segments_info(run, found, json)
-        return
-    config, video = found.description.model, found.description.video
-    network = found.network
-    if yaml is not None:
-        _write_composition(config, yaml)
-        return
-    if json:
-        stored = {"stored_numbers": network.stored_numbers, "fixed_numbers": network.fixed_numbers}
-        sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
-        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
-        return
+    if run.whole is None:
+        known = {**to_dict(run.description), "fixed_numbers": run.outlines[0].fixed_numbers}
+    else:
+        known = {**to_dict(run.whole), "fitted": run.fitted}
+    sizes = {"sizes": asdict(run.sizes)} if run.sizes else {}
+    return {**known, "stored_numbers": run.stored_numbers, "weights_bytes": run.bytes, **sizes}
+
+
+def _print_run(name: str, run: Run, tree: bool) -> None:
+    info = run.info
+    description = run.description if run.fitted else None
+    drawn = ""
+    if description is not None and (size := run.outlines[0].drawn_size) != (info.height, info.width):
+        drawn = f", drawn {size_text(*size)}"
+    frames = f"{console.count(info.frames, 'frame')} of {info.size_text}"
+    rows = [("video", f"{info.name}: {frames}{_timing(info)}{drawn}")]
+    if run.whole is not None:
+        shortest, longest = (pick(segment.frames for segment in run.segments) for pick in (min, max))
+        span = "" if shortest == longest else f"{shortest} to "
+        rows.append(
+            ("segments", f"{len(run.segments)} of {span}{console.count(longest, 'frame')}; {run.fitted} fitted")
+        )
+    rows.append(("model", ", ".join(sorted({network.config.family for network in run.outlines})) or "n/a"))
+    if run.whole is None:
+        rows += _composition_rows(run.description.model)
+    fixed = sum(network.fixed_numbers for network in run.outlines)
+    follow = f" (and {fixed:,} that follow from the grid)" if fixed else ""
+    rows.append(("stored parameters", f"{run.stored_numbers:,}{follow}"))
+    if run.sizes is not None:
+        rows += _size_rows(run.sizes, info)
+    elif run.bytes is not None:
+        rows.append(("weights", console.number(run.bytes / 1e6, 2, "MB")))
+    if info.attribution:
+        rows.append(("attribution", info.attribution))
+    if description is not None and description.license:
+        rows.append(("licence of the weights", description.license))
+    console.out.print(console.table(rows, name))
+    if tree and description is not None:
+        from enerv_zoo.cli import summary
+        from enerv_zoo.summary import summarize
+
+        console.out.print(summary.tree(summarize(description.model, info), description.model.family), soft_wrap=False)
+
+
+def _composition_rows(config: ModelConfig) -> list[tuple[str, str]]:
     stages = [
         f"{' + '.join(step['name'] for step in stage)} x{stride} -> {channels}"
         for stage, stride, channels in zip(config.stages, config.strides, config.channels[1:], strict=True)
     ]
-    fixed = f" (and {network.fixed_numbers:,} that follow from the grid)" if network.fixed_numbers else ""
-    size = video.size_text
-    drawn = "" if network.drawn_size == (video.height, video.width) else f", drawn {size_text(*network.drawn_size)}"
-    rate = _timing(video)
-    rows = [
-        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {size}{rate}{drawn}"),
-        ("model", config.family),
+    return [
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
         ("join", f"{config.join['name']} -> {config.channels[0]} channels of {size_text(*config.grid)}"),
         ("stages", "  ".join(stages)),
         ("head", f"{config.head['name']}"),
-        ("stored parameters", f"{network.stored_numbers:,}{fixed}"),
     ]
-    if found.sizes is not None:
-        rows += _size_rows(found.sizes, video)
-    elif found.weights_bytes is not None:
-        rows.append(("weights", console.number(found.weights_bytes / 1e6, 2, "MB")))
-    if video.attribution:
-        rows.append(("attribution", video.attribution))
-    if found.description.license:
-        rows.append(("licence of the weights", found.description.license))
-    console.out.print(console.table(rows, str(run)))
-    if tree:
-        from enerv_zoo.cli import summary
-        from enerv_zoo.summary import summarize
-
-        console.out.print(summary.tree(summarize(config, video), config.family), soft_wrap=False)
 
 
 def _timing(video: VideoInfo) -> str:
@@ -173,34 +194,6 @@ def _timing(video: VideoInfo) -> str:
     aspect = video.pixel_aspect
     shape = "" if aspect == 1 else f", pixel aspect {aspect.numerator}:{aspect.denominator}"
     return (f", {video.fps:.6g} frames/s" if video.fps else "") + shape
-
-
-def _segments_info(run: str, found: SegmentsSummary, json: bool) -> None:
-    from dataclasses import asdict
-
-    from enerv_zoo.config import to_dict
-
-    video, segments = found.description.video, found.description.segments
-    if json:
-        stored = {"fitted": len(found.fitted), "stored_numbers": found.stored_numbers}
-        sizes = {"sizes": asdict(found.sizes)} if found.sizes else {}
-        console.print_json({**to_dict(found.description), **stored, "weights_bytes": found.weights_bytes, **sizes})
-        return
-    rate = _timing(video)
-    shortest, longest = (pick(segment.frames for segment in segments) for pick in (min, max))
-    span = "" if shortest == longest else f"{shortest} to "
-    families = {part.description.model.family for part in found.fitted}
-    rows = [
-        ("video", f"{video.name}: {console.count(video.frames, 'frame')} of {video.size_text}{rate}"),
-        ("segments", f"{len(segments)} of {span}{console.count(longest, 'frame')}; {len(found.fitted)} fitted"),
-        ("model", ", ".join(sorted(families)) or "n/a"),
-        ("stored parameters", f"{found.stored_numbers:,}"),
-    ]
-    if found.sizes is not None:
-        rows += _size_rows(found.sizes, video)
-    else:
-        rows.append(("weights", console.number(found.weights_bytes / 1e6, 2, "MB")))
-    console.out.print(console.table(rows, run))
 
 
 def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:

@@ -32,8 +32,8 @@ def push(
 ) -> None:
     """Push a fit to the Hugging Face Hub: weights, config, numbers, a model card, a picture and a short clip.
 
-    A .nvz file goes as it is, with a card and a clip. Only what changed is sent. Log in with 'hf auth login' first, or
-    set HF_TOKEN.
+    A video in segments and a .nvz file go as they are, with a card and a clip. Only what changed is sent. Log in with
+    'hf auth login' first, or set HF_TOKEN.
 
     Examples:
 

@@ -47,18 +47,13 @@ def evaluate(
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
     from enerv_zoo import evaluation, hub, loading
-    from enerv_zoo.fitting import open_original, part_opener
     from enerv_zoo.fitting.plan import choose_device
-    from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.video.origin import protected
 
-    folder = hub.locate(run, hub.Access(revision))
-    network = loading.load(folder, choose_device(device))
+    opened = hub.open_run(run, hub.Access(revision))
+    network = loading.load(opened, choose_device(device))
     cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
-    if isinstance(network, SegmentedVideo):
-        report = evaluation.evaluate_segments(network, part_opener(folder, video, **cut), frames=frames)
-    else:
-        report = evaluation.evaluate(network, open_original(folder, video, **cut), frames=frames)
+    report = evaluation.evaluate_segments(network, opened.originals(video, **cut), frames=frames)
     if out is not None:
         with protected(network.origin, video):
             report.write_json(out / "report.json")
@@ -112,18 +107,17 @@ def render(
     from enerv_zoo import evaluation, hub, loading
     from enerv_zoo.errors import VideoError
     from enerv_zoo.files import check_target
-    from enerv_zoo.fitting import open_original
     from enerv_zoo.fitting.plan import choose_device
     from enerv_zoo.video.origin import protected
 
-    folder = hub.locate(run, hub.Access(revision))
-    network = loading.load(folder, choose_device(device))
+    opened = hub.open_run(run, hub.Access(revision))
+    network = loading.load(opened, choose_device(device))
     with protected(network.origin, video):
         check_target(out)
     if out.is_file() and not overwrite:
         raise VideoError(f"{out}: exists; choose another name or add --overwrite")
     network.optimize(precision, inductor=False)
-    source = open_original(folder, video) if side_by_side or video else None
+    source = opened.original(video) if side_by_side or video else None
     with protected(video):
         path = evaluation.render(
             network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +18,35 @@ import torch
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import PartSpec, Spec
+from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
-from enerv_zoo.evaluation.report import bits_per_pixel, joint_rate, matching_frames, merged
+from enerv_zoo.evaluation.report import (
+    OpenPart,
+    bits_per_pixel,
+    check_network,
+    joint_rate,
+    matching_frames,
+    merged,
+    part_of,
+)
 from enerv_zoo.files import check_target, finite
-from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.fitting.plan import choose_device, open_original
-from enerv_zoo.hub import Access, locate
+from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.hub import open_run
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, open_nvz, pruning, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning, write_nvz
 from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage import SegmentsDescription, read_description, segment_folder, segments_to_json
-from enerv_zoo.storage.compressed import SUFFIX, is_compressed, to_network
-from enerv_zoo.storage.description import FitRecord, from_json
-from enerv_zoo.storage.record import read_fit
+from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
+from enerv_zoo.storage.compressed import SUFFIX, to_network
+from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.threads import usable_threads
-from enerv_zoo.video import Video, open_video
+from enerv_zoo.video import Video
 from enerv_zoo.video.origin import protected
 
 logger = logging.getLogger(__name__)
@@ -83,7 +91,7 @@ class Compressed:
     psnr: float | None
     ms_ssim: float | None
     fps: float | None
-    bits: dict[str, float]
+    bits: dict[str, float] = field(repr=False)
     pruned: float
     seconds: float
 
@@ -91,6 +99,10 @@ class Compressed:
     def ratio(self) -> float:
         """How many times smaller than float32."""
         return self.float32_bytes / self.bytes
+
+    def _repr_html_(self) -> str:
+        names = ("bytes", "bpp", "ratio", "psnr_before", "psnr", "ms_ssim", "fps")
+        return table(self.path.name, [(name, getattr(self, name)) for name in names])
 
 
 @dataclass(frozen=True)
@@ -220,17 +232,17 @@ def compress(
         on_stage, model_spec(entropy_model),
     )  # fmt: skip
     chosen_device = choose_device(device)
-    path_in = locate(fit, Access()) if isinstance(fit, str | Path) else None
-    video = fit if isinstance(fit, NeuralVideo | SegmentedVideo) else load(path_in or fit, chosen_device)
+    run = open_run(fit) if isinstance(fit, str | Path) else None
+    video = check_network(fit if run is None else load(run, chosen_device))
     with protected(video.origin, data):
         check_target(Path(path))
-    opened = _originals(path_in, video, data)
-    if opened is None and wanted.needs_video:
+    original = _originals(run, video, data)
+    if original is None and wanted.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     made: list[_Result] = []
 
     def networks() -> Iterator[EncodedNetwork]:
-        for part in _parts(path_in, video, opened, chosen_device):
+        for part in _parts(run, video, original, chosen_device):
             with plain_float32(benchmark=True), denormals_flushed():
                 made.append(_make(part, wanted))
             yield made[-1].network
@@ -238,7 +250,7 @@ def compress(
         on_stage("writing")
 
     whole = None
-    if isinstance(video, SegmentedVideo):
+    if len(video.segments) > 1:
         whole = segments_to_json(SegmentsDescription(video.info, video.segments))
     with protected(video.origin, data):
         sizes = write_nvz(path, networks(), whole=whole)
@@ -247,20 +259,14 @@ def compress(
 
 # ---------------------------------------------------------------------- what is compressed
 
-Opened = Callable[[int], Video]
-"""Gives the original of a part, by its number."""
 
-
-def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any) -> Opened | None:
-    """What opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
-    if path is None:
-        return None if data is None else _cut(open_video(data), video)
+def _originals(run: Run | None, video: NeuralVideo | SegmentedVideo, data: Any) -> OpenPart | None:
+    """Return what opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
+    if run is None:
+        return None if data is None else part_of(data, video)
     try:
-        if isinstance(video, SegmentedVideo):
-            opener = part_opener(path, data)
-            opener(0)
-            return opener
-        original = open_original(path, data)
+        original = functools.lru_cache(maxsize=1)(run.originals(data))
+        original(0)
     except ConfigError:
         raise
     except Exception as error:
@@ -269,38 +275,19 @@ def _originals(path: Path | None, video: NeuralVideo | SegmentedVideo, data: Any
         if isinstance(error, VideoError):  # it is recorded, and cannot be read
             logger.warning("%s", error)
         return None
-    return lambda number: original
-
-
-def _cut(original: Video, video: NeuralVideo | SegmentedVideo) -> Opened:
-    if isinstance(video, NeuralVideo):
-        return lambda number: original
-    segments = video.segments
-    return lambda number: open_video(original, frames=slice(segments[number].first, segments[number].stop))
+    return original
 
 
 def _parts(
-    path: Path | None, video: NeuralVideo | SegmentedVideo, opened: Opened | None, device: str
+    run: Run | None, video: NeuralVideo | SegmentedVideo, original: OpenPart | None, device: str
 ) -> Iterator[_Part]:
-    """The networks of a video, one at a time; they are copies."""
-    networks = video.networks() if isinstance(video, SegmentedVideo) else iter([video])
-    for number, network in enumerate(networks):
+    """Iterate over copies of a video's networks, with what is known of each."""
+    for number, network in enumerate(video.networks()):
         twin = copy.deepcopy(network).to(device).eval()
         twin.file_bytes = None  # what is measured from here on is another network
-        record, license = _known(path, video, number)
-        yield _Part(twin, opened(number) if opened else None, record, license)
-
-
-def _known(path: Path | None, video: NeuralVideo | SegmentedVideo, number: int) -> tuple[FitRecord | None, str | None]:
-    """How a part was fitted, and the licence of its weights."""
-    if path is None:
-        return None, None
-    if is_compressed(path):
-        description = from_json(open_nvz(path).networks[number].description, str(path))
-        return description.fit, description.license
-    folder = segment_folder(path, number) if isinstance(video, SegmentedVideo) else path
-    description = read_description(folder)
-    return read_fit(folder) or description.fit, description.license
+        stored = run.stored[number] if run is not None else None
+        fit, license = (stored.fit, stored.description.license) if stored is not None else (None, None)
+        yield _Part(twin, original(number) if original else None, fit, license)
 
 
 # ---------------------------------------------------------------------- one network
@@ -412,7 +399,7 @@ def _result(
     seconds: float,
 ) -> Compressed:
     info = video.info
-    frames = [segment.frames for segment in video.segments] if isinstance(video, SegmentedVideo) else [info.frames]
+    frames = [segment.frames for segment in video.segments]
     before = [part.psnr_before for part in made]
     known = [quality * count for quality, count in zip(before, frames, strict=True) if quality is not None]
     reports = [part.report for part in made if part.report is not None]

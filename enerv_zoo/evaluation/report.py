@@ -128,7 +128,7 @@ def evaluate(
     """
     check_network(video)
     if isinstance(video, SegmentedVideo):
-        return evaluate_segments(video, _part_of(source, video), frames=frames, batch_size=batch_size)
+        return evaluate_segments(video, part_of(source, video), frames=frames, batch_size=batch_size)
     original = open_video(source)
     indices = matching_frames(video, original, frames)
     missing = why_no_ms_ssim(video.info.height, video.info.width)
@@ -162,13 +162,19 @@ OpenPart = Callable[[int], Video]
 
 
 def evaluate_segments(
-    video: SegmentedVideo, open_part: OpenPart, *, frames: str | slice | None = None, batch_size: int | None = None
+    video: NeuralVideo | SegmentedVideo,
+    open_part: OpenPart,
+    *,
+    frames: str | slice | None = None,
+    batch_size: int | None = None,
 ) -> Report:
     """As `evaluate`, segment by segment, with whatever opens the original of one.
 
     Raises:
         VideoError: an original does not match its segment, or the range is outside the video.
     """
+    if isinstance(video, NeuralVideo):
+        return evaluate(video, open_part(0), frames=frames, batch_size=batch_size)
     indices = select_frames(frames, len(video))
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     reports = []
@@ -191,13 +197,20 @@ def evaluate_segments(
     )
 
 
-def _part_of(source: Any, video: SegmentedVideo) -> OpenPart:
-    if isinstance(source, str | Path):
-        return lambda n: open_video(source, frames=slice(video.segments[n].first, video.segments[n].stop))
-    original = open_video(source)
-    if len(original) != len(video):
-        raise VideoError(f"the fit has {len(video)} frames, {original.info.name!r} has {len(original)}; cut it alike")
-    return lambda n: open_video(original, frames=slice(video.segments[n].first, video.segments[n].stop))
+def part_of(source: Any, video: NeuralVideo | SegmentedVideo) -> OpenPart:
+    """Return what opens the frames of one segment of a source, by its number.
+
+    Raises:
+        VideoError: the source is open, and has another length than the video.
+    """
+    if len(video.segments) == 1:
+        original = open_video(source)
+        return lambda number: original
+    if not isinstance(source, str | Path):
+        source = open_video(source)
+        if len(source) != len(video):
+            raise VideoError(f"the fit has {len(video)} frames, {source.info.name!r} has {len(source)}; cut it alike")
+    return lambda number: open_video(source, frames=slice(video.segments[number].first, video.segments[number].stop))
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -227,14 +240,15 @@ def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None
     return float(torch.cat(scores).mean())
 
 
-def check_network(video: Any) -> None:
-    """Refuse what draws no frames, such as the name of a fit.
+def check_network(video: Any) -> NeuralVideo | SegmentedVideo:
+    """Refuse what decodes no frames, such as the name of a fit; return what does.
 
     Raises:
         ConfigError: it is something else.
     """
     if not isinstance(video, (NeuralVideo, SegmentedVideo)):
         raise ConfigError(f"expected a network, got {video!r:.60}; enerv_zoo.load gives one from a folder or a name")
+    return video
 
 
 def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames: str | slice | None) -> list[int]:

@@ -4,8 +4,6 @@ from enerv_zoo.fitting.bench import Speed, bench
 from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.interruption import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.fitting.originals import part_opener
-from enerv_zoo.fitting.plan import open_original
 from enerv_zoo.fitting.run import FitResult, fit
 from enerv_zoo.fitting.status import Status
 
@@ -18,6 +16,4 @@ __all__ = [
     "Status",
     "bench",
     "fit",
-    "open_original",
-    "part_opener",
 ]

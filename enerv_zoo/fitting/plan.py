@@ -14,18 +14,15 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
-from enerv_zoo.errors import ConfigError, FitError, VideoError, did_you_mean
+from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.network import Network
 from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.recipes import read_recipe
-from enerv_zoo.storage.compressed import record_of
+from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
-from enerv_zoo.video import Video, open_video
-from enerv_zoo.video.identity import digest
 from enerv_zoo.video.opening import check_stream
 from enerv_zoo.video.origin import Origin
-from enerv_zoo.video.remote import is_address
 from enerv_zoo.zoo import Model, choose_model
 
 logger = logging.getLogger(__name__)
@@ -287,84 +284,3 @@ def _changes(before: Any, now: Any, name: str = "it") -> list[str]:
         if pair[0] != pair[1]:
             told += _changes(*pair, key if name == "it" else f"{name}.{key}")
     return told
-
-
-def open_original(
-    run: str | Path,
-    source: Any = None,
-    *,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
-    number: int = 0,
-) -> Video:
-    """Open the video that a fit was made from, cut and resized as it was then; or another one likewise.
-
-    Args:
-        run: the fit's folder, or its compressed file.
-        source: what to open; by default what `fit.json` records, or the sample that a file names. The recorded frame
-            range, stream and format apply to that source alone.
-        frames, resize, crop, square_pixels, stream, yuv: overrule what `fit.json` records.
-        number: of the network, in a compressed file of several.
-
-    Raises:
-        FitError: no source was given and none is recorded.
-        VideoError: it is not there any more, or cannot be read.
-    """
-    record = record_of(run, number)
-    check_source(record, run, source)
-    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels}
-    return open_recorded(record, run, source, frames=frames, stream=stream, yuv=yuv, **cut)
-
-
-def check_source(record: Mapping[str, Any], run: str | Path, source: Any = None) -> None:
-    """Warn where the recorded source has changed since the fit, if it is what is going to be opened.
-
-    Raises:
-        VideoError: it is not there any more.
-    """
-    recorded = record.get("source")
-    if not isinstance(recorded, str) or (source is not None and source_name(source) != recorded):
-        return
-    origin = Origin.of_record(record)
-    if origin.path is None and not is_address(recorded):
-        raise VideoError(f"{run}: the video that was fitted is not there any more ({recorded}); name it as it is now")
-    if origin.digest is not None and not digest(recorded).startswith(origin.digest):
-        logger.warning("%s: %s has changed since the fit; what is compared is not what was fitted", run, recorded)
-
-
-def open_recorded(
-    record: Mapping[str, Any],
-    run: str | Path,
-    source: Any = None,
-    *,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
-) -> Video:
-    """As `open_original`, by what `fit.json` of a run says; it is not looked at whether the source has changed."""
-    recorded = record.get("source")
-    selection = dict(record.get("video") or {})
-    if source is None and recorded is None:
-        raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
-    if source is not None and source_name(source) != recorded:
-        for own in ("frames", "stream", "yuv"):
-            selection.pop(own, None)
-    given = {
-        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
-    }  # fmt: skip
-    selection |= {key: value for key, value in given.items() if value is not None}
-    return open_video(source if recorded is None or source is not None else recorded, **selection)
-
-
-def source_name(source: Any) -> str | None:
-    """What `fit.json` calls a source: a sample's name, an absolute path, or nothing for arrays."""
-    if not isinstance(source, (str, Path)):
-        return None
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)

@@ -40,7 +40,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.folder import read_folder, save
+from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import open_video
@@ -205,7 +205,7 @@ class _Session:
         info = self.original.info
         if self.folder.state == "extended":
             assert self.folder.path is not None
-            return read_folder(self.folder.path, NeuralVideo).start_fitting(encode=False)
+            return FolderNetwork(self.folder.path).read(NeuralVideo).start_fitting(encode=False)
         video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
         if weights is None:
             return video.start_from(self.original.frames)
@@ -316,7 +316,9 @@ def _read_result(folder: Path) -> FitResult:
     """Return the fit that a folder holds, as it ended."""
     logger.info(ENDED, folder)
     metrics, report = read_mapping(folder / METRICS), read_report(folder)
-    return FitResult(read_folder(folder, NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True)
+    return FitResult(
+        FolderNetwork(folder).read(NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True
+    )
 
 
 def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from enerv_zoo.hub.search import Pretrained
-from enerv_zoo.storage.compressed import SUFFIX, open_compressed
+from enerv_zoo.storage.compressed import SUFFIX
+from enerv_zoo.storage.run import open_run
 
 BUNDLED = Path(__file__).with_name("bundled")
 
@@ -25,17 +26,16 @@ def list_bundled(query: str | None = None) -> list[Pretrained]:
 
 
 def _entry(name: str, file: Path) -> Pretrained:
-    _, description, network = open_compressed(file)
-    psnr = description.fit.metrics.get("psnr") if description.fit else None
-    video = description.video
+    run = open_run(file)
+    psnr, video = run.fit.metrics.get("psnr") if run.fit else None, run.info
     return Pretrained(
         id=name,
-        family=description.model.family,
+        family=run.description.model.family,
         video=video.name,
         frames=video.frames,
         height=video.height,
         width=video.width,
-        stored_numbers=network.stored_numbers,
+        stored_numbers=run.stored_numbers,
         psnr=psnr if isinstance(psnr, (int, float)) else None,
         private=False,
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from enerv_zoo import __version__
 from enerv_zoo.errors import EnervZooError, HubError
@@ -30,6 +30,15 @@ HUNG_UP = ("ReadError", "RemoteProtocolError")
 """By name: versions of the client bring different transports."""
 
 Answer = TypeVar("Answer")
+
+
+class AccessOptions(TypedDict, total=False):
+    """The keywords of whatever reads from the Hub: the fields of `Access`."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+    token: str | bool | None
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
-from enerv_zoo.storage.compressed import VIDEO, file_or_folder
+from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD, check_record
+from enerv_zoo.storage.segments import SEGMENTS, is_segmented, read_segments, segment_folder
 from enerv_zoo.storage.tensors import DTYPES, MAX_HEADER_BYTES
 from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 
@@ -27,12 +31,25 @@ CARD = "README.md"
 PREVIEW = "preview.png"
 CLIP = "preview.mp4"
 LARGEST = {
-    CONFIG: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20, CLIP: 256 << 20, VIDEO: 16 << 30,
+    CONFIG: MAX_JSON_BYTES, SEGMENTS: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20,
+    CLIP: 256 << 20, VIDEO: 16 << 30,
 }  # fmt: skip
 """Bytes above which a file is not what its name says. The bound of the weights follows from the config."""
+LARGEST_TOGETHER = 512 << 20
+"""Bytes above which the configs and records of segments are not taken, all together."""
 LARGEST_NUMBER = max(dtype.itemsize for dtype in DTYPES.values())
-PUBLISHED = (CONFIG, WEIGHTS, RECORD, CARD, PREVIEW, CLIP, VIDEO)
-"""Every file that a repository of ours may hold; no other is ever asked for."""
+OF_A_NETWORK = (CONFIG, WEIGHTS, RECORD)
+PUBLISHED = (*OF_A_NETWORK, CARD, PREVIEW, CLIP, VIDEO, SEGMENTS)
+"""Every file that a repository of ours may hold, beside those of segments; no other is ever asked for."""
+DOWNLOADS = 8
+"""Files of segments that are downloaded at a time."""
+
+_OF_A_SEGMENT = re.compile(rf"segment-[0-9]{{5}}/({'|'.join(map(re.escape, OF_A_NETWORK))})")
+
+
+def is_published(name: str) -> bool:
+    """Whether a repository of ours may hold a file, by its path in the repository."""
+    return name in PUBLISHED or _OF_A_SEGMENT.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -47,21 +64,17 @@ class Snapshot:
     folder: Path
     sizes: dict[str, int | None]
 
-    @property
-    def path(self) -> Path:
-        """What `enerv_zoo.load` takes: the folder, or the compressed file in it."""
-        return file_or_folder(self.folder)
-
 
 def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
-    """Download a fit into the cache, or find it there. `config.json` must be there; other files may be missing.
+    """Download a fit into the cache, or find it there.
 
-    In its place a repository may hold a compressed file, which is downloaded whatever `names` says. Where the Hub
+    A repository holds `config.json`, or `segments.json` and a folder per segment; other files of `names` may be
+    missing. In their place it may hold a compressed file, which is downloaded whatever `names` says. Where the Hub
     cannot be reached, what was downloaded before is used.
 
     Raises:
         HubError: the repository or the revision cannot be had, is no fit of ours, or is not what the Hub lists.
-        ConfigError: its config asks for what is not loaded.
+        ConfigError: a config asks for what is not loaded.
     """
     if access.local_files_only or is_offline():
         return _cached(repo_id, access, names)
@@ -69,21 +82,31 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         listing = _Listing(repo_id, access)
     except Unreachable as unreachable:
         try:
-            found = _cached(repo_id, access, names)
+            snapshot = _cached(repo_id, access, names)
         except HubError:
             raise unreachable from None
         logger.warning("%s; what was downloaded before is used", unreachable)
-        return found
+        return snapshot
     folder = listing.download(listing.first).parent
-    wanted = [name for name in names if name not in (CONFIG, VIDEO) and name in listing.files]
-    if listing.first == VIDEO:
-        wanted = [name for name in wanted if name in LARGEST]  # weights, which no config bounds, are of no use here
-    elif WEIGHTS in names:
-        _check_size(listing, _check_network(folder, repo_id))
-    for name in wanted:
-        listing.download(name)
-    check_record(folder)
+    parts = [] if listing.first == VIDEO else _parts(folder)  # of weights beside it, which no config bounds, none
+    _check_listed(listing, parts)
+    listing.download_all(part + CONFIG for part in parts)
+    if WEIGHTS in names:
+        for part in parts:
+            _check_size(listing, part + WEIGHTS, _check_network(folder / part, f"{repo_id}: {part}{CONFIG}"))
+    wanted = [name for name in names if name in LARGEST and name not in (CONFIG, VIDEO, SEGMENTS)]
+    wanted += [part + name for part in parts for name in names if name in (WEIGHTS, RECORD)]
+    listing.download_all(name for name in dict.fromkeys(wanted) if name in listing.files)
+    for part in {"", *parts}:
+        check_record(folder / part)
     return Snapshot(folder, {name: file.size for name, file in listing.files.items()})
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return where the networks of a repository are: what their files' paths in it begin with."""
+    if not is_segmented(folder):
+        return [""]
+    return [f"{segment_folder(Path(), number)}/" for number in range(len(read_segments(folder).segments))]
 
 
 def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
@@ -94,36 +117,63 @@ def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
             )
             return Path(path)
 
-    try:
-        folder = find(CONFIG).parent
-    except HubError as error:
+    def find_first() -> Path:
         try:
-            return Snapshot(find(VIDEO).parent, {})
-        except HubError:
+            return find(CONFIG)
+        except HubError as error:
+            for name in (SEGMENTS, VIDEO):
+                with suppress(HubError):
+                    return find(name)
             raise error from None
-    if WEIGHTS in names:
-        _check_network(folder, repo_id)
-        find(WEIGHTS)
+
+    first = find_first()
+    folder = first.parent
+    for part in [] if first.name == VIDEO else _parts(folder):
+        find(part + CONFIG)
+        if WEIGHTS in names:
+            _check_network(folder / part, f"{repo_id}: {part}{CONFIG}")
+            find(part + WEIGHTS)
+        check_record(folder / part)
     check_record(folder)
     return Snapshot(folder, {})
 
 
-def _check_network(folder: Path, repo_id: str) -> int:
-    """Refuse a config whose network could not be loaded or draw; gives the bytes that its weights take at most."""
+def _check_listed(listing: _Listing, parts: Sequence[str]) -> None:
+    """Refuse segments that are not all there, or whose configs and records are too large all together.
+
+    Raises:
+        HubError: says which.
+    """
+    missing = [part for part in parts if part + CONFIG not in listing.files]
+    if missing:
+        raise HubError(
+            f"{listing.repo_id}: holds {len(parts) - len(missing)} of {len(parts)} segments, {missing[0]}{CONFIG} is "
+            "not there; push the video again"
+        )
+    total = sum(
+        listing.size(part + name) for part in parts for name in (CONFIG, RECORD) if part + name in listing.files
+    )
+    if total > LARGEST_TOGETHER:
+        raise HubError(
+            f"{listing.repo_id}: configs and records of segments have {total:,} bytes; expected at most "
+            f"{LARGEST_TOGETHER:,}"
+        )
+
+
+def _check_network(folder: Path, where: str) -> int:
+    """Refuse a config whose network could not be loaded or decode; return the bytes that its weights take at most."""
     description = read_description(folder)
-    where = f"{repo_id}: {CONFIG}"
     network = build_on_meta(description.model, description.video, where)
     most = sum(tensor.numel() * LARGEST_NUMBER for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
     check_forward_on_meta(network, where)
     return most
 
 
-def _check_size(listing: _Listing, most: int) -> None:
-    if WEIGHTS not in listing.files:
-        raise HubError(f"{listing.repo_id}: holds no {WEIGHTS}; nothing was pushed there but a config")
-    if listing.size(WEIGHTS) > most:
-        size = listing.size(WEIGHTS)
-        raise HubError(f"{listing.repo_id}: {WEIGHTS} has {size:,} bytes, its network at most {most:,}")
+def _check_size(listing: _Listing, name: str, most: int) -> None:
+    if name not in listing.files:
+        raise HubError(f"{listing.repo_id}: holds no {name}; nothing was pushed there but a config")
+    if listing.size(name) > most:
+        raise HubError(f"{listing.repo_id}: {name} has {listing.size(name):,} bytes, its network at most {most:,}")
 
 
 class _Listing:
@@ -136,14 +186,20 @@ class _Listing:
                 self.api.model_info, repo_id, revision=access.revision, files_metadata=True, timeout=TIMEOUT
             )
             self.commit = info.sha
-            self.files = {file.rfilename: file for file in info.siblings or () if file.rfilename in PUBLISHED}
-        self.first = CONFIG if CONFIG in self.files else VIDEO
-        if self.first not in self.files:
-            raise HubError(f"{repo_id}: holds no fit of enerv-zoo (neither {CONFIG} nor {VIDEO})")
+            self.files = {file.rfilename: file for file in info.siblings or () if is_published(file.rfilename)}
+        self.first = next((name for name in (SEGMENTS, CONFIG, VIDEO) if name in self.files), "")
+        if not self.first:
+            raise HubError(f"{repo_id}: holds no fit of enerv-zoo (neither {CONFIG}, {SEGMENTS} nor {VIDEO})")
 
     def size(self, name: str) -> int:
         """Bytes of a file, as far as the Hub says."""
         return self.files[name].size or 0
+
+    def download_all(self, names: Iterable[str]) -> None:
+        """Download files, a few at a time; errors are those of `download`."""
+        with ThreadPoolExecutor(DOWNLOADS, "download") as pool:
+            for _ in pool.map(self.download, names):
+                pass
 
     def download(self, name: str) -> Path:
         """A file's place in the cache; its bytes are those that the Hub lists.
@@ -152,8 +208,9 @@ class _Listing:
             HubError: it is too large, or damaged on its way or on the Hub.
         """
         file = self.files[name]
-        if name in LARGEST and self.size(name) > LARGEST[name]:
-            raise HubError(f"{self.repo_id}: {name} has {self.size(name):,} bytes; expected at most {LARGEST[name]:,}")
+        most = LARGEST.get(name.rsplit("/", 1)[-1])
+        if most is not None and self.size(name) > most:
+            raise HubError(f"{self.repo_id}: {name} has {self.size(name):,} bytes; expected at most {most:,}")
         for again in (False, True):
             path = self._get(name, force=again)
             if _is_as_listed(path, file):
@@ -175,7 +232,7 @@ class _Listing:
                 cache_dir=self.access.cache_dir,
                 force_download=force,
             )
-        if Path(path).parent.name != self.commit:
+        if Path(path).parents[name.count("/")].name != self.commit:
             raise HubError(f"{self.repo_id}: was pushed to while it was read; try again")
         return Path(path)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Unpack
 
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import replacing
 from enerv_zoo.hub.bundled import bundled_networks
-from enerv_zoo.hub.client import Access
-from enerv_zoo.hub.download import PUBLISHED, fetch
+from enerv_zoo.hub.client import Access, AccessOptions
+from enerv_zoo.hub.download import PUBLISHED, fetch, is_published
 from enerv_zoo.hub.source import repository
-from enerv_zoo.storage.compressed import check_compressed, is_compressed
-from enerv_zoo.storage.folder import check_folder
+from enerv_zoo.storage.run import open_run
 
 
 def pull(
@@ -20,10 +20,7 @@ def pull(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
+    **access: Unpack[AccessOptions],
 ) -> Path:
     """Copy a fit from the Hub into a plain folder, which appears whole or not at all.
 
@@ -31,7 +28,7 @@ def pull(
         repo_id: such as `"user/bunny-enerv"`, or a name that this version knows.
         folder: where to; it must be empty or not exist.
         overwrite: replace a folder that holds nothing but a fit that was pulled.
-        revision, cache_dir, local_files_only, token: as `enerv_zoo.load` takes them.
+        access: `revision`, `cache_dir`, `local_files_only`, `token`, as `enerv_zoo.load` takes them.
 
     Returns:
         The folder.
@@ -44,25 +41,33 @@ def pull(
     _check_free(target, overwrite)
     if (file := bundled_networks().get(repo_id)) is not None:
         raise HubError(f"{repo_id}: is no repository, it came with enerv_zoo; load it by its name, or copy {file}")
-    repo = repository(repo_id, Access(revision, cache_dir, local_files_only, token))
+    repo = repository(repo_id, Access(**access))
     if repo is None:
         raise HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")
-    found = fetch(*repo, PUBLISHED)
-    check_compressed(found.path) if is_compressed(found.path) else check_folder(found.path)
+    source = fetch(*repo, PUBLISHED).folder
+    open_run(source).check()
     with replacing(target, HubError) as temporary:
-        temporary.mkdir()
-        for name in PUBLISHED:
-            if (found.folder / name).is_file():
-                shutil.copyfile(found.folder / name, temporary / name)
+        for name in _files(source):
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, temporary / name)
     return target
 
 
+def _files(folder: Path) -> list[str]:
+    """Return the files in a folder that a repository of ours may hold."""
+    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for name in paths if is_published(name))
+
+
 def _check_free(target: Path, overwrite: bool) -> None:
-    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
     if target.exists() and not target.is_dir():
         raise HubError(f"{target}: is a file; give a folder")
-    if there and not overwrite:
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not overwrite:
         raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
-    others = [name for name in there if name not in PUBLISHED]
+    there = sorted(target.rglob("*"))
+    others = [path for path in there if not path.is_dir() and not is_published(path.relative_to(target).as_posix())]
     if others:
-        raise HubError(f"{target}: holds {others[0]!r:.60}, which no pull wrote; choose another folder")
+        name = others[0].relative_to(target).as_posix()
+        raise HubError(f"{target}: holds {name!r:.60}, which no pull wrote; choose another folder")

@@ -4,50 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from enerv_zoo import storage
 from enerv_zoo.errors import ConfigError, HubError, did_you_mean
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import Snapshot, fetch
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.naming import HUB, looks_like_path, nearest, no_such_path
-from enerv_zoo.network import Network
-from enerv_zoo.nvz import Sizes, open_nvz
-from enerv_zoo.storage.compressed import (
-    check_entry,
-    file_or_folder,
-    is_compressed,
-    open_compressed,
-    segments_of,
-)
-from enerv_zoo.storage.description import CONFIG, Description, read_description
+from enerv_zoo.storage.description import CONFIG
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD
-from enerv_zoo.storage.segments import (
-    SegmentsDescription,
-    is_segmented,
-    read_segments,
-    segment_folder,
-)
-from enerv_zoo.storage.untrusted import build_on_meta
+from enerv_zoo.storage.run import Run
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
-def locate(id_or_path: str | Path, access: Access, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)) -> Path:
-    """The folder that holds a fit's files, downloaded where need be; or the compressed file.
+def open_run(
+    id_or_path: str | Path, access: Access | None = None, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)
+) -> Run:
+    """Open the fit that a string means, downloaded where need be.
+
+    Args:
+        id_or_path: as `enerv_zoo.load` takes it.
+        access: how a repository is reached.
+        names: files of each network to download.
 
     Raises:
         EnervZooError: as `enerv_zoo.load` does.
     """
-    found = _here_or_repository(id_or_path, access)
-    return found if isinstance(found, Path) else _fetched(id_or_path, found, names).path
+    source = _here_or_repository(id_or_path, access or Access())
+    if isinstance(source, Path):
+        return storage.open_run(source.absolute())
+    snapshot = _fetched(id_or_path, source, names)
+    return storage.open_run(snapshot.folder, snapshot.sizes)
+
+
+def describe(id_or_path: str | Path, access: Access | None = None) -> Run:
+    """Open a fit to see what it is: from the Hub without downloading its weights, unless it is a compressed file there.
+
+    Configs are checked, and the networks that they ask for are known (`Run.outlines`).
+
+    Raises:
+        EnervZooError: as `enerv_zoo.load` does.
+    """
+    run = open_run(id_or_path, access, (CONFIG,))
+    _ = run.outlines
+    return run
 
 
 def _fetched(text: str | Path, repository: tuple[str, Access], names: Sequence[str]) -> Snapshot:
-    """What `fetch` gives; where it fails, the error also names the path here that is nearest."""
+    """Return what `fetch` gives; where it fails, the error also names the path here that is nearest."""
     try:
         return fetch(*repository, names)
     except HubError as error:
@@ -55,98 +64,6 @@ def _fetched(text: str | Path, repository: tuple[str, Access], names: Sequence[s
         if near is None or len(near.parts) < 2:
             raise
         raise type(error)(f"{error}; did you mean the folder {near} here?") from error
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known of a fit without its weights.
-
-    Attributes:
-        description: what its config says.
-        network: the network, without its stored numbers.
-        weights_bytes: of the weights' file; `None` where it is not there or its size is not known.
-        sizes: of a compressed file's parts, or `None`.
-    """
-
-    description: Description
-    network: Network
-    weights_bytes: int | None
-    sizes: Sizes | None = None
-
-
-def describe(id_or_path: str | Path, access: Access | None = None) -> Summary:
-    """Read a fit's config, from the Hub without downloading its weights, unless it is a compressed file there.
-
-    Raises:
-        EnervZooError: as `enerv_zoo.load` does.
-    """
-    return _summary(id_or_path, *_sized(id_or_path, access or Access()))
-
-
-def _sized(id_or_path: str | Path, access: Access) -> tuple[Path, int | None]:
-    """Where a fit's config or its compressed file is, downloaded where need be, and the bytes of its weights."""
-    found = _here_or_repository(id_or_path, access)
-    if isinstance(found, Path):
-        return found, (found / WEIGHTS).stat().st_size if (found / WEIGHTS).is_file() else None
-    snapshot = _fetched(id_or_path, found, [CONFIG])
-    return snapshot.path, snapshot.sizes.get(WEIGHTS)
-
-
-def _summary(named: str | Path, path: Path, weights_bytes: int | None) -> Summary:
-    if is_compressed(path):
-        file, description, network = open_compressed(path)
-        return Summary(description, network, file.sizes.total, file.sizes)
-    description = read_description(path)
-    network = build_on_meta(description.model, description.video, f"{named}: {CONFIG}")
-    return Summary(description, network, weights_bytes)
-
-
-@dataclass(frozen=True)
-class SegmentsSummary:
-    """What is known of a video in segments without its weights.
-
-    Attributes:
-        description: the whole and its segments.
-        fitted: of the segments that are there, in order.
-        sizes: of a compressed file's parts, or `None`.
-    """
-
-    description: SegmentsDescription
-    fitted: tuple[Summary, ...]
-    sizes: Sizes | None = None
-
-    @property
-    def stored_numbers(self) -> int:
-        """Of all networks that are there."""
-        return sum(part.network.stored_numbers for part in self.fitted)
-
-    @property
-    def weights_bytes(self) -> int:
-        """Of the weights' files, or of the compressed file."""
-        return self.sizes.total if self.sizes else sum(part.weights_bytes or 0 for part in self.fitted)
-
-
-def describe_any(id_or_path: str | Path, access: Access | None = None) -> Summary | SegmentsSummary:
-    """As `describe`, but of a video in segments, too; a repository is asked once.
-
-    Raises:
-        EnervZooError: as `enerv_zoo.load` does.
-    """
-    path, weights_bytes = _sized(id_or_path, access or Access())
-    return _segments_summary(path) or _summary(id_or_path, path, weights_bytes)
-
-
-def _segments_summary(path: Path) -> SegmentsSummary | None:
-    """What a folder or a compressed file says of a video in segments; `None` if it holds none."""
-    if is_segmented(path):
-        description = read_segments(path)
-        folders = [segment_folder(path, number) for number in range(len(description.segments))]
-        return SegmentsSummary(description, tuple(describe(f) for f in folders if (f / WEIGHTS).is_file()))
-    if not is_compressed(path) or (file := open_nvz(path)).whole is None:
-        return None
-    entries = [check_entry(entry, str(path)) for entry in file.networks]
-    parts = (Summary(*known, sum(sizes.values())) for known, sizes in zip(entries, file.sizes.tensors, strict=True))
-    return SegmentsSummary(segments_of(file, str(path)), tuple(parts), file.sizes)
 
 
 def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:
@@ -157,7 +74,7 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
     """
     if isinstance(id_or_path, str) and id_or_path.startswith(HUB):
         return _on_the_hub(id_or_path, access)
-    path = file_or_folder(Path(id_or_path).expanduser())
+    path = Path(id_or_path).expanduser()
     if isinstance(id_or_path, Path) or path.exists():
         if access.revision is not None:
             raise ConfigError(f"{id_or_path}: is here, and revisions are a repository's; leave out the revision")

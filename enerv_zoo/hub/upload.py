@@ -8,25 +8,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
-from enerv_zoo.errors import HubError, VideoError
-from enerv_zoo.files import free_name, write_text
+from enerv_zoo.errors import VideoError
+from enerv_zoo.files import write_text
 from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
-from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, PUBLISHED
+from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, is_published
 from enerv_zoo.hub.naming import HUB
-from enerv_zoo.shell import command
-from enerv_zoo.storage.compressed import VIDEO, check_compressed, is_compressed
-from enerv_zoo.storage.description import CONFIG, Description, check_license, write_description
-from enerv_zoo.storage.folder import WEIGHTS, check_folder
-from enerv_zoo.storage.record import RECORD, publish_record, read_fit
-from enerv_zoo.storage.segments import is_segmented
+from enerv_zoo.storage.compressed import VIDEO
+from enerv_zoo.storage.description import CONFIG, Description, FitRecord, check_license, write_description
+from enerv_zoo.storage.folder import WEIGHTS
+from enerv_zoo.storage.record import RECORD, publish_record
+from enerv_zoo.storage.run import Run, open_run
+from enerv_zoo.storage.segments import segment_folder, write_segments
 from enerv_zoo.video import write_video
+
+if TYPE_CHECKING:
+    from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.segmented import SegmentedVideo
 
 logger = logging.getLogger(__name__)
 
@@ -36,58 +41,65 @@ CLIP_WIDTH = 480
 CLIP_QUALITY = 26
 
 
-def push_fit(
-    source: Path,
-    read: Callable[[], FrameAccess],
-    repo_id: str,
-    *,
-    private: bool | None,
-    revision: str | None,
-    commit_message: str | None,
-    create_pr: bool,
-    license: str | None,
-    token: str | bool | None,
-) -> str:
-    """Push a fit's folder or compressed file; `read` gives its video for the clip.
+class PushOptions(TypedDict, total=False):
+    """The keywords of whatever pushes to the Hub; `enerv_zoo.push` says what they mean."""
 
-    Arguments and errors are those of `enerv_zoo.push`.
+    private: bool | None
+    revision: str | None
+    commit_message: str | None
+    create_pr: bool
+    license: str | None
+    token: str | bool | None
+
+
+def push_video(video: NeuralVideo | SegmentedVideo, repo_id: str, **options: Unpack[PushOptions]) -> str:
+    """Push networks in memory; options and errors are those of `enerv_zoo.push`."""
+    with TemporaryDirectory() as folder:
+        return push_run(open_run(video.save_pretrained(folder)), lambda: video, repo_id, **options)
+
+
+def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options: Unpack[PushOptions]) -> str:
+    """Push a run; `read` gives its video for the clip.
+
+    Options and errors are those of `enerv_zoo.push`.
     """
-    repo_id = repo_id.removeprefix(HUB)
-    if is_segmented(source):
-        name = free_name(f"{source.resolve().name}.nvz", "compressed")
-        raise HubError(
-            f"{source}: a video in segments is pushed as one file; make it with: {command('compress', source, name)}"
-        )
-    compressed = is_compressed(source)
-    description = check_compressed(source) if compressed else check_folder(source)
-    fit = None if compressed else read_fit(source)
-    description = replace(
-        description, fit=fit or description.fit, license=check_license(license) or description.license
-    )
-    message = commit_message or one_line(f"{description.model.family} on {description.video.name}")[:100]
-    with TemporaryDirectory() as staging, explained(repo_id, revision):
-        files = (_stage_file if compressed else _stage)(source, read, description, Path(staging), repo_id)
-        return _Commit(repo_id, revision, create_pr, token).send(files, message, private)
+    repo_id, revision = repo_id.removeprefix(HUB), options.get("revision")
+    run.check()
+    license = check_license(options.get("license"))
+    description = run.description
+    message = options.get("commit_message") or f"{description.model.family} on {run.info.name}"
+    with TemporaryDirectory() as temporary, explained(repo_id, revision):
+        staging = Path(temporary)
+        files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
+        picture = PREVIEW in files
+        _make_card(read(), _scored(run, license), staging, repo_id, picture)
+        made = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
+        commit = _Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
+        return commit.send(made | files, one_line(message)[:100], options.get("private"))
 
 
-def _stage(
-    source: Path, read: Callable[[], FrameAccess], description: Description, staging: Path, repo_id: str
-) -> dict[str, Path]:
-    """The files of a push: those of the fit's folder that go as they are, and those that are made for it."""
-    write_description(description, staging)
-    publish_record(source, staging / RECORD)
-    _make_card(read(), description, staging, repo_id, picture=(source / PREVIEW).is_file())
-    made = {name: staging / name for name in (CONFIG, RECORD, CLIP, CARD) if (staging / name).is_file()}
-    kept = {name: source / name for name in (WEIGHTS, PREVIEW, CARD) if (source / name).is_file()}
-    return made | kept
+def _scored(run: Run, license: str | None) -> Description:
+    """Return the description of a run for its card, with the size that it has."""
+    fit, description = run.fit or FitRecord(), run.description
+    size = {"bpp": 8 * (run.bytes or 0) / run.info.pixels, "stored_numbers": run.stored_numbers}
+    fit = replace(fit, metrics={**fit.metrics, **size})
+    return replace(description, fit=fit, license=license or description.license)
 
 
-def _stage_file(
-    source: Path, read: Callable[[], FrameAccess], description: Description, staging: Path, repo_id: str
-) -> dict[str, Path]:
-    """The files of a push of a compressed file."""
-    _make_card(read(), description, staging, repo_id, picture=False)
-    return {VIDEO: source} | {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
+def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
+    """Return the files of a push of a folder, by their names there: some go as they are, others are made for it."""
+    if run.whole is not None:
+        write_segments(run.whole, staging)
+    for number, stored in enumerate(run.stored):
+        part = Path() if run.whole is None else segment_folder(Path(), number)
+        described = stored.description
+        (staging / part).mkdir(exist_ok=True)
+        write_description(replace(described, fit=stored.fit, license=license or described.license), staging / part)
+        publish_record(run.path / part, staging / part / RECORD)
+    publish_record(run.path, staging / RECORD)
+    made = {path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()}
+    weights = [Path(name).with_name(WEIGHTS).as_posix() for name in made if Path(name).name == CONFIG]
+    return made | {name: run.path / name for name in (*weights, PREVIEW, CARD) if (run.path / name).is_file()}
 
 
 def _make_card(video: FrameAccess, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
@@ -144,7 +156,7 @@ class _Commit:
             patiently(api.create_branch, self.repo_id, branch=self.revision, exist_ok=True)
         before = patiently(api.model_info, self.repo_id, revision=self.revision, timeout=TIMEOUT)
         there = {file.rfilename for file in before.siblings or ()}
-        gone = [name for name in PUBLISHED if name in there and name not in files]
+        gone = sorted(name for name in there if is_published(name) and name not in files)
         commit = api.create_commit(  # never again after an error: it may have been made
             self.repo_id,
             [

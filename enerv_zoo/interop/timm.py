@@ -46,5 +46,5 @@ def neural_video(
     where = repo_id or Path(found["file"])
     if pretrained:
         return NeuralVideo.from_pretrained(where, revision=revision or None, cache_dir=cache_dir)
-    description = describe(where, Access(revision or None, cache_dir)).description
+    description = describe(where, Access(revision or None, cache_dir)).only().description
     return NeuralVideo.seeded(description.model, description.video, seed=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,17 @@ from torch import Tensor
 
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.evaluation import Report, evaluate, evaluate_segments
+from enerv_zoo.evaluation import evaluate_segments
 from enerv_zoo.evaluation.report import matching_frames, read_frames
 from enerv_zoo.files import finite
 from enerv_zoo.fitting.folder import FRAMES
 from enerv_zoo.fitting.history import read_history
-from enerv_zoo.fitting.originals import part_opener
-from enerv_zoo.fitting.plan import open_original
-from enerv_zoo.hub import Access, locate
+from enerv_zoo.hub import Access, open_run
 from enerv_zoo.hub.download import PUBLISHED
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage.compressed import record_of
 from enerv_zoo.storage.record import METRICS, PARTS
 from enerv_zoo.video import Video
 
@@ -72,25 +69,28 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
     Raises:
         EnervZooError: the fit or its video cannot be read.
     """
-    path = locate(run, Access(), PUBLISHED)
-    video = load(path, device)
-    frame_of: Callable[[int], Tensor]
-    measure: Callable[[], Report]
-    if isinstance(video, SegmentedVideo):
-        opened = part_opener(path, data)
-        frame_of, measure = _frame_of(video, opened), partial(evaluate_segments, video, opened)
-        frame_of(0)
-    else:
-        original = open_original(path, data)
-        matching_frames(video, original, None)
-        frame_of, measure = original.frames.__getitem__, partial(evaluate, video, original)
+    opened = open_run(run, Access(), PUBLISHED)
+    path, video = opened.path, load(opened, device)
+    open_part = opened.originals(data)
+
+    @lru_cache(maxsize=1)  # of a video in segments, the frames of one are in memory
+    def original(number: int) -> Video:
+        part = open_part(number)
+        matching_frames(video.network(number), part, None)
+        return part
+
+    def frame_of(index: int) -> Tensor:
+        number = video.segment_of(index)
+        return original(number).frames[index - video.segments[number].first]
+
+    frame_of(0)
     if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
         metrics, frames = _numbers(path / METRICS), _rows(path / FRAMES)
     else:
-        found = measure().to_dict()
+        found = evaluate_segments(video, original).to_dict()
         frames = [{key: row[key] for key in ("frame", "psnr", "ms_ssim")} for row in found.pop("frames")]
         metrics = {**found, "model": video.config.family}
-    record = record_of(path)
+    record = opened.record
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
     return Run(
@@ -125,18 +125,3 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         ConfigError: it is damaged.
     """
     return [finite(asdict(row)) for row in read_frames(path)]
-
-
-def _frame_of(video: SegmentedVideo, opened: Callable[[int], Video]) -> Callable[[int], Tensor]:
-    """Frames of a video in segments, of which one segment's are in memory."""
-    held: dict[int, Video] = {}
-
-    def frame(index: int) -> Tensor:
-        number = video.segment_of(index)
-        if number not in held:
-            held.clear()
-            held[number] = opened(number)
-            matching_frames(video.network(number), held[number], None)
-        return held[number].frames[index - video.segments[number].first]
-
-    return frame

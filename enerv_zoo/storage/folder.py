@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from enerv_zoo.compatibility import current_names
-from enerv_zoo.composition import ModelConfig
-from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import replacing
 from enerv_zoo.network import Network
 from enerv_zoo.storage.description import (
     CONFIG,
-    FORMAT,
     RECORD,
     Description,
     FitRecord,
@@ -25,11 +25,12 @@ from enerv_zoo.storage.description import (
     read_json,
     write_description,
 )
+from enerv_zoo.storage.record import METRICS, fit_record, present_record
 from enerv_zoo.storage.tensors import check_numbers, check_tensors, read_header
 from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin, protected
 
-__all__ = ["CONFIG", "FORMAT", "WEIGHTS", "check_folder", "read_config", "read_folder", "save"]
+__all__ = ["CONFIG", "WEIGHTS", "FolderNetwork", "described_origin", "save"]
 
 WEIGHTS = "model.safetensors"
 
@@ -57,65 +58,127 @@ def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, lice
     return folder
 
 
-def read_folder(path: str | Path, build: type[N]) -> N:
-    """Read a fitted network from its folder; nothing is allocated before config and weights agree.
+@dataclass(frozen=True)
+class FolderNetwork:
+    """A network that is stored in a folder; each of its files is read once, when it is needed.
 
-    Args:
-        path: the folder.
-        build: the class of the network.
-
-    Raises:
-        EnervZooError: no fit is there, or its files are damaged, do not match or ask for too much.
+    Attributes:
+        folder: that holds `config.json` and `model.safetensors`.
+        listed_bytes: bytes of the weights in a repository, where they were not downloaded; else `None`.
     """
-    description = check_folder(path)
-    weights = Path(path) / WEIGHTS
-    try:
-        state = from_bytes(weights.read_bytes())  # its own reader takes no path that is not UTF-8
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
-    check_numbers(state, str(weights))
-    video = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
-    video.load_state_dict(current_names(description.model, state))
-    video.origin = read_origin(Path(path), description)
-    return video.eval()
 
+    folder: Path
+    listed_bytes: int | None = None
 
-def read_origin(folder: Path, description: Description | None = None) -> Origin:
-    """What a fit's folder says of the video that was fitted; what is damaged says nothing."""
-    try:
-        record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    except ConfigError:
-        record = {}
-    origin = Origin.of_record(record)
-    return origin if origin.digest or description is None else described_origin(description, origin.source)
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a fit that ended wrote the folder."""
+        return (self.folder / CONFIG).is_file()
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes of the weights' file; `None` where it is not there and nobody knows."""
+        weights = self.folder / WEIGHTS
+        return weights.stat().st_size if weights.is_file() else self.listed_bytes
+
+    @cached_property
+    def description(self) -> Description:
+        """What `config.json` says.
+
+        Raises:
+            EnervZooError: no fit is there, or the file is damaged or of a newer format.
+        """
+        return read_description(self.folder)
+
+    @cached_property
+    def _stored_record(self) -> dict[str, Any]:
+        file = self.folder / RECORD
+        return read_json(file) if file.is_file() else {}
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What `fit.json` says, in the present format; empty where there is none.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        return present_record(self._stored_record, str(self.folder / RECORD))
+
+    @cached_property
+    def fit(self) -> FitRecord | None:
+        """How the network was fitted, by `fit.json` and `metrics.json`, else by `config.json`.
+
+        Raises:
+            ConfigError: one of them is damaged.
+        """
+        described = self.description.fit if self.is_fitted else None
+        metrics = self.folder / METRICS
+        measured = read_json(metrics) if metrics.is_file() else {}
+        if not self._stored_record and not measured:
+            return described
+        fit = fit_record(self._stored_record or None, measured, str(self.folder))
+        if described is None:
+            return fit
+        return FitRecord(
+            fit.recipe or described.recipe, fit.metrics or described.metrics, fit.source or described.source
+        )
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of the video that was fitted; what is damaged says nothing."""
+        try:
+            record = self._stored_record
+        except ConfigError:
+            record = {}
+        origin = Origin.of_record(record)
+        return origin if origin.digest or not self.is_fitted else described_origin(self.description, origin.source)
+
+    def outline(self) -> Network:
+        """Return the network without its weights (see `build_on_meta`).
+
+        Raises:
+            EnervZooError: as `description` does; or the config asks for what is not loaded.
+        """
+        return build_on_meta(self.description.model, self.description.video, str(self.folder / CONFIG))
+
+    def check(self) -> Network:
+        """Return the network without its weights, once the file's are known to be its own, by names and sizes.
+
+        Raises:
+            EnervZooError: as `outline` does; or the weights are missing, damaged or do not match.
+        """
+        description, weights = self.description, self.folder / WEIGHTS
+        if not weights.is_file():
+            raise ConfigError(
+                f"{self.folder}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume"
+            )
+        network = self.outline()
+        check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
+        return network
+
+    def read(self, build: type[N]) -> N:
+        """Read the network; nothing is allocated before config and weights agree.
+
+        Args:
+            build: the class of the network.
+
+        Raises:
+            EnervZooError: as `check` does, or the weights are not finite.
+        """
+        self.check()
+        description, weights = self.description, self.folder / WEIGHTS
+        try:
+            state = from_bytes(weights.read_bytes())  # its own reader takes no path that is not UTF-8
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
+        check_numbers(state, str(weights))
+        video = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
+        video.load_state_dict(current_names(description.model, state))
+        video.origin = self.origin
+        return video.eval()
 
 
 def described_origin(description: Description, source: str | None = None) -> Origin:
-    """What `config.json`, or a compressed file, says of the video that was fitted."""
+    """Return what `config.json`, or a compressed file, says of the video that was fitted."""
     contents = description.fit.source if description.fit else None
     return Origin(source, contents.digest, contents.bytes) if contents else Origin(source)
-
-
-def check_folder(path: str | Path) -> Description:
-    """What a folder's config says, once its weights are known to be those of that network, by names and sizes.
-
-    Raises:
-        EnervZooError: no fit is there, or its files are damaged, do not match or ask for too much.
-    """
-    description = read_description(path)
-    weights = Path(path) / WEIGHTS
-    if not weights.is_file():
-        raise ConfigError(f"{path}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume")
-    network = build_on_meta(description.model, description.video, str(Path(path) / CONFIG))
-    check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
-    return description
-
-
-def read_config(path: str | Path) -> tuple[ModelConfig, VideoInfo]:
-    """The composition and the video that a fit's folder describes, without its weights.
-
-    Raises:
-        EnervZooError: there is no fit, or its config is damaged or of a newer format.
-    """
-    description = read_description(path)
-    return description.model, description.video

@@ -14,22 +14,31 @@ from enerv_zoo.storage.description import RECORD, FitRecord, read_json
 from enerv_zoo.video.origin import SHORT, Origin
 from enerv_zoo.video.samples import samples
 
-__all__ = ["METRICS", "PARTS", "RECORD", "check_record", "check_selection", "fit_record", "publish_record", "read_fit"]
+__all__ = [
+    "METRICS",
+    "PARTS",
+    "RECORD",
+    "check_record",
+    "check_selection",
+    "fit_record",
+    "present_record",
+    "publish_record",
+]
 
 METRICS = "metrics.json"
 PARTS = ("video", "model", "fit")
 
 
-def read_fit(folder: Path) -> FitRecord | None:
-    """How the network in a fit's folder was fitted, from `fit.json` and `metrics.json`, as far as they are there.
+def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return what `fit.json` says in the present format; nothing where it says nothing.
 
     Raises:
-        ConfigError: one of them is damaged.
+        ConfigError: `file` is damaged or of a newer format.
     """
-    found = {name: read_json(folder / name) if (folder / name).is_file() else None for name in (RECORD, METRICS)}
-    if not any(found.values()):
-        return None
-    return fit_record(found[RECORD], found[METRICS] or {}, str(folder))
+    for part in PARTS:
+        if not isinstance(record.get(part) or {}, dict):
+            raise ConfigError(f"{file}: {part!r} is {record[part]!r:.60}, expected a mapping; the file is damaged")
+    return upgrade(record, file, fitted=True) if record else {}
 
 
 def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], where: str = "") -> FitRecord:

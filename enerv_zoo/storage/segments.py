@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove, write_json
 from enerv_zoo.network import Network
 from enerv_zoo.storage.description import FORMAT, read_json
-from enerv_zoo.storage.folder import WEIGHTS, save
+from enerv_zoo.storage.folder import save
 
 SEGMENTS = "segments.json"
 MAX_SEGMENTS = 100_000
@@ -39,6 +39,39 @@ class Segment:
     def stop(self) -> int:
         """The frame after its last."""
         return self.first + self.frames
+
+    def check(self, number: int, network: VideoInfo, whole: VideoInfo) -> None:
+        """Refuse a network that decodes something else than this segment of a video.
+
+        Args:
+            number: of the segment.
+            network: the video of its network.
+            whole: the whole video.
+
+        Raises:
+            ConfigError: the numbers of frames or their sizes differ.
+        """
+        size = (self.frames, whole.height, whole.width)
+        if (network.frames, network.height, network.width) != size:
+            raise ConfigError(
+                f"segment {number} draws {network.frames} frames of {network.size_text}; expected {self.frames} of "
+                f"{whole.size_text}"
+            )
+
+
+def check_cover(segments: Sequence[Segment], info: VideoInfo) -> None:
+    """Refuse segments that are not a video's frames, each once and in order.
+
+    Raises:
+        ConfigError: says where.
+    """
+    stop = 0
+    for number, segment in enumerate(segments):
+        if segment.first != stop or segment.frames < 1:
+            raise ConfigError(f"segment {number} begins at frame {segment.first}; expected frame {stop}")
+        stop = segment.stop
+    if stop != info.frames:
+        raise ConfigError(f"{len(segments)} segments of {stop} frames in all; the video has {info.frames}")
 
 
 @dataclass(frozen=True)
@@ -121,23 +154,11 @@ def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescripti
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise ConfigError(f"{where}: format {version!r:.40} is not read by this version (1 to {FORMAT} are); upgrade")
     known = {key: data[key] for key in ("video", "segments", "scenes") if key in data}
-    return from_dict(SegmentsDescription, known, where)
-
-
-def check_complete(path: Path) -> SegmentsDescription:
-    """Return what `segments.json` says, once the weights of every segment are there.
-
-    Raises:
-        ConfigError: the description is damaged, or segments are missing.
-    """
-    description = read_segments(path)
-    count = len(description.segments)
-    missing = [n for n in range(count) if not (segment_folder(path, n) / WEIGHTS).is_file()]
-    if missing:
-        raise ConfigError(
-            f"{path}: {count - len(missing)} of {count} segments are fitted, number {missing[0]} is not; "
-            "repeat its command to go on (fit needs --resume)"
-        )
+    description = from_dict(SegmentsDescription, known, where)
+    try:
+        check_cover(description.segments, description.video)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     return description
 
 

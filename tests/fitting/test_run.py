@@ -13,13 +13,12 @@ import enerv_zoo as ez
 from enerv_zoo.batch import compare
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import open_original, run
+from enerv_zoo.fitting import run
 from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
-from enerv_zoo.storage import read_description
-from enerv_zoo.storage.record import read_fit
+from enerv_zoo.storage import open_run, read_description
 from enerv_zoo.video import parse_resize
 from enerv_zoo.zoo import parse_parameter_count
 
@@ -60,7 +59,7 @@ def ez_clip():
 
 def test_a_fits_folder_says_how_it_was_made(fitted):
     description = read_description(fitted.folder)
-    assert description.fit == read_fit(fitted.folder)
+    assert description.fit == open_run(fitted.folder).fit
     assert {**description.fit.metrics, "recoveries": []} == fitted.metrics  # scalars alone
     assert description.fit.recipe.fit["epochs"] == fitted.metrics["epochs"]
 
@@ -270,9 +269,9 @@ def test_presets_are_recipes():
 
 def test_original_of_a_fit_is_cut_as_it_was(tmp_path):
     fit("bunny", frames="2:4", resize="64x36", crop="1280x640", epochs=1, out=tmp_path / "fit")
-    ours = open_original(tmp_path / "fit")
+    ours = open_run(tmp_path / "fit").original()
     assert torch.equal(ours.frames, ez.open_video("bunny", frames="2:4", crop="1280x640", resize="64x36").frames)
-    other = open_original(tmp_path / "fit", ez.open_video("bunny", frames="7:10"))
+    other = open_run(tmp_path / "fit").original(ez.open_video("bunny", frames="7:10"))
     assert other.frames.shape == (3, 3, 36, 64)
 
 

@@ -14,10 +14,9 @@ import enerv_zoo as ez
 from enerv_zoo.batch import jobs
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
-from enerv_zoo.fitting import part_opener
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
 from enerv_zoo.fitting.history import read_history
-from enerv_zoo.storage import read_segments
+from enerv_zoo.storage import open_run, read_segments
 from enerv_zoo.video.scenes import survey
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -119,7 +118,7 @@ def test_every_segment_is_a_fit_of_its_frames(clip, fitted):
     assert spans(fitted.video.segments) == [(0, 55), (55, 130), (130, 210)]  # 30 frames are too short for a segment
     original = ez.open_video(clip, frames="5:215")
     for number, segment in enumerate(fitted.video.segments):
-        part = part_opener(fitted.folder)(number)
+        part = open_run(fitted.folder).originals()(number)
         assert torch.equal(part.frames, original.frames[segment.first : segment.stop])
         alone = ez.load(fitted.folder / f"segment-{number:05d}")
         assert torch.equal(alone[3], fitted.video[segment.first + 3])
@@ -281,6 +280,5 @@ def test_the_command_line(clip, fitted, tmp_path, monkeypatch, capsys):
     code, printed = run(*fit, "--segments", "many", "--overwrite")
     assert code == 1
     assert "segments are auto, how many" in printed.err
-    code, printed = run("push", tmp_path / "run", "me/long")
-    assert code == 1
-    assert f"enerv-zoo compress {tmp_path / 'run'} run.nvz" in printed.err
+    assert run("render", tmp_path / "run", tmp_path / "compared.mp4", "--side-by-side")[0] == 0
+    assert ez.open_video(tmp_path / "compared.mp4").frames.shape[-1] == 3 * ez.load(tmp_path / "run").info.width

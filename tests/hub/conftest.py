@@ -75,6 +75,16 @@ def run_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def long_folder(tmp_path_factory):
+    """A video in two segments."""
+    folder = tmp_path_factory.mktemp("long") / "run"
+    ez.fit_segments(
+        "bunny", out=folder, segments=2, model_options=TINY, frames="0:6", resize="64x36", epochs=1, batch_size=3
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fit_files(run_folder):
     """What a repository of that fit holds, at the least."""
     return {name: (run_folder / name).read_bytes() for name in ("config.json", "model.safetensors")}

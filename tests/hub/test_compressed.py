@@ -16,7 +16,7 @@ from enerv_zoo import hub
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.hub import bundled_networks
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, write_nvz
-from enerv_zoo.storage import write_compressed
+from enerv_zoo.storage import open_run, write_compressed
 from enerv_zoo.storage.compressed import to_network
 
 
@@ -212,10 +212,8 @@ def test_the_sample_that_ships(cli, tmp_path):
 
 
 def test_a_strangers_file_opens_nothing_on_this_machine(tmp_path):
-    from enerv_zoo.fitting import open_original
-
     video = copy.copy(tiny("nerv"))
     video.info = dataclasses.replace(video.info, name="/etc/passwd")
     write_nvz(tmp_path / "x.nvz", [EncodedNetwork(to_network(video, {}).description, {})])
     with pytest.raises(ez.FitError, match="does not record which video"):
-        open_original(tmp_path / "x.nvz")
+        open_run(tmp_path / "x.nvz").original()

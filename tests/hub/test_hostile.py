@@ -274,9 +274,9 @@ def check(config=CONFIG, weights=WEIGHTS):
     with TemporaryDirectory() as temporary:
         folder = write(Path(temporary) / "fit", config, weights)
         with suppress(EnervZooError):
-            model, info = storage.read_config(folder)
-            check_forward_on_meta(build_on_meta(model, info, "it"), "it")
-            assert ez.load(folder)[0].shape == (3, info.height, info.width)
+            run = storage.open_run(folder)
+            check_forward_on_meta(run.outlines[0], "it")
+            assert ez.load(folder)[0].shape == (3, run.info.height, run.info.width)
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
 
 

@@ -11,9 +11,7 @@ from huggingface_hub import constants
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
-from enerv_zoo.fitting import open_original
-
-from .conftest import TINY
+from enerv_zoo.storage import open_run
 
 FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
 
@@ -160,7 +158,7 @@ def test_pull_replaces_what_a_pull_wrote_alone(client, fit_files, tmp_path):
 def test_a_pulled_fit_knows_its_video(client, run_folder, tmp_path):
     ez.push(run_folder, "alice/bunny")
     pulled = ez.pull("alice/bunny", tmp_path / "pulled")
-    assert torch.equal(open_original(pulled).frames, open_original(run_folder).frames)
+    assert torch.equal(open_run(pulled).original().frames, open_run(run_folder).original().frames)
 
 
 def test_search(client, run_folder, fit_files):
@@ -188,14 +186,9 @@ def test_a_folder_that_nobody_could_load_is_not_pushed(client, run_folder, tmp_p
 
 
 @pytest.fixture(scope="session")
-def long_file(tmp_path_factory):
+def long_file(long_folder, tmp_path_factory):
     """A video in two segments as one compressed file, which tells its own quality."""
-    folder = tmp_path_factory.mktemp("long")
-    ez.fit_segments(
-        "bunny", out=folder / "run", segments=2, model_options=TINY, frames="0:6", resize="64x36", epochs=1,
-        batch_size=3,
-    )  # fmt: skip
-    return ez.compress(folder / "run", folder / "holiday.nvz", data="bunny").path
+    return ez.compress(long_folder, tmp_path_factory.mktemp("long") / "holiday.nvz", data="bunny").path
 
 
 def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_path):

@@ -16,6 +16,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.storage import open_run
 from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.transforms import bounded_aspect, resized_aspect
@@ -157,7 +158,7 @@ def test_a_fit_keeps_it_everywhere(encode: Encode, tmp_path: Path) -> None:
     square = ez.fit(path, "nerv", out=tmp_path / "square", square_pixels=True, **options)
     assert (square.metrics["height"], square.metrics["width"]) == (36, 48)
     assert square.video.info.pixel_aspect == 1
-    report = ez.evaluate(square.video, ez.fitting.open_original(tmp_path / "square"))
+    report = ez.evaluate(square.video, open_run(tmp_path / "square").original())
     assert report.psnr == pytest.approx(square.metrics["psnr"], abs=1e-3)
     with pytest.raises(VideoError, match="square_pixels=True"):
         ez.evaluate(square.video, path)

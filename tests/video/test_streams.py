@@ -14,7 +14,7 @@ from PIL import Image
 import enerv_zoo as ez
 from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import VideoError
-from enerv_zoo.fitting import open_original
+from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
 from enerv_zoo.video.scenes import survey
 
@@ -102,10 +102,10 @@ def test_a_fit_remembers_its_stream(tmp_path: Path) -> None:
     options = {"size": "40K", "epochs": 1, "batch_size": 3, "frames": "0:3", "out": out}
     ez.fit(path, "nerv", stream=1, **options)  # type: ignore[arg-type]
     assert read_mapping(out / "fit.json")["video"] == {"frames": "0:3", "stream": 1}
-    assert np.array_equal(open_original(out).frames[0].permute(1, 2, 0), image(0, 1, LARGE))
-    assert np.array_equal(open_original(out, stream=0).frames[0].permute(1, 2, 0), image(0, 0, LARGE))
+    assert np.array_equal(open_run(out).original().frames[0].permute(1, 2, 0), image(0, 1, LARGE))
+    assert np.array_equal(open_run(out).original(stream=0).frames[0].permute(1, 2, 0), image(0, 0, LARGE))
     other = write(tmp_path / "other.mkv", [LARGE])
-    assert np.array_equal(open_original(out, other, frames="0:3").frames[0].permute(1, 2, 0), image(0, 0, LARGE))
+    assert np.array_equal(open_run(out).original(other, frames="0:3").frames[0].permute(1, 2, 0), image(0, 0, LARGE))
 
 
 def test_the_command_line_takes_a_stream(tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,342 @@
+"""`Run`: an opened fit, whatever it lies in: a folder, a compressed file, or a video in segments in either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Unpack
+
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.display import Row, rounded, table, video_rows
+from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.network import Network
+from enerv_zoo.nvz import Sizes, open_nvz
+from enerv_zoo.storage.compressed import SUFFIX, VIDEO, FileNetwork
+from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N
+from enerv_zoo.storage.folder import WEIGHTS, FolderNetwork
+from enerv_zoo.storage.originals import Cut, check_source, is_recorded, open_recorded
+from enerv_zoo.storage.segments import (
+    Segment,
+    SegmentsDescription,
+    is_segmented,
+    read_segments,
+    segment_folder,
+    segments_from_json,
+)
+from enerv_zoo.video import Video
+from enerv_zoo.video.origin import Origin
+from enerv_zoo.video.selection import Selection
+
+MEANS = ("psnr", "ms_ssim")
+"""Scores of a video in segments that are means over its frames."""
+
+
+class StoredNetwork(Protocol):
+    """One network of a run; what is read of it is read when it is needed, once."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is there: of a video in segments that is being fitted, some are not."""
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes that it takes; `None` where nobody knows."""
+
+    @property
+    def description(self) -> Description:
+        """What its config says."""
+
+    @property
+    def fit(self) -> FitRecord | None:
+        """How it was fitted, with its scores."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `fit.json` says, in the present format."""
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of the video that was fitted."""
+
+    def outline(self) -> Network:
+        """Return the network without its weights."""
+
+    def check(self) -> Network:
+        """Return the network without its weights, once they are known to be its own."""
+
+    def read(self, build: type[N]) -> N:
+        """Read the network."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """An opened fit: one network, or the networks of a video in segments. One segment is the normal case.
+
+    Nothing that it holds is trusted: configs are validated, and nothing is allocated before config and weights agree.
+
+    Attributes:
+        path: of the folder or the file.
+        stored: the networks as they are stored, one per segment.
+        whole: the description of a video in segments; `None` of a network that is the whole video.
+        sizes: bytes of a compressed file's parts; `None` of a folder.
+    """
+
+    path: Path
+    stored: tuple[StoredNetwork, ...]
+    whole: SegmentsDescription | None = None
+    sizes: Sizes | None = None
+
+    # ------------------------------------------------------------------ what it is
+
+    @cached_property
+    def _root(self) -> StoredNetwork:
+        """What holds the record of the whole."""
+        return self.stored[0] if self.whole is None or self.sizes is not None else FolderNetwork(self.path)
+
+    @cached_property
+    def _fitted(self) -> tuple[StoredNetwork, ...]:
+        return tuple(stored for stored in self.stored if stored.is_fitted)
+
+    @property
+    def fitted(self) -> int:
+        """How many of its networks are there."""
+        return len(self._fitted)
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """The whole video."""
+        return self.stored[0].description.video if self.whole is None else self.whole.video
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The frames of each network, in order."""
+        return (Segment(0, self.info.frames),) if self.whole is None else self.whole.segments
+
+    @property
+    def description(self) -> Description:
+        """What `config.json` says; of a video in segments, of the whole, with the composition of the first network.
+
+        Raises:
+            EnervZooError: no fit is there, or its config is damaged or of a newer format.
+        """
+        first = next(iter(self._fitted), self.stored[0]).description
+        return first if self.whole is None else Description(first.model, self.info, self.fit, first.license)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What `fit.json` says of the whole, in the present format; empty where nobody knows.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        record = self._root.record
+        if self.whole is None or self.sizes is None or len(self.stored) == 1:
+            return record
+        first, last = (
+            Selection.of(stored.record["video"].get("frames")) for stored in (self.stored[0], self.stored[-1])
+        )
+        step = "" if first.step == 1 else f":{first.step}"
+        frames = f"{first.start}:{'' if last.stop is None else last.stop}{step}"
+        return {**record, "video": {**record["video"], "frames": frames}}
+
+    @cached_property
+    def fit(self) -> FitRecord | None:
+        """How it was fitted, with its scores; of a video in segments, means over frames where nothing else is known.
+
+        Raises:
+            ConfigError: a record is damaged.
+        """
+        root = self._root.fit
+        if self.whole is None or (self.sizes is None and root is not None and root.metrics):
+            return root
+        fits = [(stored.fit or FitRecord(), stored.description.video.frames) for stored in self._fitted]
+        metrics: dict[str, Any] = {
+            name: _mean([(fit.metrics.get(name), frames) for fit, frames in fits]) for name in MEANS
+        }
+        if self.sizes is None and root is not None:
+            return replace(root, metrics=metrics)
+        first = fits[0][0] if fits else FitRecord()
+        recipe = first.recipe and replace(first.recipe, video=self.record.get("video", {}))
+        return FitRecord(recipe, metrics, first.source)
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of the video that was fitted."""
+        return self._root.origin
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes of the file, or of the weights in folders; `None` where nobody knows."""
+        if self.sizes is not None:
+            return self.sizes.total
+        known = [stored.bytes for stored in self._fitted]
+        return sum(size for size in known if size is not None) if any(size is not None for size in known) else None
+
+    @cached_property
+    def outlines(self) -> tuple[Network, ...]:
+        """The networks that are there, without their weights.
+
+        Raises:
+            ConfigError: a config asks for what is not loaded, or a network is not of its segment's frames.
+        """
+        return self._checked([stored.outline() if stored.is_fitted else None for stored in self.stored])
+
+    @property
+    def stored_numbers(self) -> int:
+        """Parameters and statistics that a decoder needs, of all networks that are there."""
+        return sum(network.stored_numbers for network in self.outlines)
+
+    def only(self) -> StoredNetwork:
+        """Return the one network that is the whole video.
+
+        Raises:
+            ConfigError: the run is a video in segments.
+        """
+        if len(self.stored) != 1:
+            raise ConfigError(f"{self.path}: holds a video in segments; enerv_zoo.load reads it")
+        return self.stored[0]
+
+    def _rows(self) -> list[Row]:
+        """What is known of it without looking at weights; of a damaged one, less."""
+        rows: list[Row] = []
+        with suppress(EnervZooError):
+            rows += video_rows(self.info)
+            rows += [("segments", len(self.segments))] if self.whole is not None else []
+            rows += [("bytes", self.bytes)] if self.bytes is not None else []
+            rows.insert(0, ("model", self.description.model.family))
+            rows += [(name, self.fit.metrics.get(name)) for name in MEANS] if self.fit else []
+        return rows
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}{''.join(f', {name} {rounded(value)}' for name, value in self._rows())})"
+
+    def _repr_html_(self) -> str:
+        return table(self.path.name, self._rows())
+
+    # ------------------------------------------------------------------ what it gives
+
+    def check_complete(self) -> None:
+        """Refuse a video in segments of which some are not fitted.
+
+        Raises:
+            ConfigError: says which.
+        """
+        count, there = len(self.stored), [stored.is_fitted for stored in self.stored]
+        if self.whole is not None and not all(there):
+            raise ConfigError(
+                f"{self.path}: {sum(there)} of {count} segments are fitted, number {there.index(False)} is not; "
+                "repeat its command to go on (fit needs --resume)"
+            )
+
+    def check(self) -> None:
+        """Check everything that can be checked without allocating it: configs, weights' names and sizes, segments.
+
+        Raises:
+            EnervZooError: something is missing, damaged, does not match or asks for too much.
+        """
+        self.check_complete()
+        self._checked([stored.check() for stored in self.stored])
+
+    def network(self, number: int = 0, build: type[N] = Network) -> N:  # type: ignore[assignment]
+        """Read a network.
+
+        Args:
+            number: of its segment.
+            build: the class of the network.
+
+        Raises:
+            EnervZooError: it is not there, is damaged or asks for too much.
+        """
+        return self.stored[number].read(build)
+
+    def originals(self, source: Any = None, **cut: Unpack[Cut]) -> Callable[[int], Video]:
+        """Return what opens the original of a network, by the number of its segment.
+
+        Args:
+            source: what to open; by default what was fitted, of which is looked, once, whether it has changed since.
+                Another source is cut at the same frames.
+            cut: overrules how the original was cut for the fit; of a video in segments, `frames` cannot be.
+
+        Raises:
+            VideoError: the video that was fitted is not there any more.
+        """
+        check_source(self.record, self.path, source)
+
+        def original(number: int = 0) -> Video:
+            own = cut.copy()
+            if self.whole is not None:
+                segment = self.segments[number]
+                own["frames"] = None if is_recorded(self.record, source) else f"{segment.first}:{segment.stop}"
+            return open_recorded(self.stored[number].record, self.path, source, **own)
+
+        return original
+
+    def original(self, source: Any = None, **cut: Unpack[Cut]) -> Video:
+        """Open the whole video that was fitted, cut and resized as it was then; or another one likewise.
+
+        Args:
+            source: what to open; by default what was fitted. The recorded frame range, stream and format apply to that
+                alone.
+            cut: overrules how the original was cut for the fit.
+
+        Raises:
+            FitError: no source was given and none is recorded.
+            VideoError: it is not there any more, or cannot be read.
+        """
+        check_source(self.record, self.path, source)
+        return open_recorded(self.record, self.path, source, **cut)
+
+    def __reduce__(self) -> tuple[Callable[[Path], Run], tuple[Path]]:
+        """Another process opens its own."""
+        return open_run, (self.path,)
+
+    # ------------------------------------------------------------------ what it checks
+
+    def _checked(self, networks: list[Network | None]) -> tuple[Network, ...]:
+        there = [(number, network) for number, network in enumerate(networks) if network is not None]
+        for number, network in there if self.whole is not None else ():
+            self.segments[number].check(number, network.info, self.info)
+        return tuple(network for _, network in there)
+
+
+def open_run(path: str | Path, sizes: Mapping[str, int | None] | None = None) -> Run:
+    """Open a fit on this machine; of a file, the head is read and checked, of a folder `segments.json` alone.
+
+    Args:
+        path: a folder that a fit wrote or that was pulled, or a `.nvz` file.
+        sizes: bytes of files that were not downloaded, by their paths in the folder.
+
+    Raises:
+        EnervZooError: the file is missing or damaged, or its networks are not those of its segments.
+    """
+    path = Path(path)
+    if (path / VIDEO).is_file() and not (path / CONFIG).exists() and not is_segmented(path):
+        path = path / VIDEO
+    if not path.is_dir() and (path.suffix == SUFFIX or path.is_file()):
+        return _open_file(path)
+    whole = read_segments(path) if is_segmented(path) else None
+    names = [Path()] if whole is None else [segment_folder(Path(), number) for number in range(len(whole.segments))]
+    listed = sizes or {}
+    return Run(
+        path, tuple(FolderNetwork(path / name, listed.get((name / WEIGHTS).as_posix())) for name in names), whole
+    )
+
+
+def _open_file(path: Path) -> Run:
+    file, where = open_nvz(path), str(path)
+    whole = None if file.whole is None else segments_from_json(file.whole, where)
+    if whole is None and len(file) != 1:
+        raise ConfigError(f"{where}: holds {len(file)} networks and does not say of which segments; it is damaged")
+    if whole is not None and len(whole.segments) != len(file):
+        raise ConfigError(f"{where}: has {len(file)} networks for {len(whole.segments)} segments; it is damaged")
+    return Run(path, tuple(FileNetwork(file, number, path) for number in range(len(file))), whole, file.sizes)
+
+
+def _mean(scores: list[tuple[Any, int]]) -> float | None:
+    """Return the mean over all frames of a score that networks have, or `None` where one has none."""
+    if not scores or not all(isinstance(value, (int, float)) for value, _ in scores):
+        return None
+    return sum(float(value) * frames for value, frames in scores) / sum(frames for _, frames in scores)
