@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def main() -> None:
     )
     video, original = ez.load(FILE), open_run(run).original()
     info = video.info
-    codec = [asdict(point) for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
+    codec = [point.to_dict() for point in measure_codec("x264", original, [int(crf) for crf in case["crf"].split(",")])]
     sample: dict[str, Any] = {
         "network": video.config.family, "stored_numbers": video.stored_numbers,
         "video": f"{info.frames} frames of {info.width}x{info.height}", "bytes": made.bytes, "bpp": made.bpp,

@@ -32,6 +32,12 @@ PartSpec = str | dict[str, Any]
 LossSpec = str | dict[str, Any]
 """A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
 
+MetricSpec = str | dict[str, Any]
+"""A metric as plain data: a name, or a spec of a name and options; see `enerv_zoo.metrics`."""
+
+DEFAULT_METRICS: tuple[MetricSpec, ...] = ("psnr", "ms_ssim")
+"""What fits are measured by, unless other metrics are named."""
+
 Count = Annotated[int, Field(ge=1, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -200,14 +206,15 @@ class FitConfig:
         scales: how many scales the rounding has: one per `"tensor"` or one per output `"channel"`.
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` alone.
         phases: what follows: each phase is a mapping of these options (all but `seed`, `precision`, `deterministic`,
-            `time_budget`, `eval_every`, `checkpoint_every` and `phases`) on top of those before it, with an optimizer
-            and a schedule of its own. `epochs` of a phase are its own.
+            `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those before it, with an
+            optimizer and a schedule of its own. `epochs` of a phase are its own.
+        metrics: what the fitted frames are measured by, as `enerv_zoo.evaluate` takes them; the first one leads.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    LATER: ClassVar = ("schedule", "rates", "prune", "bits", "scales", "rate_weight", "phases")
+    LATER: ClassVar = ("schedule", "rates", "prune", "bits", "scales", "rate_weight", "phases", "metrics")
     WHOLE: ClassVar = (
-        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases"
+        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
     )  # fmt: skip
     """Options of the whole fit, which phases cannot change."""
 
@@ -235,6 +242,7 @@ class FitConfig:
     scales: Literal["tensor", "channel"] = "tensor"
     rate_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     phases: tuple[Spec, ...] = ()
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)] = DEFAULT_METRICS
 
     def __post_init__(self) -> None:
         if self.rate_weight and self.bits is None:

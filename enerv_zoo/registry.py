@@ -218,9 +218,9 @@ blocks = Registry("block", "enerv_zoo.blocks")
 heads = Registry("head", "enerv_zoo.heads")
 models = Registry("model", "enerv_zoo.models")
 losses = Registry("loss", "enerv_zoo.losses")
+metrics = Registry("metric", "enerv_zoo.metrics")
 optimizers = Registry("optimizer", "enerv_zoo.optimizers", "enerv_zoo.optimizers.timm")
 schedules = Registry("schedule", "enerv_zoo.schedules", "enerv_zoo.optimizers.schedules")
-
 entropy_models = Registry("entropy_model", "enerv_zoo.entropy_models", "enerv_zoo.nvz.entropy")
 anchors = Registry("anchor", "enerv_zoo.anchors", "enerv_zoo.evaluation.anchors")
 codebases = Registry("codebase", "enerv_zoo.codebases", "enerv_zoo.interop.codebases")
@@ -233,6 +233,7 @@ COMPONENTS = {
         blocks,
         heads,
         losses,
+        metrics,
         optimizers,
         schedules,
         entropy_models,

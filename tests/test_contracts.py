@@ -46,6 +46,7 @@ HEADS = [
 LARGE = ["MS_SSIM", "Fusion10", "Fusion11", "Fusion12", "Fusion10_freq"]
 SMALL = ["L1", "L2", "charbonnier", "SSIM", "frequency", *(f"Fusion{i}" for i in range(1, 10))]
 LOSSES = [(name, side) for names, side in ((SMALL, 32), (LARGE, 176)) for name in names]
+METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
@@ -71,6 +72,7 @@ CLASSES = [
     *(contract(contracts.ModulationTests, part=part, shapes=shapes) for part, shapes in MODULATIONS),
     *(contract(contracts.HeadTests, part=part) for part in HEADS),
     *(contract(contracts.LossTests, part=part, size=(side, side + 16)) for part, side in LOSSES),
+    *(contract(contracts.MetricTests, part=part, size=(side, side + 16)) for part, side in METRICS),
     *(contract(contracts.OptimizerTests, part=part) for part in OPTIMIZERS),
     *(contract(contracts.ScheduleTests, part=part) for part in SCHEDULES),
     *(contract(contracts.FamilyTests, part=narrow(name), size="100K") for name in models.names()),
@@ -160,6 +162,23 @@ class Forgetful(torch.optim.Optimizer):
                 p -= group["lr"] * self.momentum[p].sign()
 
 
+class Upside:
+    unit, better, scope = "", "higher", "frame"
+
+    def missing(self, info):
+        return None
+
+    def __call__(self, prediction, target):
+        return (prediction - target).abs().mean(dim=(1, 2, 3))
+
+
+class Mixed(Upside):
+    better = "lower"
+
+    def __call__(self, prediction, target):
+        return super().__call__(prediction, target) - prediction.mean() + target.mean()
+
+
 class Lossy(TableModel):
     def encode(self, levels):
         return super().encode(levels.clamp(-20, 20))
@@ -190,6 +209,8 @@ BROKEN = [
     (contracts.LossTests, lambda height, width: lambda p, t: (p - t).square().mean(dim=(1, 2, 3)), "it_is_a_scalar"),
     (contracts.LossTests, lambda height, width: lambda p, t: (p - t).mean(), "nothing_is_better"),
     (contracts.LossTests, lambda height, width: lambda p, t: (p - t).square().mean().sqrt(), "it_is_finite_where"),
+    (contracts.MetricTests, Upside, "nothing_scores_better_than_the_frames_themselves"),
+    (contracts.MetricTests, Mixed, "scores_depend_on_the_frames_alone"),
     (contracts.OptimizerTests, Forgetful, "it_goes_on_from_its_state_to_the_same_bits"),
     (contracts.ScheduleTests, counting, "a_rate_depends_on_its_step_alone"),
     (contracts.ScheduleTests, lambda lr, steps: lambda step: 2 * lr, "rates_are_from_zero_to_the_peak"),

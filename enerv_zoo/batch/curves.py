@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import from_dict, read_mapping
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
@@ -22,6 +21,7 @@ from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
+from enerv_zoo.metrics import check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
@@ -45,8 +45,8 @@ class RateDistortion:
         video: name, frames, height and width of what was encoded.
         source: what that is compressed with already (`codec`, `bpp`), or `None`.
         curves: of every family and codec.
-        gains: of every curve but the anchor, against the anchor.
-        best_files: of each family, the compressed fit with the highest PSNR.
+        gains: of every curve but the anchor, against the anchor, by the metric that leads.
+        best_files: of each family, the compressed fit of the best quality.
         original: the frames that were encoded.
     """
 
@@ -62,8 +62,8 @@ class RateDistortion:
         return {
             "video": self.video,
             "source": self.source,
-            "curves": [dataclasses.asdict(curve) for curve in self.curves],
-            "gains": [dataclasses.asdict(gain) for gain in self.gains],
+            "curves": [curve.to_dict() for curve in self.curves],
+            "gains": [gain.to_dict() for gain in self.gains],
             "best_files": [path.name for path in self.best_files],
         }
 
@@ -78,6 +78,7 @@ def rate_distortion(
     tune_epochs: int = 0,
     codecs: Sequence[str] = CODECS,
     anchor: str | None = None,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     device: str = "auto",
     runner: Runner = run_here,
     on_model: OnFit = lambda name: None,
@@ -106,6 +107,8 @@ def rate_distortion(
         codecs: registered anchors (`enerv_zoo.list_components("anchor")`); those that are missing on this machine are
             left out with a warning.
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
+        metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
+            best points of a curve, and the comparison of curves, are by it.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
@@ -121,6 +124,7 @@ def rate_distortion(
         FitError: another process writes to `out`.
     """
     folder, chosen = Path(out), choose_device(device)
+    specs = check_metrics(metrics)
     encoders = available(codecs)
     names = [*models, *encoders]
     if not names or len(set(names)) != len(names):
@@ -158,7 +162,7 @@ def rate_distortion(
             original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(square_pixels)})
-        known = _Known(folder, original)
+        known = _Known(folder, original, specs)
         curves, best = [], []
         for model in models:
             own = {name: fit for name, fit in fits.items() if fit["model"] == model}
@@ -171,7 +175,7 @@ def rate_distortion(
                 )
                 for path, (name, fit, width) in points.items()
             }
-            best.append(max(measured, key=lambda path: measured[path].psnr))
+            best.append(max(measured, key=lambda path: measured[path].quality()))
             settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
             curves.append(RateCurve(model, settings, tuple(measured.values())))
         for name in encoders:
@@ -193,19 +197,20 @@ def rate_distortion(
 
 
 class _Known:
-    """Points that were measured before, on the same frames, by what was asked for."""
+    """Points that were measured before, on the same frames by the same metrics, by what was asked for."""
 
-    def __init__(self, folder: Path, original: Video) -> None:
-        self.path, self.frames = folder / POINTS, digest(original)
+    def __init__(self, folder: Path, original: Video, metrics: Sequence[Spec]) -> None:
+        self.path, self.frames, self.metrics = folder / POINTS, digest(original), metrics
         self.rows = read_mapping(self.path) if self.path.is_file() else {}
 
     def get(self, *asked: Any) -> tuple[str, RatePoint | None]:
         """The point's key, and the point if it is there."""
-        key = hashlib.sha256(json.dumps([self.frames, *asked], sort_keys=True).encode()).hexdigest()[:32]
-        return key, from_dict(RatePoint, self.rows[key], str(self.path)) if key in self.rows else None
+        others = [] if self.metrics == check_metrics(DEFAULT_METRICS) else [self.metrics]
+        key = hashlib.sha256(json.dumps([self.frames, *asked, *others], sort_keys=True).encode()).hexdigest()[:32]
+        return key, RatePoint.from_dict(self.rows[key], str(self.path)) if key in self.rows else None
 
     def add(self, key: str, point: RatePoint) -> RatePoint:
-        self.rows[key] = dataclasses.asdict(point)
+        self.rows[key] = point.to_dict()
         write_json(self.path, self.rows)
         return point
 
@@ -228,7 +233,7 @@ def _network_point(
     on_stage(f"{run.name} in {bits} bits")
     made = compress(run, path, data=original, bits=bits, tune_epochs=tune_epochs, device=device, measure=False)
     seconds = fit["fit_seconds"] + made.seconds
-    return known.add(key, measure_network(load(path, device), original, setting, made.bytes, seconds))
+    return known.add(key, measure_network(load(path, device), original, setting, made.bytes, seconds, known.metrics))
 
 
 def _codec_point(
@@ -238,4 +243,4 @@ def _codec_point(
     if point is not None:
         return point
     on_stage(f"{name} at {codec.unit} {quality:g}")
-    return known.add(key, next(measure_codec(name, original, (quality,))))
+    return known.add(key, next(measure_codec(name, original, (quality,), known.metrics)))

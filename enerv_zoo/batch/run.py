@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,12 @@ from enerv_zoo.batch.jobs import FitJob, FitOutcome, check_names
 from enerv_zoo.batch.manifest import Job
 from enerv_zoo.batch.segments import SegmentsJob, summarise
 from enerv_zoo.batch.store import Store
-from enerv_zoo.config import Recipe, read_mapping, to_dict
+from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
 from enerv_zoo.fitting.folder import FRAMES, REPORT
 from enerv_zoo.fitting.plan import as_begun, difference
+from enerv_zoo.metrics import check_metrics
 from enerv_zoo.report.fleet import write_fleet_report
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
@@ -26,14 +27,21 @@ if TYPE_CHECKING:
     from enerv_zoo.cluster import Fleet
 
 SUMMARY = "summary.parquet"
-PSNR, COUNT, TEXT = "float64", "int64", "string"
-COLUMNS = {
-    "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
-    "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
-    "psnr": PSNR, "ms_ssim": PSNR, "bpp": PSNR, "epochs": COUNT, "fit_seconds": PSNR, "seconds": PSNR,
-    "attempts": COUNT, "host": TEXT,
-}  # fmt: skip
-"""Of the summary, and their types. A row is a fit, or a video in segments, whose segments are rows of their own."""
+NUMBER, COUNT, TEXT = "float64", "int64", "string"
+
+
+def columns_of(names: Iterable[str]) -> dict[str, str]:
+    """The summary's columns and their types. A row is a fit, or a video in segments, whose segments are rows, too.
+
+    Args:
+        names: of the metrics.
+    """
+    return {
+        "name": TEXT, "id": TEXT, "part_of": TEXT, "state": TEXT, "error": TEXT, "video": TEXT, "frames": COUNT,
+        "height": COUNT, "width": COUNT, "model": TEXT, "size": TEXT, "stored_numbers": COUNT, "stored_bytes": COUNT,
+        **dict.fromkeys(names, NUMBER), "bpp": NUMBER, "epochs": COUNT, "fit_seconds": NUMBER, "seconds": NUMBER,
+        "attempts": COUNT, "host": TEXT,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class FleetResult:
     """What `run_jobs` gives.
 
     Attributes:
-        rows: of the summary, in the manifest's order; see `COLUMNS`.
+        rows: of the summary, in the manifest's order; see `columns_of`.
         out: where all of it is: a folder for each fit, `summary.parquet` and `report.html`.
     """
 
@@ -115,10 +123,11 @@ def _run_jobs(
             totals[name] = metrics
         else:
             errors[name] = error
+    columns = columns_of(_metrics(jobs))
     rows = []
     for job in jobs:
         if isinstance(job.fit, FitJob):
-            rows.append(_row(job.fit, outcomes[job.name]))
+            rows.append(_row(columns, job.fit, outcomes[job.name]))
             continue
         own = parts.get(job.name, [])
         recipe = Recipe(model=job.fit.plan.model, fit=to_dict(job.fit.plan.fit), video=job.fit.plan.video)
@@ -126,13 +135,19 @@ def _run_jobs(
         total = FitOutcome(
             job.name, metrics=totals.get(job.name), error=errors.get(job.name), seconds=sum(spent), attempts=0
         )
-        rows.append(_row(FitJob(job.name, job.fit.plan.source or job.fit.source, recipe), total))
-        rows += [_row(part, outcomes[part.name], job.name) for part in own]
-    _write(rows, store)
+        rows.append(_row(columns, FitJob(job.name, job.fit.plan.source or job.fit.source, recipe), total))
+        rows += [_row(columns, part, outcomes[part.name], job.name) for part in own]
+    _write(columns, rows, store)
     return FleetResult(rows, store.root)
 
 
-def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
+def _metrics(jobs: Sequence[Job]) -> list[str]:
+    """The names of the metrics that fits are measured by, in the order of their first mention."""
+    configs = (from_dict(FitConfig, j.fit.recipe.fit) if isinstance(j.fit, FitJob) else j.fit.plan.fit for j in jobs)
+    return list(dict.fromkeys(spec["name"] for config in configs for spec in check_metrics(config.metrics)))
+
+
+def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
     size, metrics = job.recipe.model.get("size"), outcome.metrics or {}
     known = {
         "name": job.name,
@@ -147,17 +162,17 @@ def _row(job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[s
         "attempts": outcome.attempts,
         "host": outcome.host,
     }
-    return {column: known[column] if column in known else metrics.get(column) for column in COLUMNS}
+    return {column: known[column] if column in known else metrics.get(column) for column in columns}
 
 
-def _write(rows: Sequence[dict[str, Any]], store: Store) -> None:
+def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:
     """The summary and the page, into the store."""
     import pyarrow as pa
     from pyarrow import parquet
 
     with tempfile.TemporaryDirectory() as folder:
         table, page = Path(folder) / SUMMARY, Path(folder) / REPORT
-        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
         with replacing(table) as temporary:
             parquet.write_table(pa.Table.from_pylist(list(rows), schema), temporary)
         write_fleet_report(rows, page)

@@ -36,6 +36,8 @@ from enerv_zoo.fitting.run import ENDED
 from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
+from enerv_zoo.metrics.columns import MISSING, flat, names_in
+from enerv_zoo.metrics.scoring import weighted_means
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import (
@@ -312,17 +314,12 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     """Numbers of the whole, from those of its segments; means are over frames. Writes `metrics.json`, `frames.csv`."""
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
-
-    def mean(name: str) -> float | None:
-        known = [(part[name], count) for part, count in zip(parts, measured, strict=True) if part[name] is not None]
-        return sum(value * count for value, count in known) / sum(count for _, count in known) if known else None
-
+    names = names_in(parts[0])
+    missing = {name: reason for name in names if (reason := parts[0].get(name + MISSING)) is not None}
     total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
     info = description.video
     metrics = {
-        "psnr": mean("psnr"),
-        "ms_ssim": mean("ms_ssim"),
-        "ms_ssim_missing": parts[0]["ms_ssim_missing"],
+        **flat(weighted_means(list(zip(parts, measured, strict=True)), names), missing),
         "bpp": bits_per_pixel(total["stored_bytes"], info),
         "fps": sum(measured) / sum(count / part["fps"] for part, count in zip(parts, measured, strict=True)),
         **total,

@@ -19,6 +19,12 @@ def losses(incomplete: str) -> list[str]:
     return [name for name in registry.losses.names() if name.startswith(incomplete)]
 
 
+def metrics(incomplete: str) -> list[str]:
+    """Metrics; of names separated by commas, the last one."""
+    done, comma, begun = incomplete.rpartition(",")
+    return [f"{done}{comma}{name}" for name in registry.metrics.names() if name.startswith(begun)]
+
+
 def recipes(incomplete: str) -> list[str]:
     """Names of bundled recipes."""
     return [name for name in list_recipes() if name.startswith(incomplete)]

@@ -104,10 +104,13 @@ def compress(
 def _plain(made: Compressed) -> dict[str, object]:
     from dataclasses import asdict
 
-    return {**asdict(made), "path": str(made.path), "ratio": made.ratio}
+    plain = asdict(made)
+    return {**plain.pop("scores"), **plain, "path": str(made.path), "ratio": made.ratio}
 
 
 def _rows(made: Compressed) -> list[tuple[str, str]]:
+    from enerv_zoo.metrics.columns import column
+
     widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(Counter(made.bits.values()).items()))
     rows = [
         ("file", f"{made.bytes:,} bytes, {made.bpp:.4f} bits per pixel"),
@@ -116,13 +119,14 @@ def _rows(made: Compressed) -> list[tuple[str, str]]:
     ]
     if made.pruned:
         rows.append(("pruned", f"{made.pruned:.1%} of the weights"))
-    if made.psnr is not None and made.psnr_before is not None:
-        change = made.psnr - made.psnr_before
-        rows.append(("PSNR", f"{made.psnr:.2f} dB, {change:+.2f} dB against the fit"))
-        rows.append(("MS-SSIM", console.number(made.ms_ssim, 4)))
+    for name, score in made.scores.items():
+        before = made.psnr_before if name == "psnr" else None
+        change = "" if before is None or score is None else f", {score - before:+.2f} dB against the fit"
+        rows.append((column(name).label, column(name).text(score) + change))
+    if made.scores:
         rows.append(("decoding", console.number(made.fps, 1, "frames/s")))
     else:
-        rows.append(("PSNR", "not measured: name the video with --data"))
+        rows.append(("quality", "not measured: name the video with --data"))
     return rows
 
 
@@ -142,6 +146,7 @@ def rd(
     anchor: Annotated[
         str | None, typer.Option(help="The curve to compare with.", show_default="the first codec")
     ] = None,
+    metrics: options.Metrics = None,
     preset: fits.Preset = None,
     recipe: fits.RecipeFile = None,
     epochs: fits.Epochs = None,
@@ -172,8 +177,8 @@ def rd(
     from enerv_zoo import batch
 
     knobs = {
-        "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames, "resize": resize,
-        "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
+        "metrics": metrics, "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames,
+        "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
         "recipe": fits.chosen_recipe(preset, recipe),
     }  # fmt: skip
     with fleets.runner_at(address) as runner, fits.bars() as on_model:
@@ -211,21 +216,22 @@ def _numbers(text: str) -> list[int]:
 
 
 def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
-    points = console.Listing("", "", "bytes", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encoding", "decode frames/s")
+    quality = result.curves[0].points[0].columns
+    headings = (own.heading for own in quality)
+    points = console.Listing("", "", "bytes", "bits per pixel", *headings, "encoding", "decode frames/s")
     for curve in result.curves:
         for point in sorted(curve.points, key=lambda point: point.bytes):
             points.add_row(
-                curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}", console.number(point.psnr),
-                console.number(point.ms_ssim, 4), console.seconds(point.encode_seconds),
-                console.number(point.decode_fps, 1),
+                curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}",
+                *(own.number(point.scores[own.name]) for own in quality),
+                console.seconds(point.encode_seconds), console.number(point.decode_fps, 1),
             )  # fmt: skip
     yield points
     if result.gains:
-        gains = console.Listing(f"against {result.gains[0].anchor}", "BD-rate", "BD-PSNR", "")
+        gains = console.Listing(f"against {result.gains[0].anchor}", "BD-rate", f"BD-{quality[0].label}", "")
         for gain in result.gains:
             rate = "n/a" if gain.bd_rate is None else f"{gain.bd_rate:+.1f} %"
-            quality = "n/a" if gain.bd_psnr is None else f"{gain.bd_psnr:+.2f} dB"
-            gains.add_row(gain.curve, rate, quality, gain.missing or "")
+            gains.add_row(gain.curve, rate, quality[0].change(gain.bd_quality), gain.missing or "")
         yield ""
         yield gains
     if result.source is not None:

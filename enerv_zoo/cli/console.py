@@ -102,10 +102,14 @@ seconds = duration
 
 def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     """The rows that every table of metrics shows, in one order."""
-    missing = f" ({metrics['ms_ssim_missing']})" if metrics.get("ms_ssim_missing") else ""
+    from enerv_zoo.metrics.columns import MISSING, columns
+
+    scores = []
+    for column in columns([metrics]):
+        reason = metrics.get(column.name + MISSING)
+        scores.append((column.label, column.text(metrics[column.name]) + (f" ({reason})" if reason else "")))
     return [
-        ("PSNR", number(metrics["psnr"], 2, "dB")),
-        ("MS-SSIM", number(metrics["ms_ssim"], 4) + missing),
+        *scores,
         ("stored parameters", number(metrics["stored_numbers"])),
         ("size", number(metrics["stored_bytes"] / 1e6, 2, "MB") + f", {metrics['bpp']:.3f} bits per pixel"),
         ("decoding", number(metrics["fps"], 1, "frames/s") + f" on {metrics['device']}"),

@@ -170,6 +170,7 @@ def fit(
     yuv: options.Yuv = None,
     device: options.Device = "auto",
     frames_in: FramesIn = "auto",
+    metrics: options.Metrics = None,
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
     segments: Annotated[
         str | None,
@@ -218,6 +219,7 @@ def fit(
     from enerv_zoo.files import free_name
 
     knobs: dict[str, Any] = {
+        "metrics": metrics,
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
         "eps": eps, "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup, "rates": rates,
         "clip_grad": clip_grad, "shuffle": shuffle, "seed": seed, "eval_every": eval_every,
@@ -336,6 +338,7 @@ def compare(
     stream: options.Stream = None,
     yuv: options.Yuv = None,
     device: options.Device = "auto",
+    metrics: options.Metrics = None,
     address: fleets.Address = None,
     report: WithReport = True,
     json: options.Json = False,
@@ -354,6 +357,7 @@ def compare(
     from enerv_zoo import batch
 
     knobs = {
+        "metrics": metrics,
         "epochs": epochs, "time_budget": time_budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
         "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
         "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
@@ -400,14 +404,16 @@ def bars() -> Iterator[Callable[[str], Any]]:
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:
-    """A row for each fit, the best first."""
-    quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "MB", "bits per pixel", "fit time")
-    table = console.Listing("fit", *quality, *cost, "decode frames/s")
-    for name, row in sorted(results.items(), key=lambda item: -(item[1]["psnr"] or 0)):
+    """A row for each fit, the best by the metric that leads first."""
+    from enerv_zoo.metrics.columns import columns
+
+    quality = columns(results.values())
+    cost = ("stored parameters", "MB", "bits per pixel", "fit time")
+    table = console.Listing("fit", *(column.heading for column in quality), *cost, "decode frames/s")
+    for name, row in sorted(results.items(), key=lambda item: quality[0].rank(item[1].get(quality[0].name))):
         table.add_row(
             name,
-            console.number(row["psnr"]),
-            console.number(row["ms_ssim"], 4),
+            *(column.number(row.get(column.name)) for column in quality),
             console.number(row["stored_numbers"]),
             console.number(row["stored_bytes"] / 1e6),
             console.number(row["bpp"], 3),

@@ -196,13 +196,15 @@ def _plan(rows: list[dict[str, Any]]) -> Table:
 
 
 def _results(rows: list[dict[str, Any]]) -> Table:
-    quality, cost = ("PSNR (dB)", "MS-SSIM"), ("stored parameters", "bits per pixel", "fit time")
-    table = console.Listing("fit", *quality, *cost, "attempts")
+    from enerv_zoo.metrics.columns import columns
+
+    quality, cost = columns(rows), ("stored parameters", "bits per pixel", "fit time")
+    table = console.Listing("fit", *(column.heading for column in quality), *cost, "attempts")
     for row in rows:
         if row["part_of"] is not None:
             continue
         spent = "" if row["fit_seconds"] is None else console.seconds(row["fit_seconds"])
-        cells = (row["name"], console.number(row["psnr"]), console.number(row["ms_ssim"], 4),
+        cells = (row["name"], *(column.number(row[column.name]) for column in quality),
                  console.number(row["stored_numbers"]), console.number(row["bpp"], 3), spent,
                  str(row["attempts"] or ""))  # fmt: skip
         table.add_row(*cells)

@@ -261,10 +261,9 @@ def models(
 
 
 def _list_pretrained(query: str | None, json: bool) -> None:
-    import dataclasses
-
     from enerv_zoo import hub
     from enerv_zoo.errors import HubError
+    from enerv_zoo.metrics.columns import columns
 
     bundled = hub.list_bundled(query)
     try:
@@ -275,11 +274,13 @@ def _list_pretrained(query: str | None, json: bool) -> None:
         logger.warning("%s", error)
         found = bundled
     if json:
-        console.print_json([dataclasses.asdict(entry) for entry in found])
+        console.print_json([entry.to_dict() for entry in found])
         return
     if not found:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
-    table = console.Listing("name", "model", "video", "frames", "size", "stored parameters", "PSNR (dB)", "pushed")
+    quality = columns(entry.scores for entry in found)
+    headings = ("name", "model", "video", "frames", "size", "stored parameters")
+    table = console.Listing(*headings, *(column.heading for column in quality), "pushed")
     for entry in found:
         size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
         cells = (
@@ -289,7 +290,7 @@ def _list_pretrained(query: str | None, json: bool) -> None:
             console.number(entry.frames, 0),
             size,
             console.number(entry.stored_numbers, 0),
-            console.number(entry.psnr),
+            *(column.number(entry.scores.get(column.name)) for column in quality),
             entry.updated or "n/a",
         )
         table.add_row(*cells)
@@ -297,8 +298,6 @@ def _list_pretrained(query: str | None, json: bool) -> None:
 
 
 def _list_parts(pattern: str, json: bool) -> None:
-    from enerv_zoo.losses import SUMS
-
     kinds = registry.COMPONENTS.items()
     parts = {kind: {name: _options(known, name) for name in known.names(pattern)} for kind, known in kinds}
     if json:
@@ -306,7 +305,7 @@ def _list_parts(pattern: str, json: bool) -> None:
         return
     if not any(parts.values()):
         console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
-    table = console.Listing("kind", "part", "options")
+    table = console.Listing("kind", "part", "")
     for kind, names in parts.items():
         if kind == "optimizer":  # timm's are many, and have the options that timm documents
             known = registry.optimizers
@@ -314,9 +313,21 @@ def _list_parts(pattern: str, json: bool) -> None:
             table.add_row(kind, "of timm", ", ".join(theirs))
             names = {name: text for name, text in names.items() if name not in theirs}
         for name, text in names.items():
-            terms = SUMS.get(name, {}) if kind == "loss" else {}
-            table.add_row(kind, name, text or " + ".join(f"{w:g} {t}" for t, w in terms.items()))
+            table.add_row(kind, name, ", ".join(filter(None, (_about(kind, name), text))))
     console.out.print(table, soft_wrap=False)
+
+
+def _about(kind: str, name: str) -> str:
+    """What a listing says of a part beside its options: the terms of a loss, the unit of a metric."""
+    from enerv_zoo.losses import SUMS
+    from enerv_zoo.metrics.columns import column
+
+    if kind == "loss":
+        return " + ".join(f"{weight:g} {term}" for term, weight in SUMS.get(name, {}).items())
+    if kind != "metric":
+        return ""
+    own = column(name)
+    return f"{own.unit or 'a plain number'}, {own.better} is better"
 
 
 def _options(parts: registry.Registry, name: str) -> str:

@@ -70,6 +70,29 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
+def parse_metrics(text: str) -> list[Any]:
+    """Names that commas separate, or a list in YAML of names and `{name: ..., <option>: ...}`."""
+    try:
+        specs = parse_yaml(text)
+    except ConfigError as error:
+        raise typer.BadParameter(f"{text!r} is {error}") from None
+    if isinstance(specs, dict):
+        return [specs]
+    return specs if isinstance(specs, list) else [name.strip() for name in text.split(",") if name.strip()]
+
+
+Metrics = Annotated[
+    Any,  # a list, which Typer would want as an option given several times
+    typer.Option(
+        help="What to measure by (enerv-zoo models --parts), separated by commas; the first one leads.",
+        parser=parse_metrics,
+        metavar="NAME,...",
+        show_default="psnr,ms_ssim",
+        autocompletion=completion.metrics,
+    ),
+]
+
+
 def parse_seconds(text: str) -> float:
     """A duration such as `"120s"`, `"10m"`, `"1.5h"` or `"90"` in seconds."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)

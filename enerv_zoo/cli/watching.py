@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import console, options
+
+if TYPE_CHECKING:
+    from enerv_zoo.evaluation import Report
 
 Original = Annotated[
     str | None,
@@ -31,16 +34,17 @@ def evaluate(
     ] = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --images.")] = False,
+    metrics: options.Metrics = None,
     per_frame: Annotated[bool, typer.Option("--per-frame", help="Print a row for every frame.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Measure a fit: PSNR, MS-SSIM, bits per pixel, decoding speed, frame by frame.
+    """Measure a fit: PSNR, MS-SSIM or other metrics, bits per pixel, decoding speed, frame by frame.
 
     The original is cut, cropped and resized as it was for the fit, unless told otherwise.
 
     Examples:
 
-        enerv-zoo eval runs/bunny --per-frame
+        enerv-zoo eval runs/bunny --per-frame --metrics psnr,psnr_yuv
 
         enerv-zoo eval user/bunny-enerv bunny
 
@@ -53,7 +57,8 @@ def evaluate(
     opened = hub.open_run(run, hub.Access(revision))
     network = loading.load(opened, choose_device(device))
     cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
-    report = evaluation.evaluate_segments(network, opened.originals(video, **cut), frames=frames)
+    measured = {} if metrics is None else {"metrics": metrics}
+    report = evaluation.evaluate_segments(network, opened.originals(video, **cut), frames=frames, **measured)
     if out is not None:
         with protected(network.origin, video):
             report.write_json(out / "report.json")
@@ -65,14 +70,22 @@ def evaluate(
         console.print_json(report.to_dict())
         return
     if per_frame:
-        rows = console.Listing("frame", "PSNR (dB)", "MS-SSIM")
+        rows = console.Listing("frame", *(column.heading for column in report.frames[0].columns))
         for row in report.frames:
-            rows.add_row(str(row.frame), console.number(row.psnr), console.number(row.ms_ssim, 4))
+            rows.add_row(str(row.frame), *(column.number(row.scores[column.name]) for column in row.columns))
         console.out.print(rows)
-    worst = min(report.frames, key=lambda row: row.psnr)
     title = f"{run}, {console.count(len(report.frames), 'frame')}"
-    worst_row = ("worst frame", f"{worst.frame} at {console.number(worst.psnr, 2, 'dB')}")
-    console.out.print(console.table([*console.metrics_rows(report.to_dict()), worst_row], title))
+    console.out.print(console.table([*console.metrics_rows(report.to_dict()), *_worst(report)], title))
+
+
+def _worst(report: Report) -> list[tuple[str, str]]:
+    """The row of the frame whose score is worst by the first metric that all frames have a score of."""
+    for column in report.frames[0].columns:
+        scores = {row.frame: row.scores[column.name] for row in report.frames}
+        if None not in scores.values():
+            worst = max(scores, key=lambda frame: column.rank(scores[frame]))
+            return [("worst frame", f"{worst} at {column.text(scores[worst])}")]
+    return []
 
 
 def render(

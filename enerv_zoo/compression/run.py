@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
-from enerv_zoo.config import PartSpec, Spec
+from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, PartSpec, Spec, from_dict
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
@@ -37,6 +37,9 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.loading import load
+from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics.columns import MISSING, names_in
+from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning, write_nvz
 from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
@@ -56,11 +59,11 @@ Fit = NeuralVideo | SegmentedVideo | str | Path
 
 DEFAULT_BITS = 8
 TUNING_RATE = 5e-4
-RECOMPUTED_METRICS = ("psnr", "ms_ssim", "ms_ssim_missing", "bpp", "fps", "stored_bytes", "device")
-"""Metrics of a fit that are others once it is compressed."""
+RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
+"""Metrics of a fit that, beside its scores, are others once it is compressed."""
 
-MEASURED = 80
-"""Bytes that a file's own PSNR and MS-SSIM, which are known last, take in it at most."""
+SCORE_BYTES = 32
+"""Bytes that a score, which is known last, takes in a file at most, beside its name."""
 
 FILES_TRIED = 12
 """How often bits are chosen anew until the file, with all that it says beside its numbers, is as small as was asked."""
@@ -75,8 +78,8 @@ class Compressed:
         bytes: of the file.
         bpp: 8 times those over all pixels of the video; nothing is left out.
         float32_bytes: of the same numbers in float32.
-        psnr_before, psnr: of the network as it was and of the file, dB; `None` where there was no video to compare.
-        ms_ssim: of the file, or `None`.
+        psnr_before: of the network as it was, dB; `None` where there was no video to compare.
+        scores: of the file, by the metric's name; none where there was no video to compare.
         fps: frames drawn a second from the file, on this machine, or `None`.
         bits: of each coded tensor; of a video in segments, names begin with the segment's number.
         pruned: part of the matrices' numbers that are zero by pruning.
@@ -88,8 +91,7 @@ class Compressed:
     bpp: float
     float32_bytes: int
     psnr_before: float | None
-    psnr: float | None
-    ms_ssim: float | None
+    scores: Mapping[str, float | None]
     fps: float | None
     bits: dict[str, float] = field(repr=False)
     pruned: float
@@ -100,9 +102,19 @@ class Compressed:
         """How many times smaller than float32."""
         return self.float32_bytes / self.bytes
 
+    @property
+    def psnr(self) -> float | None:
+        """PSNR of the file in dB; `None` where it was not measured."""
+        return self.scores.get("psnr")
+
+    @property
+    def ms_ssim(self) -> float | None:
+        """MS-SSIM of the file; `None` where it was not measured, or for frames too small for it."""
+        return self.scores.get("ms_ssim")
+
     def _repr_html_(self) -> str:
-        names = ("bytes", "bpp", "ratio", "psnr_before", "psnr", "ms_ssim", "fps")
-        return table(self.path.name, [(name, getattr(self, name)) for name in names])
+        costs = [(name, getattr(self, name)) for name in ("bytes", "bpp", "ratio", "psnr_before")]
+        return table(self.path.name, [*costs, *self.scores.items(), ("fps", self.fps)])
 
 
 @dataclass(frozen=True)
@@ -315,7 +327,9 @@ def _make(part: _Part, wanted: CompressOptions) -> _Result:
     numbers = sum(mask.numel() for mask in kept.values())
     zeros = sum(int((~mask).sum()) for mask in kept.values())
     levels = _coded(video, grids)
-    report = None if original is None or not wanted.measure else evaluate(_as_in_the_file(video, levels), original)
+    report = None
+    if original is not None and wanted.measure:
+        report = evaluate(_as_in_the_file(video, levels), original, metrics=_metrics(part.record))
     return _Result(_network(part, wanted, levels, report), grids, zeros, numbers, before, report)
 
 
@@ -332,9 +346,16 @@ def _record(record: FitRecord | None, report: Report | None) -> FitRecord | None
     """What the file says of its fit: of the numbers, those that are its own."""
     if record is None:
         return None
-    kept = {name: value for name, value in record.metrics.items() if name not in RECOMPUTED_METRICS}
-    own = {"psnr": report.psnr, "ms_ssim": report.ms_ssim} if report else {}
-    return dataclasses.replace(record, metrics=finite({**kept, **own}))
+    before = names_in(record.metrics)
+    others = {*RECOMPUTED_METRICS, *before, *(name + MISSING for name in before)}
+    same = {name: value for name, value in record.metrics.items() if name not in others}
+    return dataclasses.replace(record, metrics=finite({**same, **(report.scores if report else {})}))
+
+
+def _metrics(record: FitRecord | None) -> Sequence[MetricSpec]:
+    """What the fit was measured by, as far as it is installed here."""
+    recipe = record.recipe if record else None
+    return installed(from_dict(FitConfig, recipe.fit).metrics if recipe else DEFAULT_METRICS)
 
 
 def _chosen(part: _Part, wanted: CompressOptions, before: float | None) -> dict[str, QuantSpec]:
@@ -368,9 +389,10 @@ def _within_file(
 ) -> dict[str, QuantSpec]:
     """The grids with the least error whose file takes at most `limit` bytes; what the coder adds is measured."""
     spare = 0.0
+    scores = sum(SCORE_BYTES + len(spec["name"]) for spec in check_metrics(_metrics(part.record)))
     for _ in range(FILES_TRIED):
         chosen = search.within_size(found, 8 * (limit - spare))
-        size = len(encode([_network(part, wanted, _coded(part.video, chosen))])) + MEASURED
+        size = len(encode([_network(part, wanted, _coded(part.video, chosen))])) + scores
         if size <= limit:
             return chosen
         spare += size - limit
@@ -415,8 +437,7 @@ def _result(
         bpp=bits_per_pixel(size, info),
         float32_bytes=4 * video.stored_numbers,
         psnr_before=sum(known) / info.frames if known else None,
-        psnr=report.psnr if report else None,
-        ms_ssim=report.ms_ssim if report else None,
+        scores=report.scores if report else {},
         fps=joint_rate(reports) if reports else None,
         bits=widths,
         pruned=sum(part.pruned for part in made) / prunable if prunable else 0.0,

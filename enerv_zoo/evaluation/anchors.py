@@ -19,7 +19,7 @@ import av
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import PartSpec, VideoInfo, as_spec
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, PartSpec, VideoInfo, as_spec
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.rates import BATCH, RatePoint, scored
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -188,13 +188,19 @@ def check_frames(names: Sequence[str], info: VideoInfo) -> None:
             raise VideoError(reason)
 
 
-def measure_codec(codec: PartSpec, video: Video, ladder: Sequence[float] | None = None) -> Iterator[RatePoint]:
+def measure_codec(
+    codec: PartSpec,
+    video: Video,
+    ladder: Sequence[float] | None = None,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
+) -> Iterator[RatePoint]:
     """Encode a video at every step of a ladder, decode it, and compare.
 
     Args:
         codec: a name (`enerv_zoo.list_components("anchor")`), or a spec of a name and options.
         video: the frames.
         ladder: qualities; by default the codec's.
+        metrics: what frames are measured by.
 
     Raises:
         ConfigError: unknown or missing codec, or a quality that it does not know.
@@ -205,10 +211,10 @@ def measure_codec(codec: PartSpec, video: Video, ladder: Sequence[float] | None 
         raise ConfigError(f"{reason}; choose another codec than {name}")
     check_frames([name], video.info)
     for quality in anchor.ladder if ladder is None else ladder:
-        yield _measured(name, anchor, quality, video)
+        yield _measured(name, anchor, quality, video, metrics)
 
 
-def _measured(name: str, anchor: Anchor, quality: float, video: Video) -> RatePoint:
+def _measured(name: str, anchor: Anchor, quality: float, video: Video, metrics: Sequence[MetricSpec]) -> RatePoint:
     start = time.perf_counter()
     data = anchor.encode(video, quality)
     encoded = time.perf_counter()
@@ -220,15 +226,12 @@ def _measured(name: str, anchor: Anchor, quality: float, video: Video) -> RatePo
     for frame in frames:
         if frame.dtype != torch.uint8 or tuple(frame.shape) != expected:
             raise VideoError(f"{name} gave a frame of {frame.dtype} {tuple(frame.shape)}, expected uint8 {expected}")
-    score, similarity = scored(
-        (torch.stack(frames[first : first + BATCH]) for first in range(0, len(frames), BATCH)), video.frames
-    )
+    batches = (torch.stack(frames[first : first + BATCH]) for first in range(0, len(frames), BATCH))
     return RatePoint(
         setting=f"{anchor.unit} {quality:g}",
         bytes=len(data),
         bpp=bits_per_pixel(len(data), video.info),
-        psnr=score,
-        ms_ssim=similarity,
+        scores=scored(batches, video.frames, metrics),
         encode_seconds=encoded - start,
         decode_fps=len(frames) / seconds,
     )

@@ -12,7 +12,7 @@ from enerv_zoo.errors import EnervZooError
 
 Method = Literal["cubic", "pchip", "akima"]
 Curve = Sequence[tuple[float, float]]
-"""Points of (rate, quality in dB), in any order."""
+"""Points of (rate, quality), in any order; the higher the quality, the better."""
 
 
 def bd_rate(anchor: Curve, test: Curve, method: Method = "akima") -> float:
@@ -27,14 +27,14 @@ def bd_rate(anchor: Curve, test: Curve, method: Method = "akima") -> float:
             the package `bjontegaard` is missing.
     """
     first, second = _checked(anchor, "anchor"), _checked(test, "test")
-    _check_overlap([q for _, q in first], [q for _, q in second], "quality", "dB")
+    _check_overlap([q for _, q in first], [q for _, q in second], "quality")
     return _call("bd_rate", first, second, method)
 
 
-def bd_psnr(anchor: Curve, test: Curve, method: Method = "akima") -> float:
-    """How many dB `test` is better than `anchor` at equal rate; arguments and errors are those of `bd_rate`."""
+def bd_quality(anchor: Curve, test: Curve, method: Method = "akima") -> float:
+    """How much better `test` is than `anchor` at equal rate, such as dB of PSNR; arguments are those of `bd_rate`."""
     first, second = _checked(anchor, "anchor"), _checked(test, "test")
-    _check_overlap([r for r, _ in first], [r for r, _ in second], "rate", "bits per pixel")
+    _check_overlap([r for r, _ in first], [r for r, _ in second], "rate")
     return _call("bd_psnr", first, second, method)
 
 
@@ -49,11 +49,11 @@ def _checked(curve: Curve, name: str) -> list[tuple[float, float]]:
     return points
 
 
-def _check_overlap(first: list[float], second: list[float], what: str, unit: str) -> None:
+def _check_overlap(first: list[float], second: list[float], what: str) -> None:
     if max(min(first), min(second)) >= min(max(first), max(second)):
         raise EnervZooError(
             f"the curves share no {what}: {min(first):.4g} to {max(first):.4g} and {min(second):.4g} to "
-            f"{max(second):.4g} {unit}; add points so that they overlap"
+            f"{max(second):.4g}; add points so that they overlap"
         )
 
 

@@ -88,33 +88,35 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
 
 
 def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
-    """Plot PSNR and MS-SSIM over bits per pixel, a line through the best points of each curve.
+    """Plot scores over bits per pixel, a line through the best points of each curve; those that all points have.
 
     Args:
         curves: measured on one video.
         path: of the picture; its suffix says which format.
 
     Returns:
-        The path, or `None` where matplotlib is not installed.
+        The path, or `None` where matplotlib is not installed, or the points have no score in common.
     """
-    shown = {"PSNR (dB)": "psnr"}
-    if all(point.ms_ssim is not None for curve in curves for point in curve.points):
-        shown["MS-SSIM"] = "ms_ssim"
+    points = [point for curve in curves for point in curve.points]
+    shown = [own for own in points[0].columns if all(point.scores.get(own.name) is not None for point in points)]
+    if not shown:
+        logger.warning("no %s was drawn: the points have no score in common", path)
+        return None
     drawing = _panels(path, len(shown), 4.6)
     if drawing is None:
         return None
     figure, panels = drawing
-    for axes, (label, name) in zip(panels, shown.items(), strict=True):
+    for axes, own in zip(panels, shown, strict=True):
         for curve in curves:
             best = curve.best()
-            points = [(point.bpp, getattr(point, name)) for point in best]
-            (line,) = axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=1.8, label=curve.name)
-            others = [(point.bpp, getattr(point, name)) for point in curve.points if point not in best]
+            joined = [(point.bpp, point.scores[own.name]) for point in best]
+            (line,) = axes.plot(*zip(*joined, strict=True), marker="o", markersize=4, linewidth=1.8, label=curve.name)
+            others = [(point.bpp, point.scores[own.name]) for point in curve.points if point not in best]
             if others:
                 axes.plot(*zip(*others, strict=True), ".", color=line.get_color(), alpha=0.4)
         axes.set_xscale("log")
         axes.set_xlabel("bits per pixel")
-        axes.set_ylabel(label)
+        axes.set_ylabel(own.heading)
         axes.grid(alpha=0.3, which="both")
     panels[0].legend(frameon=False)
     return _saved(figure, path)

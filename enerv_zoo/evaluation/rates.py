@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 import av
-import torch
 from torch import Tensor
 
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError, did_you_mean
-from enerv_zoo.evaluation.bjontegaard import bd_psnr, bd_rate
+from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
 from enerv_zoo.evaluation.report import bits_per_pixel
-from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
+from enerv_zoo.metrics import Scorer
+from enerv_zoo.metrics.columns import Column, column, names_in
+from enerv_zoo.metrics.scored import Scored
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.remote import local_path
+
+Points = list[tuple[float, float]]
+"""(bits per pixel, quality); the higher the quality, the better."""
 
 BATCH = 8
 """Frames compared at a time."""
 
 
 @dataclass(frozen=True)
-class RatePoint:
+class RatePoint(Scored):
     """One encoding, measured.
 
     Attributes:
         setting: what was set to get it, such as `crf 22` or `6 bits`.
         bytes: of the whole file.
         bpp: 8 times that over all pixels of the video.
-        psnr: mean of the frames' RGB PSNR in dB, of decoded 8-bit frames.
-        ms_ssim: mean of the frames' MS-SSIM, or `None` for frames too small for it.
+        scores: of the decoded 8-bit frames, by the metric's name; `None` where one is missing. The first one leads.
         encode_seconds: until the file was there: of a network, fitting and compressing it.
         decode_fps: frames decoded a second, conversion to 8-bit RGB included.
     """
@@ -42,10 +46,30 @@ class RatePoint:
     setting: str
     bytes: int
     bpp: float
-    psnr: float
-    ms_ssim: float | None
+    scores: Mapping[str, float | None]
     encode_seconds: float
     decode_fps: float
+
+    def quality(self) -> float:
+        """The score that leads, the higher the better; of a missing one, the worst."""
+        name, value = next(iter(self.scores.items()))
+        return -column(name).rank(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The point as plain data, scores by their names."""
+        plain = vars(self).copy()
+        return {**{name: plain.pop(name) for name in ("setting", "bytes", "bpp")}, **plain.pop("scores"), **plain}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str) -> RatePoint:
+        """A point from what `to_dict` returns.
+
+        Raises:
+            ConfigError: `where` it comes from, it is damaged.
+        """
+        names = names_in(data)
+        rest = {key: value for key, value in data.items() if key not in names}
+        return from_dict(cls, {**rest, "scores": {name: data[name] for name in names}}, where)
 
 
 @dataclass(frozen=True)
@@ -63,12 +87,16 @@ class RateCurve:
     points: tuple[RatePoint, ...]
 
     def best(self) -> list[RatePoint]:
-        """The points that no other of the curve beats in rate and PSNR, by rate."""
-        found: list[RatePoint] = []
-        for point in sorted(self.points, key=lambda point: (point.bytes, -point.psnr)):
-            if not found or point.psnr > found[-1].psnr:
-                found.append(point)
-        return found
+        """The points that no other of the curve beats in rate and quality, by rate."""
+        best: list[RatePoint] = []
+        for point in sorted(self.points, key=lambda point: (point.bytes, -point.quality())):
+            if not best or point.quality() > best[-1].quality():
+                best.append(point)
+        return best
+
+    def to_dict(self) -> dict[str, Any]:
+        """The curve as plain data."""
+        return {"name": self.name, "settings": self.settings, "points": [point.to_dict() for point in self.points]}
 
 
 @dataclass(frozen=True)
@@ -77,47 +105,60 @@ class Gain:
 
     Attributes:
         curve, anchor: their names.
-        bd_rate: rate that it needs more for the same PSNR, in %; negative is better. `None` where they share no PSNR.
-        bd_psnr: dB that it has more at the same rate. `None` where they share no rate.
+        bd_rate: rate that it needs more for the same quality, in %; negative is better. `None` where they share none.
+        bd_quality: how much higher its score is at the same rate. `None` where they share no rate.
         missing: why a number is missing.
+        metric: whose scores are the quality.
     """
 
     curve: str
     anchor: str
     bd_rate: float | None
-    bd_psnr: float | None
+    bd_quality: float | None
     missing: str | None = None
+    metric: str = "psnr"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The gain as plain data: `bd_quality` is called `bd_psnr`, or after another metric."""
+        names = {"bd_quality": f"bd_{self.metric}"}
+        return {names.get(name, name): value for name, value in vars(self).items() if name != "metric"}
 
 
 def gains(curves: Sequence[RateCurve], anchor: str) -> list[Gain]:
-    """Every other curve against the anchor; of each, its best points count.
+    """Every other curve against the anchor, by the metric that leads; of each curve, its best points count.
 
     Raises:
         ConfigError: no curve has the anchor's name.
     """
-    by_name = {curve.name: [(point.bpp, point.psnr) for point in curve.best()] for curve in curves}
+    by_name = {curve.name: [(point.bpp, point.quality()) for point in curve.best()] for curve in curves}
     if anchor not in by_name:
         raise ConfigError(
             f"no curve is called {anchor!r}.{did_you_mean(anchor, by_name)} There are {', '.join(by_name)}"
         )
-    found = []
-    for name, points in by_name.items():
-        if name == anchor:
-            continue
-        values: list[float | None] = []
-        missing = None
-        for measure in (bd_rate, bd_psnr):
-            try:
-                values.append(measure(by_name[anchor], points))
-            except EnervZooError as error:
-                values.append(None)
-                missing = missing or str(error)
-        found.append(Gain(name, anchor, values[0], values[1], missing))
-    return found
+    metric = curves[0].points[0].columns[0]
+    return [_gain(metric, anchor, by_name[anchor], name, points) for name, points in by_name.items() if name != anchor]
+
+
+def _gain(metric: Column, anchor: str, anchor_points: Points, name: str, points: Points) -> Gain:
+    values: list[float | None] = []
+    missing = None
+    for measure in (bd_rate, bd_quality):
+        try:
+            values.append(measure(anchor_points, points))
+        except EnervZooError as error:
+            values.append(None)
+            missing = missing or str(error)
+    rate, quality = values
+    return Gain(name, anchor, rate, None if quality is None else metric.gain(quality), missing, metric.name)
 
 
 def measure_network(
-    video: NeuralVideo | SegmentedVideo, original: Video, setting: str, size: int, encode_seconds: float
+    video: NeuralVideo | SegmentedVideo,
+    original: Video,
+    setting: str,
+    size: int,
+    encode_seconds: float,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
 ) -> RatePoint:
     """A network as a point: its frames as a viewer gets them, in 8 bits, against the original's.
 
@@ -127,33 +168,28 @@ def measure_network(
         setting: what to call the point.
         size: bytes of the file.
         encode_seconds: that it took to make.
+        metrics: what frames are measured by.
     """
     start = time.perf_counter()
     frames = [batch.cpu() for batch in video.decode()]
     seconds = time.perf_counter() - start
-    quality, similarity = scored(frames, original.frames)
-    return RatePoint(
-        setting, size, bits_per_pixel(size, original.info), quality, similarity, encode_seconds, len(original) / seconds
-    )
+    scores = scored(frames, original.frames, metrics)
+    bpp = bits_per_pixel(size, original.info)
+    return RatePoint(setting, size, bpp, scores, encode_seconds, len(original) / seconds)
 
 
-def scored(batches: Iterable[Tensor], originals: Tensor) -> tuple[float, float | None]:
-    """Mean PSNR (dB) and MS-SSIM of 8-bit frames, in batches (B, 3, H, W), against all originals (N, 3, H, W).
-
-    MS-SSIM is `None` for frames too small for it.
-    """
-    scores: list[float] = []
-    similarities: list[float] = []
-    small = why_no_ms_ssim(*originals.shape[-2:]) is not None
+def scored(
+    batches: Iterable[Tensor], originals: Tensor, metrics: Sequence[MetricSpec] = DEFAULT_METRICS
+) -> dict[str, float | None]:
+    """Scores of 8-bit frames, in batches (B, 3, H, W), against all originals (N, 3, H, W), by the metric's name."""
+    count, _, height, width = originals.shape
+    scorer = Scorer(metrics, VideoInfo(count, height, width))
+    done = 0
     for frames in batches:
         for drawn in frames.split(BATCH):
-            target = originals[len(scores) : len(scores) + len(drawn)].float() / 255
-            drawn = drawn.float() / 255
-            scores += psnr(drawn, target).tolist()
-            if not small:
-                with torch.no_grad():
-                    similarities += ms_ssim(drawn, target).tolist()
-    return fmean(scores), fmean(similarities) if similarities else None
+            scorer.add(drawn.float() / 255, originals[done : done + len(drawn)].float() / 255)
+            done += len(drawn)
+    return scorer.scores(scorer.rows())
 
 
 def source_rate(source: str | Path) -> dict[str, str | float] | None:

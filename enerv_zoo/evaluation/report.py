@@ -7,20 +7,21 @@ import dataclasses
 import io
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from safetensors.torch import save as to_bytes
-from torch import Tensor
 
-from enerv_zoo.config import VideoInfo
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import finite, write_json, write_text
-from enerv_zoo.metrics import ms_ssim, psnr, why_no_ms_ssim
+from enerv_zoo.metrics import Scorer, psnr
+from enerv_zoo.metrics.columns import flat, is_name
+from enerv_zoo.metrics.scored import Scored
+from enerv_zoo.metrics.scoring import means, weighted_means
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
@@ -32,38 +33,40 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FrameScore:
-    """One frame's numbers.
+class FrameScore(Scored):
+    """One frame's scores.
 
     Attributes:
         frame: its index in the fitted video.
-        psnr: dB; infinite where the frame is exact.
-        ms_ssim: 0 to 1, or `None` for frames too small for it.
+        scores: by the metric's name; `None` where it is missing. PSNR is infinite where the frame is exact.
     """
 
     frame: int
-    psnr: float
-    ms_ssim: float | None
+    scores: Mapping[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The index and the scores by their names, as `frames.csv` has them."""
+        return {"frame": self.frame, **self.scores}
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Scored):
     """What `evaluate` measured.
 
     Attributes:
-        psnr: mean of the frames' PSNR, dB.
-        ms_ssim: mean of the frames' MS-SSIM, or `None` with the reason in `ms_ssim_missing`.
+        scores: by the metric's name, in the order asked for: the mean over the frames, or the score of the clip; `None`
+            where it is missing.
+        missing: why a score is missing, by the metric's name.
         bpp: bits per pixel: 8 times the bytes of the stored network over all pixels of the video.
         fps: frames decoded a second, on `device`, after the first batch.
         stored_numbers: parameters and statistics that a decoder needs.
         stored_bytes: the same as a file.
         device: where the frames were decoded.
-        frames: a row a frame.
+        frames: a row per frame, with the scores that frames have.
     """
 
-    psnr: float
-    ms_ssim: float | None
-    ms_ssim_missing: str | None
+    scores: Mapping[str, float | None]
+    missing: Mapping[str, str]
     bpp: float
     fps: float
     stored_numbers: int
@@ -72,19 +75,22 @@ class Report:
     frames: tuple[FrameScore, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data; infinite numbers become `None`."""
-        return finite(dataclasses.asdict(self))
+        """The report as plain data, scores by their names; infinite numbers become `None`."""
+        rest = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("scores", "missing")}
+        frames = [row.to_dict() for row in self.frames]
+        return finite({**flat(self.scores, self.missing), **rest, "frames": frames})
 
     def write_json(self, path: str | Path) -> None:
         """Write all of it as JSON."""
         write_json(path, self.to_dict())
 
     def write_csv(self, path: str | Path) -> None:
-        """Write a row a frame as CSV; a missing MS-SSIM is an empty cell."""
+        """Write a row per frame as CSV; a missing score is an empty cell."""
         text = io.StringIO()
-        table = csv.DictWriter(text, [field.name for field in dataclasses.fields(FrameScore)], lineterminator="\n")
+        rows = [row.to_dict() for row in self.frames]
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
-        table.writerows(dataclasses.asdict(row) for row in self.frames)
+        table.writerows(rows)
         write_text(path, text.getvalue())
 
 
@@ -96,12 +102,16 @@ def read_frames(path: str | Path) -> tuple[FrameScore, ...]:
     """
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file)
+            head, *names = table.fieldnames or [""]
+            if head != "frame" or not all(map(is_name, names)):
+                raise ValueError(f"its columns are {', '.join([head, *names])[:80]}")
             return tuple(
-                FrameScore(int(row["frame"]), float(row["psnr"]), float(row["ms_ssim"]) if row["ms_ssim"] else None)
-                for row in csv.DictReader(file)
+                FrameScore(int(row["frame"]), {name: float(row[name]) if row[name] else None for name in names})
+                for row in table
             )
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: no rows of frame, psnr and ms_ssim ({error}); the file is damaged") from error
+        raise ConfigError(f"{path}: no rows of a frame and its scores ({error}); the file is damaged") from error
 
 
 @usable_threads()
@@ -109,51 +119,51 @@ def evaluate(
     video: NeuralVideo | SegmentedVideo,
     source: Any,
     *,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     frames: str | slice | None = None,
     batch_size: int | None = None,
 ) -> Report:
     """Compare a fitted network with the video it was fitted to, or with any other of its size.
 
-    PSNR and MS-SSIM are those of the network's own numbers, before they are rounded to 8 bits, as in the papers.
+    Scores are those of the network's own values, before they are rounded to 8 bits, as in the papers.
 
     Args:
         video: the network, or the networks of a video in segments, which are compared one by one: of a file, only the
             frames of one segment are in memory.
         source: what `enerv_zoo.open_video` takes. It must have the frames' size; without `frames`, as many frames.
+        metrics: names (`enerv_zoo.list_components("metric")`), or `{"name": ..., <option>: ...}`; the first one leads
+            where frames and fits are sorted. One of a whole clip takes the memory of all its frames; of a video in
+            segments it is the mean of theirs, weighted by frames.
         frames: which frames of both, such as `"0:53"` or `"::2"`.
         batch_size: frames decoded at a time.
 
     Raises:
+        ConfigError: a metric or an option that there is not.
         VideoError: the two do not match, or the range is outside either.
     """
     check_network(video)
     if isinstance(video, SegmentedVideo):
-        return evaluate_segments(video, part_of(source, video), frames=frames, batch_size=batch_size)
+        return evaluate_segments(video, part_of(source, video), metrics=metrics, frames=frames, batch_size=batch_size)
     original = open_video(source)
     indices = matching_frames(video, original, frames)
-    missing = why_no_ms_ssim(video.info.height, video.info.width)
-    scores: list[Tensor] = []
-    similarities: list[Tensor] = []
+    compared = dataclasses.replace(video.info, frames=len(indices), timestamps=None)
+    scorer = Scorer(metrics, compared, video.device)
     timer = _Timer(video.device)
     done = 0
     for drawn in timer.timed(video.decode_float(indices, batch_size)):
-        batch = original.frames[indices[done : done + len(drawn)]].to(drawn.device) / 255
-        scores.append(psnr(drawn, batch))
-        if missing is None:
-            similarities.append(ms_ssim(drawn, batch))
+        scorer.add(drawn, original.frames[indices[done : done + len(drawn)]].to(drawn.device) / 255)
         done += len(drawn)
-    rows = _rows(indices, torch.cat(scores).tolist(), torch.cat(similarities).tolist() if similarities else None)
+    rows = scorer.rows()
     stored = stored_bytes(video)
     return Report(
-        psnr=fmean(row.psnr for row in rows),
-        ms_ssim=fmean(row.ms_ssim for row in rows if row.ms_ssim is not None) if missing is None else None,
-        ms_ssim_missing=missing,
+        scores=scorer.scores(rows),
+        missing=scorer.missing,
         bpp=bits_per_pixel(stored, video.info),
         fps=timer.rate(),
         stored_numbers=video.stored_numbers,
         stored_bytes=stored,
         device=str(video.device),
-        frames=rows,
+        frames=tuple(FrameScore(*row) for row in zip(indices, rows, strict=True)),
     )
 
 
@@ -165,6 +175,7 @@ def evaluate_segments(
     video: NeuralVideo | SegmentedVideo,
     open_part: OpenPart,
     *,
+    metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     frames: str | slice | None = None,
     batch_size: int | None = None,
 ) -> Report:
@@ -174,7 +185,7 @@ def evaluate_segments(
         VideoError: an original does not match its segment, or the range is outside the video.
     """
     if isinstance(video, NeuralVideo):
-        return evaluate(video, open_part(0), frames=frames, batch_size=batch_size)
+        return evaluate(video, open_part(0), metrics=metrics, frames=frames, batch_size=batch_size)
     indices = select_frames(frames, len(video))
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     reports = []
@@ -183,7 +194,7 @@ def evaluate_segments(
         if not local:
             continue
         part = slice(local[0], local[-1] + 1, step)
-        report = evaluate(video.network(number), open_part(number), frames=part, batch_size=batch_size)
+        report = evaluate(video.network(number), open_part(number), metrics=metrics, frames=part, batch_size=batch_size)
         rows = (dataclasses.replace(row, frame=row.frame + segment.first) for row in report.frames)
         reports.append(dataclasses.replace(report, frames=tuple(rows)))
     whole = len(reports) == len(video.segments)
@@ -214,15 +225,17 @@ def part_of(source: Any, video: NeuralVideo | SegmentedVideo) -> OpenPart:
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """The report of all frames, in order, of reports on parts of them; what is not of frames is the first one's."""
-    rows = sorted((row for report in reports for row in report.frames), key=lambda row: row.frame)
-    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
-    return dataclasses.replace(
-        reports[0],
-        psnr=fmean(row.psnr for row in rows),
-        ms_ssim=fmean(similarities) if similarities else None,
-        frames=tuple(rows),
-    )
+    """The report of all frames, in order, of reports on parts of them; what is not of frames is the first one's.
+
+    The score of a clip is the mean of those of its parts, weighted by frames.
+    """
+    rows = tuple(sorted((row for report in reports for row in report.frames), key=lambda row: row.frame))
+    of_frames = rows[0].scores.keys()
+    scores = {
+        **means((row.scores for row in rows), of_frames),
+        **weighted_means([(r.scores, len(r.frames)) for r in reports], reports[0].scores.keys() - of_frames),
+    }
+    return dataclasses.replace(reports[0], scores={name: scores[name] for name in reports[0].scores}, frames=rows)
 
 
 def joint_rate(reports: Sequence[Report]) -> float:
@@ -285,11 +298,6 @@ def select_frames(frames: str | slice | None, count: int) -> list[int]:
     selection = Selection.of(frames)
     selection.check(count, "the video")
     return list(selection.indices(count))
-
-
-def _rows(indices: Sequence[int], scores: list[float], similarities: list[float] | None) -> tuple[FrameScore, ...]:
-    filled = similarities if similarities is not None else [None] * len(indices)
-    return tuple(FrameScore(*row) for row in zip(indices, scores, filled, strict=True))
 
 
 def stored_bytes(video: NeuralVideo) -> int:

@@ -21,6 +21,7 @@ from enerv_zoo.fitting.plan import FitPlan, check_record
 from enerv_zoo.fitting.ranks import Ranks
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.locking import locked
+from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
@@ -250,10 +251,12 @@ def read_report(folder: Path) -> Report:
         ConfigError: one of them is not there, or damaged.
     """
     metrics, rows = read_mapping(folder / METRICS), read_frames(folder / FRAMES)
-    names = [name for name in Report.__dataclass_fields__ if name != "frames"]
-    if missing := [name for name in names if name not in metrics]:
-        raise ConfigError(f"{folder / METRICS}: says nothing of {missing[0]!r}; the file is damaged")
-    values = {name: metrics[name] for name in names}
-    if values["psnr"] is None:
-        values["psnr"] = math.inf  # JSON has no infinite numbers
-    return Report(frames=rows, **values)
+    others = [name for name in Report.__dataclass_fields__ if name not in ("scores", "missing", "frames")]
+    of_frames = list(rows[0].scores) if rows else []
+    if absent := [name for name in (*of_frames, *others) if name not in metrics]:
+        raise ConfigError(f"{folder / METRICS}: says nothing of {absent[0]!r}; the file is damaged")
+    names = dict.fromkeys([*of_frames, *names_in(metrics)])
+    missing = {name: reason for name in names if (reason := metrics.get(name + MISSING)) is not None}
+    scores = {name: metrics[name] for name in names}
+    infinite = {name: math.inf for name in names if scores[name] is None and name not in missing}  # JSON has none
+    return Report({**scores, **infinite}, missing, frames=rows, **{name: metrics[name] for name in others})

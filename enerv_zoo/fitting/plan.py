@@ -16,6 +16,7 @@ from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.losses import Loss, check_loss
+from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
 from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.recipes import read_recipe
@@ -126,6 +127,7 @@ def plan_fit(
         if own_loss is None or phase.loss != chosen.loss:
             check_loss(phase.loss)
         check_recipe(phase)
+    check_metrics(chosen.metrics)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
         raise ConfigError(

@@ -283,8 +283,8 @@ class _Session:
         measured = fitter.evaluated_frames()
         if measured is not None:
             logger.info("the time budget leaves time to measure frames %s", measured)
-        report = shared_report(self.ranks, video, self.original, measured)
-        self.own.on_evaluation(fitter, {"psnr": report.psnr, "ms_ssim": report.ms_ssim})
+        report = shared_report(self.ranks, video, self.original, self.plan.fit.metrics, measured)
+        self.own.on_evaluation(fitter, dict(report.scores))
         info, folder, rows = self.original.info, self.folder.own, self.history.rows
         metrics = {
             **{key: value for key, value in report.to_dict().items() if key != "frames"},

@@ -8,13 +8,18 @@ of them fewer frames, or none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from enerv_zoo.config import MetricSpec
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import merged
 from enerv_zoo.fitting.ranks import Ranks
+from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics.columns import column
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.video import Video
 
@@ -76,11 +81,18 @@ def shared_psnr(ranks: Ranks, video: NeuralVideo, original: Video) -> float:
     return sum(mean * count for mean, count in parts) / sum(count for _, count in parts)
 
 
-def shared_report(ranks: Ranks, video: NeuralVideo, original: Video, frames: str | None) -> Report:
-    """`evaluate` of frames such as `"::2"`; each process draws its part of them. `fps` is of the first process."""
-    if ranks.size == 1:
-        return evaluate(video, original, frames=frames)
+def shared_report(
+    ranks: Ranks, video: NeuralVideo, original: Video, metrics: Sequence[MetricSpec], frames: str | None
+) -> Report:
+    """`evaluate` of frames such as `"::2"`; each process draws its part of them. `fps` is of the first process.
+
+    What scores a clip needs all of its frames: rank 0 then draws them alone.
+    """
+    if ranks.size == 1 or any(column(spec["name"]).scope == "clip" for spec in check_metrics(metrics)):
+        return ranks.broadcast_from_zero(lambda: evaluate(video, original, metrics=metrics, frames=frames))
     step = int(frames.removeprefix("::")) if frames else 1
     mine = slice(step * ranks.rank, None, step * ranks.size)
-    reports = ranks.gather(evaluate(video, original, frames=mine) if step * ranks.rank < len(original) else None)
+    reports = ranks.gather(
+        evaluate(video, original, metrics=metrics, frames=mine) if step * ranks.rank < len(original) else None
+    )
     return merged([report for report in reports if report is not None])

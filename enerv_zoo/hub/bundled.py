@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enerv_zoo.hub.search import Pretrained
+from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.storage.compressed import SUFFIX
 from enerv_zoo.storage.run import open_run
 
@@ -27,7 +28,8 @@ def list_bundled(query: str | None = None) -> list[Pretrained]:
 
 def _entry(name: str, file: Path) -> Pretrained:
     run = open_run(file)
-    psnr, video = run.fit.metrics.get("psnr") if run.fit else None, run.info
+    metrics, video = run.fit.metrics if run.fit else {}, run.info
+    scores = {name: value for name in names_in(metrics) if isinstance(value := metrics[name], (int, float))}
     return Pretrained(
         id=name,
         family=run.description.model.family,
@@ -36,6 +38,6 @@ def _entry(name: str, file: Path) -> Pretrained:
         height=video.height,
         width=video.width,
         stored_numbers=run.stored_numbers,
-        psnr=psnr if isinstance(psnr, (int, float)) else None,
+        scores=scores,
         private=False,
     )

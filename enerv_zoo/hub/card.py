@@ -6,19 +6,21 @@ import functools
 import html
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from enerv_zoo.hub.client import LIBRARY
+from enerv_zoo.metrics.columns import column, names_in
 from enerv_zoo.storage.description import Description, FitRecord
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 TAGS = ["neural-video-representation", "implicit-neural-representation", "video-compression"]
-SCORES = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM", "bpp": "bits per pixel", "stored_numbers": "stored parameters"}
-"""The numbers of a card: their names in `metrics.json`, and for people."""
+COSTS = {"bpp": "bits per pixel", "stored_numbers": "stored parameters"}
+"""What a card says beside the scores: names in `metrics.json`, and for people."""
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
 
@@ -33,7 +35,6 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         clip: address of the preview clip, or `None`.
     """
     fit = description.fit or FitRecord()
-    scores = {key: _number(fit.metrics.get(key)) for key in SCORES}
     return _template().render(
         head=yaml.safe_dump(head(description), sort_keys=False, allow_unicode=True, width=1000).strip(),
         repo_id=repo_id,
@@ -41,7 +42,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         model=description.model,
         license=description.license,
         recipe={key: _plain(value) for key, value in (fit.recipe.fit if fit.recipe else {}).items()},
-        scores={SCORES[key]: value for key, value in scores.items() if value is not None},
+        scores={_heading(key): value for key, value in _scores(fit.metrics).items()},
         picture=picture,
         clip=clip,
     )
@@ -51,7 +52,7 @@ def head(description: Description) -> dict[str, Any]:
     """The card's YAML head; `enerv_zoo` in it is what `list_pretrained` shows."""
     video, model = description.video, description.model
     metrics = description.fit.metrics if description.fit else {}
-    scores = {key: value for key in SCORES if (value := _number(metrics.get(key))) is not None}
+    scores = _scores(metrics)
     name = f"{one_line(model.family)} on {one_line(video.name)}"
     data: dict[str, Any] = {"library_name": LIBRARY, "tags": [LIBRARY, one_line(model.family), *TAGS]}
     if description.license:
@@ -68,10 +69,20 @@ def head(description: Description) -> dict[str, Any]:
         result = {
             "task": {"type": "video-reconstruction", "name": "Video reconstruction"},
             "dataset": {"type": "video", "name": one_line(video.name)},
-            "metrics": [{"type": key, "name": SCORES[key], "value": value} for key, value in scores.items()],
+            "metrics": [{"type": key, "name": _heading(key), "value": value} for key, value in scores.items()],
         }
         data["model-index"] = [{"name": name, "results": [result]}]
     return data
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, int | float]:
+    """The numbers of a card, by their names in `metrics.json`."""
+    names = (*names_in(metrics), *COSTS)
+    return {name: value for name in names if (value := _number(metrics.get(name))) is not None}
+
+
+def _heading(name: str) -> str:
+    return COSTS.get(name) or column(name).heading
 
 
 def one_line(text: Any) -> str:

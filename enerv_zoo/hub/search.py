@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from enerv_zoo.hub.card import one_line
 from enerv_zoo.hub.client import LIBRARY, explained, hub_api
+from enerv_zoo.metrics.columns import installed_in
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Pretrained:
         video: the video's name.
         frames, height, width: of the video.
         stored_numbers: parameters that a decoder needs.
-        psnr: dB, as its author says.
+        scores: by the metric's name, as its author says.
         downloads: in the last month, as the Hub counts them.
         updated: day of the last push, as YYYY-MM-DD.
         private: whether only its owner sees it.
@@ -34,10 +35,19 @@ class Pretrained:
     height: int | None = None
     width: int | None = None
     stored_numbers: int | None = None
-    psnr: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     downloads: int | None = None
     updated: str | None = None
     private: bool | None = None
+
+    @property
+    def psnr(self) -> float | None:
+        """PSNR in dB, as its author says."""
+        return self.scores.get("psnr")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, scores by their names."""
+        return {key: value for key, value in vars(self).items() if key != "scores"} | {"psnr": None, **self.scores}
 
 
 def list_pretrained(
@@ -86,7 +96,7 @@ def _entry(info: Any) -> Pretrained:
         height=number("height"),
         width=number("width"),
         stored_numbers=number("stored_numbers"),
-        psnr=number("psnr"),
+        scores={name: value for name in installed_in(told) if (value := number(name)) is not None},
         downloads=info.downloads,
         updated=info.last_modified.date().isoformat() if info.last_modified else None,
         private=info.private,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from enerv_zoo.config import read_mapping
+from enerv_zoo.config import FitConfig, from_dict, read_mapping
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.evaluation import evaluate_segments
+from enerv_zoo.evaluation import FrameScore, evaluate_segments
 from enerv_zoo.evaluation.report import matching_frames, read_frames
 from enerv_zoo.files import finite
 from enerv_zoo.fitting.folder import FRAMES
@@ -21,6 +21,8 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.hub import Access, open_run
 from enerv_zoo.hub.download import PUBLISHED
 from enerv_zoo.loading import load
+from enerv_zoo.metrics.columns import names_in
+from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
@@ -28,8 +30,8 @@ from enerv_zoo.storage.record import METRICS, PARTS
 from enerv_zoo.video import Video
 
 HISTORY_KEYS = ("epoch", "psnr", "loss")
-SHOWN = ("psnr", "ms_ssim", "stored_numbers", "stored_bytes", "bpp", "fps", "fit_seconds")
-"""Of `metrics.json`, what a page's table has as numbers."""
+SHOWN = ("stored_numbers", "stored_bytes", "bpp", "fps", "fit_seconds")
+"""Of `metrics.json`, what a page's table has as numbers beside the scores."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Run:
         video: the network or networks.
         original: gives the frame (3, H, W), uint8, that it should draw, by index.
         metrics: as in `metrics.json`.
-        frames: a mapping a frame: `frame`, `psnr` (`None` where it is exact) and `ms_ssim`.
+        frames: a mapping per frame: `frame`, and the scores that there are by the metric's name, `None` where one is
+            infinite, such as the PSNR of an exact frame.
         history: a mapping an epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
         command: that fits it again, or `None`.
         recipe: as YAML, or `None`.
@@ -84,13 +87,13 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
         return original(number).frames[index - video.segments[number].first]
 
     frame_of(0)
-    if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
-        metrics, frames = _numbers(path / METRICS), _rows(path / FRAMES)
-    else:
-        found = evaluate_segments(video, original).to_dict()
-        frames = [{key: row[key] for key in ("frame", "psnr", "ms_ssim")} for row in found.pop("frames")]
-        metrics = {**found, "model": video.config.family}
     record = opened.record
+    if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
+        metrics, frames = _numbers(path / METRICS), _plain(read_frames(path / FRAMES))
+    else:
+        asked = installed(from_dict(FitConfig, record.get("fit") or {}, "fit").metrics)
+        report = evaluate_segments(video, original, metrics=asked)
+        metrics, frames = {**report.to_dict(), "model": video.config.family}, _plain(report.frames)
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
     return Run(
@@ -112,16 +115,12 @@ def _numbers(path: Path) -> dict[str, Any]:
         ConfigError: it is damaged.
     """
     metrics = read_mapping(path)
-    for name in SHOWN:
+    for name in (*names_in(metrics), *SHOWN):
         if not isinstance(metrics.get(name), (int, float, type(None))):
             raise ConfigError(f"{path}: {name!r} is {metrics[name]!r:.60}, expected a number; the file is damaged")
     return metrics
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of `frames.csv`, without numbers that are not finite.
-
-    Raises:
-        ConfigError: it is damaged.
-    """
-    return [finite(asdict(row)) for row in read_frames(path)]
+def _plain(rows: Iterable[FrameScore]) -> list[dict[str, Any]]:
+    """Rows of frames without missing scores, infinite ones as `None`."""
+    return [finite({key: value for key, value in row.to_dict().items() if value is not None}) for row in rows]

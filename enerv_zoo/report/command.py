@@ -60,7 +60,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
-    if isinstance(value, dict):
+    if isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value)):
         return [f"--{name}", json.dumps(value)]
     if isinstance(value, (list, tuple)):
         return [f"--{name}", ",".join(map(str, value))]

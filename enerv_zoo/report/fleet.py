@@ -10,22 +10,12 @@ from typing import Any
 from enerv_zoo import __version__
 from enerv_zoo.config import size_text
 from enerv_zoo.files import write_text
+from enerv_zoo.metrics.columns import Column, columns
 from enerv_zoo.report.page import asset, template
 
 MOST_ROWS = 2000
 COLOURS = 6
-HEADINGS = (
-    "fit",
-    "PSNR",
-    "MS-SSIM",
-    "parameters",
-    "bits per pixel",
-    "frames",
-    "size",
-    "fit time",
-    "attempts",
-    "machine",
-)
+COSTS = ("parameters", "bits per pixel", "frames", "size", "fit time", "attempts", "machine")
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 450.0, 10.0, 220.0
 
 
@@ -33,7 +23,7 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     """Write the page.
 
     Args:
-        rows: of a fleet's summary (`enerv_zoo.batch.run.COLUMNS`).
+        rows: of a fleet's summary (`enerv_zoo.batch.run.columns_of`).
         out: the file, which needs nothing else and asks no network.
 
     Returns:
@@ -41,6 +31,9 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     """
     failed = [row for row in rows if row["state"] == "failed"]
     fits = [row for row in rows if row["attempts"]]
+    quality = columns(rows)
+    lead = quality[0]
+    shown = [row for row in fits if row[lead.name] is not None and row["bpp"]][:MOST_ROWS]
     seconds = sum(row["seconds"] or 0.0 for row in fits)
     text = template("fleet.html.jinja").render(
         css=asset("page.css"),
@@ -48,24 +41,27 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
         title=f"{len(rows) - len(failed):,} of {len(rows):,} done",
         summary=f"{seconds / 3600:,.2f} hours of fitting, {sum(row['attempts'] for row in fits):,} attempts.",
         failed=failed[:MOST_ROWS],
-        headings=HEADINGS,
-        cells=[_cells(row) for row in rows[:MOST_ROWS]],
+        headings=["fit", *(column.label for column in quality), *COSTS],
+        lead=lead,
+        cells=[_cells(row, quality) for row in rows[:MOST_ROWS]],
         hidden=max(len(rows) - MOST_ROWS, 0),
-        **_chart([row for row in fits if row["psnr"] is not None and row["bpp"]][:MOST_ROWS]),
+        **_chart(shown, lead),
     )
     write_text(out, text)
     return Path(out)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Mapping[str, Any], quality: Sequence[Column]) -> list[str]:
     def number(key: str, form: str, unit: str = "") -> str:
         return "" if row[key] is None else format(row[key], form) + unit
 
+    scores = ["" if row[column.name] is None else column.text(row[column.name]) for column in quality]
+    if row["state"] != "done":
+        scores[0] = "failed"
     size = "" if row["height"] is None else size_text(row["height"], row["width"])
     return [
         row["name"],
-        number("psnr", ".2f", " dB") if row["state"] == "done" else "failed",
-        number("ms_ssim", ".4f"),
+        *scores,
         number("stored_numbers", ","),
         number("bpp", ".4f"),
         number("frames", ","),
@@ -76,38 +72,47 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _chart(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Where the points and the lines of the chart are, in its own units."""
+def _chart(rows: Sequence[Mapping[str, Any]], lead: Column) -> dict[str, Any]:
+    """Where the points and the lines of the chart are, in its own units; scores of `lead` rise."""
     models = sorted({row["model"] for row in rows})
     if not rows:
         return {"points": [], "models": [], "rates": [], "qualities": []}
     low, high = (math.log2(pick(row["bpp"] for row in rows)) for pick in (min, max))
     low, high = math.floor(low), max(math.ceil(high), math.floor(low) + 1)
-    worst, best = math.floor(min(row["psnr"] for row in rows)), math.ceil(max(row["psnr"] for row in rows))
-    best = max(best, worst + 1)
+    least, most = (pick(row[lead.name] for row in rows) for pick in (min, max))
+    step = _step(most - least)
+    bottom = math.floor(least / step) * step
+    top = max(math.ceil(most / step) * step, bottom + step)
 
     def x(rate: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * (rate - low) / (high - low), 1)
 
     def y(quality: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * (quality - worst) / (best - worst), 1)
+        return round(BOTTOM - (BOTTOM - TOP) * (quality - bottom) / (top - bottom), 1)
 
     return {
         "points": [
             {
                 "x": x(math.log2(row["bpp"])),
-                "y": y(row["psnr"]),
+                "y": y(row[lead.name]),
                 "colour": models.index(row["model"]) % COLOURS,
                 "name": row["name"],
-                "text": f"{row['psnr']:.2f} dB at {row['bpp']:.4f}",
+                "text": f"{lead.text(row[lead.name])} at {row['bpp']:.4f}",
             }
             for row in rows
         ],
         "models": [{"name": model, "colour": i % COLOURS} for i, model in enumerate(models)],
         "rates": [{"at": x(rate), "text": f"{2.0**rate:.3g}"} for rate in range(low, high + 1)],
-        "qualities": [{"at": y(quality), "text": quality} for quality in _steps(worst, best)],
+        "qualities": [
+            {"at": y(bottom + n * step), "text": f"{bottom + n * step:.6g}"}
+            for n in range(round((top - bottom) / step) + 1)
+        ],
     }
 
 
-def _steps(first: int, last: int) -> range:
-    return range(first, last + 1, max(math.ceil((last - first) / 8), 1))
+def _step(span: float) -> float:
+    """A round number, of which a span takes eight at most."""
+    if span <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(span / 8))
+    return next(power * factor for factor in (1, 2, 5, 10) if span <= 8 * power * factor)

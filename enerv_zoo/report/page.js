@@ -91,7 +91,10 @@
   let playing = false;
   let marks = [];
 
-  const decibels = (psnr) => (psnr == null ? "exact" : `${psnr.toFixed(2)} dB`);
+  /* A row has the scores that there are; one that is infinite, such as the PSNR of an exact frame, is null. */
+  const has = (row, metric) => metric && metric.name in row;
+  const score = (row, {name, unit, digits}) => (row[name] == null ? "exact" : `${row[name].toFixed(digits)} ${unit}`.trim());
+  const [lead] = data.metrics;
   const shown = () => movies.map((figure, i) => (figure.hidden ? null : videos[i])).filter(Boolean);
 
   const tell = () => {
@@ -103,7 +106,8 @@
         const row = run.frames.find((r) => r.frame === frame);
         if (!row) return "";
         const name = data.runs.length > 1 ? `${run.name}: ` : "";
-        return `${name}${decibels(row.psnr)}${row.ms_ssim == null ? "" : `, MS-SSIM ${row.ms_ssim.toFixed(4)}`}`;
+        const scores = data.metrics.filter((m) => has(row, m)).map((m) => (m === lead && m.unit ? "" : `${m.label} `) + score(row, m));
+        return name + scores.join(", ");
       })
       .filter(Boolean).join(" · ");
     for (const mark of marks) mark.mark(frame);
@@ -178,27 +182,25 @@
 
   // ------------------------------------------------------------------ start
 
-  const worst = data.runs.map((run) => [...run.frames].sort((a, b) => (a.psnr ?? Infinity) - (b.psnr ?? Infinity)).filter((r) => data.frames.includes(r.frame)).slice(0, 8));
+  const goodness = (row) => (row[lead.name] == null ? Infinity : lead.better === "lower" ? -row[lead.name] : row[lead.name]);
+  const worst = data.runs.map((run) => run.frames.filter((r) => has(r, lead) && data.frames.includes(r.frame)).sort((a, b) => goodness(a) - goodness(b)).slice(0, 8));
   worst.forEach((rows, i) => {
     const box = make("div", $("worst"), {class: "row"});
     if (data.runs.length > 1) make("span", box, {style: `color: ${colour(i)}`}, data.runs[i].name);
     for (const row of rows)
-      make("button", box, {type: "button"}, `${row.frame}: ${decibels(row.psnr)}`).addEventListener("click", () => select(row.frame));
+      make("button", box, {type: "button"}, `${row.frame}: ${score(row, lead)}`).addEventListener("click", () => select(row.frame));
   });
   let nextWorst = 0;
   const goWorst = () => { if (worst[0]?.length) select(worst[0][nextWorst++ % worst[0].length].frame); };
 
-  marks = [
-    chart($("quality"), "PSNR of each frame (dB)", lines("psnr", (r) => r.frames), {xlabel: "frame; click to see it", pick: select}),
-    chart($("quality"), "MS-SSIM of each frame", lines("ms_ssim", (r) => r.frames), {xlabel: "frame; click to see it", pick: select}),
-  ];
+  marks = data.metrics.map((m) =>
+    chart($("quality"), `${m.label} of each frame${m.unit && ` (${m.unit})`}`, lines(m.name, (r) => r.frames), {xlabel: "frame; click to see it", pick: select}));
   chart($("epochs"), "PSNR while fitting (dB)", lines("psnr", (r) => r.history), {xlabel: "epoch"});
   chart($("epochs"), "Loss", lines("loss", (r) => r.history), {xlabel: "epoch", log: "y"});
   if (data.rates) {
     const curves = (key) =>
       data.rates.map((c, i) => ({name: c.name, colour: colour(i), dots: true, points: c.points.filter((p) => p[key] != null).map((p) => [p.bpp, p[key]])}));
-    chart($("rates"), "PSNR (dB) over bits per pixel", curves("psnr"), {xlabel: "bits per pixel", log: "x"});
-    chart($("rates"), "MS-SSIM over bits per pixel", curves("ms_ssim"), {xlabel: "bits per pixel", log: "x"});
+    for (const m of data.rate_metrics) chart($("rates"), `${m.heading} over bits per pixel`, curves(m.name), {xlabel: "bits per pixel", log: "x"});
   }
 
   if (videos.length) {

@@ -11,8 +11,9 @@ from enerv_zoo import __version__
 from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
-from enerv_zoo.files import check_target, write_text
+from enerv_zoo.files import check_target, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.metrics.columns import Column, columns
 from enerv_zoo.report.collecting import Run, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.video.origin import protected
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MOST_FRAMES = 400
 """Of a longer video, so many are shown, evenly apart."""
 
-HEADINGS = ("fit", "PSNR", "MS-SSIM", "parameters", "bytes", "bits per pixel", "decode frames/s", "fit time", "device")
+COSTS = ("parameters", "bytes", "bits per pixel", "decode frames/s", "fit time", "device")
 
 
 def write_report(
@@ -65,16 +66,19 @@ def write_report(
         check_target(Path(out))
     _check_alike(found)
     page: dict[str, Any] = {
-        "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "data": {"runs": []}, "rates": False,
-        "gains": [], "points": [], "source": None, "history": False,
+        "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "rates": False, "rate_columns": [],
+        "data": {"runs": [], "metrics": []}, "gains": [], "points": [], "source": None, "history": False,
     }  # fmt: skip
     if found:
         page |= _shown(found, frames)
     if rates is not None:
         points = [(curve.name, p) for curve in rates.curves for p in sorted(curve.points, key=lambda p: p.bytes)]
-        page |= {"rates": True, "gains": rates.gains, "points": points, "source": rates.source}
+        quality = points[0][1].columns
+        page |= {"rates": True, "gains": rates.gains, "points": points, "source": rates.source, "rate_columns": quality}
+        page["data"]["rate_metrics"] = [_described(column) for column in quality]
         page["data"]["rates"] = [
-            {"name": curve.name, "points": [vars(point) for point in curve.best()]} for curve in rates.curves
+            {"name": curve.name, "points": [finite(point.to_dict()) for point in curve.best()]}
+            for curve in rates.curves
         ]
         if not found:
             video = rates.video
@@ -126,6 +130,7 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
     height, width = shown_size(info.height, info.width)
     names = ", ".join(run.name for run in runs)
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
+    quality = columns(run.metrics for run in runs)
     return {
         "title": f"{info.name}: {names}" if info.name else names,
         "video": f"{info.frames} frames of {info.size_text}{rate}",
@@ -135,11 +140,13 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
         "width": width,
         "heat": HEAT_RANGE,
         "history": any(run.history for run in runs),
-        "headings": HEADINGS,
+        "headings": ["fit", *(column.label for column in quality), *COSTS],
         "runs": [
-            {"name": run.name, "cells": _cells(run), "command": run.command, "recipe": run.recipe} for run in runs
+            {"name": run.name, "cells": _cells(run, quality), "command": run.command, "recipe": run.recipe}
+            for run in runs
         ],
         "data": {
+            "metrics": [_described(column) for column in quality if column.scope == "frame"],
             "runs": [{"name": run.name, "frames": run.frames, "history": run.history} for run in runs],
             "frames": indices,
             "length": info.frames,
@@ -148,8 +155,13 @@ def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
     }
 
 
-def _cells(run: Run) -> list[str]:
-    """A row of the table, by `HEADINGS`."""
+def _described(column: Column) -> dict[str, Any]:
+    """A metric for the page's script."""
+    return {**vars(column), "label": column.label, "heading": column.heading, "digits": column.digits}
+
+
+def _cells(run: Run, quality: Sequence[Column]) -> list[str]:
+    """A row of the table: the fit's name, scores and `COSTS`."""
     metrics = run.metrics
 
     def number(key: str, form: str, unit: str = "") -> str:
@@ -158,8 +170,7 @@ def _cells(run: Run) -> list[str]:
 
     return [
         run.name,
-        number("psnr", ".2f", " dB"),
-        number("ms_ssim", ".4f"),
+        *(column.text(metrics.get(column.name)) for column in quality),
         number("stored_numbers", ","),
         number("stored_bytes", ","),
         number("bpp", ".4f"),

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Unpack
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.display import Row, rounded, table, video_rows
 from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import SUFFIX, VIDEO, FileNetwork
@@ -29,9 +30,6 @@ from enerv_zoo.storage.segments import (
 from enerv_zoo.video import Video
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.selection import Selection
-
-MEANS = ("psnr", "ms_ssim")
-"""Scores of a video in segments that are means over its frames."""
 
 
 class StoredNetwork(Protocol):
@@ -153,8 +151,9 @@ class Run:
         if self.whole is None or (self.sizes is None and root is not None and root.metrics):
             return root
         fits = [(stored.fit or FitRecord(), stored.description.video.frames) for stored in self._fitted]
+        names = names_in(fits[0][0].metrics) if fits else []
         metrics: dict[str, Any] = {
-            name: _mean([(fit.metrics.get(name), frames) for fit, frames in fits]) for name in MEANS
+            name: _mean([(fit.metrics.get(name), frames) for fit, frames in fits]) for name in names
         }
         if self.sizes is None and root is not None:
             return replace(root, metrics=metrics)
@@ -207,7 +206,7 @@ class Run:
             rows += [("segments", len(self.segments))] if self.whole is not None else []
             rows += [("bytes", self.bytes)] if self.bytes is not None else []
             rows.insert(0, ("model", self.description.model.family))
-            rows += [(name, self.fit.metrics.get(name)) for name in MEANS] if self.fit else []
+            rows += [(name, self.fit.metrics[name]) for name in names_in(self.fit.metrics)] if self.fit else []
         return rows
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ raises `unittest.SkipTest`, which runners understand.
 
 from enerv_zoo.testing.coding import AnchorTests, CodebaseTests, EntropyModelTests
 from enerv_zoo.testing.families import FamilyTests
-from enerv_zoo.testing.fits import LossTests, OptimizerTests, ScheduleTests
+from enerv_zoo.testing.fits import LossTests, MetricTests, OptimizerTests, ScheduleTests
 from enerv_zoo.testing.networks import BlockTests, EmbeddingTests, HeadTests, JoinTests, ModulationTests
 from enerv_zoo.testing.parts import PartTests
 
@@ -28,6 +28,7 @@ __all__ = [
     "HeadTests",
     "JoinTests",
     "LossTests",
+    "MetricTests",
     "ModulationTests",
     "OptimizerTests",
     "PartTests",

@@ -1,4 +1,4 @@
-"""What a fit is made with: losses, optimizers and schedules."""
+"""What a fit is made with and measured by: losses, optimizers, schedules and metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import registry
-from enerv_zoo.config import as_spec
+from enerv_zoo.config import VideoInfo, as_spec
 from enerv_zoo.optimizers.groups import SCALE
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 
@@ -141,3 +141,48 @@ class ScheduleTests(PartTests):
         rate, again = self.build(2e-3, 50), self.build(2e-3, 50)
         forward = [rate(step / 2) for step in range(101)]
         assert [again(step / 2) for step in reversed(range(101))] == forward[::-1]
+
+
+class MetricTests(PartTests):
+    """A metric.
+
+    Attributes:
+        size: (H, W) of frames that have a score.
+    """
+
+    registry = registry.metrics
+    size: ClassVar[tuple[int, int]] = (32, 48)
+
+    def frames(self, seed: int) -> Tensor:
+        """Return three frames (3, 3, H, W) in [0, 1]."""
+        return random_frames(3, 3, *self.size, seed=seed)
+
+    def test_it_says_what_its_scores_are_before_it_is_built(self) -> None:
+        kind: Any = self.registry.get(as_spec(self.part)["name"])
+        assert isinstance(kind.unit, str)
+        assert kind.better in ("higher", "lower")
+        assert kind.scope in ("frame", "clip")
+
+    def test_frames_have_scores(self) -> None:
+        metric = self.build()
+        info = VideoInfo(frames=3, height=self.size[0], width=self.size[1])
+        assert metric.missing(info) is None
+        scores = metric(self.frames(0), self.frames(1))
+        assert tuple(scores.shape) == ((3,) if metric.scope == "frame" else ())
+        assert scores.isfinite().all()
+        tiny = metric.missing(VideoInfo(frames=3, height=1, width=1))
+        assert tiny is None or isinstance(tiny, str)
+
+    def test_nothing_scores_better_than_the_frames_themselves(self) -> None:
+        metric = self.build()
+        for target, other in ((self.frames(0), self.frames(1)), (self.frames(1), self.frames(0))):
+            best, worse = metric(target, target), metric(other, target)
+            assert bool((best >= worse if metric.better == "higher" else best <= worse).all())
+
+    def test_scores_depend_on_the_frames_alone(self) -> None:
+        metric, prediction, target = self.build(), self.frames(0), self.frames(1)
+        scores = metric(prediction, target)
+        metric(self.frames(2), self.frames(3))
+        assert torch.equal(metric(prediction, target), scores)
+        if metric.scope == "frame":
+            torch.testing.assert_close(metric(prediction[1:2], target[1:2]), scores[1:2], rtol=1e-4, atol=1e-5)

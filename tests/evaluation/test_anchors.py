@@ -13,7 +13,7 @@ import torch
 
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
 from enerv_zoo.evaluation.anchors import CODECS, available, build_anchor, measure_codec
-from enerv_zoo.evaluation.bjontegaard import bd_psnr, bd_rate
+from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import open_video
 
@@ -139,14 +139,14 @@ def test_bd_rate_is_what_the_definition_says():
 @pytest.mark.parametrize("method", ["cubic", "pchip", "akima"])
 def test_known_distances(method):
     assert bd_rate(ANCHOR, [(0.8 * rate, q) for rate, q in ANCHOR], method) == pytest.approx(-20)
-    assert bd_psnr(ANCHOR, [(rate, q + 1.5) for rate, q in reversed(ANCHOR)], method) == pytest.approx(1.5)
+    assert bd_quality(ANCHOR, [(rate, q + 1.5) for rate, q in reversed(ANCHOR)], method) == pytest.approx(1.5)
 
 
 def test_curves_that_cannot_be_compared():
     with pytest.raises(EnervZooError, match="share no quality"):
         bd_rate(ANCHOR, [(rate, q + 20) for rate, q in ANCHOR])
     with pytest.raises(EnervZooError, match="share no rate"):
-        bd_psnr(ANCHOR, [(100 * rate, q) for rate, q in ANCHOR])
+        bd_quality(ANCHOR, [(100 * rate, q) for rate, q in ANCHOR])
     with pytest.raises(EnervZooError, match="3 points"):
         bd_rate(ANCHOR[:3], TEST)
     with pytest.raises(EnervZooError, match="does not rise"):

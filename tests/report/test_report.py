@@ -115,6 +115,7 @@ def test_words_of_strangers_stay_words(runs, tmp_path):
         {"optimizer": "adan", "clip_grad": 1.0, "deterministic": True, "shuffle": False},
         {"optimizer": "adan", "betas": (0.9, 0.95), "frames": "3:9", "crop": (96, 100), "eps": 1e-7},
         {"time_budget": 90.5, "warmup": 0.1},
+        {"metrics": ["psnr_yuv", "ssim"]},
         {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7, "loss": {"L1": 0.7, "SSIM": 0.3}},
         {"loss": {"name": "charbonnier", "eps": 0.01}},
         {"loss": {"L2": 1, "charbonnier": {"weight": 2, "eps": 1e-7}}},
@@ -223,8 +224,8 @@ def test_what_makes_no_report(runs, tmp_path):
     ("file", "text", "message"),
     [
         ("metrics.json", '{"psnr": "high"}', r"metrics\.json: 'psnr' is 'high', expected a number"),
-        ("frames.csv", "a,b\n1,2\n", r"frames\.csv: no rows of frame, psnr and ms_ssim"),
-        ("frames.csv", "frame,psnr,ms_ssim\nfirst,2,\n", r"frames\.csv: no rows of frame"),
+        ("frames.csv", "a,b\n1,2\n", r"frames\.csv: no rows of a frame and its scores"),
+        ("frames.csv", "frame,psnr,ms_ssim\nfirst,2,\n", r"frames\.csv: no rows of a frame"),
         ("history.jsonl", "[1]\n", r"history\.jsonl: line 1 is no mapping"),
         ("fit.json", '{"video": "x"}', r"fit\.json: 'video' is 'x', expected a mapping"),
         ("fit.json", '{"source": "bunny", "model": "x"}', r"fit\.json: 'model' is 'x', expected a mapping"),
@@ -467,7 +468,9 @@ def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
 
 
 def test_rates_alone_in_a_browser(tmp_path, open_page):
-    points = tuple(RatePoint("crf", 1000 * n, n / 10, 30 + n, None, 1.0, 1.0) for n in (1, 2, 3, 4))
+    points = tuple(
+        RatePoint("crf", 1000 * n, n / 10, {"psnr": 30 + n, "ms_ssim": None}, 1.0, 1.0) for n in (1, 2, 3, 4)
+    )
     result = ez.rate_distortion("bunny", [], out=tmp_path, codecs=["x264"], frames="0:2", resize="64x36")
     result = dataclasses.replace(result, curves=(RateCurve("a", {}, points), RateCurve("b", {}, points[:1])))
     tab = open_page(ez.write_report([], tmp_path / "x.html", rates=result))
