@@ -119,6 +119,7 @@ PARTS = {
     "embedding": {"pond": "channels=4, scale=1, times=2"},
     "fusion": {"add_map": ""},
     "loss": {"edges": "order=1"},
+    "metric": {"edge_error": ""},
     "entropy_model": {"golomb": "k=4", "table": ""},
     "anchor": {"shallow": "level=6"},
     "codebase": {"pond_code": ""},
@@ -127,7 +128,7 @@ PARTS = {
 
 
 def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
-    """A family, a loss, an entropy model, a codec and a code base of a package that is installed."""
+    """A family, a loss, a metric, an entropy model, a codec and a code base of a package that is installed."""
     python, _ = installed
     cut = ("--frames", "0:2", "--resize", "32x18")
     with running() as hub:
@@ -150,6 +151,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
         for order in (1, 2):
             loss = f"{{L1: 1.0e-9, edges: {{weight: 1, order: {order}}}}}"
             words = ("--model", "pond", "--set", "channels=6", "--epochs", "2", "--loss", loss, "--no-report")
+            words += ("--metrics", "psnr,edge_error")
             fitted = json.loads(command("fit", "bunny", *cut, *words, "--out", f"fit{order}", "--json"))
             rows = [json.loads(line) for line in (tmp_path / f"fit{order}" / "history.jsonl").read_text().splitlines()]
             losses[order] = [row["loss"] for row in rows]
@@ -157,7 +159,9 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
             assert record["fit"]["loss"] == {"L1": 1e-9, "edges": {"weight": 1, "order": order}}
         assert losses[1] != losses[2]
         assert losses[2][1] < losses[2][0]
-        assert json.loads(command("eval", "fit2", "--json"))["psnr"] == pytest.approx(fitted["psnr"], abs=1e-3)
+        scores = json.loads(command("eval", "fit2", "--metrics", "psnr,edge_error", "--json"))
+        for name in ("psnr", "edge_error"):
+            assert scores[name] == pytest.approx(fitted[name], abs=1e-3)
 
         for model in ("{name: golomb, k: 5}", "table"):
             name = "fit.nvz" if "golomb" in model else "table.nvz"
@@ -174,6 +178,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
             assert pushed == here
 
     words = ("--models", "pond", "--codecs", "shallow,x264", "--bits", "8", "--sizes", "5K", "--epochs", "1")
+    words += ("--metrics", "edge_error,psnr")
     rates = json.loads(command("rd", "bunny", *cut, *words, "--out", "rd", "--json"))
     assert [(curve["name"], len(curve["points"])) for curve in rates["curves"]] == [
         ("pond", 1),
@@ -181,6 +186,8 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
         ("x264", 5),
     ]
     assert rates["curves"][1]["points"][0]["setting"] == "bits cut off 2"
+    errors = [point["edge_error"] for point in rates["curves"][1]["points"]]
+    assert errors == sorted(errors)
 
     run(python, "-c", AS_CHECKPOINT, cwd=tmp_path)
     (tmp_path / "pond.yaml").write_text("waves: 6\nripples: 4\n")
@@ -205,7 +212,7 @@ def test_a_third_partys_own_tests_pass(installed, tmp_path):
     python, _ = installed
     checks = PLUGIN / "tests" / "check_contracts.py"
     output = run(
-        python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path
+        python, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path
     )
     assert re.search(r"\b[4-9]\d passed", output)
 

@@ -30,6 +30,10 @@ class TestEdges(testing.LossTests):
     part = {"name": "edges", "order": 2}
 
 
+class TestEdgeError(testing.MetricTests):
+    part = "edge_error"
+
+
 class TestGolomb(testing.EntropyModelTests):
     part = {"name": "golomb", "k": 4}
 
