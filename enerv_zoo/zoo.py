@@ -83,7 +83,10 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 
     if size is None:
         return config()
-    return config(**_Budget(name, info, config, options).solve(parse_parameter_count(size)))
+    budget = parse_parameter_count(size)
+    if (for_budget := getattr(make, "for_budget", None)) is not None:
+        options |= for_budget(info, budget, options)
+    return config(**_Budget(name, info, config, options).solve(budget))
 
 
 def _plain(config: ModelConfig) -> dict[str, Any]:

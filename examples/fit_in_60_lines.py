@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class ENeRV(nn.Module):
-    """Space and time apart: a grid of coordinates becomes a map once, a vector of time becomes channels, they multiply."""
+    """Space and time apart: coordinates become a map once, time becomes a vector of channels, and they multiply."""
 
     def __init__(self, height=9, width=16, channels=48):
         super().__init__()
@@ -63,7 +63,7 @@ torch.manual_seed(0)
 network, epochs = ENeRV(), 60
 optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=epochs * len(frames) // 2)
-for epoch in range(epochs):
+for _ in range(epochs):
     for index in torch.randperm(len(frames)).split(2):
         loss = F.l1_loss(network(times[index]), frames[index])
         optimizer.zero_grad()

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 AMBIENT = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
@@ -68,10 +69,17 @@ def own_state() -> dict[str, object]:
         "running threads": sorted(thread.name for thread in threading.enumerate()),
         "folder": str(Path.cwd()),
         "rounding": ctypes.CDLL(None).fegetround(),
-        "scheduling": sorted({os.sched_getscheduler(int(path.name)) for path in Path("/proc/self/task").iterdir()})
-        if hasattr(os, "sched_getscheduler")
-        else None,
+        "scheduling": scheduling() if hasattr(os, "sched_getscheduler") else None,
     }  # fmt: skip
+
+
+def scheduling() -> list[int]:
+    """The policies of all threads; one may end while it is looked at."""
+    policies = set()
+    for path in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):
+            policies.add(os.sched_getscheduler(int(path.name)))
+    return sorted(policies)
 
 
 def faults() -> int:

@@ -30,6 +30,8 @@ EMBEDDINGS = {
 
 JOINS = {"coupled": {"hidden": [4]}, "product": {"heads": 1, "head_dim": 2, "mlp_dim": 2}}
 
+GRID_OF_TIME = {"name": "temporal_grid", "sizes": [2], "channels": 4}
+
 
 def names(kind: str) -> list[str]:
     return ez.list_components(kind)
@@ -41,11 +43,19 @@ def of_role(role: str) -> list[str]:
 
 def composed(inputs: tuple[str, ...], join: str, modulate: str | None, block: str, head: str) -> ModelConfig:
     embeddings = {f"{name}{i}": {"name": name, **EMBEDDINGS.get(name, {})} for i, name in enumerate(inputs)}
-    if modulate:
-        embeddings["condition"] = {"name": "frequency", **EMBEDDINGS["frequency"]}
-    steered = ({"name": modulate, "with": "condition"},) if modulate else ()
-    after = steered if modulate == "sft" else ()
-    block = {"name": block, "channels": WIDTH, "stride": 2}
+    joined = list(embeddings)
+    stages = []
+    for number in range(2):
+        step = {"name": block, "channels": WIDTH, "stride": 2}
+        if modulate is None:
+            stages.append((step,))
+            continue
+        embeddings |= {"vector": {"name": "frequency", **EMBEDDINGS["frequency"]}} if modulate != "add" else {}
+        embeddings |= {f"map{number}": {**GRID_OF_TIME, "scale": 2**number}} if modulate == "add" else {}
+        steered = {"name": modulate, "with": f"map{number}" if modulate == "add" else "vector"}
+        stages.append((steered, step, *([steered] if modulate == "sft" else [])))
+    skips = head == "linear_skip"
+    embeddings |= {"skipped": {**GRID_OF_TIME, "centred": True}} if skips else {}
     return ModelConfig(
         family="anything",
         grid=GRID,
@@ -53,11 +63,11 @@ def composed(inputs: tuple[str, ...], join: str, modulate: str | None, block: st
         join={
             "name": join,
             **JOINS.get(join, {}),
-            "with": [name for name in embeddings if name != "condition"],
+            "with": joined,
             "channels": WIDTH,
         },
-        stages=tuple((*steered, block, *after) for _ in range(2)),
-        head={"name": head},
+        stages=tuple(stages),
+        head={"name": head, **({"with": "skipped", "factors": [4]} if skips else {})},
     )
 
 
@@ -68,6 +78,7 @@ def fits(inputs: tuple[str, ...], join: str) -> bool:
         "coupled": kinds == ("vector",),
         "product": kinds == ("vector", "map"),
         "cells": kinds == ("map",),
+        "conv": kinds == ("map",),
         "identity": kinds == ("map",),
     }[join]
 
@@ -116,7 +127,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(inputs, join):
 
 
 def test_parts_in_the_wrong_place_are_refused():
-    with pytest.raises(ConfigError, match="is a 'modulate' part, here a 'join' one is needed: cells, coupled"):
+    with pytest.raises(ConfigError, match="is a 'modulate' part, here a 'join' one is needed: cells, conv, coupled"):
         NeuralVideo(composed(("frequency",), "sft", None, "nerv", "rgb"), INFO)
     with pytest.raises(ConfigError, match="is a 'join' part, here a 'modulate' one is needed"):
         NeuralVideo(composed(("frequency",), "coupled", "coupled", "nerv", "rgb"), INFO)

@@ -35,14 +35,16 @@ JOINS = [
     ({"name": "product", "heads": 1, "head_dim": 2, "mlp_dim": 2}, [(6,), (6, 3, 5)]),
     ("cells", [(4, 3, 5)]),
     ("identity", [(4, 3, 5)]),
+    ("conv", [(3, 3, 5)]),
 ]
-MODULATIONS = [("temporal_affine", [(6,)]), ("sft", [(6,)])]
+MODULATIONS = [("temporal_affine", [(6,)]), ("sft", [(6,)]), ("add", [(2, 3, 5)])]
 HEADS = [
     "rgb",
     {"name": "rgb", "output": "tanh", "kernel": 3},
     "multiscale",
     {"name": "flow_guided", "neighbours": [-1, 1]},
 ]
+SKIP = {"name": "linear_skip", "factors": [4, 2]}
 LARGE = ["MS_SSIM", "Fusion10", "Fusion11", "Fusion12", "Fusion10_freq"]
 SMALL = ["L1", "L2", "charbonnier", "SSIM", "frequency", *(f"Fusion{i}" for i in range(1, 10))]
 LOSSES = [(name, side) for names, side in ((SMALL, 32), (LARGE, 176)) for name in names]
@@ -50,7 +52,7 @@ METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
-NARROW |= {"lower_width": 4, "expansion": 1}
+NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2}
 """Options that make networks small, of those that a family has."""
 
 
@@ -71,6 +73,7 @@ CLASSES = [
     *(contract(contracts.JoinTests, part=part, shapes=shapes) for part, shapes in JOINS),
     *(contract(contracts.ModulationTests, part=part, shapes=shapes) for part, shapes in MODULATIONS),
     *(contract(contracts.HeadTests, part=part) for part in HEADS),
+    contract(contracts.HeadTests, part=SKIP, shapes=[(3, 2, 3), (2, 4, 6)]),
     *(contract(contracts.LossTests, part=part, size=(side, side + 16)) for part, side in LOSSES),
     *(contract(contracts.MetricTests, part=part, size=(side, side + 16)) for part, side in METRICS),
     *(contract(contracts.OptimizerTests, part=part) for part in OPTIMIZERS),

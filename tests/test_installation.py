@@ -211,9 +211,7 @@ def test_a_third_partys_own_tests_pass(installed, tmp_path):
     """Its parts against the contracts, by their names as entry points have them."""
     python, _ = installed
     checks = PLUGIN / "tests" / "check_contracts.py"
-    output = run(
-        python, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path
-    )
+    output = run(python, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path)
     assert re.search(r"\b[4-9]\d passed", output)
 
 

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ from typing import Any
 import torch
 
 from enerv_zoo.compression import search
+from enerv_zoo.compression.options import CompressOptions
 from enerv_zoo.compression.tuning import tuning_recipe
-from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, PartSpec, Spec, from_dict
+from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, PartSpec, from_dict
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
@@ -42,7 +42,7 @@ from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning, write_nvz
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, check_bits, codable, coded, uniform_specs
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, codable, coded, uniform_specs
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
@@ -115,51 +115,6 @@ class Compressed:
     def _repr_html_(self) -> str:
         costs = [(name, getattr(self, name)) for name in ("bytes", "bpp", "ratio", "psnr_before")]
         return table(self.path.name, [*costs, *self.scores.items(), ("fps", self.fps)])
-
-
-@dataclass(frozen=True)
-class CompressOptions:
-    """What was asked for; the fields are the arguments of `compress`."""
-
-    bits: int | None
-    scales: Scales
-    bpp: float | None
-    max_psnr_drop: float | None
-    prune: float
-    tune_epochs: int
-    rate_weight: float
-    lr: float
-    batch_size: int | None
-    seed: int
-    license: str | None
-    measure: bool
-    on_stage: Callable[[str], None]
-    entropy_model: Spec | None
-
-    def __post_init__(self) -> None:
-        targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}
-        given = [name for name, value in targets.items() if value is not None]
-        if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} were given; give one of them, the others follow from it")
-        if self.bits is not None:
-            check_bits(self.bits)
-        if self.bpp is not None and not 0 < self.bpp < math.inf:
-            raise ConfigError(f"bits per pixel are more than 0, got {self.bpp}")
-        if self.max_psnr_drop is not None and not 0 <= self.max_psnr_drop < math.inf:
-            raise ConfigError(f"a loss of PSNR is 0 dB or more, got {self.max_psnr_drop}")
-        if self.tune_epochs < 0 or not 0 <= self.rate_weight < math.inf:
-            raise ConfigError(f"epochs and weights are 0 or more, got {self.tune_epochs} and {self.rate_weight}")
-        if self.rate_weight and not self.tune_epochs:
-            raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
-
-    @property
-    def searched(self) -> bool:
-        """Whether each tensor's grid is chosen for a target."""
-        return self.bpp is not None or self.max_psnr_drop is not None
-
-    @property
-    def needs_video(self) -> bool:
-        return self.tune_epochs > 0 or self.max_psnr_drop is not None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.layers import fake_quantised
+from enerv_zoo.layers import blended, centred_places, fake_quantised
 from enerv_zoo.registry import embeddings
 
 EPS = 1e-6
@@ -21,15 +21,18 @@ EPS = 1e-6
 class TemporalGridEmbedding(nn.Module):
     """Feature maps on a line of cells, at several resolutions, blended to any time (Lee et al. 2023, 3.2).
 
-    A grid of T cells gives, at time t = i / N, the blend of the two cells beside t T; the maps of all grids are
-    concatenated.
+    A grid of T cells gives the blend of the two cells beside a place on the line; the maps of all grids are
+    concatenated. The place of frame i of N is i T / N, with cells at the beginnings of their intervals (Lee et al.
+    2023), or (i + 1/2) T / N - 1/2, with cells at the centres, so that N cells are the N frames (Kwan et al. 2023).
 
     Args:
         sizes: cells T of each grid.
         channels: of all grids together, shared out evenly; with fewer channels than grids, the first ones get them.
-        weight_bits: 32, or fewer for numbers that are quantised while fitting (see `enerv_zoo.layers.fake_quantised`).
+        weight_bits: 32, or fewer for weights that are quantised while fitting (see `enerv_zoo.layers.fake_quantised`).
+        scale: of the maps: as many times the rows and columns of the first feature map.
+        centred: whether cells are at the centres of their intervals.
 
-    Shapes: (B,) -> (B, channels, h, w).
+    Shapes: (B,) -> (B, channels, scale h, scale w).
     """
 
     fixed = False
@@ -42,26 +45,36 @@ class TemporalGridEmbedding(nn.Module):
         sizes: Sequence[int] = (64, 128, 256, 512),
         channels: int = 32,
         weight_bits: int = 32,
+        scale: int = 1,
+        centred: bool = False,
     ) -> None:
         super().__init__()
+        if scale < 1:
+            raise ConfigError(f"the scale of a grid is an integer of at least 1, got {scale}")
+        size = (scale * grid[0], scale * grid[1])
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"a grid needs at least one cell, got grids of {list(sizes)}")
         shares = [channels // len(sizes) + (number < channels % len(sizes)) for number in range(len(sizes))]
         self.grids = nn.ParameterList(
-            nn.init.xavier_uniform_(torch.empty(cells, share, *grid))
+            nn.init.xavier_uniform_(torch.empty(cells, share, *size))
             for cells, share in zip(sizes, shares, strict=True)
             if share
         )
-        self.frames, self.weight_bits = info.frames, weight_bits
-        self.shape = (channels, *grid)
+        self.frames, self.weight_bits, self.centred = info.frames, weight_bits, centred
+        self.shape = (channels, *size)
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """Every tensor is a table of feature maps."""
         return {f"grids.{number}": GRID for number in range(len(self.grids))}
 
     def forward(self, index: Tensor) -> Tensor:
-        t = (index.double() / self.frames).float()
-        return torch.cat([_sampled(fake_quantised(cells, self.weight_bits), t) for cells in self.grids], dim=1)
+        grids = [fake_quantised(cells, self.weight_bits) for cells in self.grids]
+        if self.centred:
+            maps = [blended(cells, *centred_places(index, self.frames, len(cells))) for cells in grids]
+        else:
+            t = (index.double() / self.frames).float()
+            maps = [_sampled(cells, t) for cells in grids]
+        return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
 
 
 def _sampled(cells: Tensor, t: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ maps (B, C, H, W) and tensors (B, *shape) to (B, C, H, W). The class attribute `
 compute in bfloat16 where blocks do; normalisations stay float32.
 """
 
-from enerv_zoo.fusion.join import Cells, Coupled, Identity, Product
-from enerv_zoo.fusion.modulate import SpatialFeatureTransform, TemporalAffine
+from enerv_zoo.fusion.join import Cells, Conv, Coupled, Identity, Product
+from enerv_zoo.fusion.modulate import Add, SpatialFeatureTransform, TemporalAffine
 
-__all__ = ["Cells", "Coupled", "Identity", "Product", "SpatialFeatureTransform", "TemporalAffine"]
+__all__ = ["Add", "Cells", "Conv", "Coupled", "Identity", "Product", "SpatialFeatureTransform", "TemporalAffine"]

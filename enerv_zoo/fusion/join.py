@@ -115,6 +115,29 @@ class Cells(nn.Module):
         return x.unflatten(1, (-1, *self.cells)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
 
 
+@fusion.register("conv")
+class Conv(nn.Module):
+    """A 3 x 3 convolution of one map, then an activation (`pca_nerv`).
+
+    Args:
+        activation: after the convolution.
+
+    Shapes: (B, D, h, w) -> (B, C, h, w).
+    """
+
+    role = "join"
+
+    def __init__(self, shapes: Sequence[Shape], width: int, grid: tuple[int, int], *, activation: str = "gelu") -> None:
+        super().__init__()
+        if len(shapes) != 1 or tuple(shapes[0][1:]) != tuple(grid):
+            raise ConfigError(f"it joins one map of {size_text(*grid)}, got inputs of shapes {list(shapes)}")
+        self.conv = nn.Conv2d(shapes[0][0], width, 3, padding=1)
+        self.activation = layers.activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.conv(x))
+
+
 @fusion.register("identity")
 class Identity(nn.Module):
     """An embedding that is the first feature map already, such as FFNeRV's grids (Lee et al. 2023, 3.2).

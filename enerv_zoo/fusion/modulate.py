@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import layers
+from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import fusion
 
@@ -63,6 +64,32 @@ class SpatialFeatureTransform(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         inner = F.gelu(self.convs[0](self.transforms[0](x, condition)))
         return x + self.convs[1](self.transforms[1](inner, condition))
+
+
+@fusion.register("add")
+class Add(nn.Module):
+    """A map of the same size added by a 1 x 1 convolution, then an activation (`pca_nerv`).
+
+    Args:
+        activation: of the sum.
+
+    Shapes: (B, C, H, W), (B, D, H, W) -> (B, C, H, W).
+    """
+
+    role = "modulate"
+    convolves = True
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], shapes: Sequence[Shape], *, activation: str = "gelu"
+    ) -> None:
+        super().__init__()
+        if len(shapes) != 1 or tuple(shapes[0][1:]) != tuple(size):
+            raise ConfigError(f"it adds one map of {size_text(*size)}, got embeddings of shapes {list(shapes)}")
+        self.conv = nn.Conv2d(shapes[0][0], channels, 1, bias=False)
+        self.activation = layers.activation(activation)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        return self.activation(x + self.conv(embedded))
 
 
 class _ScaleShift(nn.Module):

@@ -18,6 +18,7 @@ A head may refine a frame by its neighbours. It then has
 """
 
 from enerv_zoo.heads.flow import FlowGuidedHead
+from enerv_zoo.heads.linear_skip import LinearSkipHead
 from enerv_zoo.heads.rgb import MultiscaleHead, RGBHead
 
-__all__ = ["FlowGuidedHead", "MultiscaleHead", "RGBHead"]
+__all__ = ["FlowGuidedHead", "LinearSkipHead", "MultiscaleHead", "RGBHead"]

@@ -12,6 +12,7 @@ from enerv_zoo import layers
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.heads.rgb import Loss, Shape, take_no_embeddings
+from enerv_zoo.precision import at_least_float32
 from enerv_zoo.registry import heads
 
 AUXILIARY = 0.1
@@ -60,7 +61,7 @@ class FlowGuidedHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The independent frame, the logits of (independent, aggregated), flows and the neighbours' logits."""
         drawn = self.frame(features[-1])
-        return [torch.sigmoid(layers.at_least_float32(drawn[:, :3])), drawn[:, 3:], self.flow(features[self.coarse])]
+        return [torch.sigmoid(at_least_float32(drawn[:, :3])), drawn[:, 3:], self.flow(features[self.coarse])]
 
     def aggregate(self, drawn: Sequence[Tensor], around: Tensor) -> list[Tensor]:
         """Refine what `forward` has drawn by the neighbours' independent frames (B, A, 3, H, W)."""

@@ -10,6 +10,7 @@ from enerv_zoo.models.enerv_variants import enerv_coupled, enerv_grids, enerv_ne
 from enerv_zoo.models.ffnerv import ffnerv
 from enerv_zoo.models.hnerv import hnerv, hnerv_nerv
 from enerv_zoo.models.nerv import nerv
+from enerv_zoo.models.pca_nerv import pca_nerv
 from enerv_zoo.models.rnerv import rnerv
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "hnerv_nerv",
     "nerv",
     "nerv_boost",
+    "pca_nerv",
     "rnerv",
 ]

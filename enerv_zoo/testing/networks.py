@@ -244,7 +244,7 @@ class HeadTests(NetworkPartTests):
             return drawn
         return part.aggregate(drawn, random_frames(BATCH, len(around), *drawn[0].shape[1:]))
 
-    def test_frames_are_in_range_and_have_their_size(self) -> None:
+    def test_frames_are_finite_and_have_their_size(self) -> None:
         part: Any = self.make()
         factor = getattr(part, "stride", 1) << (len(self.channels) - 1)
         outputs = self._outputs(part)

@@ -17,9 +17,10 @@ from pyarrow import parquet
 
 import enerv_zoo as ez
 from enerv_zoo.batch.progress import Progress, Task
-from enerv_zoo.batch.run import COLUMNS
+from enerv_zoo.batch.run import columns_of
 from enerv_zoo.cli import main
 from enerv_zoo.cluster.fleet import CONTEXT_BYTES, Board, gpu_share
+from enerv_zoo.config import DEFAULT_METRICS
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.report.fleet import write_fleet_report
 
@@ -67,7 +68,7 @@ def test_a_manifest_on_this_machine(tmp_path, monkeypatch, capfd):
         assert first["processor_seconds"] > 0
         assert len(ez.load(out / "long")) == 6
         table = parquet.read_table(out / "summary.parquet")
-        assert table.column_names == list(COLUMNS)
+        assert table.column_names == list(columns_of(DEFAULT_METRICS))
         assert table.to_pylist() == first["fits"]
         assert "5 of 6 done" in (out / "report.html").read_text()
 
@@ -167,7 +168,7 @@ def test_the_board_forgets_what_is_over():
 
 
 def test_the_page_escapes_what_it_shows(tmp_path):
-    blank = dict.fromkeys(COLUMNS)
+    blank = dict.fromkeys(columns_of(DEFAULT_METRICS))
     rows = [
         {
             **blank,

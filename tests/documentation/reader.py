@@ -27,10 +27,11 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```([a-z]*)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 _EPOCHS = ("--epochs", "1")
+_SIZE = ("--size", "0.2M")
 _TINY = ("--resize", "64x36", *_EPOCHS, "--batch-size", "16")
 SMALLER = {
     "fit": _TINY,
-    "compare": _TINY,
+    "compare": (*_TINY, *_SIZE),
     "rd": (*_TINY, "--bits", "8", "--codecs", "x264"),
     "publish bunny": ("--dry-run",),
     "fleet": ("--dry-run",),
@@ -38,21 +39,24 @@ SMALLER = {
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
 VALUES = {
-    "fit": {"--time-budget": "6s", "--size": "0.2M"},
-    "compare": {"--time-budget": "6s", "--size": "0.2M"},
+    "fit": {"--time-budget": "6s"},
+    "compare": {"--time-budget": "6s"},
     "rd": {"--sizes": "0.2M"},
     "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "64x48"},
 }
 """Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
 
 OF_SMALL_FRAMES = {
-    "boost": ("--loss", "L2", "--size", "0.2M"),
-    "enerv-bunny": ("--size", "0.2M"),
-    "hnerv-": ("--size", "0.2M", "--set", "enc_strds=[3,4]", "--set", "dec_strds=[3,4]"),
-    "paper": ("--size", "0.2M"),
+    "boost": ("--loss", "L2"),
+    "hnerv-": ("--set", "enc_strds=[3,4]", "--set", "dec_strds=[3,4]"),
 }
-"""Options for recipes whose names contain a word: their losses have MS-SSIM, their strides come to 320 pixels, their
-networks take most of a second a step whatever the frame."""
+"""Options for recipes whose names contain a word: their losses have MS-SSIM, their strides come to 320 pixels."""
+
+OF_ONE_SIZE = ("network.yaml", "nerv-l")
+"""Networks all of whose widths are given."""
+
+IN_PYTHON = {'resize="288x162"': 'resize="64x36"'}
+"""Text that is replaced in blocks of Python: the size of frames that a recipe makes."""
 
 INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
@@ -118,6 +122,8 @@ class Reader:
             shutil.rmtree(self.folder / path, ignore_errors=True)
         for path in {*re.findall(r'"(runs/[\w/-]+|[\w-]+\.mp4)"', text)}.difference(made):
             self._provide(path)
+        for there, here in IN_PYTHON.items():
+            text = text.replace(there, here)
         exec(compile(text, "block", "exec"), self.names)  # our own documentation
 
     def _sh(self, text: str) -> None:
@@ -135,6 +141,7 @@ class Reader:
                 "frames": "0:4",
                 "fit": {**group.get("fit", {}), "epochs": 1, "batch_size": 16},
             }
+            group["sizes"] = [f"{60 + 10 * number}K" for number in range(len(group.get("sizes", [None])))]
         (self.folder / ("zoo.yaml" if "fits" in data else "recipe.yaml")).write_text(yaml.safe_dump(data))
 
     def _json(self, text: str) -> None:
@@ -181,6 +188,8 @@ class Reader:
             more = ("--frames", "0:8", *more)
         if "--time-budget" in words:
             more = tuple(word for word in more if word not in _EPOCHS)
+        if words[0] == "fit" and not any(word in OF_ONE_SIZE for word in words):
+            more = (*more, *_SIZE)
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):
                 more = (*more, *options)

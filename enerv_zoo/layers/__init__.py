@@ -1,0 +1,31 @@
+"""Layers that several parts share, by kind."""
+
+from enerv_zoo.layers.activations import ACTIVATIONS, OUTPUTS, Sine, activation, mlp, output
+from enerv_zoo.layers.attention import TransformerBlock
+from enerv_zoo.layers.encodings import FrequencyEncoding
+from enerv_zoo.layers.interpolation import blended, centred_places, enlarged
+from enerv_zoo.layers.norms import NORMS, InstanceNorm, instance_norm, norm
+from enerv_zoo.layers.quantisation import fake_quantised
+from enerv_zoo.layers.upsampling import UPSAMPLERS, Conv, upsampler
+
+__all__ = [
+    "ACTIVATIONS",
+    "NORMS",
+    "OUTPUTS",
+    "UPSAMPLERS",
+    "Conv",
+    "FrequencyEncoding",
+    "InstanceNorm",
+    "Sine",
+    "TransformerBlock",
+    "activation",
+    "blended",
+    "centred_places",
+    "enlarged",
+    "fake_quantised",
+    "instance_norm",
+    "mlp",
+    "norm",
+    "output",
+    "upsampler",
+]

@@ -1,0 +1,39 @@
+"""Places between the cells of a line of grids, and maps whose channels are pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def centred_places(index: Tensor, frames: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two cells beside each frame of a video, and how far it is towards the second one.
+
+    Cells are at the centres of their intervals: frame i is at (i + 1/2) T / N - 1/2, within [0, T - 1].
+
+    Args:
+        index: of frames (B,), integer or fractional.
+        frames: of the video, N.
+        cells: on the line, T.
+
+    Returns:
+        (B,) three times: left, right (int64) and the share of the right one (float32).
+    """
+    place = ((index.double() + 0.5) * (cells / frames) - 0.5).clamp(0, cells - 1)
+    left = place.floor()
+    return left.long(), (left + 1).clamp(max=cells - 1).long(), (place - left).float()
+
+
+def blended(cells: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor:
+    """Return maps (T, C, h, w) blended at places (B,): (B, C, h, w)."""
+    return torch.lerp(cells[left], cells[right], share[:, None, None, None])
+
+
+def enlarged(x: Tensor, factor: int) -> Tensor:
+    """Turn channels into pixels: (B, factor^2 C, H, W) -> (B, C, factor H, factor W).
+
+    Channels are ordered (row, column, channel), so that runs of channels are copied in channels_last memory.
+    """
+    count, _, height, width = x.shape
+    pixels = x.permute(0, 2, 3, 1).reshape(count, height, width, factor, factor, -1).permute(0, 1, 3, 2, 4, 5)
+    return pixels.reshape(count, height * factor, width * factor, -1).permute(0, 3, 1, 2)

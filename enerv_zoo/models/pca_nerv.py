@@ -1,0 +1,108 @@
+"""PCA-NeRV: grids that start as principal components, and a light network that corrects them (this project's own)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.models.family import family
+
+PATCH = 2
+"""Pixels per side of a pixel that the network decodes: nothing is computed at the frame's full size."""
+
+LEVELS, MOST_LEVELS = 3, 7
+"""Grids that a network has at least, unless it is told otherwise, and at the most."""
+
+CELLS = 1000
+"""Cells of the coarsest grid at the most, unless a network is told how many grids it has."""
+
+FRAME_SHARE = 0.3
+FRAME_CHANNELS = 2
+"""Under a budget, the grid with a cell for each frame takes at most this part of it with so many channels."""
+
+SLOWER = 4
+"""Each grid has a cell for so many times as many frames as the coarser one before it."""
+
+NARROWING = (1, 7 / 9, 4 / 9, 2 / 9)
+"""Channels of the last feature maps, coarse to fine, over the width; coarser ones have the width itself."""
+
+
+def levels_for(info: VideoInfo, budget: int | None = None) -> int:
+    """Return how many grids a network has: the fewest of which the coarsest is small enough, and cheap enough.
+
+    Args:
+        info: the video.
+        budget: of stored parameters, or `None`.
+    """
+    for levels in range(LEVELS, MOST_LEVELS):
+        height, width = _grid(info, levels)
+        affordable = budget is None or FRAME_CHANNELS * height * width * info.frames <= FRAME_SHARE * budget
+        if height * width <= CELLS and affordable:
+            return levels
+    return MOST_LEVELS
+
+
+def _grid(info: VideoInfo, levels: int) -> tuple[int, int]:
+    stride = PATCH * 2**levels
+    return math.ceil(info.height / stride), math.ceil(info.width / stride)
+
+
+def _coarser(info: VideoInfo, budget: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a budget asks for beside widths."""
+    return {} if options.get("levels") is not None else {"levels": levels_for(info, budget)}
+
+
+@family("pca_nerv", widths=("channels", "width"), for_budget=_coarser)
+def pca_nerv(
+    info: VideoInfo, *, width: int = 72, channels: int = 6, levels: int | None = None, act: str = "gelu"
+) -> ModelConfig:
+    """Grids of several rates in time, started in closed form; a dense, light decoder that adds what they lack.
+
+    The coarsest grid has a cell for each frame; each finer one has twice the rows and columns, and a cell for four
+    times as many frames. The decoder begins with the coarsest, adds each finer one where its size is reached, and
+    corrects the frame that all of them give by linear maps.
+
+    Args:
+        info: the video.
+        width: channels of the coarsest feature map.
+        channels: of the coarsest grid; finer ones have two thirds of them.
+        levels: number of grids; the coarsest has a cell for 2^(levels + 1) x 2^(levels + 1) pixels. By default 3, or
+            more for large frames and small budgets.
+        act: activation.
+    """
+    levels = levels_for(info) if levels is None else levels
+    if not 1 <= levels <= MOST_LEVELS:
+        raise ConfigError(f"levels are 1 to {MOST_LEVELS}, got {levels}")
+    narrowing = [1.0] * (levels + 1 - len(NARROWING)) + list(NARROWING[-levels - 1 :])
+    widths = [max(round(width * share), 1) for share in narrowing]
+    names = [f"grid{number}" for number in range(levels)]
+    embeddings = {
+        name: {
+            "name": "temporal_grid",
+            "sizes": [max(round(info.frames / SLOWER**number), 1)],
+            "channels": channels if number == 0 else max(round(channels * 2 / 3), 1),
+            "scale": 2**number,
+            "centred": True,
+        }
+        for number, name in enumerate(names)
+    }
+    enlarge = [{"name": "nerv", "channels": each, "stride": 2, "activation": "none"} for each in widths[1:-1]]
+    add = [{"name": "add", "with": name, "activation": act} for name in names[1:]]
+    last = {"name": "nerv", "channels": widths[-1], "stride": 2, "activation": act}
+    return ModelConfig(
+        family="pca_nerv",
+        grid=_grid(info, levels),
+        embeddings=embeddings,
+        join={"name": "conv", "with": [names[0]], "channels": widths[0], "activation": act},
+        stages=(*zip(enlarge, add, strict=True), (last,)),
+        head={
+            "name": "linear_skip",
+            "with": names,
+            "factors": [2 ** (levels - number) for number in range(levels)],
+            "patch": PATCH,
+        },
+    )
