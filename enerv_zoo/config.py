@@ -26,6 +26,9 @@ from enerv_zoo.errors import ConfigError, did_you_mean
 Spec = dict[str, Any]
 """A part: its `name` and its options."""
 
+PartSpec = str | dict[str, Any]
+"""A part by its name, or as a spec of its name and options."""
+
 LossSpec = str | dict[str, Any]
 """A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
 
@@ -43,24 +46,47 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 
-MAX_LOSS = 1 << 16
-"""Characters of a loss as JSON; what is longer comes from no one who wrote it."""
+MAX_SPEC = 1 << 16
+"""Characters of a loss, or of another part of a recipe, as JSON; what is longer comes from no one who wrote it."""
+
+
+def _as_json(kind: str, value: Any) -> Any:
+    """A value as JSON has it, if that can hold it and is not too long."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"the {kind} holds more than finite numbers and texts: {reprlib.repr(value)}") from None
+    if len(text) > MAX_SPEC:
+        raise ValueError(f"the {kind} takes {len(text)} characters, expected {MAX_SPEC} at most")
+    return json.loads(text)
+
+
+def _check_part(kind: str, example: str) -> PlainValidator:
+    """What checks that a value has the form of a part; name and options are checked where it is built."""
+
+    def check(value: Any) -> PartSpec:
+        plain = _as_json(kind, value)
+        if not (isinstance(plain, str) or (isinstance(plain, dict) and isinstance(plain.get("name"), str))):
+            raise ValueError(f"the {kind} is a name, or a name with options ({example}), got {reprlib.repr(value)}")
+        return plain
+
+    return PlainValidator(check)
+
+
+def as_spec(part: PartSpec) -> Spec:
+    """A part that was given by its name, or by name and options, as a spec of its own."""
+    return {"name": part} if isinstance(part, str) else dict(part)
 
 
 def _check_loss(loss: Any) -> LossSpec:
     """A loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
-    try:
-        text = json.dumps(loss, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"the loss holds more than finite numbers and texts: {reprlib.repr(loss)}") from None
-    if len(text) > MAX_LOSS:
-        raise ValueError(f"the loss takes {len(text)} characters, expected {MAX_LOSS} at most")
+    plain = _as_json("loss", loss)
     if not isinstance(loss, str) and not (isinstance(loss, dict) and loss and _names_or_weighs(loss)):
         raise ValueError(
             "a loss is a name (Fusion6), a name with options ({name: charbonnier, eps: 1e-3}) or weights of terms "
             f"({{L1: 0.7, SSIM: 0.3}}), got {reprlib.repr(loss)}"
         )
-    return json.loads(text)
+    return plain
 
 
 def _names_or_weighs(loss: Mapping[Any, Any]) -> bool:
@@ -150,14 +176,19 @@ class FitConfig:
         epochs: passes over all frames.
         batch_size: frames a step; `None` measures which one the device works at well, and scales `lr` with its root.
         lr: peak learning rate.
-        optimizer: a timm optimiser name.
+        optimizer: an optimizer's name (`enerv_zoo.list_components("optimizer")`: timm's and registered ones), or
+            `{"name": ..., <option>: ...}`. See `enerv_zoo.optimizers`.
         betas: the optimiser's moment decays, as many as it has; `None` for its own defaults, as is the rule for others
             than Adam.
         eps: the optimiser's epsilon.
         weight_decay: the optimiser's weight decay.
         loss: a loss's name (`enerv_zoo.list_components("loss")`), `{"name": ..., <option>: ...}`, or weights of terms
             (`{"L1": 0.7, "SSIM": 0.3}`); or what a callable of one's own is called. See `enerv_zoo.losses`.
-        warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
+        schedule: of the rate, a name (`enerv_zoo.list_components("schedule")`) or `{"name": ..., <option>: ...}`.
+        warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; then the schedule goes its way, by
+            default a half cosine to 0.
+        rates: factors on the rate of parts of the network, by the names with which their parameters' names begin:
+            `{"embeddings": 0.1, "embeddings.time": 0.5, "head": 2}`. The longest one counts; 0 leaves a part as it is.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
         shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
         seed: of the initial weights and of the order of frames.
@@ -181,7 +212,7 @@ class FitConfig:
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    LATER: ClassVar = ("prune", "bits", "scales", "rate_weight", "phases", "metrics")
+    LATER: ClassVar = ("schedule", "rates", "prune", "bits", "scales", "rate_weight", "phases", "metrics")
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
     )  # fmt: skip
@@ -190,12 +221,14 @@ class FitConfig:
     epochs: Annotated[int, Field(ge=1, le=10_000_000)] = 300
     batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
     lr: Positive = 5e-4
-    optimizer: str = "adam"
+    optimizer: Annotated[PartSpec, _check_part("optimizer", "{name: adan, no_prox: true}")] = "adam"
     betas: Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     loss: Annotated[LossSpec, PlainValidator(_check_loss)] = "Fusion6"
+    schedule: Annotated[PartSpec, _check_part("schedule", "{name: cosine, floor: 0.01}")] = "cosine"
     warmup: Fraction01 = 0.2
+    rates: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = field(default_factory=dict)
     clip_grad: Positive | None = None
     shuffle: StrictBool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
@@ -277,8 +310,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     """
     plain = json.loads(json.dumps(dataclasses.asdict(config, dict_factory=_plain)))
     later = getattr(config, "LATER", ())
-    unused = {f.name for f in dataclasses.fields(config) if f.name in later and getattr(config, f.name) == f.default}
+    unused = {f.name for f in dataclasses.fields(config) if f.name in later and getattr(config, f.name) == _default(f)}
     return {name: value for name, value in plain.items() if name not in unused}
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

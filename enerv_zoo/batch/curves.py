@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from enerv_zoo.compression.run import compress
 from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
-from enerv_zoo.evaluation.codecs import CODECS, Codec, available, check_sides, measure_codec
+from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
@@ -77,7 +76,7 @@ def rate_distortion(
     sizes: Sequence[str | float] | None = None,
     bits: Sequence[int] = BITS,
     tune_epochs: int = 0,
-    codecs: Sequence[str] = tuple(CODECS),
+    codecs: Sequence[str] = CODECS,
     anchor: str | None = None,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     device: str = "auto",
@@ -105,7 +104,8 @@ def rate_distortion(
         sizes: budgets of stored numbers, such as `["0.35M", "1M"]`; by default the recipe's.
         bits: of the weights; a point for each.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
-        codecs: of `x264`, `x265`, `svtav1` and `vp9`; those that PyAV lacks are left out with a warning.
+        codecs: registered anchors (`enerv_zoo.list_components("anchor")`); those that are missing on this machine are
+            left out with a warning.
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
         metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
             best points of a curve, and the comparison of curves, are by it.
@@ -147,7 +147,7 @@ def rate_distortion(
     if encoders:  # before fits that take hours
         recipe = options.get("recipe") if models else None
         cut = plan_fit(source, device=chosen, recipe=recipe, **selection).video
-        check_sides(survey(source, **cut, scenes=False).info)
+        check_frames(encoders, survey(source, **cut, scenes=False).info)
     refuse_folder(source, folder)
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
@@ -179,10 +179,9 @@ def rate_distortion(
             settings = {"tuning": f"{tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
             curves.append(RateCurve(model, settings, tuple(measured.values())))
         for name in encoders:
-            codec = CODECS[name]
-            encoded = [_codec_point(known, name, codec, crf, original, on_stage) for crf in codec.ladder]
-            preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
-            curves.append(RateCurve(name, {"encoder": codec.encoder, "options": preset}, tuple(encoded)))
+            codec = build_anchor(name)
+            encoded = [_codec_point(known, name, codec, quality, original, on_stage) for quality in codec.ladder]
+            curves.append(RateCurve(name, codec.settings, tuple(encoded)))
         info = original.info
         result = RateDistortion(
             {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
@@ -238,10 +237,10 @@ def _network_point(
 
 
 def _codec_point(
-    known: _Known, name: str, codec: Codec, crf: int, original: Video, on_stage: Callable[[str], None]
+    known: _Known, name: str, codec: Anchor, quality: float, original: Video, on_stage: Callable[[str], None]
 ) -> RatePoint:
-    key, point = known.get("codec", dataclasses.asdict(codec), crf)
+    key, point = known.get("codec", name, codec.settings, quality)
     if point is not None:
         return point
-    on_stage(f"{name} at crf {crf}")
-    return known.add(key, next(measure_codec(name, original, (crf,), known.metrics)))
+    on_stage(f"{name} at {codec.unit} {quality:g}")
+    return known.add(key, next(measure_codec(name, original, (quality,), known.metrics)))

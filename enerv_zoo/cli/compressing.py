@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -38,6 +38,15 @@ def compress(
         float, typer.Option(help="Weight of the bits per pixel in the objective while tuning, such as 0.03.")
     ] = 0.0,
     lr: Annotated[float, typer.Option(help="Learning rate of the tuning.")] = 5e-4,
+    entropy_model: Annotated[
+        Any,  # a name or a mapping
+        typer.Option(
+            help="What codes the weights (enerv-zoo models --parts).",
+            parser=options.parse_part,
+            metavar="MODEL",
+            show_default="table",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="VIDEO", help="The video, to tune on and to measure with.", show_default="the fit's own"),
@@ -78,6 +87,7 @@ def compress(
             tune_epochs=tune_epochs,
             rate_weight=rate_weight,
             lr=lr,
+            entropy_model=entropy_model or "table",
             license=license,
             device=device,
             on_stage=show_stage,

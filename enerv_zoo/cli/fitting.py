@@ -55,7 +55,15 @@ BatchSize = Annotated[
     int | None, _knob("Frames a step; under a time budget, what suits the device unless this says otherwise.")
 ]
 Rate = Annotated[float | None, _knob("Peak learning rate.")]
-Optimizer = Annotated[str | None, _knob("A timm optimiser, such as adam or adan.")]
+Optimizer = Annotated[
+    Any,  # a name or a mapping
+    _knob(
+        "An optimizer (enerv-zoo models --parts), such as adam or adan, or one with options: '{name: adan, no_prox: "
+        "true}'.",
+        parser=options.parse_part,
+        metavar="OPTIMIZER",
+    ),
+]
 Betas = Annotated[
     Any,  # a tuple, which Typer would want as separate words, and of one length
     _knob(
@@ -76,7 +84,23 @@ Loss = Annotated[
         autocompletion=completion.losses,
     ),
 ]
+Schedule = Annotated[
+    Any,  # a name or a mapping
+    _knob(
+        "Of the rate: cosine, linear or constant, or one with options: '{name: cosine, floor: 0.01}'.",
+        parser=options.parse_part,
+        metavar="SCHEDULE",
+    ),
+]
 Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
+Rates = Annotated[
+    Any,  # a mapping
+    _knob(
+        "Factors on the rate of parts of the network, such as embeddings=0.1,head=2.",
+        parser=options.parse_factors,
+        metavar="PART=FACTOR,...",
+    ),
+]
 ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
 Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
 Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
@@ -127,7 +151,9 @@ def fit(
     betas: Betas = None,
     eps: Eps = None,
     weight_decay: WeightDecay = None,
+    schedule: Schedule = None,
     warmup: Warmup = None,
+    rates: Rates = None,
     clip_grad: ClipGrad = None,
     shuffle: Shuffle = None,
     seed: Seed = None,
@@ -195,9 +221,10 @@ def fit(
     knobs: dict[str, Any] = {
         "metrics": metrics,
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
-        "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
-        "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
-        "time_budget": time_budget, "precision": precision, "deterministic": deterministic,
+        "eps": eps, "weight_decay": weight_decay, "schedule": schedule, "warmup": warmup, "rates": rates,
+        "clip_grad": clip_grad, "shuffle": shuffle, "seed": seed, "eval_every": eval_every,
+        "checkpoint_every": checkpoint_every, "time_budget": time_budget, "precision": precision,
+        "deterministic": deterministic,
     }  # fmt: skip
     chosen = chosen_recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"

@@ -12,9 +12,15 @@ from enerv_zoo.cli import console, options
 
 def import_(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth, .pt or .safetensors file.")],
-    codebase: Annotated[str, typer.Option(help="Whose it is: nerv, e-nerv, hnerv, ffnerv or boosting-nerv.")],
     config: Annotated[Path, typer.Option(help="The authors' options by their names, as YAML or JSON.")],
     out: Annotated[Path, typer.Option(help="A folder for the fit.")],
+    codebase: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, or a plug-in's.",
+            show_default="the one that recognises it",
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of the video it was fitted to.")] = None,
     height: Annotated[int | None, typer.Option(help="Height of the frames in pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Width of the frames in pixels.")] = None,

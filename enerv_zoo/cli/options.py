@@ -114,24 +114,36 @@ def parse_betas(text: str) -> tuple[float, ...]:
     return betas
 
 
-def parse_loss(text: str) -> Any:
-    """A loss's name, `"L1=0.7,SSIM=0.3"`, or a mapping in YAML, as `FitConfig` takes it."""
+def parse_part(text: str) -> Any:
+    """A part's name, or a mapping of name and options in YAML, as `FitConfig` takes it."""
     try:
-        loss = parse_yaml(text)
+        part = parse_yaml(text)
     except ConfigError as error:
         raise typer.BadParameter(f"{text!r} is {error}") from None
-    if isinstance(loss, dict | list):
-        return loss
-    if "=" not in text:
-        return text
+    return part if isinstance(part, dict | list) else text
+
+
+def parse_factors(text: str, example: str = "one factor for each part, such as embeddings=0.1,head=2") -> Any:
+    """`"head=2,embeddings=0.1"`, or a mapping in YAML, as a dict."""
+    factors = parse_part(text)
+    if isinstance(factors, dict | list):
+        return factors
     pairs = [assignment.partition("=")[::2] for assignment in text.split(",")]
     try:
-        weights = {name.strip(): float(weight) for name, weight in pairs}
+        factors = {name.strip(): float(factor) for name, factor in pairs}
     except ValueError:
-        weights = {}
-    if len(weights) < len(pairs):
-        raise typer.BadParameter(f"expected one weight for each loss, such as L1=0.7,SSIM=0.3, got {text!r}")
-    return weights
+        factors = {}
+    if len(factors) < len(pairs):
+        raise typer.BadParameter(f"expected {example}, got {text!r}")
+    return factors
+
+
+def parse_loss(text: str) -> Any:
+    """A loss's name, `"L1=0.7,SSIM=0.3"`, or a mapping in YAML, as `FitConfig` takes it."""
+    loss = parse_part(text)
+    if isinstance(loss, dict | list) or "=" not in text:
+        return loss
+    return parse_factors(text, "one weight for each loss, such as L1=0.7,SSIM=0.3")
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, batch_size: int | None) -> FitConfig:
-    """The fit's own recipe, but for what tuning changes.
+    """The fit's own recipe, but for what tuning changes: all parts move at its rate, along a cosine.
 
     Args:
         record: of the fit; without one, the loss is L2.
@@ -22,9 +23,11 @@ def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, b
         batch_size: the fit's own if `None`.
     """
     own = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
-    changed = {"epochs": epochs, "lr": lr, "seed": seed, "time_budget": None, "eval_every": 0, "warmup": 0.1}
-    without = {"prune": 0.0, "bits": None, "rate_weight": 0.0, "phases": ()}
-    recipe = from_dict(FitConfig, {**own, **changed, **without}, "fit")
+    changed: dict[str, Any] = {
+        "epochs": epochs, "lr": lr, "seed": seed, "time_budget": None, "eval_every": 0, "warmup": 0.1,
+        "schedule": "cosine", "rates": {}, "prune": 0.0, "bits": None, "rate_weight": 0.0, "phases": (),
+    }  # fmt: skip
+    recipe = from_dict(FitConfig, {**own, **changed}, "fit")
     try:
         check_loss(recipe.loss)
     except ConfigError as error:  # a callable of the user's own, or of a plug-in that is not here

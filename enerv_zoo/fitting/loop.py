@@ -21,13 +21,13 @@ from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.meter import EpochMeter
-from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.optimizers import make_optimizer, make_scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -351,7 +351,7 @@ class Fitter:
             steps=self.steps,
             loss=loss,
             psnr=quality,
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.scheduler.lr * self.rate_scale,
             progress=(self.epochs_before + progress * self.config.epochs) / self.total_epochs,
             frames_per_second=self.frames_fitted / max(self.seconds, 1e-9),
             seconds_left=self._seconds_left(progress),

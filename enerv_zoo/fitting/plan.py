@@ -18,6 +18,7 @@ from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
+from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
@@ -116,7 +117,7 @@ def plan_fit(
         merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
-    if merged.get("optimizer", "adam") != "adam":
+    if not _is_adam(merged.get("optimizer", "adam")):
         merged.setdefault("betas", None)
     own_loss = merged.get("loss") if callable(merged.get("loss")) else None
     if own_loss is not None:
@@ -125,6 +126,7 @@ def plan_fit(
     for phase in chosen.split():
         if own_loss is None or phase.loss != chosen.loss:
             check_loss(phase.loss)
+        check_recipe(phase)
     check_metrics(chosen.metrics)
     unknown = sorted(base.video.keys() - given.keys())
     if unknown:
@@ -137,6 +139,11 @@ def plan_fit(
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
     check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+
+
+def _is_adam(optimizer: Any) -> bool:
+    """Whether the optimizer of a recipe is the one that its default betas are for."""
+    return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
 
 
 def _name_of(loss: Loss) -> str:

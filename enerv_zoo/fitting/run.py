@@ -26,7 +26,6 @@ from enerv_zoo.fitting.history import History, read_history
 from enerv_zoo.fitting.interruption import Interruption
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
-from enerv_zoo.fitting.optimisation import make_optimizer
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
 from enerv_zoo.fitting.progress import shown_progress
@@ -38,6 +37,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import FolderNetwork, save
