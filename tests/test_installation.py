@@ -11,6 +11,8 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,46 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+COMMANDS = """
+import contextlib, io, json, os, sys
+from enerv_zoo.cli import main
+replies = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what libraries print goes elsewhere
+for line in sys.stdin:
+    sys.argv, code, printed = ["enerv-zoo", *json.loads(line)], 0, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps([code, printed.getvalue()]), file=replies, flush=True)
+"""
+
+
+@contextmanager
+def commands(python: Path, cwd: Path, **variables: str) -> Iterator[Callable[..., str]]:
+    """A process that imports once and runs commands; each gives its stdout, and fails where the command does."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [python, "-c", COMMANDS], cwd=cwd, env={**outside(), **variables}, stdin=pipe, stdout=pipe, text=True
+    )
+
+    def command(*arguments: str) -> str:
+        process.stdin.write(json.dumps(arguments) + "\n")
+        process.stdin.flush()
+        code, printed = json.loads(process.stdout.readline())
+        assert code == 0, f"enerv-zoo {' '.join(arguments)} ended with {code}"
+        return printed
+
+    try:
+        yield command
+        process.communicate()
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +173,8 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
     """A family, a loss, a metric, an entropy model, a codec and a code base of a package that is installed."""
     python, _ = installed
     cut = ("--frames", "0:2", "--resize", "32x18")
-    with running() as hub:
+    with ExitStack() as stack:
+        hub = stack.enter_context(running())
         hub.users["hf_user"] = "user"
         home = {
             "HF_ENDPOINT": hub.url,
@@ -140,9 +183,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
             "HF_HOME": str(tmp_path / "home"),
         }
 
-        def command(*arguments: str) -> str:
-            return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path, **home)
-
+        command = stack.enter_context(commands(python, tmp_path, **home))
         parts = json.loads(command("models", "--parts", "--json"))
         for kind, names in PARTS.items():
             assert names.items() <= parts[kind].items()
@@ -177,24 +218,24 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
         for pushed, here in json.loads(run(python, "-c", code, cwd=tmp_path, **home)):
             assert pushed == here
 
-    words = ("--models", "pond", "--codecs", "shallow,x264", "--bits", "8", "--sizes", "5K", "--epochs", "1")
-    words += ("--metrics", "edge_error,psnr")
-    rates = json.loads(command("rd", "bunny", *cut, *words, "--out", "rd", "--json"))
-    assert [(curve["name"], len(curve["points"])) for curve in rates["curves"]] == [
-        ("pond", 1),
-        ("shallow", 4),
-        ("x264", 5),
-    ]
-    assert rates["curves"][1]["points"][0]["setting"] == "bits cut off 2"
-    errors = [point["edge_error"] for point in rates["curves"][1]["points"]]
-    assert errors == sorted(errors)
+        words = ("--models", "pond", "--codecs", "shallow,x264", "--bits", "8", "--sizes", "5K", "--epochs", "1")
+        words += ("--metrics", "edge_error,psnr")
+        rates = json.loads(command("rd", "bunny", *cut, *words, "--out", "rd", "--json"))
+        assert [(curve["name"], len(curve["points"])) for curve in rates["curves"]] == [
+            ("pond", 1),
+            ("shallow", 4),
+            ("x264", 5),
+        ]
+        assert rates["curves"][1]["points"][0]["setting"] == "bits cut off 2"
+        errors = [point["edge_error"] for point in rates["curves"][1]["points"]]
+        assert errors == sorted(errors)
 
-    run(python, "-c", AS_CHECKPOINT, cwd=tmp_path)
-    (tmp_path / "pond.yaml").write_text("waves: 6\nripples: 4\n")
-    size = ("--frames", "2", "--height", "18", "--width", "32")
-    command("import", "pond.pth", "--config", "pond.yaml", *size, "--out", "imported")
-    code = "import torch, enerv_zoo as ez; print(torch.equal(ez.load('imported')[:], ez.load('fit2')[:]))"
-    assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
+        run(python, "-c", AS_CHECKPOINT, cwd=tmp_path)
+        (tmp_path / "pond.yaml").write_text("waves: 6\nripples: 4\n")
+        size = ("--frames", "2", "--height", "18", "--width", "32")
+        command("import", "pond.pth", "--config", "pond.yaml", *size, "--out", "imported")
+        code = "import torch, enerv_zoo as ez; print(torch.equal(ez.load('imported')[:], ez.load('fit2')[:]))"
+        assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
 
 
 def test_whoever_has_not_the_package_is_told_so(installed, tmp_path):
@@ -229,21 +270,19 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
     where = run(python, "-c", "import enerv_zoo; print(enerv_zoo.__file__)", cwd=tmp_path)
     assert where.startswith(str(packages))
 
-    def command(*arguments: str) -> str:
-        return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path)
-
+    assert "quick" in run(python, "-m", "enerv_zoo", "models", "--recipes", cwd=tmp_path)
     tiny = ("--frames", "0:2", "--resize", "64x36", "--size", "60K", "--epochs", "1")
-    assert "quick" in command("models", "--recipes")
-    metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+    with commands(python, tmp_path) as command:
+        metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+        report = json.loads(command("eval", "fit", "--json"))
+        info = json.loads(command("info", "fit", "--json"))
+        compared = json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))
+        command("render", "fit", "clip.mp4", "--side-by-side")
     assert metrics["frames"] == 2
-    assert json.loads(command("eval", "fit", "--json"))["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
-    command("render", "fit", "clip.mp4", "--side-by-side")
+    assert report["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
+    assert info["stored_numbers"] == metrics["stored_numbers"]
+    assert set(compared) == {"nerv", "enerv"}
     assert (tmp_path / "clip.mp4").stat().st_size > 0
-    assert json.loads(command("info", "fit", "--json"))["stored_numbers"] == metrics["stored_numbers"]
-    assert set(json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))) == {
-        "nerv",
-        "enerv",
-    }
 
 
 def test_a_fit_is_pushed_and_loaded_by_its_name(installed, tmp_path):
