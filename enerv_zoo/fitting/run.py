@@ -252,8 +252,9 @@ class _Session:
         )  # fmt: skip
         fitter.seconds_before, fitter.frames_before = state.get("before", (0.0, 0))
         if self.plan.device == "cpu":
-            at_once = frames_at_once(self.need, fitter.micro_batch, available_memory())
-            fitter.micro_batch = min(fitter.micro_batch, at_once)
+            gradients = fitter.gradients
+            at_once = frames_at_once(self.need, gradients.micro_batch, available_memory())
+            gradients.micro_batch = min(gradients.micro_batch, at_once)
         return fitter
 
     def _begin(self, fitter: Fitter, state: dict[str, Any]) -> None:
