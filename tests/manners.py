@@ -98,7 +98,7 @@ def in_a_child(action) -> object:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)  # one that waits for threads that are not there waits for ever
+        signal.alarm(600)  # one that waits for threads that are not there waits for ever
         try:
             os.write(writing, json.dumps(action()).encode())
         finally:
