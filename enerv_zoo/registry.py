@@ -91,8 +91,7 @@ class Registry:
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """The options of a part: its keyword-only parameters, by name."""
-        parameters = inspect.signature(self.get(name)).parameters.values()
-        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return dict(_options(self.get(name)))
 
     def check_options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse options that the part does not have, and demand those it cannot do without.
@@ -191,6 +190,13 @@ def import_file(path: str | Path) -> None:
     except Exception as error:  # the file may do anything
         del sys.modules[name]
         raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {error})") from error
+
+
+@functools.cache
+def _options(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a part, by name."""
+    parameters = inspect.signature(part).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 @functools.cache

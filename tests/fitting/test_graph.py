@@ -120,7 +120,7 @@ def test_without_a_gpu_nothing_is_recorded():
     assert fitter.video._compiled is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("model", ["enerv", "hnerv", "enerv_boost"])
 def test_on_a_gpu(model):
     plain, graphed = fitter_of(model, "cuda"), fitter_of(model, "cuda")
