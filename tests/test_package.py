@@ -14,12 +14,13 @@ import enerv_zoo
 ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
-    {"errors"},
+    {"errors", "options"},
     {
         "coding",
         "compiling",
         "config",
         "files",
+        "keywords",
         "launch",
         "locking",
         "machine",
