@@ -7,13 +7,15 @@ import torch
 from timm.scheduler import CosineLRScheduler
 
 import enerv_zoo as ez
-from enerv_zoo.config import FitConfig, from_dict, to_dict
+from enerv_zoo.compression.tuning import tuning_recipe
+from enerv_zoo.config import FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.plan import difference, plan_fit
 from enerv_zoo.optimizers import make_optimizer, make_scheduler
 from enerv_zoo.registry import optimizers, schedules
+from enerv_zoo.storage.description import FitRecord
 
 FRAMES = torch.randint(0, 256, (4, 3, 18, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -174,6 +176,14 @@ def test_registered_ones_are_fitted_with(tmp_path, monkeypatch):
     assert rows[0][0]["loss"] != rows[1][0]["loss"]
     with pytest.raises(ConfigError, match="optimizer 'signs' has no option 'weight_decay'"):
         make_optimizer(network(), FitConfig(optimizer="signs", weight_decay=0.1))
+
+
+def test_a_fit_is_tuned_without_the_package_that_has_its_optimizer(caplog):
+    fit = {"optimizer": {"name": "signs", "strength": 2.0}, "betas": None, "rates": {"head": 2.0}, "schedule": "steps"}
+    recipe = tuning_recipe(FitRecord(Recipe(fit={**fit, "loss": "L1"}), {}), epochs=2, lr=1e-3, seed=0, batch_size=None)
+    assert (recipe.optimizer, recipe.betas, recipe.loss) == ("adam", (0.5, 0.999), "L1")
+    assert (recipe.schedule, recipe.rates, recipe.lr) == ("cosine", {}, 1e-3)
+    assert "as the fit's own is not here: unknown optimizer 'signs'" in caplog.text
 
 
 def test_what_builds_something_else_is_named(monkeypatch):

@@ -6,9 +6,10 @@ import dataclasses
 import logging
 from typing import Any
 
-from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.config import FitConfig, as_spec, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.losses import check_loss
+from enerv_zoo.registry import optimizers
 from enerv_zoo.storage.description import FitRecord
 
 logger = logging.getLogger(__name__)
@@ -33,4 +34,10 @@ def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, b
     except ConfigError as error:  # a callable of the user's own, or of a plug-in that is not here
         logger.warning("tuning with the loss L2, as the fit's own is not here: %s", error)
         recipe = dataclasses.replace(recipe, loss="L2")
+    spec = as_spec(recipe.optimizer)
+    try:
+        optimizers.check_options(spec.pop("name"), spec)
+    except ConfigError as error:
+        logger.warning("tuning with the optimizer adam, as the fit's own is not here: %s", error)
+        recipe = dataclasses.replace(recipe, optimizer="adam", betas=FitConfig.betas)
     return dataclasses.replace(recipe, batch_size=batch_size or recipe.batch_size or 1)
