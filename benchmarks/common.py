@@ -21,8 +21,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import enerv_zoo as ez
-from enerv_zoo import layers
 from enerv_zoo.fusion.modulate import TemporalAffine
+from enerv_zoo.layers.upsampling import PixelShuffleConv
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import choose_precision
 
@@ -69,7 +69,7 @@ def network(case: Case) -> NeuralVideo:
 class PlainUpsampling(nn.Module):
     """Convolution and pixel shuffle as PyTorch has them."""
 
-    def __init__(self, part: layers.PixelShuffleConv) -> None:
+    def __init__(self, part: PixelShuffleConv) -> None:
         super().__init__()
         self.conv, self.shuffle = part.conv, nn.PixelShuffle(part.stride)
 
@@ -91,7 +91,7 @@ class PlainAffine(nn.Module):
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
-    layers.PixelShuffleConv: PlainUpsampling,
+    PixelShuffleConv: PlainUpsampling,
     TemporalAffine: PlainAffine,
 }
 

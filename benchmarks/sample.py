@@ -18,7 +18,7 @@ import torch
 from common import machine, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.evaluation.codecs import measure_codec
+from enerv_zoo.evaluation.anchors import measure_codec
 from enerv_zoo.storage import open_run
 
 FILE = Path(ez.__file__).parent / "hub" / "bundled" / "bunny-sample.nvz"

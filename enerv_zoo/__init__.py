@@ -16,48 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Callback": "fitting",
-    "ConfigError": "errors",
-    "EnervZooError": "errors",
-    "FitConfig": "config",
-    "FitError": "errors",
-    "FitInterrupted": "fitting",
-    "Fleet": "cluster",
-    "FrameError": "errors",
-    "HubError": "errors",
-    "ModelConfig": "composition",
-    "NeuralVideo": "neural_video",
-    "SegmentedVideo": "segmented",
-    "VideoError": "errors",
-    "VideoInfo": "config",
-    "WorkerPool": "batch",
-    "compare": "batch",
-    "compress": "compression",
-    "create_model": "zoo",
-    "summarize": "summary",
-    "evaluate": "evaluation",
-    "fit": "fitting",
-    "fit_segments": "batch",
-    "graceful_stop": "stopping",
-    "import_checkpoint": "interop",
-    "list_components": "zoo",
-    "list_models": "zoo",
-    "list_pretrained": "hub",
-    "list_recipes": "recipes",
-    "load": "loading",
-    "open_video": "video",
-    "pull": "hub",
-    "push": "loading",
-    "rate_distortion": "batch",
-    "render": "evaluation",
-    "tune_process": "machine",
-    "write_report": "report",
-    "write_video": "video",
-}
-
-__all__ = ["__version__", *_HOMES]
-
 if TYPE_CHECKING:
     from enerv_zoo.batch import WorkerPool, compare, fit_segments, rate_distortion
     from enerv_zoo.cluster import Fleet
@@ -80,13 +38,80 @@ if TYPE_CHECKING:
     from enerv_zoo.video import open_video, write_video
     from enerv_zoo.zoo import create_model, list_components, list_models
 
+__all__ = [
+    "Callback",
+    "ConfigError",
+    "EnervZooError",
+    "FitConfig",
+    "FitError",
+    "FitInterrupted",
+    "Fleet",
+    "FrameError",
+    "HubError",
+    "ModelConfig",
+    "NeuralVideo",
+    "SegmentedVideo",
+    "VideoError",
+    "VideoInfo",
+    "WorkerPool",
+    "__version__",
+    "compare",
+    "compress",
+    "create_model",
+    "evaluate",
+    "fit",
+    "fit_segments",
+    "graceful_stop",
+    "import_checkpoint",
+    "list_components",
+    "list_models",
+    "list_pretrained",
+    "list_recipes",
+    "load",
+    "open_video",
+    "pull",
+    "push",
+    "rate_distortion",
+    "render",
+    "summarize",
+    "tune_process",
+    "write_report",
+    "write_video",
+]
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'enerv_zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"enerv_zoo.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+_HOMES = {
+    "batch": "WorkerPool compare fit_segments rate_distortion",
+    "cluster": "Fleet",
+    "composition": "ModelConfig",
+    "compression": "compress",
+    "config": "FitConfig VideoInfo",
+    "errors": "ConfigError EnervZooError FitError FrameError HubError VideoError",
+    "evaluation": "evaluate render",
+    "fitting": "Callback FitInterrupted fit",
+    "hub": "list_pretrained pull",
+    "interop": "import_checkpoint",
+    "loading": "load push",
+    "machine": "tune_process",
+    "neural_video": "NeuralVideo",
+    "recipes": "list_recipes",
+    "report": "write_report",
+    "segmented": "SegmentedVideo",
+    "stopping": "graceful_stop",
+    "summary": "summarize",
+    "video": "open_video write_video",
+    "zoo": "create_model list_components list_models",
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+"""The modules that have the public names."""
+
+if not TYPE_CHECKING:  # type checkers read the imports above, and refuse any other name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'enerv_zoo' has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"enerv_zoo.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

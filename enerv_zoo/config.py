@@ -22,9 +22,13 @@ import yaml
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.options import Option, parse_seconds
 
 Spec = dict[str, Any]
 """A part: its `name` and its options."""
+
+PartSpec = str | dict[str, Any]
+"""A part by its name, or as a spec of its name and options."""
 
 LossSpec = str | dict[str, Any]
 """A loss as plain data: a name, a spec of a name and options, or the weights of terms; see `enerv_zoo.losses`."""
@@ -43,24 +47,47 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction01 = Annotated[float, Field(ge=0, lt=1)]
 
-MAX_LOSS = 1 << 16
-"""Characters of a loss as JSON; what is longer comes from no one who wrote it."""
+MAX_SPEC = 1 << 16
+"""Characters of a loss, or of another part of a recipe, as JSON; what is longer comes from no one who wrote it."""
+
+
+def _as_json(kind: str, value: Any) -> Any:
+    """A value as JSON has it, if that can hold it and is not too long."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"the {kind} holds more than finite numbers and texts: {reprlib.repr(value)}") from None
+    if len(text) > MAX_SPEC:
+        raise ValueError(f"the {kind} takes {len(text)} characters, expected {MAX_SPEC} at most")
+    return json.loads(text)
+
+
+def _check_part(kind: str, example: str) -> PlainValidator:
+    """What checks that a value has the form of a part; name and options are checked where it is built."""
+
+    def check(value: Any) -> PartSpec:
+        plain = _as_json(kind, value)
+        if not (isinstance(plain, str) or (isinstance(plain, dict) and isinstance(plain.get("name"), str))):
+            raise ValueError(f"the {kind} is a name, or a name with options ({example}), got {reprlib.repr(value)}")
+        return plain
+
+    return PlainValidator(check)
+
+
+def as_spec(part: PartSpec) -> Spec:
+    """A part that was given by its name, or by name and options, as a spec of its own."""
+    return {"name": part} if isinstance(part, str) else dict(part)
 
 
 def _check_loss(loss: Any) -> LossSpec:
     """A loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
-    try:
-        text = json.dumps(loss, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"the loss holds more than finite numbers and texts: {reprlib.repr(loss)}") from None
-    if len(text) > MAX_LOSS:
-        raise ValueError(f"the loss takes {len(text)} characters, expected {MAX_LOSS} at most")
+    plain = _as_json("loss", loss)
     if not isinstance(loss, str) and not (isinstance(loss, dict) and loss and _names_or_weighs(loss)):
         raise ValueError(
             "a loss is a name (Fusion6), a name with options ({name: charbonnier, eps: 1e-3}) or weights of terms "
             f"({{L1: 0.7, SSIM: 0.3}}), got {reprlib.repr(loss)}"
         )
-    return json.loads(text)
+    return plain
 
 
 def _names_or_weighs(loss: Mapping[Any, Any]) -> bool:
@@ -143,73 +170,144 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class VideoSelection:
+    """Which part of a video is taken, and how; what is `None` is as `enerv_zoo.open_video` has it.
+
+    Attributes:
+        frames: which frames, such as 0:53, 10:, ::2 or 5.
+        resize: resize frames (antialiased): WIDTHxHEIGHT, or with the aspect kept 360p (the shorter side), 256 (the
+            longest), 50%, or 0.5MP (pixels).
+        crop: crop frames about the centre, before resizing.
+        square_pixels: resample pixels that are not square, or take frames as they are stored.
+        stream: which video stream of a file, from 0.
+        yuv: format of raw video, such as 1920x1080:yuv420p:50.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    frames: Annotated[str | None, Option()] = None
+    resize: Annotated[str | int | tuple[int, int] | None, Option(parse=str, metavar="SIZE")] = None
+    crop: Annotated[str | tuple[int, int] | None, Option(parse=str, metavar="WIDTHxHEIGHT")] = None
+    square_pixels: Annotated[StrictBool | None, Option(flags="--square-pixels/--stored-pixels", default="stored")] = (
+        None
+    )
+    stream: Annotated[Annotated[int, Field(ge=0)] | None, Option(default="the default one, as FFmpeg chooses")] = None
+    yuv: Annotated[str | None, Option(metavar="WxH:FORMAT:FPS", default="as the name of a .yuv file says")] = None
+
+
+SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))
+"""What selects a part of a video, by name."""
+
+
+@dataclass(frozen=True)
 class FitConfig:
     """How a network is fitted to a video. The defaults are E-NeRV's published recipe (Li et al. 2022, section 4.1).
 
     Attributes:
         epochs: passes over all frames.
-        batch_size: frames a step; `None` measures which one the device works at well, and scales `lr` with its root.
+        batch_size: frames per step; `None` measures which one the device works at well, and scales `lr` with its root.
         lr: peak learning rate.
-        optimizer: a timm optimiser name.
+        optimizer: an optimizer, timm's or a registered one, by its name or with options; see `enerv_zoo.optimizers`.
         betas: the optimiser's moment decays, as many as it has; `None` for its own defaults, as is the rule for others
             than Adam.
         eps: the optimiser's epsilon.
         weight_decay: the optimiser's weight decay.
-        loss: a loss's name (`enerv_zoo.list_components("loss")`), `{"name": ..., <option>: ...}`, or weights of terms
-            (`{"L1": 0.7, "SSIM": 0.3}`); or what a callable of one's own is called. See `enerv_zoo.losses`.
-        warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; a half cosine to 0 follows.
+        loss: a loss by its name, weights of several, or one with options; `{"name": ..., <option>: ...}` as plain
+            data, or what a callable of one's own is called. See `enerv_zoo.losses`.
+        schedule: schedule of the rate, by its name or with options; `{"name": ..., <option>: ...}` as plain data.
+        warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; then the schedule goes its way, by
+            default a half cosine to 0.
+        rates: factors on the rate of parts of the network, by the names with which their parameters' names begin;
+            `{"embeddings": 0.1, "embeddings.time": 0.5, "head": 2}`. The longest one counts; 0 leaves a part as it is.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
-        shuffle: draw the frames of an epoch in random order (a function of seed and epoch).
-        seed: of the initial weights and of the order of frames.
-        eval_every: epochs between evaluations on all frames; 0 evaluates at the end alone.
-        checkpoint_every: seconds between checkpoints; 0 writes one after every step.
-        time_budget: seconds for the whole of `fit`, evaluation included, in place of `epochs`: the schedule is
+        shuffle: random order of the frames of an epoch (a function of seed and epoch).
+        seed: seed of the initial weights and of the order of frames.
+        eval_every: epochs between evaluations on all frames, 0 for one at the end alone.
+        checkpoint_every: seconds between checkpoints, 0 for one after every step.
+        time_budget: time for the whole fit, evaluation included, in place of epochs; in seconds. The schedule is
             stretched to the measured speed. Options that give both are refused; either overrules the other of a recipe.
-        precision: what convolutions compute in: `"float32"`, `"bfloat16"`, or `"auto"` for bfloat16 where the device is
-            made for it (a GPU, a CPU with matrix units). The fitted network is float32 in any case.
+        precision: precision of convolutions: float32, bfloat16, or auto for bfloat16 where the device is made for it (a
+            GPU, a CPU with matrix units). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
         prune: part of the weights that is zero, from 0 to below 1: those of smallest magnitude when the phase begins
             (Chen et al. 2021, section 3.3).
-        bits: of the weights that steps see, 2 to 16: they are rounded in the forward pass, and gradients pass straight
-            through (Bengio et al. 2013); `None` for exact weights. The fitted weights themselves stay exact.
+        bits: bits of the weights that steps see, 2 to 16: they are rounded in the forward pass, and gradients pass
+            straight through (Bengio et al. 2013); `None` for exact weights. The fitted weights themselves stay exact.
         scales: how many scales the rounding has: one per `"tensor"` or one per output `"channel"`.
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` alone.
-        phases: what follows: each phase is a mapping of these options (all but `seed`, `precision`, `deterministic`,
-            `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those before it, with an
-            optimizer and a schedule of its own. `epochs` of a phase are its own.
-        metrics: what the fitted frames are measured by, as `enerv_zoo.evaluate` takes them; the first one leads.
+        phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
+            `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those
+            before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.
+        metrics: metrics of the fitted frames; as `enerv_zoo.evaluate` takes them, and the first one leads.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    LATER: ClassVar = ("prune", "bits", "scales", "rate_weight", "phases", "metrics")
+    LATER: ClassVar = ("schedule", "rates", "prune", "bits", "scales", "rate_weight", "phases", "metrics")
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
     )  # fmt: skip
     """Options of the whole fit, which phases cannot change."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000_000)] = 300
-    batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = 1
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=1 << 20)] | None,
+        Option("By default under a time budget, what suits the device."),
+    ] = 1
     lr: Positive = 5e-4
-    optimizer: str = "adam"
-    betas: Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None = (0.5, 0.999)
+    optimizer: Annotated[
+        PartSpec,
+        _check_part("optimizer", "{name: adan, no_prox: true}"),
+        Option(
+            "Names: enerv-zoo models --parts.", example="adam, adan or '{name: adan, no_prox: true}'", kind="optimizer"
+        ),
+    ] = "adam"
+    betas: Annotated[
+        Annotated[tuple[Fraction01, ...], Field(min_length=2, max_length=3)] | None, Option(example="0.9,0.999")
+    ] = (0.5, 0.999)
     eps: Positive = 1e-8
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    loss: Annotated[LossSpec, PlainValidator(_check_loss)] = "Fusion6"
+    loss: Annotated[
+        LossSpec,
+        PlainValidator(_check_loss),
+        Option(
+            "Names and options: enerv-zoo models --parts. Also '{name: charbonnier, eps: 1e-2}'.",
+            example="L1=0.7,SSIM=0.3",
+            kind="loss",
+        ),
+    ] = "Fusion6"
+    schedule: Annotated[
+        PartSpec,
+        _check_part("schedule", "{name: cosine, floor: 0.01}"),
+        Option(example="cosine, linear, constant or '{name: cosine, floor: 0.01}'", kind="schedule"),
+    ] = "cosine"
     warmup: Fraction01 = 0.2
+    rates: Annotated[
+        dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Option(example="embeddings=0.1,head=2")
+    ] = field(default_factory=dict)
     clip_grad: Positive | None = None
     shuffle: StrictBool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     eval_every: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
-    time_budget: Positive | None = None
+    time_budget: Annotated[
+        Positive | None, Option(example="120s, 10m or 1.5h", parse=parse_seconds, metavar="TIME")
+    ] = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: StrictBool = False
     prune: Fraction01 = 0.0
     bits: Annotated[int, Field(ge=2, le=16)] | None = None
     scales: Literal["tensor", "channel"] = "tensor"
     rate_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    phases: tuple[Spec, ...] = ()
-    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)] = DEFAULT_METRICS
+    phases: Annotated[tuple[Spec, ...], Option(example="'{epochs: 10, bits: 6}'")] = ()
+    metrics: Annotated[
+        Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)],
+        Option(
+            "The first one leads. Names and options: enerv-zoo models --parts.",
+            example="psnr,psnr_yuv",
+            default="psnr,ms_ssim",
+            kind="metric",
+        ),
+    ] = DEFAULT_METRICS
 
     def __post_init__(self) -> None:
         if self.rate_weight and self.bits is None:
@@ -254,8 +352,7 @@ class Recipe:
         description: one line for listings.
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
-        video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv` as `enerv_zoo.video.open_video`
-            takes them.
+        video: fields of `VideoSelection`.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
             converted by `enerv_zoo.compatibility` when they are read.
     """
@@ -277,8 +374,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     """
     plain = json.loads(json.dumps(dataclasses.asdict(config, dict_factory=_plain)))
     later = getattr(config, "LATER", ())
-    unused = {f.name for f in dataclasses.fields(config) if f.name in later and getattr(config, f.name) == f.default}
+    unused = {f.name for f in dataclasses.fields(config) if f.name in later and getattr(config, f.name) == _default(f)}
     return {name: value for name, value in plain.items() if name not in unused}
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

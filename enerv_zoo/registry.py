@@ -11,9 +11,10 @@ under a name:
 options a config may set. So the legal options of every part are read off its signature, and a wrong one is refused
 by name before anything is built.
 
-Third parties register through entry points (`enerv_zoo.blocks`, `enerv_zoo.embeddings`, ...), whose names are the
-parts' names. Entry points load on the first look-up that the built-in parts cannot answer, or on listing; one that
-fails is logged by name, kept in `Registry.broken`, and skipped.
+Third parties register through entry points. The group of a kind is `enerv_zoo.` and its registry's name in this module
+(`enerv_zoo.blocks`, `enerv_zoo.schedules`, ...); an entry point's name is the part's. Entry points load on the first
+look-up that the built-in parts cannot answer, or on listing; one that fails is logged by name, kept in
+`Registry.broken`, and skipped.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ class Registry:
 
     Args:
         kind: what messages call such a part, e.g. `"block"`.
-        package: module that registers the built-in parts when imported; also the entry-point group, e.g.
-            `"enerv_zoo.blocks"`.
+        group: of entry points, e.g. `"enerv_zoo.blocks"`.
+        module: that registers the built-in parts when it is imported; by default called as the group.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, group: str, module: str | None = None) -> None:
         self.kind = kind
-        self.package = package
+        self.group = group
+        self.module = module or group
         self.broken: dict[str, str] = {}
         self._parts: dict[str, Callable[..., Any]] = {}
         self._plugins_loaded = False
@@ -89,8 +91,7 @@ class Registry:
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """The options of a part: its keyword-only parameters, by name."""
-        parameters = inspect.signature(self.get(name)).parameters.values()
-        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return dict(_options(self.get(name)))
 
     def check_options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse options that the part does not have, and demand those it cannot do without.
@@ -155,13 +156,13 @@ class Registry:
             raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {error}") from error
 
     def _load_builtins(self) -> None:
-        importlib.import_module(self.package)
+        importlib.import_module(self.module)
 
     def _load_plugins(self) -> None:
         if self._plugins_loaded:
             return
         self._plugins_loaded = True
-        for entry in entry_points(group=self.package):
+        for entry in entry_points(group=self.group):
             try:
                 self.register(entry.name)(entry.load())
             except Exception as error:  # a stranger's code may raise anything
@@ -201,6 +202,13 @@ def import_file(path: str | Path) -> None:
 
 
 @functools.cache
+def _options(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a part, by name."""
+    parameters = inspect.signature(part).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@functools.cache
 def _types(part: Callable[..., Any]) -> dict[str, Any]:
     """What checks the values of a part's options, for those whose declaration can be checked."""
     from pydantic import TypeAdapter
@@ -226,5 +234,26 @@ heads = Registry("head", "enerv_zoo.heads")
 models = Registry("model", "enerv_zoo.models")
 losses = Registry("loss", "enerv_zoo.losses")
 metrics = Registry("metric", "enerv_zoo.metrics")
+optimizers = Registry("optimizer", "enerv_zoo.optimizers", "enerv_zoo.optimizers.timm")
+schedules = Registry("schedule", "enerv_zoo.schedules", "enerv_zoo.optimizers.schedules")
+entropy_models = Registry("entropy_model", "enerv_zoo.entropy_models", "enerv_zoo.nvz.entropy")
+anchors = Registry("anchor", "enerv_zoo.anchors", "enerv_zoo.evaluation.anchors")
+codebases = Registry("codebase", "enerv_zoo.codebases", "enerv_zoo.interop.codebases")
 
-COMPONENTS = {registry.kind: registry for registry in (embeddings, fusion, blocks, heads, losses, metrics)}
+COMPONENTS = {
+    registry.kind: registry
+    for registry in (
+        embeddings,
+        fusion,
+        blocks,
+        heads,
+        losses,
+        metrics,
+        optimizers,
+        schedules,
+        entropy_models,
+        anchors,
+        codebases,
+    )
+}
+"""Every kind of part but families, by what it is called."""

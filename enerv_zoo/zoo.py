@@ -33,7 +33,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def list_components(kind: str, pattern: str = "*") -> list[str]:
-    """Names of the parts of a kind (embedding, fusion, block, head, loss or metric) that match a wildcard, sorted.
+    """Names of the parts of a kind (`"block"`, `"loss"`, ...) that match a wildcard, sorted.
 
     Raises:
         ConfigError: there is no such kind.

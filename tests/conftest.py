@@ -39,6 +39,21 @@ def pytest_cmdline_main(config):
             config.option.numprocesses, config.option.dist = min(4, available_cores()), "worksteal"
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need a browser, and skip those that this machine cannot or is not asked to run."""
+    reasons = {}
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs a GPU"
+    if "ENERV_ZOO_PROCESSES" not in os.environ:
+        reasons["slow"] = "not every machine takes so many processes; set ENERV_ZOO_PROCESSES=1 for it"
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        for name, reason in reasons.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
     """Begin in an empty folder, in a wide terminal, with one seed; leave the environment as it was."""

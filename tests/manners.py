@@ -98,7 +98,7 @@ def in_a_child(action) -> object:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)  # one that waits for threads that are not there waits for ever
+        signal.alarm(600)  # one that waits for threads that are not there waits for ever
         try:
             os.write(writing, json.dumps(action()).encode())
         finally:
@@ -178,7 +178,7 @@ def render(ez, folder):
 
 def distance(ez, folder):
     """Measure an encoder that reads its settings from the environment."""
-    from enerv_zoo.evaluation.codecs import available, measure_codec
+    from enerv_zoo.evaluation.anchors import available, measure_codec
 
     for name in available(["svtav1"]):
         list(measure_codec(name, ez.open_video("bunny", frames="0:2", resize="64x64"), [50]))

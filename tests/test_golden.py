@@ -7,9 +7,10 @@ import torch
 from conftest import assert_draws, in_double
 
 from enerv_zoo.interop import import_checkpoint
+from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.layers import Sine
 from enerv_zoo.losses import SUMS
-from enerv_zoo.registry import losses
+from enerv_zoo.registry import codebases, losses
 
 NETWORKS = {
     "nerv": "e-nerv",
@@ -40,13 +41,14 @@ def test_network_reproduces_the_authors_outputs(golden, name, codebase):
     height, width = values.outputs[-1].shape[-2:]
     video = import_checkpoint(
         values.state,
-        codebase=codebase,
+        codebase=None,
         config=values.config,
         frames=int(values.metadata["frames"]),
         height=height,
         width=width,
         content=values.tensors.get("input/frames"),
     )
+    assert choose_codebase(None, values.config, values.state.keys()).options is codebases.get(codebase)().options
     assert_draws(video, values)
     if "output/embedding" in values.tensors:
         index = values.tensors["input/index"]

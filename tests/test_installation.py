@@ -11,6 +11,8 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,19 @@ print(json.dumps({
 """
 
 
+AS_CHECKPOINT = """
+import torch, enerv_zoo as ez
+state = {"pond/" + name.replace(".", "/"): tensor for name, tensor in ez.load("fit2").state_dict().items()}
+torch.save(state, "pond.pth")
+"""
+
+WITH_GOLOMB = """
+import enerv_zoo as ez
+video = ez.create_model("nerv", frames=2, height=18, width=32, fc_dim=4, stem_dim=[4], lower_width=4)
+ez.compress(video, "x.nvz", measure=False, entropy_model={"name": "golomb", "k": 3})
+"""
+
+
 def outside() -> dict[str, str]:
     """The variables of this process, but for those that lead to this checkout."""
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
@@ -56,6 +71,46 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+COMMANDS = """
+import contextlib, io, json, os, sys
+from enerv_zoo.cli import main
+replies = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what libraries print goes elsewhere
+for line in sys.stdin:
+    sys.argv, code, printed = ["enerv-zoo", *json.loads(line)], 0, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps([code, printed.getvalue()]), file=replies, flush=True)
+"""
+
+
+@contextmanager
+def commands(python: Path, cwd: Path, **variables: str) -> Iterator[Callable[..., str]]:
+    """A process that imports once and runs commands; each gives its stdout, and fails where the command does."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [python, "-c", COMMANDS], cwd=cwd, env={**outside(), **variables}, stdin=pipe, stdout=pipe, text=True
+    )
+
+    def command(*arguments: str) -> str:
+        process.stdin.write(json.dumps(arguments) + "\n")
+        process.stdin.flush()
+        code, printed = json.loads(process.stdout.readline())
+        assert code == 0, f"enerv-zoo {' '.join(arguments)} ended with {code}"
+        return printed
+
+    try:
+        yield command
+        process.communicate()
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -93,23 +148,112 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
     assert "block 'ripple' has no option 'frequencies'. Did you mean 'frequency'?" in seen["message"]
 
 
-def test_a_third_partys_loss_with_an_option_is_fitted_with(installed, tmp_path):
+def test_a_third_partys_options_are_checked(installed, tmp_path):
     python, _ = installed
-    tiny = ("--frames", "0:2", "--resize", "32x18", "--size", "60K", "--epochs", "1", "--no-report")
-    parts = json.loads(run(python, "-m", "enerv_zoo", "models", "--parts", "--json", cwd=tmp_path))
-    assert parts["loss"]["edges"] == "order=1"
-    losses = {}
-    for order in (1, 2):
-        loss = f"{{L1: 1.0e-9, edges: {{weight: 1, order: {order}}}}}"
-        run(python, "-m", "enerv_zoo", "fit", "bunny", *tiny, "--loss", loss, "--out", str(order), cwd=tmp_path)
-        losses[order] = json.loads((tmp_path / str(order) / "history.jsonl").read_text())["loss"]
-        record = json.loads((tmp_path / str(order) / "fit.json").read_text())
-        assert record["fit"]["loss"] == {"L1": 1e-9, "edges": {"weight": 1, "order": order}}
-    assert losses[1] != losses[2]
-    command = [python, "-m", "enerv_zoo", "fit", "bunny", *tiny, "--loss", "{name: edges, ordre: 2}", "--out", "x"]
+    command = [python, "-m", "enerv_zoo", "fit", "bunny", "--loss", "{name: edges, ordre: 2}", "--out", "x"]
     refused = subprocess.run(command, cwd=tmp_path, env=outside(), capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "loss 'edges' has no option 'ordre'. Did you mean 'order'? Its options: order" in refused.stderr
+
+
+PARTS = {
+    "block": {"ripple": "frequency=3.0"},
+    "embedding": {"pond": "channels=4, scale=1, times=2"},
+    "fusion": {"add_map": ""},
+    "loss": {"edges": "order=1"},
+    "metric": {"edge_error": ""},
+    "entropy_model": {"golomb": "k=4", "table": ""},
+    "anchor": {"shallow": "level=6"},
+    "codebase": {"pond_code": ""},
+}
+"""Parts of the package under tests/plugin_package, with their options, and a built-in one."""
+
+
+def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
+    """A family, a loss, a metric, an entropy model, a codec and a code base of a package that is installed."""
+    python, _ = installed
+    cut = ("--frames", "0:2", "--resize", "32x18")
+    with ExitStack() as stack:
+        hub = stack.enter_context(running())
+        hub.users["hf_user"] = "user"
+        home = {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": "hf_user",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HOME": str(tmp_path / "home"),
+        }
+
+        command = stack.enter_context(commands(python, tmp_path, **home))
+        parts = json.loads(command("models", "--parts", "--json"))
+        for kind, names in PARTS.items():
+            assert names.items() <= parts[kind].items()
+        assert {"optimizer", "schedule", "head"} <= parts.keys()
+        losses = {}
+        for order in (1, 2):
+            loss = f"{{L1: 1.0e-9, edges: {{weight: 1, order: {order}}}}}"
+            words = ("--model", "pond", "--set", "channels=6", "--epochs", "2", "--loss", loss, "--no-report")
+            words += ("--metrics", "psnr,edge_error")
+            fitted = json.loads(command("fit", "bunny", *cut, *words, "--out", f"fit{order}", "--json"))
+            rows = [json.loads(line) for line in (tmp_path / f"fit{order}" / "history.jsonl").read_text().splitlines()]
+            losses[order] = [row["loss"] for row in rows]
+            record = json.loads((tmp_path / f"fit{order}" / "fit.json").read_text())
+            assert record["fit"]["loss"] == {"L1": 1e-9, "edges": {"weight": 1, "order": order}}
+        assert losses[1] != losses[2]
+        assert losses[2][1] < losses[2][0]
+        scores = json.loads(command("eval", "fit2", "--metrics", "psnr,edge_error", "--json"))
+        for name in ("psnr", "edge_error"):
+            assert scores[name] == pytest.approx(fitted[name], abs=1e-3)
+
+        for model in ("{name: golomb, k: 5}", "table"):
+            name = "fit.nvz" if "golomb" in model else "table.nvz"
+            command("compress", "fit2", name, "--bits", "8", "--entropy-model", model)
+        one, other = (json.loads(command("eval", name, "--json")) for name in ("fit.nvz", "table.nvz"))
+        assert one["psnr"] == other["psnr"], "the same levels, coded twice"
+        assert (tmp_path / "fit.nvz").read_bytes()[8:10] == b"\2\0"
+
+        command("push", "fit.nvz", "user/pond")
+        command("push", "fit2", "user/pond-exact")
+        code = "import enerv_zoo as ez; print([[ez.load(name)[:].flatten().tolist() for name in pair] for pair in "
+        code += "(('user/pond', 'fit.nvz'), ('user/pond-exact', 'fit2'))])"
+        for pushed, here in json.loads(run(python, "-c", code, cwd=tmp_path, **home)):
+            assert pushed == here
+
+        words = ("--models", "pond", "--codecs", "shallow,x264", "--bits", "8", "--sizes", "5K", "--epochs", "1")
+        words += ("--metrics", "edge_error,psnr")
+        rates = json.loads(command("rd", "bunny", *cut, *words, "--out", "rd", "--json"))
+        assert [(curve["name"], len(curve["points"])) for curve in rates["curves"]] == [
+            ("pond", 1),
+            ("shallow", 4),
+            ("x264", 5),
+        ]
+        assert rates["curves"][1]["points"][0]["setting"] == "bits cut off 2"
+        errors = [point["edge_error"] for point in rates["curves"][1]["points"]]
+        assert errors == sorted(errors)
+
+        run(python, "-c", AS_CHECKPOINT, cwd=tmp_path)
+        (tmp_path / "pond.yaml").write_text("waves: 6\nripples: 4\n")
+        size = ("--frames", "2", "--height", "18", "--width", "32")
+        command("import", "pond.pth", "--config", "pond.yaml", *size, "--out", "imported")
+        code = "import torch, enerv_zoo as ez; print(torch.equal(ez.load('imported')[:], ez.load('fit2')[:]))"
+        assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
+
+
+def test_whoever_has_not_the_package_is_told_so(installed, tmp_path):
+    """The same file where the package is not."""
+    python, _ = installed
+    run(python, "-c", WITH_GOLOMB, cwd=tmp_path)
+    with pytest.raises(
+        ez.ConfigError, match=r"x.nvz: written by a newer version, or with a plug-in: unknown entropy_model"
+    ):
+        ez.load(tmp_path / "x.nvz")
+
+
+def test_a_third_partys_own_tests_pass(installed, tmp_path):
+    """Its parts against the contracts, by their names as entry points have them."""
+    python, _ = installed
+    checks = PLUGIN / "tests" / "check_contracts.py"
+    output = run(python, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path)
+    assert re.search(r"\b[4-9]\d passed", output)
 
 
 def test_the_wheel_holds_recipes_clip_and_licences(installed):
@@ -126,21 +270,19 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
     where = run(python, "-c", "import enerv_zoo; print(enerv_zoo.__file__)", cwd=tmp_path)
     assert where.startswith(str(packages))
 
-    def command(*arguments: str) -> str:
-        return run(python, "-m", "enerv_zoo", *arguments, cwd=tmp_path)
-
+    assert "quick" in run(python, "-m", "enerv_zoo", "models", "--recipes", cwd=tmp_path)
     tiny = ("--frames", "0:2", "--resize", "64x36", "--size", "60K", "--epochs", "1")
-    assert "quick" in command("models", "--recipes")
-    metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+    with commands(python, tmp_path) as command:
+        metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+        report = json.loads(command("eval", "fit", "--json"))
+        info = json.loads(command("info", "fit", "--json"))
+        compared = json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))
+        command("render", "fit", "clip.mp4", "--side-by-side")
     assert metrics["frames"] == 2
-    assert json.loads(command("eval", "fit", "--json"))["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
-    command("render", "fit", "clip.mp4", "--side-by-side")
+    assert report["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
+    assert info["stored_numbers"] == metrics["stored_numbers"]
+    assert set(compared) == {"nerv", "enerv"}
     assert (tmp_path / "clip.mp4").stat().st_size > 0
-    assert json.loads(command("info", "fit", "--json"))["stored_numbers"] == metrics["stored_numbers"]
-    assert set(json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))) == {
-        "nerv",
-        "enerv",
-    }
 
 
 def test_a_fit_is_pushed_and_loaded_by_its_name(installed, tmp_path):

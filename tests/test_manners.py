@@ -24,7 +24,6 @@ def play(folder: Path, *arguments: str, **environment: str) -> dict:
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=220,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -192,7 +192,7 @@ def test_a_network_made_without_gradients_draws(video):
     assert torch.equal(twin[:], video[:])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_on_a_gpu(video):
     moved = copy.deepcopy(video).to("cuda")
     frames = moved[:]

@@ -14,12 +14,13 @@ import enerv_zoo
 ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
-    {"errors"},
+    {"errors", "options"},
     {
         "coding",
         "compiling",
         "config",
         "files",
+        "keywords",
         "launch",
         "locking",
         "machine",
@@ -33,7 +34,7 @@ ORDER = [
     {"compatibility"},
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "recipes", "video"},
-    {"embeddings", "fusion", "blocks", "heads", "losses", "models"},
+    {"embeddings", "fusion", "blocks", "heads", "losses", "models", "optimizers"},
     {"stages", "display"},
     {"network"},
     {"nvz"},
@@ -47,7 +48,7 @@ ORDER = [
     {"compression"},
     {"report"},
     {"batch"},
-    {"cluster"},
+    {"cluster", "testing"},
     {"cli"},
 ]
 """Left to right: a package imports what stands before it, and within its own group nothing but itself.

@@ -10,13 +10,31 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.precision import at_least_float32, choose_precision, plain_float32
 
 
-@pytest.mark.parametrize(("amx", "chosen"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_is_bfloat16_where_a_cpu_has_matrix_units(monkeypatch, amx, chosen):
+@pytest.mark.parametrize(
+    ("amx", "instructions", "speedup", "chosen"),
+    [
+        (True, True, 0.5, "bfloat16"),
+        (False, True, 1.7, "bfloat16"),
+        (False, True, 0.9, "float32"),
+        (False, False, 9.0, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_a_cpu_is_faster_in_it(monkeypatch, amx, instructions, speedup, chosen):
     precision._is_fast.cache_clear()
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True}, raising=False)
+    capabilities = {"amx_bf16": amx, "avx512_bf16": instructions}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(precision, "measured_speedup", lambda: speedup)
     assert choose_precision("auto", "cpu") == chosen
     precision._is_fast.cache_clear()
     assert choose_precision("float32", "cpu") == "float32"
+
+
+def test_the_measurement_leaves_the_process_as_it_was():
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert precision.measured_speedup() > 0
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_unknown_precision_is_refused():

@@ -6,10 +6,10 @@ import pytest
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.optimisation import make_optimizer
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.recipes import list_recipes, read_recipe
 from enerv_zoo.zoo import model_config, parse_parameter_count
 
@@ -75,5 +75,5 @@ def test_optimizers_by_timms_names(optimizer):
 def test_betas_of_another_number_are_refused():
     plan = plan_fit("bunny", device="cpu", optimizer="adan", betas=(0.9, 0.999))
     video = ez.create_model("nerv", frames=2, height=18, width=32, fc_dim=4, stem_dim=[4], lower_width=2)
-    with pytest.raises(ConfigError, match="'adan' takes 3 betas, got"):
+    with pytest.raises(ConfigError, match="'adan': it takes 3 betas, got"):
         make_optimizer(video, plan.fit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import FitJob, OnFit, Runner, job_of, run_here
 from enerv_zoo.errors import ConfigError, FitError
@@ -13,6 +13,7 @@ from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
 from enerv_zoo.video.origin import protected, refuse_folder
 
@@ -44,7 +45,7 @@ def compare(
     on_model: OnFit = lambda name: None,
     device: str = "auto",
     runner: Runner = run_here,
-    **options: Any,
+    **options: Unpack[CompareOptions],
 ) -> dict[str, dict[str, Any]]:
     """Fit several families to one video with one recipe, each in each size.
 
@@ -70,7 +71,7 @@ def compare(
         FitsFailed: some fits failed; all others are done by then.
         FitError: another process writes to `out`.
     """
-    jobs = _jobs(source, models, size, options)
+    jobs = _jobs(source, models, size, dict(options))
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
     refuse_folder(source, folder)
@@ -99,7 +100,6 @@ def _jobs(
     for what, given in (("model", models), ("size", sizes)):
         if not given or len(set(given)) != len(given):
             raise ConfigError(f"name each {what} to compare once, got {', '.join(map(str, given)) or 'none'}")
-    options = dict(options)
     frames_in = options.pop("frames_in", "auto")
     jobs = []
     for model, budget in itertools.product(models, sizes):

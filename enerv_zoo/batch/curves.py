@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from enerv_zoo.compression.run import compress
 from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
-from enerv_zoo.evaluation.codecs import CODECS, available, check_sides, measure_codec
+from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
@@ -78,7 +77,7 @@ def rate_distortion(
     sizes: Sequence[str | float] | None = None,
     bits: Sequence[int] = BITS,
     tune_epochs: int = 0,
-    codecs: Sequence[str] = tuple(CODECS),
+    codecs: Sequence[str] = CODECS,
     anchor: str | None = None,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     device: str = "auto",
@@ -100,7 +99,8 @@ def rate_distortion(
         sizes: budgets of stored parameters, such as `["0.35M", "1M"]`; by default the recipe's.
         bits: of the weights; a point for each.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
-        codecs: of `x264`, `x265`, `svtav1` and `vp9`; those that PyAV lacks are left out with a warning.
+        codecs: registered anchors (`enerv_zoo.list_components("anchor")`); those that are missing on this machine are
+            left out with a warning.
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
         metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
             best points of a curve, and the comparison of curves, are by it.
@@ -123,7 +123,7 @@ def rate_distortion(
     selection = {key: options[key] for key in SELECTION if key in options}
     if encoders:  # before fits that take hours
         cut = plan_fit(source, device=chosen, recipe=options.get("recipe") if models else None, **selection).video
-        check_sides(survey(source, **cut, scenes=False).info)
+        check_frames(encoders, survey(source, **cut, scenes=False).info)
     refuse_folder(source, folder)
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
@@ -215,17 +215,16 @@ class _Points:
 
     def of_codec(self, name: str) -> RateCurve:
         """Encode the frames with a codec, once for each quality of its ladder."""
-        codec = CODECS[name]
-        preset = " ".join(f"{key}={value}" for key, value in codec.options.items() if "log-level" not in value)
-        points = tuple(self._of_quality(name, crf) for crf in codec.ladder)
-        return RateCurve(name, {"encoder": codec.encoder, "options": preset}, points)
+        codec = build_anchor(name)
+        points = tuple(self._of_quality(name, codec, quality) for quality in codec.ladder)
+        return RateCurve(name, codec.settings, points)
 
-    def _of_quality(self, name: str, crf: int) -> RatePoint:
+    def _of_quality(self, name: str, codec: Anchor, quality: float) -> RatePoint:
         def measure() -> RatePoint:
-            self.on_stage(f"{name} at crf {crf}")
-            return next(measure_codec(name, self.original, (crf,), self.metrics))
+            self.on_stage(f"{name} at {codec.unit} {quality:g}")
+            return next(measure_codec(name, self.original, (quality,), self.metrics))
 
-        return self._known(("codec", dataclasses.asdict(CODECS[name]), crf), measure)
+        return self._known(("codec", name, codec.settings, quality), measure)
 
     def _known(self, asked: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None) -> RatePoint:
         """Return a point, measured if it is not known, or if its file is not the one that was measured."""

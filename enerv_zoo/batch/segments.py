@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import FitJob, Runner
 from enerv_zoo.config import Recipe, read_mapping, to_dict
@@ -34,6 +34,7 @@ from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED
 from enerv_zoo.fitting.status import OnStatus
+from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
 from enerv_zoo.metrics.columns import MISSING, flat, names_in
@@ -141,12 +142,6 @@ def fit_segments(
     size: str | float | None = None,
     model_options: dict[str, Any] | None = None,
     recipe: str | Path | dict[str, Any] | Recipe | None = None,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     resume: bool = False,
@@ -155,7 +150,7 @@ def fit_segments(
     distributed: bool = False,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> SegmentsResult:
     """Fit a long video in segments, a network for each.
 
@@ -183,8 +178,7 @@ def fit_segments(
     parse_segments(segments)
     plan = ranks.run_on_all(
         lambda: plan_fit(
-            source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
-            crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv, device=device, **options,
+            source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options,
         )
     )  # fmt: skip
     if runner is not None:

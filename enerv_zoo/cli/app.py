@@ -22,6 +22,7 @@ from enerv_zoo.cli import (
     watching,
 )
 from enerv_zoo.cli.command import Command
+from enerv_zoo.cli.generated import expanded
 from enerv_zoo.cli.interruption import INTERRUPTED, Interrupted
 from enerv_zoo.errors import ConfigError, EnervZooError, ReportedByRankZero
 from enerv_zoo.launch import launched
@@ -66,7 +67,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
 
 for _panel, _commands in PANELS.items():
     for _name, _command in _commands.items():
-        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
+        app.command(_name, cls=Command, rich_help_panel=_panel)(expanded(_command))
 
 
 def _version(wanted: bool) -> None:

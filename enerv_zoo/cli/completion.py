@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from enerv_zoo import registry
 from enerv_zoo.recipes import list_recipes
 
 
+def parts(kind: str) -> Callable[[str], list[str]]:
+    """Return what completes names of the registered parts of a kind; of names separated by commas, the last one."""
+
+    def names(incomplete: str) -> list[str]:
+        done, comma, begun = incomplete.rpartition(",")
+        return [f"{done}{comma}{name}" for name in registry.COMPONENTS[kind].names() if name.startswith(begun)]
+
+    return names
+
+
 def families(incomplete: str) -> list[str]:
     """Families; of names separated by commas, the last one."""
     done, comma, begun = incomplete.rpartition(",")
     return [f"{done}{comma}{name}" for name in registry.models.names() if name.startswith(begun)]
-
-
-def losses(incomplete: str) -> list[str]:
-    """Names of losses."""
-    return [name for name in registry.losses.names() if name.startswith(incomplete)]
-
-
-def metrics(incomplete: str) -> list[str]:
-    """Metrics; of names separated by commas, the last one."""
-    done, comma, begun = incomplete.rpartition(",")
-    return [f"{done}{comma}{name}" for name in registry.metrics.names() if name.startswith(begun)]
 
 
 def recipes(incomplete: str) -> list[str]:

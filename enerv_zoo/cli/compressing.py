@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options
-from enerv_zoo.cli import fitting as fits
 from enerv_zoo.cli.reporting import WithReport, closing_report
 
 if TYPE_CHECKING:
@@ -38,6 +37,15 @@ def compress(
         float, typer.Option(help="Weight of the bits per pixel in the objective while tuning, such as 0.03.")
     ] = 0.0,
     lr: Annotated[float, typer.Option(help="Learning rate of the tuning.")] = 5e-4,
+    entropy_model: Annotated[
+        Any,  # a name or a mapping
+        typer.Option(
+            help="What codes the weights (enerv-zoo models --parts).",
+            parser=options.parse_part,
+            metavar="MODEL",
+            show_default="table",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="VIDEO", help="The video, to tune on and to measure with.", show_default="the fit's own"),
@@ -78,6 +86,7 @@ def compress(
             tune_epochs=tune_epochs,
             rate_weight=rate_weight,
             lr=lr,
+            entropy_model=entropy_model or "table",
             license=license,
             device=device,
             on_stage=show_stage,
@@ -122,6 +131,7 @@ def _rows(made: Compressed) -> list[tuple[str, str]]:
 
 def rd(
     video: options.Video,
+    *,
     out: Annotated[Path, typer.Option(help="A folder for fits, files and results.")],
     models: Annotated[
         str,
@@ -136,19 +146,10 @@ def rd(
     anchor: Annotated[
         str | None, typer.Option(help="The curve to compare with.", show_default="the first codec")
     ] = None,
-    metrics: options.Metrics = None,
-    preset: fits.Preset = None,
-    recipe: fits.RecipeFile = None,
-    epochs: fits.Epochs = None,
-    batch_size: fits.BatchSize = None,
-    lr: fits.Rate = None,
-    loss: fits.Loss = None,
-    frames: options.Frames = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    square_pixels: options.SquarePixels = None,
-    stream: options.Stream = None,
-    yuv: options.Yuv = None,
+    preset: options.Preset = None,
+    recipe: options.RecipeFile = None,
+    fit_options: options.Recipe,
+    selection: options.Selection,
     device: options.Device = "auto",
     workers: fleets.Workers = None,
     address: fleets.Address = None,
@@ -167,26 +168,23 @@ def rd(
     """
     from enerv_zoo import batch
 
-    knobs = {
-        "metrics": metrics, "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "frames": frames,
-        "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
-        "recipe": fits.chosen_recipe(preset, recipe),
-    }  # fmt: skip
     with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
         result = batch.rate_distortion(
             video,
-            fits.listed(models),
+            options.listed(models),
             out=out,
-            sizes=None if sizes is None else fits.listed(sizes),
+            sizes=None if sizes is None else options.listed(sizes),
             bits=_numbers(bits),
             tune_epochs=tune_epochs,
-            codecs=fits.listed(codecs),
+            codecs=options.listed(codecs),
             anchor=anchor,
             device=device,
             on_model=on_model,
             on_stage=lambda text: console.err.print(text, style="dim"),
             **runner,
-            **{key: value for key, value in knobs.items() if value is not None},
+            recipe=options.chosen_recipe(preset, recipe),
+            **selection,
+            **fit_options,
         )
     page = closing_report(result.best_files, out, device, result.original, result) if report else None
     if json:
@@ -201,7 +199,7 @@ def rd(
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in fits.listed(text)]
+        return [int(part) for part in options.listed(text)]
     except ValueError as error:
         raise typer.BadParameter(f"expected whole numbers separated by commas, such as 8,6,5, got {text!r}") from error
 

@@ -15,135 +15,56 @@ from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
 from enerv_zoo.launch import launched
 
-NETWORK, RECIPE, VIDEO, RUN = "Network", "Recipe", "Video", "Run"
-
-Size = Annotated[
-    str | None,
-    typer.Option(help="Stored parameters, such as 1.5M or 350K (within 2 %).", rich_help_panel=NETWORK),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", "-s", metavar="NAME=VALUE", help="An option of the model, such as fc_dim=64.", rich_help_panel=NETWORK
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        help="quick (a minute and a half on two cores), balanced (good at any size) or paper (E-NeRV as published).",
-        rich_help_panel=RECIPE,
-    ),
-]
-RecipeFile = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        help="A YAML file, or a bundled recipe (enerv-zoo models --recipes).",
-        rich_help_panel=RECIPE,
-        autocompletion=completion.recipes,
-    ),
-]
-
-
-def _knob(text: str, *names: str, **details: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=RECIPE, show_default=False, **details)
-
-
-Epochs = Annotated[int | None, _knob("Passes over all frames.")]
-BatchSize = Annotated[
-    int | None, _knob("Frames a step; under a time budget, what suits the device unless this says otherwise.")
-]
-Rate = Annotated[float | None, _knob("Peak learning rate.")]
-Optimizer = Annotated[str | None, _knob("A timm optimiser, such as adam or adan.")]
-Betas = Annotated[
-    Any,  # a tuple, which Typer would want as separate words, and of one length
-    _knob(
-        "The optimiser's moment decays, as many as it has, such as 0.9,0.999.",
-        parser=options.parse_betas,
-        metavar="NUMBER,NUMBER",
-    ),
-]
-Eps = Annotated[float | None, _knob("The optimiser's epsilon.")]
-WeightDecay = Annotated[float | None, _knob("The optimiser's weight decay.")]
-Loss = Annotated[
-    Any,  # a name or a mapping
-    _knob(
-        "A loss (enerv-zoo models --parts): Fusion6, weights of several: L1=0.7,SSIM=0.3, or one with options: "
-        "'{name: charbonnier, eps: 1e-2}'.",
-        parser=options.parse_loss,
-        metavar="LOSS",
-        autocompletion=completion.losses,
-    ),
-]
-Warmup = Annotated[float | None, _knob("Fraction of all steps in which the rate rises.")]
-ClipGrad = Annotated[float | None, _knob("Largest norm of the gradient.")]
-Shuffle = Annotated[bool | None, _knob("Random order of frames.", "--shuffle/--no-shuffle")]
-Seed = Annotated[int | None, _knob("Of the initial weights and the order of frames.")]
-EvalEvery = Annotated[int | None, _knob("Epochs between evaluations; 0: at the end alone.")]
-TimeBudget = Annotated[
-    float | None,
-    _knob(
-        "Fit as well as possible in this time, all included, such as 120s or 10m; instead of --epochs.",
-        parser=options.parse_seconds,
-        metavar="TIME",
-    ),
-]
-Deterministic = Annotated[bool | None, _knob("The same numbers on every run.", "--deterministic/--no-deterministic")]
-Precision = Annotated[
-    str | None,
-    _knob("Of convolutions: float32, bfloat16, or auto: bfloat16 on devices made for it.", "--precision"),
-]
-FramesIn = Annotated[
-    str,
-    typer.Option(
-        help="Where frames are while fitting: device, host, disk, or auto: the first of these with room for them.",
-        rich_help_panel=RUN,
-    ),
-]
-CheckpointEvery = Annotated[float | None, _knob("Seconds between checkpoints.")]
+RUN = "Run"
 
 
 def fit(
     video: options.Video,
+    *,
     model: Annotated[
         str | None,
         typer.Option(
             help="A family (enerv-zoo models), or the YAML file of a composition.",
             autocompletion=completion.families,
-            rich_help_panel=NETWORK,
+            rich_help_panel=options.NETWORK,
             show_default="enerv",
         ),
     ] = None,
-    size: Size = None,
-    set_: Set = None,
-    preset: Preset = None,
-    recipe: RecipeFile = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    lr: Rate = None,
-    loss: Loss = None,
-    optimizer: Optimizer = None,
-    betas: Betas = None,
-    eps: Eps = None,
-    weight_decay: WeightDecay = None,
-    warmup: Warmup = None,
-    clip_grad: ClipGrad = None,
-    shuffle: Shuffle = None,
-    seed: Seed = None,
-    eval_every: EvalEvery = None,
-    checkpoint_every: CheckpointEvery = None,
-    time_budget: TimeBudget = None,
-    precision: Precision = None,
-    deterministic: Deterministic = None,
-    frames: options.Frames = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    square_pixels: options.SquarePixels = None,
-    stream: options.Stream = None,
-    yuv: options.Yuv = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Stored parameters, such as 1.5M or 350K (within 2 %).", rich_help_panel=options.NETWORK),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="An option of the model, such as fc_dim=64.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Begin with the weights of this fit, as far as the networks agree.",
+            rich_help_panel=options.NETWORK,
+            autocompletion=completion.fits,
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    recipe: options.RecipeFile = None,
+    fit_options: options.Recipe,
+    selection: options.Selection,
     device: options.Device = "auto",
-    frames_in: FramesIn = "auto",
-    metrics: options.Metrics = None,
+    frames_in: Annotated[
+        str,
+        typer.Option(
+            help="Where frames are while fitting: device, host, disk, or auto: the first of these with room for them.",
+            rich_help_panel=RUN,
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
     segments: Annotated[
         str | None,
@@ -192,24 +113,16 @@ def fit(
     from enerv_zoo.cli.progress import shown
     from enerv_zoo.files import free_name
 
-    knobs: dict[str, Any] = {
-        "metrics": metrics,
-        "epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss, "optimizer": optimizer, "betas": betas,
-        "eps": eps, "weight_decay": weight_decay, "warmup": warmup, "clip_grad": clip_grad, "shuffle": shuffle,
-        "seed": seed, "eval_every": eval_every, "checkpoint_every": checkpoint_every,
-        "time_budget": time_budget, "precision": precision, "deterministic": deterministic,
-    }  # fmt: skip
-    chosen = chosen_recipe(preset, recipe)
+    chosen = options.chosen_recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"
     given: dict[str, Any] = {
-        "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "frames": frames,
-        "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
-        "device": device, "frames_in": frames_in,
-        "out": folder, "resume": resume, "overwrite": overwrite,
-        **{key: value for key, value in knobs.items() if value is not None},
+        "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "device": device,
+        "frames_in": frames_in, "out": folder, "resume": resume, "overwrite": overwrite, **selection, **fit_options,
     }  # fmt: skip
     if segments is None and warm_start is not None:
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
+    if segments is not None and init_from is not None:
+        raise typer.BadParameter("it is for one network; leave out --segments", param_hint="'--init-from'")
     if segments is not None:
         _fit_segments(video, model, segments, warm_start, fleets.runner_at(address, workers), given, report, json)
         return
@@ -217,7 +130,9 @@ def fit(
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
     with shown(_name(video)) as on_status:
-        result = fitting.fit(video, model, on_status=on_status, distributed=launched().size > 1, **given)
+        result = fitting.fit(
+            video, model, init_from=init_from, on_status=on_status, distributed=launched().size > 1, **given
+        )
     page = _page(folder, device, report, result.ended_before)
     if json:
         console.print_json(result.metrics)
@@ -288,31 +203,21 @@ def _title(video: str, metrics: dict[str, Any]) -> str:
 
 def compare(
     video: options.Video,
+    *,
     models: Annotated[str, typer.Option(help="Families, separated by commas.", autocompletion=completion.families)],
     out: Annotated[Path, typer.Option(help="A folder for all fits.")],
     size: Annotated[
         str | None,
         typer.Option(
             help="Stored parameters, such as 1.5M; several, separated by commas, fit each family in each.",
-            rich_help_panel=NETWORK,
+            rich_help_panel=options.NETWORK,
         ),
     ] = None,
-    preset: Preset = None,
-    recipe: RecipeFile = None,
-    epochs: Epochs = None,
-    time_budget: TimeBudget = None,
-    batch_size: BatchSize = None,
-    lr: Rate = None,
-    loss: Loss = None,
-    seed: Seed = None,
-    frames: options.Frames = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    square_pixels: options.SquarePixels = None,
-    stream: options.Stream = None,
-    yuv: options.Yuv = None,
+    preset: options.Preset = None,
+    recipe: options.RecipeFile = None,
+    fit_options: options.Recipe,
+    selection: options.Selection,
     device: options.Device = "auto",
-    metrics: options.Metrics = None,
     workers: fleets.Workers = None,
     address: fleets.Address = None,
     report: WithReport = True,
@@ -331,24 +236,20 @@ def compare(
     """
     from enerv_zoo import batch
 
-    knobs = {
-        "metrics": metrics,
-        "epochs": epochs, "time_budget": time_budget, "batch_size": batch_size, "lr": lr, "loss": loss, "seed": seed,
-        "recipe": chosen_recipe(preset, recipe), "frames": frames, "resize": resize, "crop": crop,
-        "square_pixels": square_pixels, "stream": stream, "yuv": yuv,
-    }  # fmt: skip
     failure = None
     try:
         with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
             results = batch.compare(
                 video,
-                listed(models),
+                options.listed(models),
                 out=out,
-                size=None if size is None else listed(size),
+                size=None if size is None else options.listed(size),
                 device=device,
                 on_model=on_model,
+                recipe=options.chosen_recipe(preset, recipe),
                 **runner,
-                **{key: value for key, value in knobs.items() if value is not None},
+                **selection,
+                **fit_options,
             )
     except batch.FitsFailed as error:
         results, failure = error.results, error
@@ -382,26 +283,6 @@ def _comparison(results: dict[str, dict[str, Any]]) -> Table:
             console.number(row["fps"], 1),
         )
     return table
-
-
-def listed(text: str) -> list[str]:
-    """Names that commas separate."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
-    """What `--preset` or `--recipe` names, or `None`."""
-    from enerv_zoo import recipes
-    from enerv_zoo.errors import did_you_mean
-
-    if preset and recipe:
-        raise typer.BadParameter("a preset is a recipe; give --preset or --recipe", param_hint="'--preset'")
-    if preset and preset not in recipes.PRESETS:
-        hint = did_you_mean(preset, recipes.PRESETS)
-        known = ", ".join(recipes.PRESETS)
-        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}", param_hint="'--preset'")
-    chosen = preset or recipe
-    return recipes.read_recipe(chosen) if chosen else None
 
 
 def _name(video: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,16 @@ from enerv_zoo.cli import console, options
 
 def import_(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth, .pt or .safetensors file.")],
-    codebase: Annotated[str, typer.Option(help="Whose it is: nerv, e-nerv, hnerv, ffnerv or boosting-nerv.")],
+    *,
     config: Annotated[Path, typer.Option(help="The authors' options by their names, as YAML or JSON.")],
     out: Annotated[Path, typer.Option(help="A folder for the fit.")],
+    codebase: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, or a plug-in's.",
+            show_default="the one that recognises it",
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of the video it was fitted to.")] = None,
     height: Annotated[int | None, typer.Option(help="Height of the frames in pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Width of the frames in pixels.")] = None,
@@ -22,11 +29,7 @@ def import_(
         str | None,
         typer.Option(metavar="VIDEO", help="The video itself, for networks that embed its content (HNeRV)."),
     ] = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    square_pixels: options.SquarePixels = None,
-    stream: options.Stream = None,
-    yuv: options.Yuv = None,
+    changes: options.Changes,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
 ) -> None:
     """Turn an authors' checkpoint into a fit that every command here takes.
@@ -48,9 +51,7 @@ def import_(
     with locked(out):
         if not overwrite:
             check_free(out)
-        cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": bool(square_pixels)}
-        cut |= {"stream": stream, "yuv": yuv}
-        original = None if content is None else open_video(content, **cut)
+        original = None if content is None else open_video(content, **changes)
         if original is not None:
             frames, height, width = original.info.frames, original.info.height, original.info.width
         if frames is None or height is None or width is None:

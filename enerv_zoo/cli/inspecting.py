@@ -307,6 +307,11 @@ def _list_parts(pattern: str, json: bool) -> None:
         console.fail(f"no part is called {pattern!r}; try enerv-zoo models --parts")
     table = console.Listing("kind", "part", "")
     for kind, names in parts.items():
+        if kind == "optimizer":  # timm's are many, and have the options that timm documents
+            known = registry.optimizers
+            theirs = [name for name in names if known.get(name).__module__ == known.module]
+            table.add_row(kind, "of timm", ", ".join(theirs))
+            names = {name: text for name, text in names.items() if name not in theirs}
         for name, text in names.items():
             table.add_row(kind, name, ", ".join(filter(None, (_about(kind, name), text))))
     console.out.print(table, soft_wrap=False)

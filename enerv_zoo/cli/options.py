@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from typing import Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import completion
-from enerv_zoo.config import parse_yaml
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.cli.generated import OptionsOf, parse_text, refusing
+from enerv_zoo.config import FitConfig, VideoSelection, parse_yaml
+from enerv_zoo.errors import ConfigError, did_you_mean
 
 VIDEO = "A video file, a folder of images, or a sample name such as bunny."
-FRAMES = "Which frames, such as 0:53, 10:, ::2 or 5."
+NETWORK, RECIPE = "Network", "Recipe"
+CHANGES = ("resize", "crop", "square_pixels", "stream", "yuv")
+"""What is chosen of a video apart from its frames."""
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False, autocompletion=completion.videos)
@@ -28,110 +31,33 @@ OptionalRun = Annotated[str | None, _RUN]
 Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a repository on the Hub.", show_default="main")
 ]
-Frames = Annotated[str | None, typer.Option(help=FRAMES, show_default=False)]
-Resize = Annotated[
+Frames = Annotated[str | None, typer.Option(help="Which frames, such as 0:53, 10:, ::2 or 5.", show_default=False)]
+Selection = Annotated[dict[str, Any], OptionsOf(VideoSelection, "Video")]
+Changes = Annotated[dict[str, Any], OptionsOf(VideoSelection, "Video", only=CHANGES)]
+Measures = Annotated[dict[str, Any], OptionsOf(FitConfig, only=("metrics",))]
+Recipe = Annotated[dict[str, Any], OptionsOf(FitConfig, RECIPE)]
+Preset = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE",
-        help="Resize frames (antialiased): WIDTHxHEIGHT, or with the aspect kept 360p (the shorter side), 256 (the "
-        "longest), 50%, or 0.5MP (pixels).",
-        show_default=False,
+        help="quick (a minute and a half on two cores), balanced (good at any size) or paper (E-NeRV as published).",
+        rich_help_panel=RECIPE,
     ),
 ]
-Crop = Annotated[
-    str | None,
-    typer.Option(metavar="WIDTHxHEIGHT", help="Crop frames about the centre, before resizing.", show_default=False),
-]
-SquarePixels = Annotated[
-    bool | None,
-    typer.Option(
-        "--square-pixels/--stored-pixels",
-        help="Resample pixels that are not square, or take frames as they are stored.",
-        show_default="stored",
-    ),
-]
-Stream = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Which video stream of a file, from 0.",
-        show_default="the default one, as FFmpeg chooses",
-    ),
-]
-Yuv = Annotated[
+RecipeFile = Annotated[
     str | None,
     typer.Option(
-        metavar="WxH:FORMAT:FPS",
-        help="Format of raw video, such as 1920x1080:yuv420p:50.",
-        show_default="as the name of a .yuv file says",
+        "--recipe",
+        help="A YAML file, or a bundled recipe (enerv-zoo models --recipes).",
+        rich_help_panel=RECIPE,
+        autocompletion=completion.recipes,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
-def parse_metrics(text: str) -> list[Any]:
-    """Names that commas separate, or a list in YAML of names and `{name: ..., <option>: ...}`."""
-    try:
-        specs = parse_yaml(text)
-    except ConfigError as error:
-        raise typer.BadParameter(f"{text!r} is {error}") from None
-    if isinstance(specs, dict):
-        return [specs]
-    return specs if isinstance(specs, list) else [name.strip() for name in text.split(",") if name.strip()]
-
-
-Metrics = Annotated[
-    Any,  # a list, which Typer would want as an option given several times
-    typer.Option(
-        help="What to measure by (enerv-zoo models --parts), separated by commas; the first one leads.",
-        parser=parse_metrics,
-        metavar="NAME,...",
-        show_default="psnr,ms_ssim",
-        autocompletion=completion.metrics,
-    ),
-]
-
-
-def parse_seconds(text: str) -> float:
-    """A duration such as `"120s"`, `"10m"`, `"1.5h"` or `"90"` in seconds."""
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)
-    if match is None:
-        raise typer.BadParameter(f"expected a time such as 120s, 10m or 1.5h, got {text!r}")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def parse_betas(text: str) -> tuple[float, ...]:
-    """`"0.9,0.999"`, or three, as numbers."""
-    try:
-        betas = tuple(float(number) for number in text.split(","))
-    except ValueError:
-        betas = ()
-    if len(betas) not in (2, 3) or not all(0 <= beta < 1 for beta in betas):
-        raise typer.BadParameter(
-            f"expected two or three numbers from 0 to below 1, separated by commas, such as 0.9,0.999, got {text!r}"
-        )
-    return betas
-
-
-def parse_loss(text: str) -> Any:
-    """A loss's name, `"L1=0.7,SSIM=0.3"`, or a mapping in YAML, as `FitConfig` takes it."""
-    try:
-        loss = parse_yaml(text)
-    except ConfigError as error:
-        raise typer.BadParameter(f"{text!r} is {error}") from None
-    if isinstance(loss, dict | list):
-        return loss
-    if "=" not in text:
-        return text
-    pairs = [assignment.partition("=")[::2] for assignment in text.split(",")]
-    try:
-        weights = {name.strip(): float(weight) for name, weight in pairs}
-    except ValueError:
-        weights = {}
-    if len(weights) < len(pairs):
-        raise typer.BadParameter(f"expected one weight for each loss, such as L1=0.7,SSIM=0.3, got {text!r}")
-    return weights
+parse_part = refusing(functools.partial(parse_text, kind={str, dict}))
+"""A part's name, or a mapping of its name and options in YAML."""
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
@@ -147,3 +73,22 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             message = f"the value in {assignment!r} is no number, word or list"
             raise typer.BadParameter(message, param_hint="'--set'") from None
     return options
+
+
+def listed(text: str) -> list[str]:
+    """Names that commas separate."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
+    """What `--preset` or `--recipe` names, or `None`."""
+    from enerv_zoo import recipes
+
+    if preset and recipe:
+        raise typer.BadParameter("a preset is a recipe; give --preset or --recipe", param_hint="'--preset'")
+    if preset and preset not in recipes.PRESETS:
+        hint = did_you_mean(preset, recipes.PRESETS)
+        known = ", ".join(recipes.PRESETS)
+        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}", param_hint="'--preset'")
+    chosen = preset or recipe
+    return recipes.read_recipe(chosen) if chosen else None

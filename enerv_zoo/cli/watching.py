@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,12 +21,9 @@ Original = Annotated[
 def evaluate(
     run: options.Run,
     video: Original = None,
+    *,
     frames: options.Frames = None,
-    resize: options.Resize = None,
-    crop: options.Crop = None,
-    square_pixels: options.SquarePixels = None,
-    stream: options.Stream = None,
-    yuv: options.Yuv = None,
+    changes: options.Changes,
     revision: options.Revision = None,
     out: Annotated[Path | None, typer.Option(help="Write report.json and frames.csv here.", show_default=False)] = None,
     images: Annotated[
@@ -34,7 +31,7 @@ def evaluate(
     ] = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --images.")] = False,
-    metrics: options.Metrics = None,
+    measures: options.Measures,
     per_frame: Annotated[bool, typer.Option("--per-frame", help="Print a row for every frame.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -56,9 +53,7 @@ def evaluate(
 
     opened = hub.open_run(run, hub.Access(revision))
     network = loading.load(opened, choose_device(device))
-    cut: dict[str, Any] = {"resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv}
-    measured = {} if metrics is None else {"metrics": metrics}
-    report = evaluation.evaluate_segments(network, opened.originals(video, **cut), frames=frames, **measured)
+    report = evaluation.evaluate_segments(network, opened.originals(video, **changes), frames=frames, **measures)
     if out is not None:
         with protected(network.origin, video):
             report.write_json(out / "report.json")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz.quantisation import Scales, check_bits
 
@@ -31,6 +32,7 @@ class CompressOptions:
     license: str | None
     measure: bool
     on_stage: Callable[[str], None]
+    entropy_model: Spec | None
 
     def __post_init__(self) -> None:
         targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}

@@ -17,7 +17,7 @@ import torch
 from enerv_zoo.compression import search
 from enerv_zoo.compression.options import CompressOptions
 from enerv_zoo.compression.tuning import tuning_recipe
-from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, from_dict
+from enerv_zoo.config import DEFAULT_METRICS, FitConfig, MetricSpec, PartSpec, from_dict
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
@@ -41,7 +41,7 @@ from enerv_zoo.metrics import check_metrics
 from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning, write_nvz
 from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, codable, coded, uniform_specs
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
@@ -155,6 +155,7 @@ def compress(
     lr: float = TUNING_RATE,
     batch_size: int | None = None,
     seed: int = 0,
+    entropy_model: PartSpec = "table",
     license: str | None = None,
     device: str = "auto",
     measure: bool = True,
@@ -179,6 +180,8 @@ def compress(
         tune_epochs: passes over the video after pruning, with rounding.
         rate_weight: of the bits per pixel in the objective while tuning.
         lr, batch_size, seed: of the tuning; the batch is the fit's own by default.
+        entropy_model: that codes the weights, by name (`enerv_zoo.list_components("entropy_model")`), or a spec of name
+            and options. Of another one than `"table"`, readers need the package that has it.
         license: of the weights, by its identifier on the Hub; by default what the fit says.
         device: `"auto"`, `"cpu"` or `"cuda"`.
         measure: compare the fit's and the file's frames with the video's.
@@ -193,7 +196,7 @@ def compress(
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
     wanted = CompressOptions(
         bits, scales, bpp, max_psnr_drop, prune, tune_epochs, rate_weight, lr, batch_size, seed, license, measure,
-        on_stage,
+        on_stage, model_spec(entropy_model),
     )  # fmt: skip
     chosen_device = choose_device(device)
     run = open_run(fit) if isinstance(fit, str | Path) else None
@@ -289,6 +292,8 @@ def _network(
     part: _Part, wanted: CompressOptions, levels: dict[str, QuantizedTensor], report: Report | None = None
 ) -> EncodedNetwork:
     """What the file holds of a part."""
+    if wanted.entropy_model is not None:
+        levels = {n: dataclasses.replace(t, entropy_model=wanted.entropy_model) for n, t in levels.items()}
     return to_network(part.video, levels, fit=_record(part.record, report), license=wanted.license or part.license)
 
 

@@ -57,13 +57,13 @@ def _frames_a_second(
     video: NeuralVideo, feed: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None
 ) -> float:
     fitter = Fitter(video, feed, config, loss=loss)
-    if fitter.micro_batch < fitter.batch_size:
+    if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index]))
     fitter.enable_cuda_graphs(0.0)
     fitter.fit_batch(index, frames)  # the first one sets things up
-    while not fitter.is_warmed_up:
+    while not fitter.gradients.is_warmed_up:
         fitter.fit_batch(index, frames)
     steps, start = 0, _now(feed.device)
     while (spent := _now(feed.device) - start) < seconds or not steps:

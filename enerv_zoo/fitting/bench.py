@@ -82,7 +82,7 @@ def bench(
             fitter = Fitter(video, feed, recipe)
             fitter.enable_cuda_graphs(0.0)  # as a fit does after its first epoch, but for compiling
             steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
-            while not fitter.is_warmed_up:
+            while not fitter.gradients.is_warmed_up:
                 _steps(fitter, steps)
             fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
             plain = _decoding(video.eval().bake(feed.frames).optimize("float32", inductor=False), seconds)

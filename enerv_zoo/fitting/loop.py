@@ -7,11 +7,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from enerv_zoo.compatibility import current_names
 from enerv_zoo.config import FitConfig
@@ -19,15 +19,15 @@ from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.budget import TimeBudget
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.graph import StepGraph
+from enerv_zoo.fitting.gradients import BatchGradients
 from enerv_zoo.fitting.meter import EpochMeter
-from enerv_zoo.fitting.optimisation import make_optimizer, make_scheduler
 from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.optimizers import make_optimizer, make_scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Fitter:
         seconds_before, frames_before: what the phases before this one took, and how many frames they fitted.
         began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
-        micro_batch: frames that pass the network at once; the rest of a process's part of a batch is accumulated.
+        gradients: of batches; its `micro_batch` frames pass the network at once.
         is_consistent: whether the state is that of a whole step; not so while a step changes it, nor after an epoch
             until its row of history is kept.
 
@@ -108,17 +108,15 @@ class Fitter:
         self.total_epochs = total_epochs or config.epochs
         self.epoch = self.step = self.attempt = 0
         self.rate_scale, self.began = 1.0, 0.0
-        self.micro_batch = self.batch_size
         self._spent = spent
         self._looked = 0.0  # when the last status was given, in seconds of fitting
         self._graphs_considered = False
-        self._graph: StepGraph | None = None
-        self._accumulating_changes = self._remembers()
         self.is_consistent = True
         self.seconds, self.frames_fitted = 0.0, 0
         self.seconds_before, self.frames_before = 0.0, 0
         self.meter = EpochMeter(feed.frames, self.device)
         self._shared = SharedStep(ranks, self.video)
+        self.gradients = BatchGradients(self.video, self.loss, self.meter, self.constraint, self.batch_size)
 
     # ------------------------------------------------------------------ how far
 
@@ -233,17 +231,7 @@ class Fitter:
         if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
             logger.info("compiling the network, as the fit will take long enough to be worth it")
             self.video.optimize(self.config.precision).train()
-        if not self._accumulating_changes:
-            self._graph = StepGraph(self._accumulate, list(self.video.parameters()))
-
-    @property
-    def is_warmed_up(self) -> bool:
-        """Whether steps take from here on what they have taken last: what is recorded, is recorded."""
-        return self._graph is None or self._graph.is_warmed_up
-
-    def _remembers(self) -> bool:
-        """Whether a pass leaves more than gradients (running statistics, neighbours' frames), so that two differ."""
-        return bool(self.video.neighbours) or any(isinstance(part, nn.BatchNorm2d) for part in self.video.modules())
+        self.gradients.replay()
 
     def _catch_up(self) -> None:
         """Wait until a GPU has done what it was asked for: that time counts, too."""
@@ -270,12 +258,12 @@ class Fitter:
         for group in self.optimizer.param_groups:
             group["lr"] *= self.rate_scale
         sums, failure = self.meter.zeros(), None
-        self.is_consistent = not self._accumulating_changes
+        self.is_consistent = not self.gradients.changes_more
         try:
-            sums = self._accumulate_fitting(index, frames, batch)
+            sums = self.gradients(index, frames, batch)
         except FitError as error:
             failure = error
-        self.micro_batch = self._shared.agree(failure, self.micro_batch)
+        self.gradients.micro_batch = self._shared.agree(failure, self.gradients.micro_batch)
         self.is_consistent = False
         self._shared.add(sums, len(index) / batch)
         if self.constraint is not None:
@@ -289,48 +277,6 @@ class Fitter:
         self.frames_fitted += batch
         self.step += 1
         self.is_consistent = True
-
-    def _accumulate_fitting(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
-        """`_accumulate`, again with fewer frames at a time as long as memory runs out; no other process is asked."""
-        while True:
-            whole = len(index) > 0 and self.micro_batch >= len(index)
-            accumulate = self._graph if self._graph is not None and whole else self._accumulate
-            try:
-                return accumulate(index, frames, batch)
-            except RuntimeError as error:
-                self._halve_micro_batch(error, len(index))
-
-    def _accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
-        """Gradients of frames of a batch, in parts of `micro_batch`. Returns the sums that `_end_epoch` takes."""
-        self.optimizer.zero_grad(set_to_none=True)
-        sums = self.meter.zeros()
-        if not len(index):
-            return sums
-        with self.constraint.applied() if self.constraint is not None else nullcontext():
-            for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
-                target = pixels.float() / 255
-                objective, decoded = self.video.objective(part, target, self.loss)
-                (objective * (len(part) / batch) if len(part) < batch else objective).backward()
-                with torch.no_grad():
-                    sums += self.meter.measure(objective, decoded.detach(), target)
-        return sums
-
-    def _halve_micro_batch(self, error: RuntimeError, batch: int) -> None:
-        """After running out of memory: half as many frames at once. The recipe stays, the gradients are accumulated."""
-        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-        size = min(self.micro_batch, batch)
-        if not out_of_memory:
-            raise error
-        if size == 1:
-            raise FitError(
-                "out of memory with a single frame at a time; fit a smaller network (size), or smaller frames (resize)"
-            ) from error
-        self.micro_batch = size // 2
-        self._graph = None  # its memory is a whole batch's
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        logger.warning("out of memory: %d frames at a time from here on, accumulated to the batch", self.micro_batch)
 
     def _end_epoch(self) -> dict[str, Any]:
         status = self._status()
@@ -351,7 +297,7 @@ class Fitter:
             steps=self.steps,
             loss=loss,
             psnr=quality,
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.scheduler.lr * self.rate_scale,
             progress=(self.epochs_before + progress * self.config.epochs) / self.total_epochs,
             frames_per_second=self.frames_fitted / max(self.seconds, 1e-9),
             seconds_left=self._seconds_left(progress),

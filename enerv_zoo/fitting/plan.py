@@ -7,17 +7,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
-from enerv_zoo.config import FitConfig, Recipe, from_dict, read_mapping, to_dict
+from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict, read_mapping, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
+from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
@@ -44,7 +46,7 @@ class FitPlan:
         source: name or absolute path of the video; `None` for arrays.
         model: the family's `name`, its `size` and keywords; or a composition (`enerv_zoo.zoo.choose_model`).
         fit: the recipe.
-        video: `frames`, `resize`, `crop`, `square_pixels`, `stream` and `yuv`.
+        video: fields of `VideoSelection`.
         device: `"cpu"` or `"cuda"`.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
@@ -93,30 +95,23 @@ def plan_fit(
     size: str | float | None = None,
     model_options: dict[str, Any] | None = None,
     recipe: str | Path | dict[str, Any] | Recipe | None = None,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
     device: str = "auto",
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> FitPlan:
     """Merge what was given with the recipe and the defaults, and check it, before anything is read or written.
 
     The arguments and errors are those of `fit`.
     """
-    given = {
-        "frames": frames, "resize": resize, "crop": crop, "square_pixels": square_pixels, "stream": stream, "yuv": yuv
-    }  # fmt: skip
+    given: dict[str, Any] = dict(options)
+    selection = {name: given.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice = choose_model(model, base.model, size, model_options)
-    merged = {**base.fit, **options, **_length(options)}
+    merged = {**base.fit, **given, **_length(given)}
     if merged.get("time_budget") is not None:
         merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
-    if merged.get("optimizer", "adam") != "adam":
+    if not _is_adam(merged.get("optimizer", "adam")):
         merged.setdefault("betas", None)
     own_loss = merged.get("loss") if callable(merged.get("loss")) else None
     if own_loss is not None:
@@ -125,18 +120,24 @@ def plan_fit(
     for phase in chosen.split():
         if own_loss is None or phase.loss != chosen.loss:
             check_loss(phase.loss)
+        check_recipe(phase)
     check_metrics(chosen.metrics)
-    unknown = sorted(base.video.keys() - given.keys())
+    unknown = sorted(base.video.keys() - selection.keys())
     if unknown:
         raise ConfigError(
-            f"recipe: the video has no option {unknown[0]!r}.{did_you_mean(unknown[0], given)} "
-            f"Its options: {', '.join(given)}"
+            f"recipe: the video has no option {unknown[0]!r}.{did_you_mean(unknown[0], selection)} "
+            f"Its options: {', '.join(selection)}"
         )
-    video = {**base.video, **{key: value for key, value in given.items() if value is not None}}
+    video = {**base.video, **{key: value for key, value in selection.items() if value is not None}}
     if not isinstance(video.get("square_pixels", False), bool):
         raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
     check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+
+
+def _is_adam(optimizer: Any) -> bool:
+    """Whether the optimizer of a recipe is the one that its default betas are for."""
+    return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
 
 
 def _name_of(loss: Loss) -> str:

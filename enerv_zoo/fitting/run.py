@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from enerv_zoo.config import FitConfig, Recipe, read_mapping
 from enerv_zoo.errors import EnervZooError, FitError
@@ -26,7 +26,6 @@ from enerv_zoo.fitting.history import History, read_history
 from enerv_zoo.fitting.interruption import Interruption
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
-from enerv_zoo.fitting.optimisation import make_optimizer
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
 from enerv_zoo.fitting.progress import shown_progress
@@ -34,10 +33,12 @@ from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.hub.download import PREVIEW
+from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import FolderNetwork, save
@@ -81,12 +82,6 @@ def fit(
     size: str | float | None = None,
     model_options: dict[str, Any] | None = None,
     recipe: str | Path | dict[str, Any] | Recipe | None = None,
-    frames: str | None = None,
-    resize: Any = None,
-    crop: Any = None,
-    square_pixels: bool | None = None,
-    stream: int | None = None,
-    yuv: str | None = None,
     device: str = "auto",
     frames_in: str = "auto",
     out: str | Path | None = None,
@@ -97,7 +92,7 @@ def fit(
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
     on_status: OnStatus | None = None,
-    **options: Any,
+    **options: Unpack[FitOptions],
 ) -> FitResult:
     """Fit a network to a video.
 
@@ -115,8 +110,6 @@ def fit(
         size: budget of stored numbers such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a bundled recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
-        frames, resize, crop, square_pixels, stream, yuv: which part of the source, as `enerv_zoo.open_video` takes
-            them.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
         frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
@@ -135,10 +128,11 @@ def fit(
         progress: show a bar; by default in a notebook, and where the standard error output is a terminal, unless
             `on_status` is given.
         on_status: called with a `Status` about twice a second.
-        options: fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also be a callable
-            (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit, give it
-            again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and its own parameters are
-            not trained; afterwards it is back where it was.
+        options: which part of the source, by fields of `VideoSelection` (`frames="0:8"`, `resize="360p"`, ...); and
+            how it is fitted, by fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also
+            be a callable (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit,
+            give it again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and its own
+            parameters are not trained; afterwards it is back where it was.
 
     Raises:
         FitInterrupted: a `KeyboardInterrupt`, once the fit was asked to stop; it says how to go on.
@@ -150,10 +144,7 @@ def fit(
     began = time.monotonic()
     ranks = join(device, distributed)
     with ranks.all_or_none():
-        plan = plan_fit(
-            source, model, size=size, model_options=model_options, recipe=recipe, frames=frames, resize=resize,
-            crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv, device=device, **options,
-        )  # fmt: skip
+        plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
     plan = dataclasses.replace(plan, contents=ranks.broadcast_from_zero(read_contents, source))
     weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
     with FitFolder.opened(out, plan, ranks, resume, overwrite) as folder, lent(plan.loss, plan.device):
@@ -252,8 +243,9 @@ class _Session:
         )  # fmt: skip
         fitter.seconds_before, fitter.frames_before = state.get("before", (0.0, 0))
         if self.plan.device == "cpu":
-            at_once = frames_at_once(self.need, fitter.micro_batch, available_memory())
-            fitter.micro_batch = min(fitter.micro_batch, at_once)
+            gradients = fitter.gradients
+            at_once = frames_at_once(self.need, gradients.micro_batch, available_memory())
+            gradients.micro_batch = min(gradients.micro_batch, at_once)
         return fitter
 
     def _begin(self, fitter: Fitter, state: dict[str, Any]) -> None:

@@ -11,12 +11,14 @@ from enerv_zoo.nvz.container import (
     open_nvz,
     write_nvz,
 )
+from enerv_zoo.nvz.entropy import EntropyModel, model_spec
 from enerv_zoo.nvz.tables import MAX_LEVEL, estimate_bits
 from enerv_zoo.nvz.tensors import QuantizedTensor
 
 __all__ = [
     "MAX_LEVEL",
     "EncodedNetwork",
+    "EntropyModel",
     "NetworkEntry",
     "NvzFile",
     "QuantizedTensor",
@@ -25,6 +27,7 @@ __all__ = [
     "decode",
     "encode",
     "estimate_bits",
+    "model_spec",
     "open_nvz",
     "write_nvz",
 ]

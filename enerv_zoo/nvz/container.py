@@ -17,11 +17,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from enerv_zoo.config import unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
+from enerv_zoo.nvz.entropy import model_spec, pack_with, unpack_with
 from enerv_zoo.nvz.tensors import DTYPES, QuantizedTensor, pack_quantized, unpack_quantized
 from enerv_zoo.shell import command
 
 MAGIC = b"\x89NVZ\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
+"""The newest one that is read. A file that names entropy models is of version 2, as readers of version 1 know none; any
+other file is of version 1."""
 MAX_HEAD_BYTES = 64 << 20
 MAX_NETWORKS = 1 << 16
 MAX_TENSORS = 1 << 14
@@ -58,6 +61,7 @@ class TensorEntry:
         bytes: of scales and probability model, and of the numbers.
         axis: that scales run along, or `None`.
         dtype: of a tensor that is stored as it is, by safetensors' name; `None` for whole numbers with a scale.
+        entropy_model: name and options of what codes it; `None` for the built-in one.
     """
 
     __pydantic_config__ = _EXTRA
@@ -67,6 +71,7 @@ class TensorEntry:
     bytes: Annotated[tuple[Size, Size], Field(strict=False)]
     axis: Annotated[int, Field(ge=0, lt=8, strict=True)] | None = None
     dtype: str | None = None
+    entropy_model: dict[str, Any] | None = None
 
     @property
     def numbers(self) -> int:
@@ -158,6 +163,7 @@ class NvzFile:
         if not 0 <= index < len(self.networks):
             raise ConfigError(f"{self._where}: has {len(self.networks)} networks, number {index} is not one of them")
         entry = self.networks[index]
+        _check_models(entry, self._where)
         data = memoryview(self._fetch(self._starts[index], entry.bytes))
         if len(data) != entry.bytes or zlib.crc32(data) != entry.crc32:
             raise ConfigError(f"{self._where}: network {index} is damaged (its checksum differs); get the file again")
@@ -226,7 +232,8 @@ def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = No
     Raises:
         ConfigError: a type of numbers that a file does not hold, or more than it holds.
     """
-    entries, bodies = [], []
+    entries: list[dict[str, Any]] = []
+    bodies = []
     for network in networks:
         body, tensors = [], []
         for name, tensor in network.tensors.items():
@@ -246,13 +253,17 @@ def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = No
     _parse_head(text, "what is to be written")  # nothing is written that is not read
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
     squeezed = squeezer.compress(text) + squeezer.flush()
-    fixed = _FIXED.pack(MAGIC, VERSION, 0, len(squeezed), len(text), 0)[:-4]
+    named = any("entropy_model" in tensor for entry in entries for tensor in entry["tensors"])
+    fixed = _FIXED.pack(MAGIC, VERSION if named else 1, 0, len(squeezed), len(text), 0)[:-4]
     return b"".join([fixed, struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))), squeezed, *bodies])
 
 
 def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, Any], bytes, bytes]:
     if isinstance(tensor, QuantizedTensor):
-        return {"shape": list(tensor.levels.shape), "axis": tensor.axis}, *pack_quantized(tensor)
+        fields: dict[str, Any] = {"shape": list(tensor.levels.shape), "axis": tensor.axis}
+        if tensor.entropy_model is None:
+            return fields, *pack_quantized(tensor)
+        return {**fields, "entropy_model": tensor.entropy_model}, *pack_with(tensor, tensor.entropy_model)
     wanted = tensor.dtype.newbyteorder("<")
     dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == wanted), None)
     if dtype is None:
@@ -261,6 +272,8 @@ def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, An
 
 
 def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> QuantizedTensor | np.ndarray:
+    if entry.entropy_model is not None:
+        return unpack_with(side, stream, entry.shape, entry.axis, entry.entropy_model)
     if entry.dtype is None:
         return unpack_quantized(side, stream, entry.shape, entry.axis)
     numbers = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
@@ -317,13 +330,30 @@ def _problems(network: NetworkEntry) -> Iterator[str]:
     if numbers > MAX_NUMBERS:
         yield f"a network has {numbers:,} numbers, more than {MAX_NUMBERS:,} are not read"
     for tensor in network.tensors:
-        if tensor.dtype is None:
+        if tensor.entropy_model is not None and (
+            tensor.dtype is not None or not isinstance(tensor.entropy_model.get("name"), str)
+        ):
+            yield f"{tensor.name:.80}: no name of an entropy model, or a tensor that has none"
+        elif tensor.dtype is None:
             if tensor.axis is not None and tensor.axis >= len(tensor.shape):
                 yield f"{tensor.name:.80}: no axis {tensor.axis} in {tensor.shape}"
         elif tensor.dtype not in DTYPES:
             yield f"{tensor.name:.80}: numbers of type {tensor.dtype:.20}"
         elif tensor.bytes != (0, tensor.numbers * np.dtype(DTYPES[tensor.dtype]).itemsize):
             yield f"{tensor.name:.80}: {tensor.bytes[1]} bytes for {tensor.shape} of {tensor.dtype}"
+
+
+def _check_models(network: NetworkEntry, where: str) -> None:
+    """Refuse a network whose tensors are coded by an entropy model that is not here.
+
+    Raises:
+        ConfigError: names it.
+    """
+    for spec in {json.dumps(t.entropy_model, sort_keys=True) for t in network.tensors if t.entropy_model is not None}:
+        try:
+            model_spec(json.loads(spec))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: written by a newer version, or with a plug-in: {error}") from error
 
 
 def _refuse(constant: str) -> NoReturn:

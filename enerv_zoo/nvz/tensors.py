@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz.tables import MAX_LEVEL, FrequencyTable, best_table, parse_table
 
@@ -25,6 +26,7 @@ class QuantizedTensor:
         levels: int32, the tensor's shape, from -2^15 to 2^15.
         scale: float32, the step: one number (), or (n,) along `axis`.
         axis: of the tensor that `scale` runs along, or `None`.
+        entropy_model: name and options of the one that codes it; `None` for the built-in one.
 
     Raises:
         ConfigError: types, shapes or numbers are others.
@@ -33,6 +35,7 @@ class QuantizedTensor:
     levels: np.ndarray
     scale: np.ndarray
     axis: int | None = None
+    entropy_model: Spec | None = None
 
     def __post_init__(self) -> None:
         shape = self.levels.shape
@@ -59,11 +62,16 @@ class QuantizedTensor:
 
 def pack_quantized(tensor: QuantizedTensor) -> tuple[bytes, bytes]:
     """A tensor's scales and probability model, and its levels as a stream."""
-    side = np.ascontiguousarray(tensor.scale, "<f4").tobytes()
-    if not tensor.levels.size:
-        return side, b""
-    model = best_table(tensor.levels)
-    return side + model.data, _encode(tensor.levels.reshape(-1), model)
+    table, stream = code_levels(tensor.levels)
+    return np.ascontiguousarray(tensor.scale, "<f4").tobytes() + table, stream
+
+
+def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
+    """The best table for levels, and the levels as a stream; nothing of an empty tensor."""
+    if not levels.size:
+        return b"", b""
+    model = best_table(levels)
+    return model.data, _encode(levels.reshape(-1), model)
 
 
 def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> QuantizedTensor:
@@ -72,18 +80,37 @@ def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...
     Raises:
         ConfigError: the bytes are no such tensor.
     """
+    scale, table = scales_of(side, shape, axis)
+    return QuantizedTensor(decode_levels(table, stream, shape), scale, axis)
+
+
+def scales_of(side: memoryview, shape: tuple[int, ...], axis: int | None) -> tuple[np.ndarray, memoryview]:
+    """The scales at the beginning of a tensor's side piece, and what follows them.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
     count = 1 if axis is None else shape[axis]
     if len(side) < 4 * count:
         raise ConfigError(f"{len(side)} bytes hold no {count} scales")
     scale = np.frombuffer(side[: 4 * count], "<f4").astype(np.float32).reshape(() if axis is None else (count,))
+    return scale, side[4 * count :]
+
+
+def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...]) -> np.ndarray:
+    """The levels that `code_levels` was given.
+
+    Raises:
+        ConfigError: the bytes are no such levels.
+    """
     if math.prod(shape) == 0:
-        if len(side) != 4 * count or len(stream):
+        if len(table) or len(stream):
             raise ConfigError("an empty tensor has bytes")
-        return QuantizedTensor(np.zeros(shape, np.int32), scale, axis)
-    model, used = parse_table(side[4 * count :])
-    if 4 * count + used != len(side):
+        return np.zeros(shape, np.int32)
+    model, used = parse_table(table)
+    if used != len(table):
         raise ConfigError("bytes are left over after a probability model")
-    return QuantizedTensor(_decode(stream, model, math.prod(shape)).reshape(shape), scale, axis)
+    return _decode(stream, model, math.prod(shape)).reshape(shape)
 
 
 def _family(model: FrequencyTable) -> object:

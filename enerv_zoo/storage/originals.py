@@ -5,26 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from enerv_zoo.errors import FitError, VideoError
+from enerv_zoo.keywords import SelectionOptions
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.remote import is_address
 
 logger = logging.getLogger(__name__)
-
-
-class Cut(TypedDict, total=False):
-    """Which part of a video is opened, as `enerv_zoo.open_video` takes it; `None` leaves what was recorded."""
-
-    frames: str | None
-    resize: Any
-    crop: Any
-    square_pixels: bool | None
-    stream: int | None
-    yuv: str | None
 
 
 def source_name(source: Any) -> str | None:
@@ -60,7 +50,7 @@ def check_source(record: Mapping[str, Any], run: Path, source: Any = None) -> No
         logger.warning("%s: %s has changed since the fit; what is compared is not what was fitted", run, recorded)
 
 
-def open_recorded(record: Mapping[str, Any], run: Path, source: Any = None, **cut: Unpack[Cut]) -> Video:
+def open_recorded(record: Mapping[str, Any], run: Path, source: Any = None, **cut: Unpack[SelectionOptions]) -> Video:
     """Open the video of a record, cut and resized as it was for the fit; or another one likewise.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.compatibility import FORMAT, upgrade
-from enerv_zoo.config import FitConfig, Recipe, from_dict
+from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.storage.description import RECORD, FitRecord, read_json
@@ -97,9 +97,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():
-        if option not in ("frames", "resize", "crop", "square_pixels", "stream", "yuv") or not _is_selection(
-            value, option
-        ):
+        if option not in SELECTION or not _is_selection(value, option):
             raise ConfigError(f"{file}: the video's option {option!r:.40} is {value!r:.60}, which selects nothing")
 
 

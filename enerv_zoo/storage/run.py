@@ -12,13 +12,14 @@ from typing import Any, Protocol, Unpack
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.display import Row, rounded, table, video_rows
 from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.keywords import SelectionOptions
 from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import SUFFIX, VIDEO, FileNetwork
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N
 from enerv_zoo.storage.folder import WEIGHTS, FolderNetwork
-from enerv_zoo.storage.originals import Cut, check_source, is_recorded, open_recorded
+from enerv_zoo.storage.originals import check_source, is_recorded, open_recorded
 from enerv_zoo.storage.segments import (
     Segment,
     SegmentsDescription,
@@ -251,7 +252,7 @@ class Run:
         """
         return self.stored[number].read(build)
 
-    def originals(self, source: Any = None, **cut: Unpack[Cut]) -> Callable[[int], Video]:
+    def originals(self, source: Any = None, **cut: Unpack[SelectionOptions]) -> Callable[[int], Video]:
         """Return what opens the original of a network, by the number of its segment.
 
         Args:
@@ -273,7 +274,7 @@ class Run:
 
         return original
 
-    def original(self, source: Any = None, **cut: Unpack[Cut]) -> Video:
+    def original(self, source: Any = None, **cut: Unpack[SelectionOptions]) -> Video:
         """Open the whole video that was fitted, cut and resized as it was then; or another one likewise.
 
         Args:

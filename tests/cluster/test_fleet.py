@@ -7,7 +7,6 @@ start some hundred processes: they run when `ENERV_ZOO_PROCESSES=1` is set.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -192,10 +191,7 @@ def test_the_page_escapes_what_it_shows(tmp_path):
     assert write_fleet_report([rows[1]] * 3000, tmp_path / "many.html").read_text().count("<tr>") < 4100
 
 
-@pytest.mark.skipif(
-    "ENERV_ZOO_PROCESSES" not in os.environ,
-    reason="starts and kills some hundred processes, which not every machine takes; set ENERV_ZOO_PROCESSES=1 for it",
-)
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("scene", ["workers", "node", "driver", "remote"])
 def test_what_is_killed_is_made_up_for(scene, tmp_path):

@@ -115,7 +115,7 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
         ([], {"codecs": ["x264", "x264"]}, "each once"),
         (["nerv"], {"codecs": ["x264"], "bits": []}, "name the bits of the weights"),
         ([], {"codecs": ["x264"], "anchor": "vp9"}, "the anchor is one of x264, got 'vp9'"),
-        ([], {"codecs": ["x266"]}, "no codec is called 'x266'"),
+        ([], {"codecs": ["x266"]}, "unknown anchor 'x266'"),
         (["nerv"], {"bits": [8, 99]}, "coded in 2 to 16 bits, got 99"),
         (["nerv"], {"codecs": ["x264"], "resize": "64x33"}, "codecs need even sides, the frames are 64x33"),
     ],

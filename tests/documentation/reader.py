@@ -39,12 +39,13 @@ SMALLER = {
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
 VALUES = {
-    "fit": {"--time-budget": "6s"},
-    "compare": {"--time-budget": "6s"},
+    "fit": {"--time-budget": "6s", "--frames": "0:8"},
+    "compare": {"--time-budget": "6s", "--frames": "0:8"},
+    "eval": {"--frames": "0:8"},
     "rd": {"--sizes": "0.2M"},
     "import": {"--frames": "8", "--height": "48", "--width": "64", "--content": "two-frames.mp4", "--crop": "64x48"},
 }
-"""Values that take the place of those in the page: of the checkpoint that is at hand, not of the authors'."""
+"""Values that take the place of those in the page: small ones, and those of the checkpoint that is at hand."""
 
 OF_SMALL_FRAMES = {
     "boost": ("--loss", "L2"),

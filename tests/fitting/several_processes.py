@@ -23,7 +23,8 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting import Fitter, loop
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.ranks import join
-from enerv_zoo.registry import COMPONENTS
+from enerv_zoo.fitting.sharing import shared_report
+from enerv_zoo.registry import COMPONENTS, metrics
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 OPTIONS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
@@ -148,6 +149,35 @@ def scene_step(model, options, batch=3, size=2):
     }
     scale = max(float(g.abs().max()) for g in one["gradients"].values())
     return {"codes": codes, "scale": scale, "sums": [one["sums"].tolist(), two["sums"].tolist()], **worst}
+
+
+def measure():
+    """Measure a network by metrics of frames and of the clip, in whatever processes there are; each prints scores."""
+
+    @metrics.register("flicker")
+    class Flicker:
+        unit, better, scope = "", "lower", "clip"
+
+        def missing(self, info):
+            return None
+
+        def __call__(self, prediction, target):
+            return (prediction.diff(dim=0) - target.diff(dim=0)).abs().mean()
+
+    ranks = join("cpu", distributed="RANK" in os.environ)
+    clip = ez.open_video("clip")
+    video = ez.create_model("enerv", info=clip.info, **TINY).eval()
+    found = {
+        ",".join(names): dict(shared_report(ranks, video, clip, names, None).scores)
+        for names in (["psnr"], ["flicker", "psnr"])
+    }
+    print(json.dumps(found))
+
+
+def scene_measured():
+    """Scores of one process and of two."""
+    codes = ends([fork(measure, log="alone")]) + ends(start(measure, 2, log="both"))
+    return {"codes": codes, "scores": [json.loads(text) for text in (*texts("alone", 1), *texts("both", 2))]}
 
 
 def scene_whole():
@@ -277,6 +307,7 @@ def main_():
         "step": lambda: scene_step("enerv", TINY),
         "few": lambda: scene_step("enerv", TINY, batch=2, size=3),
         "statistics": lambda: scene_step("nerv", {"size": "60K", "norm": "batch"}, batch=2),
+        "measured": scene_measured,
         "whole": scene_whole,
         "lost": scene_lost,
         "stopped": scene_stopped,

@@ -30,7 +30,7 @@ class Recorder:
         self.replays = 0
 
     def __call__(self, step):
-        graph, parameters = self.fitter._graph, list(self.fitter.video.parameters())
+        graph, parameters = self.fitter.gradients.graph, list(self.fitter.video.parameters())
         step()
         kept = [graph._sums, *(p.grad for p in parameters)]
 
@@ -46,7 +46,7 @@ class Recorder:
 
 def recorded(fitter, **options):
     recorder = Recorder(fitter, **options)
-    fitter._graph = StepGraph(fitter._accumulate, list(fitter.video.parameters()), recorder)
+    fitter.gradients.graph = StepGraph(fitter.gradients.accumulate, list(fitter.video.parameters()), recorder)
     return recorder
 
 
@@ -63,7 +63,7 @@ def test_a_fit_of_replayed_steps_is_the_same_fit(model):
     recorder = recorded(fitter)
     replayed_losses, replayed = run(fitter)
     assert recorder.replays == 5 * 2 - WARM  # one of them to compare
-    assert fitter.is_warmed_up
+    assert fitter.gradients.is_warmed_up
     assert replayed_losses == losses
     assert all(torch.equal(replayed[name], tensor) for name, tensor in weights.items())
 
@@ -75,10 +75,10 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is(caplog):
 
     _, weights = run(fitter_of())
     fitter = fitter_of()
-    fitter._graph = StepGraph(fitter._accumulate, list(fitter.video.parameters()), refuse)
+    fitter.gradients.graph = StepGraph(fitter.gradients.accumulate, list(fitter.video.parameters()), refuse)
     _, ours = run(fitter)
-    assert fitter.is_warmed_up
-    assert not fitter._graph.works
+    assert fitter.gradients.is_warmed_up
+    assert not fitter.gradients.graph.works
     assert all(torch.equal(ours[name], tensor) for name, tensor in weights.items())
     assert caplog.messages == [
         "going on without CUDA graphs: RuntimeError: operation not permitted when stream is capturing"
@@ -99,34 +99,34 @@ def test_parts_of_a_batch_are_not_replayed():
     fitter = fitter_of()
     recorder = recorded(fitter)
     run(fitter, epochs=1)
-    fitter.micro_batch = 1
+    fitter.gradients.micro_batch = 1
     run(fitter)
     assert recorder.replays == 0
-    fitter.micro_batch = 3
-    fitter._halve_micro_batch(torch.OutOfMemoryError(), 3)
-    assert fitter._graph is None, "what was recorded is of a whole batch, and holds its memory"
+    fitter.gradients.micro_batch = 3
+    fitter.gradients.halve(torch.OutOfMemoryError(), 3)
+    assert fitter.gradients.graph is None, "what was recorded is of a whole batch, and holds its memory"
 
 
 @pytest.mark.parametrize(("model", "options"), [("ffnerv", {}), ("enerv", {"norm": "batch"})])
 def test_passes_that_leave_something_behind_are_not_recorded(model, options):
-    assert fitter_of(model, **options)._remembers()
-    assert not fitter_of("enerv")._remembers()
+    assert fitter_of(model, **options).gradients.changes_more
+    assert not fitter_of("enerv").gradients.changes_more
 
 
 def test_without_a_gpu_nothing_is_recorded():
     fitter = fitter_of()
     fitter.enable_cuda_graphs(1e6)
-    assert fitter._graph is None
+    assert fitter.gradients.graph is None
     assert fitter.video._compiled is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("model", ["enerv", "hnerv", "enerv_boost"])
 def test_on_a_gpu(model):
     plain, graphed = fitter_of(model, "cuda"), fitter_of(model, "cuda")
     graphed.enable_cuda_graphs(0.0)
     losses, _ = run(plain)
     replayed, _ = run(graphed)
-    assert graphed._graph.is_warmed_up
-    assert graphed._graph.works
+    assert graphed.gradients.graph.is_warmed_up
+    assert graphed.gradients.graph.works
     assert replayed == pytest.approx(losses, rel=1e-2)

@@ -8,9 +8,9 @@ import torch
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.fitting.optimisation import make_scheduler
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.metrics import psnr
+from enerv_zoo.optimizers import make_scheduler
 
 
 def test_fit_follows_the_authors_loop_step_by_step(golden):

@@ -47,9 +47,9 @@ def test_the_command_line_takes_weights_and_specs(text, loss, cli, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("L1=0.7,SSIM", "expected one weight for each loss, such as L1=0.7,SSIM=0.3"),
-        ("L1=0.7,L1=0.3", "expected one weight for each loss"),
-        ("L1=much", "expected one weight for each loss"),
+        ("L1=0.7,SSIM", "expected one number for each name, such as L1=0.7,SSIM=0.3"),
+        ("L1=0.7,L1=0.3", "expected one number for each name"),
+        ("L1=much", "expected one number for each name"),
         ("{name: charbonnier", "neither JSON nor YAML"),
         ("L1=0.7,SIM=0.3", "unknown loss 'SIM'. Did you mean 'SSIM'"),
         ("{name: charbonnier, epps: 1}", "no option 'epps'. Did you mean 'eps'"),

@@ -64,7 +64,7 @@ def crossings(fitter, monkeypatch):
         index = torch.zeros(2, dtype=torch.int64, device="cuda")
         frames = torch.zeros(2, 3, CLIP.info.height, CLIP.info.width, dtype=torch.uint8, device="cuda")
         with Crossings() as seen:
-            sums = fitter._accumulate(index, frames, 2)
+            sums = fitter.gradients.accumulate(index, frames, 2)
     assert (sums.device.type, sums.shape) == ("cuda", fitter.meter.sums.shape)
     return seen.found
 

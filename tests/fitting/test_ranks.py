@@ -15,10 +15,6 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.fitting.checkpoint import load_checkpoint
 
-EVERYTHING = pytest.mark.skipif(
-    "ENERV_ZOO_PROCESSES" not in os.environ,
-    reason="starts and kills some fifty processes, which not every machine takes; set ENERV_ZOO_PROCESSES=1 for it",
-)
 SCRIPT = Path(__file__).parent / "several_processes.py"
 
 
@@ -36,12 +32,13 @@ def play(folder: Path, scenes: str) -> dict:
 
 
 def test_a_step_of_several_processes_is_that_of_one(tmp_path):
-    result = play(tmp_path, "step,few")
+    result = play(tmp_path, "step,few,measured")
     for name in ("step", "few"):  # in the second there are fewer frames than processes
         _check_step(result[name])
+    _check_measured(result["measured"])
 
 
-@EVERYTHING
+@pytest.mark.slow
 def test_several_processes_are_one_fit(tmp_path):
     """As one process does; stopped, starved or poisoned alike; and ended by the loss of one, with all that was done."""
     result = play(tmp_path, "statistics,whole,lost,silent,stopped,starved,collapsed,segments")
@@ -57,6 +54,14 @@ def _check_step(step):
     assert step["gradients"] < 1e-6 * step["scale"]
     assert step["weights"] < 1e-6
     assert step["sums"][0] == pytest.approx(step["sums"][1], rel=1e-6)
+
+
+def _check_measured(measured):
+    assert not any(measured["codes"])
+    one, *two = measured["scores"]
+    for scores in two:
+        assert scores["psnr"] == pytest.approx(one["psnr"], rel=1e-5)
+        assert scores["flicker,psnr"] == pytest.approx(one["flicker,psnr"], rel=1e-5), "of the whole clip, not of parts"
 
 
 def _check_whole(whole):
@@ -138,7 +143,7 @@ CHECKS = {
 }
 
 
-@EVERYTHING
+@pytest.mark.slow
 def test_torchrun_that_is_told_to_stop_leaves_a_checkpoint(tmp_path):
     write_clip(tmp_path)
     fit = ["-m", "enerv_zoo", "fit", "clip", "--size", "80K", "--epochs", "100000", "--device", "cpu", "--out", "fit"]

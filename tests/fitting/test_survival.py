@@ -300,7 +300,7 @@ def test_out_of_memory_halves_what_passes_at_once_and_keeps_the_recipe(clip, mon
     monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
     with caplog.at_level(logging.WARNING):
         row = parts.fit_epoch()
-    assert parts.micro_batch == 1
+    assert parts.gradients.micro_batch == 1
     assert caplog.text.count("out of memory") == 2
     assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     for a, b in zip(whole.video.parameters(), parts.video.parameters(), strict=True):

@@ -11,7 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 import enerv_zoo as ez
-from enerv_zoo.cli.options import parse_loss
+from enerv_zoo.cli.generated import parse_text
 from enerv_zoo.config import Recipe
 from enerv_zoo.hub.card import card
 from enerv_zoo.storage import Description, FitRecord, read_description
@@ -61,7 +61,7 @@ def test_a_loss_of_weights_is_shown_as_the_command_line_takes_it(description):
     text = write(replace(description, fit=FitRecord(recipe)))
     (line,) = (line for line in text.splitlines() if line.startswith("- loss: "))
     shown = html.unescape(line.removeprefix("- loss: ").replace("\\", ""))
-    assert parse_loss(shown) == recipe.fit["loss"]
+    assert parse_text(shown, {str, dict}) == recipe.fit["loss"]
 
 
 def test_what_is_not_known_is_left_out(description):

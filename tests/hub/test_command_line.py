@@ -141,9 +141,9 @@ def test_what_the_pages_show_works(page, cli, client, run_folder, monkeypatch):
     assert open_video("bunny.mp4").frames.shape == (3, 3, 36, 64)
 
 
-def test_the_cards_snippet_works_when_pasted(hub, process, run_folder, tmp_path):
-    assert process("push", run_folder, "alice/bunny").returncode == 0
-    text = hub.repositories["alice/bunny"].at().files["README.md"].data.decode()
+def test_the_cards_snippet_works_when_pasted(client, process, run_folder, tmp_path):
+    ez.push(run_folder, "alice/bunny")
+    text = client.repositories["alice/bunny"].at().files["README.md"].data.decode()
     snippet = re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
     done = process("-c", snippet, HF_TOKEN="hf_bob")
     assert done.returncode == 0, done.stderr

@@ -58,7 +58,7 @@ def test_who_may_not_push(bunny, run_folder, monkeypatch):
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("match", ["GET /api/models/", "HEAD .*/config.json", WEIGHTS])
-@pytest.mark.usefixtures("_graphs_considered")
+@pytest.mark.usefixtures("_without_waiting")
 def test_a_busy_hub_is_asked_again(bunny, status, match):
     bunny.faults = [Fault(match, status, {"Retry-After": "0"}, times=2)]
     assert len(ez.load("bob/bunny")) == 3
@@ -83,12 +83,12 @@ def test_a_hub_that_stays_out_of_order(bunny, caplog):
 
 
 @pytest.fixture
-def _graphs_considered(monkeypatch):
+def _without_waiting(monkeypatch):
     """Let the client try again without waiting."""
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
 
 
-@pytest.mark.usefixtures("_graphs_considered")
+@pytest.mark.usefixtures("_without_waiting")
 def test_no_connection(bunny, caplog):
     ez.load("bob/bunny")
     close_session()  # a connection that is open would go on answering

@@ -191,7 +191,7 @@ def long_file(long_folder, tmp_path_factory):
     return ez.compress(long_folder, tmp_path_factory.mktemp("long") / "holiday.nvz", data="bunny").path
 
 
-def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_path):
+def test_a_compressed_file_and_back(client, cli, run_folder, long_file, tmp_path):
     """A repository may hold a file in place of a network; it stands wherever that does."""
     single = ez.compress(run_folder, tmp_path / "single.nvz").path
     for file, count in ((single, 3), (long_file, 6)):
@@ -208,9 +208,9 @@ def test_a_compressed_file_and_back(client, process, run_folder, long_file, tmp_
         assert torch.equal(ez.load("alice/file")[:], ez.load(file)[:])
         assert ez.list_pretrained("file")[0].frames == count
     assert ez.load("alice/file", local_files_only=True).segments == ez.load(long_file).segments
-    told = json.loads(process("info", "alice/file", "--json").stdout)
+    told = json.loads(cli("info", "alice/file", "--json")[1])
     assert [segment["frames"] for segment in told["segments"]] == [3, 3]
-    measured = json.loads(process("eval", "alice/file", "--json").stdout)
+    measured = json.loads(cli("eval", "alice/file", "--json")[1])
     assert card["enerv_zoo"]["psnr"] == pytest.approx(measured["psnr"], abs=0.01)
     pulled = ez.pull("alice/file", tmp_path / "pulled")
     assert {path.name for path in pulled.iterdir()} == {"video.nvz", "README.md", "preview.mp4"}

@@ -11,8 +11,10 @@ import yaml
 from conftest import assert_draws
 from safetensors.torch import save_file
 
+import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.interop import import_checkpoint
+from enerv_zoo.registry import codebases
 
 SIZE = {"frames": 8, "height": 48, "width": 64}
 
@@ -68,6 +70,42 @@ def test_one_block_of_several_a_stage_keeps_its_place():
     assert torch.equal(video.stages[1][1].upsample.conv.weight, tensors["layers.3.conv.conv.weight"])
 
 
+class Mirrored:
+    """A code base of a plug-in: E-NeRV with every tensor's name reversed."""
+
+    def recognises(self, config, tensors):
+        return config.get("mirror") is True and "thgiew.0.t_mets" in tensors
+
+    def model(self, config, info):
+        return codebases.build({"name": "e-nerv"}).model(config["of"], info)
+
+    def tensors(self, network, state):
+        turned = {name[::-1]: tensor for name, tensor in state.items()}
+        return codebases.build({"name": "e-nerv"}).tensors(network, turned)
+
+
+def test_a_registered_code_base_is_recognised_and_read(values, monkeypatch, tmp_path, cli):
+    codebases.names()
+    monkeypatch.setattr(codebases, "_parts", {**codebases._parts, "mirrored": Mirrored})
+    state = {name[::-1]: tensor for name, tensor in values.state.items()}
+    assert_draws(import_checkpoint(state, config={"mirror": True, "of": values.config}, **SIZE), values)
+    torch.save(state, tmp_path / "model.pth")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"mirror": True, "of": values.config}))
+    size = [word for key, value in SIZE.items() for word in (f"--{key}", value)]
+    code, _, err = cli("import", tmp_path / "model.pth", "--config", tmp_path / "config.yaml", *size, "--out", "fit")
+    assert code == 0, err
+    assert_draws(ez.load("fit"), values)
+
+
+def test_a_config_that_not_one_code_base_alone_recognises(values, monkeypatch):
+    with pytest.raises(EnervZooError, match=r"no code base recognises this config; name one .* of boosting-nerv,"):
+        import_checkpoint(values.state, config={"depth": 3}, **SIZE)
+    codebases.names()
+    monkeypatch.setattr(codebases, "_parts", {**codebases._parts, "twin": codebases._parts["e-nerv"]})
+    with pytest.raises(EnervZooError, match="e-nerv and twin recognise this config"):
+        import_checkpoint(values.state, config=values.config, **SIZE)
+
+
 def change(values, **options):
     return {key: value for key, value in {**values.config, **options}.items() if value is not None}
 
@@ -92,7 +130,7 @@ def test_configs_that_do_not_fit(values, options, message):
 
 def test_other_refusals(tmp_path, values):
     config = json.loads(values.metadata["config"])
-    with pytest.raises(EnervZooError, match=r"unknown code base 'enerv'. Did you mean 'e-nerv'\?"):
+    with pytest.raises(EnervZooError, match=r"unknown codebase 'enerv'. Did you mean 'e-nerv'\?"):
         import_checkpoint(values.state, codebase="enerv", config=config, **SIZE)
     with pytest.raises(EnervZooError, match="no such checkpoint file"):
         import_checkpoint(tmp_path / "none.pth", codebase="e-nerv", config=config, **SIZE)

@@ -2,25 +2,125 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import struct
 import zlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode, estimate_bits, open_nvz, write_nvz
+from enerv_zoo.nvz.entropy import TableModel
 from enerv_zoo.nvz.tables import best_table, parse_table
+from enerv_zoo.registry import entropy_models
 
 from . import plain_decoder
 
 
 def coded(levels, scale=0.125, axis=None):
     return QuantizedTensor(np.asarray(levels, np.int32), np.asarray(scale, np.float32), axis)
+
+
+class Golomb:
+    """An entropy model of a plug-in: Golomb-Rice codes of levels, folded to 0, 1, -1, 2, ..."""
+
+    def __init__(self, *, k: int = 2):
+        self.k = k
+
+    def bits(self, values):
+        return (1 + self.k + 2 * values.abs() / 2**self.k).sum()
+
+    def encode(self, levels):
+        folded = [2 * level - 1 if level > 0 else -2 * level for level in levels.reshape(-1).tolist()]
+        text = "".join("1" * (n >> self.k) + "0" + f"{n % 2**self.k:0{self.k}b}" * (self.k > 0) for n in folded)
+        return int("1" + text, 2).to_bytes((len(text) + 8) // 8, "big")
+
+    def decode(self, data, shape):
+        text = iter(f"{int.from_bytes(data, 'big'):b}"[1:])
+        levels = []
+        for _ in range(math.prod(shape)):
+            high = sum(1 for _ in itertools.takewhile("1".__eq__, text))
+            n = (high << self.k) + int("0" + "".join(itertools.islice(text, self.k)), 2)
+            levels.append((n + 1) // 2 if n % 2 else -(n // 2))
+        if next(text, None) is not None:
+            raise ValueError("bits are left over")
+        return torch.tensor(levels, dtype=torch.int32).reshape(tuple(shape))
+
+
+@pytest.fixture
+def golomb(monkeypatch):
+    entropy_models.names()
+    monkeypatch.setattr(entropy_models, "_parts", {**entropy_models._parts, "golomb": Golomb})
+
+
+def with_golomb(**options):
+    random = np.random.default_rng(0)
+    spec = {"name": "golomb", **options}
+    normal = random.standard_normal
+    return {
+        "weight": QuantizedTensor(np.rint(normal((8, 9)) * 5).astype(np.int32), np.float32(random.random(9)), 1, spec),
+        "empty": QuantizedTensor(np.zeros((0, 3), np.int32), np.float32(1), None, spec),
+        "table": coded(np.rint(normal((8, 9)) * 5)),
+        "raw": normal((2, 3)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"k": 0}, {"k": 4}])
+def test_another_entropy_model_is_named_and_decoded_with_its_options(golomb, options):
+    data = encode([EncodedNetwork({}, with_golomb(**options))])
+    file = decode(data)
+    same(with_golomb(**options), file.read(0).tensors)
+    assert file.networks[0].tensors[0].entropy_model == {"name": "golomb", **options}
+    assert data[8:10] == b"\2\0", "readers of version 1 refuse it"
+    assert encode([EncodedNetwork({}, file.read(0).tensors)]) == data
+
+
+def test_files_without_one_are_of_version_1():
+    assert WHOLE[8:10] == b"\1\0"
+    assert b"entropy" not in zlib.decompress(WHOLE[24 : 24 + struct.unpack_from("<I", WHOLE, 12)[0]], -15)
+
+
+def test_a_model_that_is_not_here_is_named_in_one_line(golomb, monkeypatch):
+    data = encode([EncodedNetwork({}, with_golomb(k=3))])
+    monkeypatch.undo()
+    file = decode(data, "bunny.nvz")
+    assert len(file) == 1
+    with pytest.raises(
+        ConfigError, match=r"^bunny.nvz: written by a newer version, or with a plug-in: unknown entropy_model 'golomb'"
+    ):
+        file.read(0)
+
+
+def test_what_a_model_makes_of_damaged_bytes_is_refused(golomb, monkeypatch):
+    data = encode([EncodedNetwork({}, with_golomb())])
+    file = decode(data, "bunny.nvz")
+    for decoded, message in (
+        (lambda self, data, shape: torch.zeros(3, dtype=torch.int32), "gave torch.int32 \\(3,\\), expected"),
+        (lambda self, data, shape: torch.zeros(tuple(shape)), "gave torch.float32"),
+        (lambda self, data, shape: np.zeros(shape, np.int32), "gave ndarray"),
+        (lambda self, data, shape: torch.full(tuple(shape), 40_000, dtype=torch.int32), "levels are whole numbers"),
+        (lambda self, data, shape: {}[3], "KeyError: 3"),
+    ):
+        monkeypatch.setattr(Golomb, "decode", decoded)
+        with pytest.raises(ConfigError, match=f"bunny.nvz: weight: .*{message}.*; the file is damaged"):
+            file.read(0)
+
+
+def test_bits_of_the_built_in_model_are_those_of_laplace_levels():
+    model = TableModel()
+    values = torch.from_numpy(np.random.default_rng(0).laplace(size=20_000) * 15).requires_grad_()
+    bits = model.bits(values)
+    bits.backward()
+    size = 8 * len(model.encode(values.detach().round().to(torch.int32)))
+    assert bits.item() == pytest.approx(size, rel=0.02)
+    assert (values.grad.sign() == values.detach().sign()).all()
 
 
 def some(seed=0):
@@ -217,7 +317,7 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
     [
         (b"", "no .nvz file"),
         (b"PK\x03\x04" + bytes(40), "no .nvz file"),
-        (WHOLE[:8] + b"\x02" + WHOLE[9:], "format 2"),
+        (WHOLE[:8] + b"\x03" + WHOLE[9:], "format 3"),
         (sealed(b"{"), "head cannot be used"),
         (sealed(b"[" * 100_000), "head cannot be used"),
         (sealed({"networks": 3}), "head cannot be used"),
@@ -231,6 +331,10 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
         (one(axis=1), "no axis 1"),
         (one(dtype="O"), "numbers of type O"),
         (one(dtype="F32"), "0 bytes for"),
+        (one(entropy_model={"k": 1}), "no name of an entropy model"),
+        (one(entropy_model={"name": "golomb"}, dtype="F32"), "or a tensor that has none"),
+        (one(entropy_model={"name": "golomb"}), "written by a newer version, or with a plug-in"),
+        (one(entropy_model={"name": "table", "x": 1}), "entropy_model 'table' has no option 'x'"),
         (one(bytes=[1 << 40, 1 << 40]), "cut off or damaged"),
         (one(), "hold no 1 scales"),
         (one(CONSTANT + b"x", bytes=[14, 0]), "left over"),

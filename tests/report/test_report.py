@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo import fitting
+from enerv_zoo import fitting, registry
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.fitting.plan import plan_fit
@@ -465,6 +465,25 @@ def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
     brightness = sum(map(int, re.findall(r"\d+", back)))
     assert (brightness < 200) == (scheme == "dark")
     assert all(box["width"] <= 390 for box in (tab.locator(name).bounding_box() for name in ("#stage", "#scrub", "h1")))
+
+
+def test_where_lower_is_better_the_worst_frames_are_the_highest(runs, tmp_path, open_page, monkeypatch):
+    monkeypatch.setattr(registry.metrics, "_parts", dict(registry.metrics._parts))
+    registry.metrics.register("wrongness")(type("Wrongness", (), {"unit": "", "better": "lower", "scope": "frame"}))
+    folder = tmp_path / "fit"
+    shutil.copytree(runs[0], folder)
+    scores = [0.5, 0.25, 0.9, 0.1, 0.7, *[0.2] * 7]
+    rows = [f"{frame},{score},{'inf' if frame == 2 else 30}" for frame, score in enumerate(scores)]
+    (folder / "frames.csv").write_text("\n".join(["frame,wrongness,psnr", *rows]) + "\n")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({"wrongness": sum(scores) / 12, **metrics}))
+    tab = open_page(ez.write_report(folder, tmp_path / "x.html"))
+    worst = tab.locator("#worst button").all_inner_texts()
+    assert worst[:4] == ["2: 0.9000", "4: 0.7000", "0: 0.5000", "1: 0.2500"]
+    tab.locator("#worst button").first.click()
+    assert tab.locator("#numbers").inner_text() == "WRONGNESS 0.9000, PSNR exact"
+    titles = tab.locator("#quality h3").all_inner_texts()
+    assert titles == ["WRONGNESS of each frame", "PSNR of each frame (dB)"], "no frame has MS-SSIM here"
 
 
 def test_rates_alone_in_a_browser(tmp_path, open_page):

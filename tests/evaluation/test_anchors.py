@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zlib
 
 import av
 import numpy as np
 import pytest
+import torch
 
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
+from enerv_zoo.evaluation.anchors import CODECS, available, build_anchor, measure_codec
 from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
-from enerv_zoo.evaluation.codecs import CODECS, available, measure_codec
+from enerv_zoo.registry import anchors
 from enerv_zoo.video import open_video
 
 ANCHOR = [(0.05, 30.1), (0.11, 33.2), (0.24, 36.4), (0.52, 39.0)]
@@ -24,8 +28,8 @@ def clip():
 
 @pytest.mark.parametrize("name", CODECS)
 def test_a_codec_trades_bytes_for_quality(name, clip):
-    if CODECS[name].encoder not in av.codecs_available:
-        pytest.skip(f"PyAV without {name}")
+    if reason := build_anchor(name).missing():
+        pytest.skip(reason)
     good, small = measure_codec(name, clip, (20, 45))
     assert good.bytes > small.bytes > 0
     assert good.psnr > small.psnr > 15
@@ -40,8 +44,8 @@ def test_a_codec_trades_bytes_for_quality(name, clip):
 @pytest.mark.parametrize("name", CODECS)
 def test_no_codec_takes_real_time_priority(name, clip):
     """SVT-AV1 does so where it may, for the thread that opens it, and for good."""
-    if CODECS[name].encoder not in av.codecs_available:
-        pytest.skip(f"PyAV without {name}")
+    if reason := build_anchor(name).missing():
+        pytest.skip(reason)
     usual = os.sched_getscheduler(0)
     next(measure_codec(name, clip, (45,)))
     assert os.sched_getscheduler(0) == usual
@@ -51,6 +55,64 @@ def test_a_missing_codec_is_left_out_with_a_line(monkeypatch, caplog):
     monkeypatch.setattr(av, "codecs_available", {"libx264"})
     assert available(["x264", "x265"]) == ["x264"]
     assert "libx265" in caplog.text
+
+
+class Coarse:
+    """A codec of a plug-in: frames with their lowest bits cut off, deflated."""
+
+    ladder, unit = (1, 3, 5), "bits cut off"
+
+    def __init__(self, *, level: int = 9):
+        self.settings, self.level = {"level": str(level)}, level
+
+    def missing(self):
+        return None
+
+    def unsupported(self, info):
+        return "frames are narrow" if info.width < 8 else None
+
+    def encode(self, frames, quality):
+        cut = frames.frames.permute(0, 2, 3, 1).numpy() >> int(quality) << int(quality)
+        head = np.array(cut.shape, "<u4").tobytes()
+        return head + zlib.compress(cut.tobytes(), self.level)
+
+    def decode(self, data):
+        frames = np.frombuffer(zlib.decompress(data[16:]), np.uint8).reshape(np.frombuffer(data[:16], "<u4"))
+        yield from torch.from_numpy(frames.copy()).permute(0, 3, 1, 2)
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    anchors.names()
+    monkeypatch.setattr(anchors, "_parts", dict(anchors._parts))
+    anchors.register("coarse")(Coarse)
+
+
+def test_a_registered_codec_is_measured_and_compared(coarse, clip, tmp_path, cli):
+    good, small = measure_codec({"name": "coarse", "level": 1}, clip, (1, 5))
+    assert (good.setting, small.setting) == ("bits cut off 1", "bits cut off 5")
+    assert good.bytes > small.bytes > 0
+    assert good.psnr > 48 > small.psnr
+    cut = ("--frames", "0:3", "--resize", "64x36", "--out", tmp_path)
+    code, out, err = cli("rd", "bunny", "--models", "", "--codecs", "x264,coarse", *cut)
+    assert code == 0, err
+    assert "bits cut off 3" in out
+    curve = json.loads((tmp_path / "rd.json").read_text())["curves"][1]
+    assert (curve["name"], curve["settings"], len(curve["points"])) == ("coarse", {"level": "9"}, 3)
+    with pytest.raises(VideoError, match="frames are narrow"):
+        next(measure_codec("coarse", open_video("bunny", frames="0:2", resize="6x6")))
+
+
+def test_codecs_that_break_the_contract_are_named(coarse, clip, monkeypatch):
+    monkeypatch.setattr(Coarse, "decode", lambda self, data: iter([torch.zeros(3, 64, 96)] * 8))
+    with pytest.raises(VideoError, match=r"coarse gave a frame of torch.float32 \(3, 64, 96\), expected uint8"):
+        next(measure_codec("coarse", clip))
+    monkeypatch.setattr(Coarse, "decode", lambda self, data: iter([]))
+    with pytest.raises(VideoError, match="coarse at 1 gave 0 frames back of 8"):
+        next(measure_codec("coarse", clip))
+    monkeypatch.delattr(Coarse, "decode")
+    with pytest.raises(ConfigError, match="anchor 'coarse': Coarse has no 'decode', which an anchor needs"):
+        next(measure_codec("coarse", clip))
 
 
 def test_bad_input_is_named(clip):

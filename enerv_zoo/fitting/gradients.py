@@ -1,0 +1,115 @@
+"""Gradients of a batch: at once, replayed on a GPU, or in as many parts as there is memory for."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.constraint import WeightConstraint
+from enerv_zoo.fitting.graph import StepGraph
+from enerv_zoo.fitting.meter import EpochMeter
+from enerv_zoo.losses import Loss
+from enerv_zoo.network import Network
+
+logger = logging.getLogger(__name__)
+
+
+class BatchGradients:
+    """Sets the gradients of a network's parameters for a batch, and returns what an epoch's meter sums up.
+
+    Args:
+        network: whose parameters they are.
+        loss: a scalar of (prediction, target), in [0, 1].
+        meter: of the epoch.
+        constraint: on the weights while the frames are decoded, or `None`.
+        micro_batch: frames that pass the network at once.
+
+    Attributes:
+        micro_batch: as given, or fewer after memory ran out; the rest of a batch is accumulated.
+        graph: that replays whole batches on a GPU, or `None`.
+        changes_more: whether a pass leaves more than gradients (running statistics, neighbours' frames), so that it
+            cannot be replayed, and not be left out.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        meter: EpochMeter,
+        constraint: WeightConstraint | None,
+        micro_batch: int,
+    ) -> None:
+        self._network, self._loss, self._meter, self._constraint = network, loss, meter, constraint
+        self.micro_batch = micro_batch
+        self.graph: StepGraph | None = None
+        normalizes = any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+        self.changes_more = bool(network.neighbours) or normalizes
+
+    def replay(self) -> None:
+        """Replay whole batches as CUDA graphs from here on, if that is possible."""
+        if not self.changes_more:
+            self.graph = StepGraph(self.accumulate, list(self._network.parameters()))
+
+    @property
+    def is_warmed_up(self) -> bool:
+        """Whether batches take from here on what they have taken last: what is recorded, is recorded."""
+        return self.graph is None or self.graph.is_warmed_up
+
+    def __call__(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
+        """Set the gradients of frames (B, 3, H, W), uint8, which are a part of a batch of `batch` frames.
+
+        Where memory runs out, fewer frames pass at once from here on; the recipe stays.
+
+        Returns:
+            The sums of these frames, as `EpochMeter` adds them up.
+
+        Raises:
+            FitError: out of memory with a single frame.
+        """
+        while True:
+            is_whole = len(index) > 0 and self.micro_batch >= len(index)
+            accumulate = self.graph if self.graph is not None and is_whole else self.accumulate
+            try:
+                return accumulate(index, frames, batch)
+            except RuntimeError as error:
+                self.halve(error, len(index))
+
+    def accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
+        """As a call, in parts of `micro_batch`, without replaying or trying again."""
+        self._network.zero_grad(set_to_none=True)
+        sums = self._meter.zeros()
+        if not len(index):
+            return sums
+        with self._constraint.applied() if self._constraint is not None else nullcontext():
+            for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
+                target = pixels.float() / 255
+                objective, decoded = self._network.objective(part, target, self._loss)
+                (objective * (len(part) / batch) if len(part) < batch else objective).backward()
+                with torch.no_grad():
+                    sums += self._meter.measure(objective, decoded.detach(), target)
+        return sums
+
+    def halve(self, error: RuntimeError, batch: int) -> None:
+        """Let half as many frames pass at once, after an error that says that memory ran out.
+
+        Raises:
+            FitError: a single frame is too much.
+            RuntimeError: the error, if it says something else.
+        """
+        size = min(self.micro_batch, batch)
+        if not (isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)):
+            raise error
+        if size == 1:
+            raise FitError(
+                "out of memory with a single frame at a time; fit a smaller network (size), or smaller frames (resize)"
+            ) from error
+        self.micro_batch = size // 2
+        self.graph = None  # its memory is a whole batch's
+        self._network.zero_grad(set_to_none=True)
+        if self._network.device.type == "cuda":
+            torch.cuda.empty_cache()
+        logger.warning("out of memory: %d frames at a time from here on, accumulated to the batch", self.micro_batch)

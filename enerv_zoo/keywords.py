@@ -1,0 +1,62 @@
+"""Keyword arguments of functions, for type checkers: the fields of configs, which stand here a second time.
+
+A type checker then refuses `fit("bunny", epoch=1)` as `fit` itself does. Tests hold both equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from enerv_zoo.config import LossSpec, MetricSpec, PartSpec, Recipe, Spec
+    from enerv_zoo.losses import Loss
+
+
+class SelectionOptions(TypedDict, total=False):
+    """Fields of `enerv_zoo.config.VideoSelection`."""
+
+    frames: str | None
+    resize: str | int | tuple[int, int] | None
+    crop: str | tuple[int, int] | None
+    square_pixels: bool | None
+    stream: int | None
+    yuv: str | None
+
+
+class FitOptions(SelectionOptions, total=False):
+    """Those, and fields of `enerv_zoo.FitConfig`; a loss may also be a callable."""
+
+    epochs: int
+    batch_size: int | None
+    lr: float
+    optimizer: PartSpec
+    betas: tuple[float, ...] | None
+    eps: float
+    weight_decay: float
+    loss: LossSpec | Loss
+    schedule: PartSpec
+    warmup: float
+    rates: dict[str, float]
+    clip_grad: float | None
+    shuffle: bool
+    seed: int
+    eval_every: int
+    checkpoint_every: float
+    time_budget: float | None
+    precision: Literal["auto", "float32", "bfloat16"]
+    deterministic: bool
+    prune: float
+    bits: int | None
+    scales: Literal["tensor", "channel"]
+    rate_weight: float
+    phases: tuple[Spec, ...]
+    metrics: tuple[MetricSpec, ...]
+
+
+class CompareOptions(FitOptions, total=False):
+    """Those, and what else a fit of a comparison takes."""
+
+    recipe: str | Path | dict[str, Any] | Recipe | None
+    model_options: dict[str, Any] | None
+    frames_in: str

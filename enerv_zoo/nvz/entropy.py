@@ -1,0 +1,110 @@
+"""Entropy models: how many bits levels take, and their coding. One object does both.
+
+Contract. Built as `entropy_model(*, options)`: a class with the methods of `EntropyModel`, or a function that returns
+an object of one. A file holds the name and the options of a tensor's model, unless that is the built-in one, `table`;
+so models of the same name and options decode the same bytes to the same levels, on every machine and for ever. Decoding
+is given bytes of unknown origin: it raises `ValueError` for those that it cannot decode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enerv_zoo.config import PartSpec, Spec, as_spec
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.nvz.tables import parse_table
+from enerv_zoo.nvz.tensors import QuantizedTensor, code_levels, decode_levels, scales_of
+from enerv_zoo.registry import entropy_models
+
+TABLE = "table"
+"""The built-in entropy model, which files do not name."""
+
+
+class EntropyModel(Protocol):
+    """The rate of a tensor's levels while it is fitted, and their coder afterwards (Balle et al. 2018)."""
+
+    def bits(self, values: Tensor) -> Tensor:
+        """Return about how many bits values in units of their step take, of any shape: a differentiable scalar."""
+        ...
+
+    def encode(self, levels: Tensor) -> bytes:
+        """Return a tensor's levels, int32 of any shape from -2^15 to 2^15, as bytes."""
+        ...
+
+    def decode(self, data: bytes, shape: Sequence[int]) -> Tensor:
+        """Return the levels, int32, that `encode` was given.
+
+        Raises:
+            ValueError: the bytes are no such tensor.
+        """
+        ...
+
+
+@entropy_models.register(TABLE)
+class TableModel:
+    """A table of frequencies per tensor, chosen among four kinds and written with it, and rANS (`docs/format.md`)."""
+
+    def bits(self, values: Tensor) -> Tensor:
+        """Return the bits under a Laplace distribution of the values' mean magnitude m: n log2(1 + 2 e m)."""
+        return values.numel() * torch.log2(1 + 2 * math.e * values.abs().mean()) if values.numel() else values.sum()
+
+    def encode(self, levels: Tensor) -> bytes:
+        """Return the table, then the stream."""
+        return b"".join(code_levels(levels.numpy()))
+
+    def decode(self, data: bytes, shape: Sequence[int]) -> Tensor:
+        """Read the table, then the stream."""
+        view = memoryview(data)
+        used = parse_table(view)[1] if math.prod(shape) else 0
+        return torch.from_numpy(decode_levels(view[:used], view[used:], tuple(shape)))
+
+
+def model_spec(model: PartSpec) -> Spec | None:
+    """Return the spec of an entropy model as a tensor has it: `None` for the built-in one.
+
+    Raises:
+        ConfigError: there is no such model, or it has no such options.
+    """
+    spec = as_spec(model)
+    entropy_models.build(spec)
+    return None if spec == {"name": TABLE} else spec
+
+
+def pack_with(tensor: QuantizedTensor, spec: Spec) -> tuple[bytes, bytes]:
+    """Return a tensor's scales, and its levels as an entropy model codes them.
+
+    Raises:
+        ConfigError: there is no such model, or it gives no bytes.
+    """
+    stream = entropy_models.build(spec).encode(torch.from_numpy(tensor.levels))
+    if not isinstance(stream, bytes):
+        raise ConfigError(f"entropy_model {spec['name']!r}: encode gave {type(stream).__name__}, expected bytes")
+    return np.ascontiguousarray(tensor.scale, "<f4").tobytes(), stream
+
+
+def unpack_with(
+    side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None, spec: Spec
+) -> QuantizedTensor:
+    """Return the tensor that `pack_with` was given.
+
+    Raises:
+        ConfigError: the bytes are no such tensor.
+    """
+    scale, rest = scales_of(side, shape, axis)
+    if len(rest):
+        raise ConfigError("bytes are left over after the scales")
+    model: EntropyModel = entropy_models.build(spec)
+    try:
+        levels: Any = model.decode(bytes(stream), shape)
+    except Exception as error:  # a plug-in's decoder may raise anything
+        raise ConfigError(f"entropy_model {spec['name']!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(levels, Tensor) or levels.dtype != torch.int32 or tuple(levels.shape) != shape:
+        kind = f"{levels.dtype} {tuple(levels.shape)}" if isinstance(levels, Tensor) else type(levels).__name__
+        raise ConfigError(f"entropy_model {spec['name']!r} gave {kind}, expected torch.int32 {shape}")
+    return QuantizedTensor(levels.contiguous().numpy(), scale, axis, spec)

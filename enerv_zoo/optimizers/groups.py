@@ -1,0 +1,54 @@
+"""Parameter groups by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from enerv_zoo.errors import ConfigError, did_you_mean
+
+SCALE = "lr_scale"
+"""The key of a group's factor on the rate; timm's name for it."""
+
+
+def parameter_groups(network: nn.Module, lr: float, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the parameters of a network in groups, one per factor on the rate.
+
+    Args:
+        network: whose parameters they are.
+        lr: the rate of parameters that `rates` says nothing of, which are the first group, if there are any.
+        rates: factors by the part's name: `"embeddings.time"` is for the parameters `embeddings.time` and
+            `embeddings.time. ...`; the longest name that fits a parameter counts. A factor of 0 leaves a part as it is.
+
+    Raises:
+        ConfigError: no parameter has such a name.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for part in rates:
+        if not any(_is_within(name, part) for name in names):
+            parts = sorted({name[:end] for name in names for end in range(len(name)) if name[end] == "."})
+            raise ConfigError(
+                f"rates: the network has no part {part!r}.{did_you_mean(part, parts)} "
+                f"Its parts: {', '.join(dict.fromkeys(_part(name) for name in names))}"
+            )
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        part = max((part for part in rates if _is_within(name, part)), key=len, default="")
+        if part not in groups:
+            groups[part] = {"params": [], "lr": lr}
+            if part:
+                groups[part] |= {"lr": lr * rates[part], SCALE: rates[part]}
+        groups[part]["params"].append(parameter)
+    return sorted(groups.values(), key=lambda group: SCALE in group)
+
+
+def _is_within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
+
+
+def _part(name: str) -> str:
+    """Return the part that a message names for a parameter: `head`, `embeddings.time`, `stages.0`."""
+    first, *rest = name.split(".")
+    return ".".join((first, *rest[:1])) if first in ("embeddings", "stages") else first
