@@ -250,9 +250,25 @@ def load_rows(record: dict[str, Any]) -> Iterator[str]:
         yield cells([row["setting"], str(row["busy_loops"]), *speeds])
 
 
+SECONDS = (
+    "clip", "recipe", "family", "parameters", "epochs", "CPU s", "PSNR, dB", "worst frame, dB", "decoded frames/s",
+)  # fmt: skip
+
+
+def equal_seconds_rows(record: dict[str, Any]) -> Iterator[str]:
+    """A row for every fit of `equal_seconds`."""
+    for row in record["rows"]:
+        quality = (f"{row['psnr']:.2f}", f"{row['worst']:.2f}", f"{row['decode']:.0f}")
+        yield cells(
+            [row["clip"], f"`{row['recipe']}`", f"`{row['model']}`", f"{row['stored']:,}", str(row["epochs"]),
+             f"{row['seconds']:.0f}", *quality]
+        )  # fmt: skip
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
+    "equal_seconds": (SECONDS, equal_seconds_rows),
     "fleet": (FLEETS, fleet_rows),
     "fleet_simulation": (SIMULATED, simulated_rows),
     "loaded": (LOADS, load_rows),
