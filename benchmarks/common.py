@@ -39,7 +39,7 @@ def parse_case(description: str, **extra: tuple[Any, str]) -> Case:
     parser.add_argument("--model", default="enerv")
     parser.add_argument("--size", default="0.5M", help="'official' for the family's own network")
     parser.add_argument("--resolution", default="256x144", help="WIDTHxHEIGHT")
-    parser.add_argument("--batch", type=int, default=1, help="frames a step")
+    parser.add_argument("--batch", type=int, default=1, help="frames per step")
     parser.add_argument("--frames", type=int, default=16, help="of the video, drawn once a round")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant, after one to warm up")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -163,7 +163,7 @@ def peak_megabytes(device: str) -> float:
 
 
 def summary(seconds: dict[str, list[float]], case: Case) -> dict[str, Any]:
-    """Frames a second of the two (`plain` and `enerv_zoo`), and the speed-up: median, least and most of the rounds."""
+    """Return frames per second of `plain` and `enerv_zoo`, and the speed-up: median, least and most of the rounds."""
     ratios = [plain / ours for plain, ours in zip(seconds["plain"], seconds["enerv_zoo"], strict=True)]
     return {
         "frames_per_second": {name: round(case["frames"] / median(laps), 3) for name, laps in seconds.items()},

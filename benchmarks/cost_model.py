@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heights", default="720,1080")
     parser.add_argument("--epochs", default="16,48")
-    parser.add_argument("--size", default="0.7M", help="stored numbers for a second of video")
+    parser.add_argument("--size", default="0.7M", help="stored parameters for a second of video")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     case = vars(parser.parse_args())

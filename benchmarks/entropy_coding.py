@@ -20,7 +20,7 @@ from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode
 
 
 def coded(values: np.ndarray, bits: int) -> QuantizedTensor:
-    """A tensor rounded to whole numbers, one scale for all of it."""
+    """A tensor rounded to integers, one scale for all of it."""
     scale = np.asarray(np.abs(values).max() / (2 ** (bits - 1) - 1) + 1e-12, np.float32)
     return QuantizedTensor(np.rint(values / scale).astype(np.int32), scale)
 

@@ -77,7 +77,7 @@ def pixels(value: Any) -> float:
 
 
 def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    titles = {"frames": "frames", "resolution": "WIDTHxHEIGHT", "size": "stored numbers"}
+    titles = {"frames": "frames", "resolution": "WIDTHxHEIGHT", "size": "stored parameters"}
     figure, plots = plt.subplots(2, 3, figsize=(11, 5.5), layout="constrained", sharex="col")
     for column, (axis, points) in zip(plots.T, axes.items(), strict=True):
         x = [pixels(point["at"]) for point in points]
@@ -85,7 +85,7 @@ def draw(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
             column[0].plot(x, [point[key] for point in points], "o-", label=key)
         for key in ("memory", "predicted"):
             column[1].plot(x, [point[key] for point in points], "o-", label=key)
-        column[0].set(ylabel="frames a second")
+        column[0].set(ylabel="frames per second")
         column[1].set(ylabel="MiB", xlabel=titles[axis])
         for plot in column:
             plot.set(xscale="log", ylim=(0, None))

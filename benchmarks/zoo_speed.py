@@ -26,7 +26,7 @@ STEPS = 4
 
 
 def rate(action: Callable[[], int], seconds: float) -> float:
-    """Frames a second of what returns how many it has done, after once to warm up."""
+    """Frames per second of what returns how many it has done, after once to warm up."""
     action()
     frames, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
@@ -35,7 +35,7 @@ def rate(action: Callable[[], int], seconds: float) -> float:
 
 
 def measured(name: str, case: Case) -> dict[str, float]:
-    """Frames a second of fitting and of drawing, in float32 and as `NeuralVideo.optimize` has it."""
+    """Frames per second of fitting and of drawing, in float32 and as `NeuralVideo.optimize` has it."""
     height, width = height_width(case)
     clip = ez.open_video("bunny", frames=f"0:{case['frames']}", resize=(height, width))
     config = model_config(name, clip.info, size=case["size"])

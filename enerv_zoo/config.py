@@ -11,14 +11,11 @@ import functools
 import json
 import re
 import reprlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-import yaml
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool, TypeAdapter, ValidationError
 
 from enerv_zoo.errors import ConfigError, did_you_mean
@@ -100,7 +97,7 @@ def _names_or_weighs(loss: Mapping[Any, Any]) -> bool:
 
 
 DEFAULT_FPS = 25.0
-"""Frames a second of a video that has no rate of its own."""
+"""Frames per second of a video that has no rate of its own."""
 
 SQUARE = Fraction(1)
 """The pixel aspect of square pixels."""
@@ -135,7 +132,7 @@ class VideoInfo:
     Attributes:
         frames: number of frames N.
         height, width: in pixels.
-        fps: frames a second; `None` where the source has none (a folder, a still).
+        fps: frames per second; `None` where the source has none (a folder, a still).
         timestamps: seconds at which each frame is shown, for a variable frame rate; `None` where it is constant.
         name: what to call the video.
         attribution: who made it and under which licence, where known.
@@ -156,7 +153,7 @@ class VideoInfo:
 
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:
-            raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one a frame is needed")
+            raise ConfigError(f"{len(self.timestamps)} timestamps for {self.frames} frames; one per frame is needed")
 
     @property
     def size_text(self) -> str:
@@ -429,79 +426,3 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
 def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
     """Return what validates a config's fields; to derive it from the class takes milliseconds."""
     return TypeAdapter(kind)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none. A key is given once."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Refuse a second value of a key, which would silently replace the first."""
-        node = super().compose_mapping_node(anchor)
-        lines: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                name, line = (key.tag, key.value), key.start_mark.line + 1
-                if name in lines:
-                    where = f"in lines {lines[name]} and {line}" if lines[name] != line else f"in line {line}"
-                    raise ConfigError(f"the key {key.value!r} is given twice, {where}; keep one")
-                lines[name] = line
-        return node
-
-
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_NUMBERS[0], re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    _NUMBERS[1],
-    re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN))$"),
-    list("-+.0123456789"),
-)
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs of a JSON object as a dict: `object_pairs_hook` of `json.loads`.
-
-    Raises:
-        ValueError: a key is given twice.
-    """
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r:.80} is given twice")
-    return mapping
-
-
-def parse_yaml(text: str) -> Any:
-    """Plain data from YAML (or JSON) text.
-
-    Raises:
-        ConfigError: the text is neither, or gives a key of a mapping twice.
-    """
-    try:
-        return yaml.load(text, _Loader)  # a safe loader
-    except ConfigError:
-        raise
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from error
-
-
-def read_mapping(path: str | Path) -> dict[str, Any]:
-    """Read a JSON or YAML file that holds a mapping.
-
-    Raises:
-        ConfigError: the file is missing, is no text, does not parse or holds something else.
-    """
-    path = Path(path)
-    try:
-        data = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read ({reason})") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected a mapping of options, got {type(data).__name__}")
-    return data

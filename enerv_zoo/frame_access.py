@@ -77,7 +77,7 @@ class Metadata:
 
     Attributes:
         num_frames, height, width: its size.
-        average_fps: frames a second.
+        average_fps: frames per second.
         begin_stream_seconds, end_stream_seconds: when the first frame appears and the last one goes.
     """
 
@@ -95,7 +95,7 @@ class Metadata:
 
 
 class Timeline:
-    """When each frame of a video is shown, in seconds; at 25 frames a second where the video has no rate.
+    """When each frame of a video is shown, in seconds; at 25 frames per second where the video has no rate.
 
     Attributes:
         starts: when each frame appears, (N,) float64.
@@ -195,7 +195,7 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @property
     def timestamps(self) -> tuple[float, ...]:
-        """Seconds at which each frame is shown; at 25 frames a second where the video has no rate."""
+        """Seconds at which each frame is shown; at 25 frames per second where the video has no rate."""
         return tuple(self.timeline.starts.tolist())
 
     @property

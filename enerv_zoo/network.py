@@ -389,7 +389,7 @@ class Network(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.config.family}, {self.info.frames} frames of {self.info.size_text}, "
-            f"{self.stored_numbers:,} stored numbers"
+            f"{self.stored_numbers:,} stored parameters"
         )
 
 

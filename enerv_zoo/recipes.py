@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.compatibility import upgrade
-from enerv_zoo.config import Recipe, from_dict, read_mapping
+from enerv_zoo.config import Recipe, from_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.parsing import read_mapping
 
 SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
-"""A recipe's name and a size, as in `hnerv-1.5m`: that recipe's network, scaled to that many stored numbers."""
+"""A recipe's name and a size, as in `hnerv-1.5m`: that recipe's network, scaled to that many stored parameters."""
 
 PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 """The recipe that serves each purpose."""

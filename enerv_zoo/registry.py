@@ -97,7 +97,7 @@ class Registry:
         """Refuse options that the part does not have, and demand those it cannot do without.
 
         Returns:
-            The options; a whole number such as 1e3 is an integer where one is wanted.
+            The options; a float without a fraction, such as 1e3, is an integer where one is expected.
 
         Raises:
             ConfigError: names the part, the wrong option and the legal ones, or what an option is to be.

@@ -1,7 +1,7 @@
 """What a network is made of: its parts, the shapes between them, what each stores and what each computes.
 
     summary = summarize(model_config("enerv", info), info)
-    summary.macs                        # multiply-accumulates a frame
+    summary.macs                        # multiply-accumulates per frame
     [part.name for part in summary.parts]
 
 Shapes are followed through the network on PyTorch's meta device, so nothing is computed and no weights are needed.
@@ -38,7 +38,7 @@ class Part:
         outputs: shapes of what it returns, likewise.
         stored_numbers: parameters and statistics in it.
         macs: multiply-accumulates of its convolutions, matrix products and attention.
-        once: whether that is computed once a video, as it is the same for every frame.
+        once: whether that is computed once per video, as it is the same for every frame.
         parts: what it is a group of.
     """
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from enerv_zoo.compatibility import read_model
 from enerv_zoo.composition import ModelConfig
-from enerv_zoo.config import Spec, VideoInfo, from_dict, read_mapping, to_dict
+from enerv_zoo.config import Spec, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.registry import COMPONENTS, models
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from enerv_zoo.neural_video import NeuralVideo
 
 TOLERANCE = 0.02
-"""A budget is met when the stored numbers are within this fraction of it."""
+"""A budget is met when the stored parameters are within this fraction of it."""
 
 LARGEST = 1e4
 """How much wider than by default a network may become: a budget of 10^11 does not take more."""
@@ -45,7 +46,7 @@ def list_components(kind: str, pattern: str = "*") -> list[str]:
 
 
 def parse_parameter_count(size: str | float) -> int:
-    """A budget of stored numbers: `"1.5M"`, `"350K"`, `1_500_000`.
+    """A budget of stored parameters: `"1.5M"`, `"350K"`, `1_500_000`.
 
     Raises:
         ConfigError: it is no positive number.
@@ -63,7 +64,7 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
     Args:
         name: of the family.
         info: the video.
-        size: budget of stored numbers; the family's widths are scaled to within 2 % of it. Widths given as options
+        size: budget of stored parameters; the family's widths are scaled to within 2 % of it. Widths given as options
             stay as they are.
         options: the family's keywords.
 
@@ -186,7 +187,7 @@ def create_model(
     Args:
         name: of the family; see `list_models()`.
         frames, height, width: of the video; or `info`, which says more.
-        size: budget of stored numbers (within 2 %), or
+        size: budget of stored parameters (within 2 %), or
         options: the family's keywords (`fc_dim=196`, ...), which have the authors' names.
         seed: of the initial weights.
 
@@ -208,7 +209,7 @@ def _stepped(width: Any, step: int) -> Any:
 
 
 class _Budget:
-    """Scales a family's widths until the stored numbers meet a budget."""
+    """Scales a family's widths until the stored parameters meet a budget."""
 
     def __init__(self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], given: dict[str, Any]) -> None:
         self.name, self.info, self.config = name, info, config
@@ -237,7 +238,7 @@ class _Budget:
             kept[key] = below[key]
         assert best is not None
         raise ConfigError(
-            f"model {self.name!r} for {self.info.size_text} cannot have {budget:,} stored numbers; "
+            f"model {self.name!r} for {self.info.size_text} cannot have {budget:,} stored parameters; "
             f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
         )
 

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from enerv_zoo.composition import ModelConfig, split_spec
-from enerv_zoo.config import FitConfig, Recipe, VideoInfo, from_dict, parse_yaml, read_mapping, to_dict
+from enerv_zoo.config import FitConfig, Recipe, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.parsing import parse_yaml, read_mapping
 from enerv_zoo.zoo import model_config
 
 INFO = VideoInfo(frames=3, height=36, width=64, fps=30000 / 1001, timestamps=(0.0, 0.1, 0.5), name="x")

@@ -24,6 +24,7 @@ ORDER = [
         "launch",
         "locking",
         "machine",
+        "parsing",
         "meta",
         "precision",
         "registry",

@@ -72,7 +72,7 @@ def test_budget_keeps_the_widths_that_were_given():
 
 
 def test_budget_that_cannot_be_met_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"cannot have 1,000 stored numbers; the nearest is [\d,]+"):
+    with pytest.raises(ConfigError, match=r"cannot have 1,000 stored parameters; the nearest is [\d,]+"):
         counted("enerv", 144, 256, size=1000)
 
 
@@ -106,7 +106,7 @@ def test_listing():
         ({"time": "later"}, "time is 'inclusive'"),
         ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 64x36; it needs at least 16x9"),
         ({"fc_hw": [9, 16]}, "a grid of .* was given without strides"),
-        ({"stride_list": [0, 2]}, "strides must be whole numbers of at least 1|division"),
+        ({"stride_list": [0, 2]}, "strides must be integers of at least 1|division"),
         ({"stem_dim": 5}, r"model 'nerv': the option 'stem_dim' is 5, expected Sequence\[int\]"),
         ({"fc_dim": "wide"}, "fc_dim|width|wide"),
     ],

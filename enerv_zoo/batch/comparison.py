@@ -56,7 +56,7 @@ def compare(
         source: the video, as `enerv_zoo.fit` takes it.
         models: names of families.
         out: folder for all of them.
-        size: budget of stored numbers, or several; a fit is then called by its family and size.
+        size: budget of stored parameters, or several; a fit is then called by its family and size.
         on_model: called with each name as its fit begins; returns that fit's `on_status`.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
         runner: does the fits; by default one after the other in this process.

@@ -12,7 +12,7 @@ from typing import Any
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec, read_mapping
+from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
@@ -23,6 +23,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
 from enerv_zoo.video import Video, open_video

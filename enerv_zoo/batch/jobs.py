@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from enerv_zoo.compatibility import turned_sizes
-from enerv_zoo.config import SQUARE, Recipe, read_mapping, to_dict
+from enerv_zoo.config import SQUARE, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import fit_state
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
 from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.losses import Loss
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.reading import find_source

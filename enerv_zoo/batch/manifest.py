@@ -16,10 +16,11 @@ from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.tables import READERS, TEXTS, read_rows
 from enerv_zoo.compatibility import FORMAT, format_of, note_sizes, turned, turned_sizes
-from enerv_zoo.config import Spec, from_dict, read_mapping
+from enerv_zoo.config import Spec, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
 from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.plan import FitPlan, plan_fit
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.recipes import bundled_files
 from enerv_zoo.storage.description import check_license
 

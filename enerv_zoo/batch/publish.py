@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.batch.manifest import Job, check_name
-from enerv_zoo.config import read_mapping
 from enerv_zoo.files import write_json
 from enerv_zoo.hub.download import CARD, PREVIEW
 from enerv_zoo.hub.index import add_to_index
 from enerv_zoo.loading import push
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, is_segmented, segment_folders

@@ -16,11 +16,12 @@ from enerv_zoo.batch.publish import INDEX, PUSHES, Publisher
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.store import Store
 from enerv_zoo.batch.stored_segments import cut, finish
-from enerv_zoo.config import FitConfig, from_dict, read_mapping
+from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers
 from enerv_zoo.fitting.folder import REPORT, segments_state
 from enerv_zoo.metrics import check_metrics
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.report.fleet import write_fleet_report
 from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.origin import name_alone, without_folders

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import FitJob, Runner
-from enerv_zoo.config import Recipe, read_mapping, to_dict
+from enerv_zoo.config import Recipe, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.files import remove_leftovers, write_json, write_text
@@ -39,6 +39,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
 from enerv_zoo.metrics.columns import MISSING, flat, names_in
 from enerv_zoo.metrics.scoring import weighted_means
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import (

@@ -10,10 +10,10 @@ from typing import Any
 from enerv_zoo.batch.jobs import FitJob
 from enerv_zoo.batch.segments import SegmentsJob, summarise
 from enerv_zoo.batch.store import Store
-from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.folder import FRAMES
 from enerv_zoo.fitting.plan import as_begun, difference
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
 

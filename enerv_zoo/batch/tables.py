@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.config import parse_yaml
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.parsing import parse_yaml
 
 TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
 """Columns whose cells are texts, whatever they look like."""

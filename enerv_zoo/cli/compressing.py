@@ -201,7 +201,7 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in options.listed(text)]
     except ValueError as error:
-        raise typer.BadParameter(f"expected whole numbers separated by commas, such as 8,6,5, got {text!r}") from error
+        raise typer.BadParameter(f"expected integers separated by commas, such as 8,6,5, got {text!r}") from error
 
 
 def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:

@@ -15,9 +15,9 @@ import typer
 from rich.markup import escape
 
 from enerv_zoo.cli import completion
-from enerv_zoo.config import parse_yaml
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option, Parser, field_descriptions
+from enerv_zoo.parsing import parse_yaml
 
 FIRST_SENTENCE = re.compile(r"(?:\([^)]*\)|[^.;]|[.;](?=\S))*")
 """What stands before the first full stop or semicolon that is not in parentheses."""

@@ -29,7 +29,7 @@ def info(
         str | None,
         typer.Option(help="In place of RUN: a family, not yet fitted.", autocompletion=completion.families),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="With --model: stored numbers, such as 1.5M.")] = None,
+    size: Annotated[str | None, typer.Option(help="With --model: stored parameters, such as 1.5M.")] = None,
     resize: Annotated[
         str | None,
         typer.Option(metavar="WIDTHxHEIGHT", help="With --model: the frames' size.", show_default="1280x720"),
@@ -370,5 +370,5 @@ def bench(
     if json:
         console.print_json([asdict(speed) for speed in speeds])
         return
-    console.out.print(f"frames a second on {speeds[0].device}, convolutions in {speeds[0].precision}:")
+    console.out.print(f"frames per second on {speeds[0].device}, convolutions in {speeds[0].precision}:")
     console.out.print(table)

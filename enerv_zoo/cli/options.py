@@ -9,8 +9,9 @@ import typer
 
 from enerv_zoo.cli import completion
 from enerv_zoo.cli.generated import OptionsOf, parse_text, refusing
-from enerv_zoo.config import FitConfig, VideoSelection, parse_yaml
+from enerv_zoo.config import FitConfig, VideoSelection
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.parsing import parse_yaml
 
 VIDEO = "A video file, a folder of images, or a sample name such as bunny."
 NETWORK, RECIPE = "Network", "Recipe"

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def tree(summary: ModelSummary, title: str) -> Tree:
-    """The parts of a network with their shapes, stored numbers and multiply-accumulates a frame."""
-    totals = f"{summary.stored_numbers:,} numbers, {amount(summary.macs)}MAC a frame"
+    """The parts of a network with their shapes, stored parameters and multiply-accumulates per frame."""
+    totals = f"{summary.stored_numbers:,} numbers, {amount(summary.macs)}MAC per frame"
     if summary.macs_once:
-        totals += f", {amount(summary.macs_once)}MAC once a video"
+        totals += f", {amount(summary.macs_once)}MAC once per video"
     root = Tree(f"{title}: {totals}")
     for part in summary.parts:
         _grow(root, part)
@@ -23,7 +23,7 @@ def tree(summary: ModelSummary, title: str) -> Tree:
 
 def _grow(parent: Tree, part: Part) -> None:
     label = f"{part.role} ({part.name})" if part.name else part.role
-    cost = f"{part.stored_numbers:,} numbers, {amount(part.macs)}MAC" + (" once a video" if part.once else "")
+    cost = f"{part.stored_numbers:,} numbers, {amount(part.macs)}MAC" + (" once per video" if part.once else "")
     branch = parent.add(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}")
     for inner in part.parts:
         _grow(branch, inner)

@@ -94,7 +94,7 @@ def render(
     video: Annotated[str | None, typer.Option(help="The original.", show_default="the video that was fitted")] = None,
     frames: options.Frames = None,
     revision: options.Revision = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second.", show_default="the video's")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second.", show_default="the video's")] = None,
     quality: Annotated[
         int | None, typer.Option(help="The encoder's CRF: lower is better and larger.", show_default=False)
     ] = None,

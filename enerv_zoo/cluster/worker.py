@@ -23,7 +23,6 @@ import torch
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.batch.progress import Report, reporter
 from enerv_zoo.batch.store import Store
-from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
@@ -31,6 +30,7 @@ from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.stopping import graceful_stop
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD

@@ -161,7 +161,7 @@ def compress(
     measure: bool = True,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Compressed:
-    """Write a fit as one `.nvz` file of entropy-coded whole numbers.
+    """Write a fit as one `.nvz` file of entropy-coded integers.
 
     The order is NeRV's: prune, tune, quantise, code (Chen et al. 2021, 3.3), with rounding in the loop while tuning.
 

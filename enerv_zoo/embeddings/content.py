@@ -44,7 +44,7 @@ class ContentEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         if not strides or min(strides) < 1:
-            raise ConfigError(f"an encoder's strides are whole numbers of at least 1, got {list(strides)}")
+            raise ConfigError(f"an encoder's strides are integers of at least 1, got {list(strides)}")
         stride = math.prod(strides)
         self.shape = (channels, math.ceil(info.height / stride), math.ceil(info.width / stride))
         self.margins = (0, self.shape[2] * stride - info.width, 0, self.shape[1] * stride - info.height)

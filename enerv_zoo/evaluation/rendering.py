@@ -40,7 +40,7 @@ def render(
         path: where to; the suffix says which format (see `enerv_zoo.write_video`), none means a folder of PNGs.
         source: the original, as `enerv_zoo.open_video` takes it.
         frames: which frames.
-        fps: frames a second; by default the video's own.
+        fps: frames per second; by default the video's own.
         quality: of the encoder, see `enerv_zoo.write_video`.
         overwrite: whether a target that exists is replaced; the video that was fitted never is.
 

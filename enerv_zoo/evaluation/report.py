@@ -239,7 +239,7 @@ def merged(reports: Sequence[Report]) -> Report:
 
 
 def joint_rate(reports: Sequence[Report]) -> float:
-    """Frames a second of parts that are drawn one after the other."""
+    """Frames per second of parts that are drawn one after the other."""
     return sum(len(r.frames) for r in reports) / sum(len(r.frames) / r.fps for r in reports)
 
 
@@ -332,6 +332,6 @@ class _Timer:
             yield batch
 
     def rate(self) -> float:
-        """Frames a second, without the first batch (which warms up) where there are more."""
+        """Frames per second, without the first batch (which warms up) where there are more."""
         laps = self.laps[1:] or self.laps
         return sum(frames for frames, _ in laps) / max(sum(seconds for _, seconds in laps), 1e-9)

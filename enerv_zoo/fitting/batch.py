@@ -1,4 +1,4 @@
-"""How many frames a step, where the recipe leaves it to the device."""
+"""How many frames per step, where the recipe leaves it to the device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 MIN_SPEEDUP = 1.25
-"""A batch twice as large has to fit this many times as many frames a second: each step then learns less a frame."""
+"""A batch twice as large has to fit this many times as many frames per second: each step then learns less a frame."""
 
 MEASURED_SECONDS = 0.3
 FRACTION = 0.03
@@ -31,7 +31,7 @@ def choose_batch(
 ) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
-    Doubles the batch as long as that fits enough more frames a second. The network's weights stay as they are. Of
+    Doubles the batch as long as that fits enough more frames per second. The network's weights stay as they are. Of
     several processes the first one measures; a batch holds what suits it, for each of them.
     """
     alone = ranks.broadcast_from_zero(lambda: _measured_batch(video, feed, config, loss))
@@ -49,7 +49,7 @@ def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, lo
             break
         best, speed = batch, reached
     video.load_state_dict(weights)
-    logger.debug("%d frames a step fit %.1f frames/s", best, speed)
+    logger.debug("%d frames per step fit %.1f frames/s", best, speed)
     return best
 
 

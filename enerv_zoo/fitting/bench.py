@@ -32,7 +32,7 @@ class Speed:
     Attributes:
         size, resolution: the network's budget and its frames, HEIGHTxWIDTH.
         device, precision: what it was fitted on and in.
-        batch_size: frames a step that suit the device.
+        batch_size: frames per step that suit the device.
         fit: frames fitted a second.
         decode: frames decoded a second, in float32.
         decode_compiled: frames decoded a second after `NeuralVideo.optimize`.
@@ -113,7 +113,7 @@ def _decoding(video: NeuralVideo, seconds: float) -> float:
 
 
 def _rate(action: Callable[[], int], device: torch.device, seconds: float) -> float:
-    """Frames a second of what returns its frames, after once to warm up."""
+    """Frames per second of what returns its frames, after once to warm up."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     action()
     wait()

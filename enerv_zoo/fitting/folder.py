@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from enerv_zoo.config import FitConfig, read_mapping
+from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
@@ -22,6 +22,7 @@ from enerv_zoo.fitting.ranks import Ranks
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics.columns import MISSING, names_in
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders

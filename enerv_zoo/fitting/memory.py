@@ -29,7 +29,7 @@ class MemoryNeed:
             go back to.
         kept: what one forward pass of a batch keeps for its backward pass, the loss included.
         frames: the video's frames, as uint8.
-        batch: frames a step.
+        batch: frames per step.
     """
 
     weights: int
@@ -55,7 +55,7 @@ def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
 
     Args:
         need: of the fit, for whatever batch; its frames are in memory already.
-        batch: frames a step.
+        batch: frames per step.
         available: bytes, or `None` where nobody knows.
 
     Raises:

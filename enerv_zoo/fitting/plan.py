@@ -13,13 +13,14 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
-from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict, read_mapping, to_dict
+from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
 from enerv_zoo.optimizers import check_recipe
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD

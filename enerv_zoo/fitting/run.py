@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from enerv_zoo.config import FitConfig, Recipe, read_mapping
+from enerv_zoo.config import FitConfig, Recipe
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
 from enerv_zoo.files import write_json
@@ -39,6 +39,7 @@ from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import FolderNetwork, save
@@ -60,7 +61,7 @@ class FitResult:
     Attributes:
         video: the fitted network.
         metrics: numbers of the whole fit; also `metrics.json`.
-        history: a row an epoch; also `history.jsonl`.
+        history: a row per epoch; also `history.jsonl`.
         report: per-frame numbers.
         folder: where all of it was written, or `None`.
         ended_before: whether there was nothing left to do: the fit in the folder is complete, and was read from it.
@@ -107,7 +108,7 @@ def fit(
         source: path, folder of images, array, tensor or sample name, as `enerv_zoo.open_video` takes it.
         model: a family's name (`"enerv"` by default), a `ModelConfig`, its plain data, a YAML or JSON file of them, or
             a `NeuralVideo`, whose composition is fitted on from its weights.
-        size: budget of stored numbers such as `"1.5M"`.
+        size: budget of stored parameters such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a bundled recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
         device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.

@@ -48,7 +48,7 @@ class FlowGuidedHead(nn.Module):
         super().__init__()
         take_no_embeddings(shapes)
         if not neighbours or 0 in neighbours or len(set(neighbours)) < len(neighbours):
-            raise ConfigError(f"neighbours are different whole numbers other than 0, got {list(neighbours)}")
+            raise ConfigError(f"neighbours are different integers other than 0, got {list(neighbours)}")
         self.neighbours = tuple(neighbours)
         self.coarse = max(len(channels) - 3, 0)
         self.flow, self.frame = (

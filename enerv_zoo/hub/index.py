@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_text
+from enerv_zoo.parsing import read_mapping
 
 INDEX = Path(__file__).with_name("index.yaml")
 """The names that come with this version."""

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import VideoInfo, from_dict, read_mapping
+from enerv_zoo.config import VideoInfo, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.tensors import check_tensors
 
 

@@ -40,7 +40,7 @@ def plan(
     strides = tuple(strides) if strides is not None else _best_strides(height, width, cells)
     stride = math.prod(strides)
     if not strides or min(strides) < 1:
-        raise ConfigError(f"strides must be whole numbers of at least 1, got {list(strides)}")
+        raise ConfigError(f"strides must be integers of at least 1, got {list(strides)}")
     smallest = (math.ceil(height / stride), math.ceil(width / stride))
     if grid is None:
         return smallest, strides

@@ -1,4 +1,4 @@
-"""The `.nvz` file: networks as whole numbers, entropy-coded; every machine decodes the same bits."""
+"""The `.nvz` file: networks as integers, entropy-coded; every machine decodes the same bits."""
 
 from enerv_zoo.nvz.container import (
     EncodedNetwork,

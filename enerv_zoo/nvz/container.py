@@ -14,11 +14,11 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from enerv_zoo.config import unique_keys
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
 from enerv_zoo.nvz.entropy import model_spec, pack_with, unpack_with
 from enerv_zoo.nvz.tensors import DTYPES, QuantizedTensor, pack_quantized, unpack_quantized
+from enerv_zoo.parsing import unique_keys
 from enerv_zoo.shell import command
 
 MAGIC = b"\x89NVZ\r\n\x1a\n"
@@ -60,7 +60,7 @@ class TensorEntry:
         shape: its sizes.
         bytes: of scales and probability model, and of the numbers.
         axis: that scales run along, or `None`.
-        dtype: of a tensor that is stored as it is, by safetensors' name; `None` for whole numbers with a scale.
+        dtype: of a tensor that is stored as it is, by safetensors' name; `None` for integers with a scale.
         entropy_model: name and options of what codes it; `None` for the built-in one.
     """
 

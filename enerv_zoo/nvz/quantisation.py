@@ -1,4 +1,4 @@
-"""A network's numbers as whole numbers: which ones, in how many bits, with which scales."""
+"""A network's numbers as integers: which ones, in how many bits, with which scales."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def codable(video: Network) -> dict[str, Tensor]:
 
 
 def check_bits(bits: Any) -> None:
-    """Refuse what is no width of whole numbers here.
+    """Refuse what is no width of integers here.
 
     Raises:
-        ConfigError: it is no whole number, fewer than 2 bits, or more than 16.
+        ConfigError: it is no integer, fewer than 2 bits, or more than 16.
     """
     if not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS:
         raise ConfigError(f"weights are coded in {LEAST_BITS} to {MOST_BITS} bits, got {bits!r:.40}")
@@ -103,7 +103,7 @@ def rounded(tensor: Tensor, grid: QuantSpec) -> Tensor:
 
 
 def coded(tensor: Tensor, grid: QuantSpec) -> QuantizedTensor:
-    """The numbers as whole numbers, for the file."""
+    """The numbers as integers, for the file."""
     tensor = tensor.detach().cpu()
     step = steps(tensor, grid)
     levels = (tensor / _spread(step, tensor, grid.axis)).round().to(torch.int32)

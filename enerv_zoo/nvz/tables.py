@@ -1,4 +1,4 @@
-"""How probable each whole number is: tables made by integer arithmetic alone, so that every machine has the same ones.
+"""How probable each integer is: tables made by integer arithmetic alone, so that every machine has the same ones.
 
 A table gives every level of an alphabet `low .. low + size - 1` a frequency of at least 1; they add up to 2^24.
 `docs/format.md` says byte by byte how a table is written.
@@ -20,7 +20,7 @@ from enerv_zoo.errors import ConfigError
 PRECISION = 24
 """Frequencies of a table add up to 2^24."""
 MAX_LEVEL = 1 << 15
-"""Levels are whole numbers from -2^15 to 2^15."""
+"""Levels are integers from -2^15 to 2^15."""
 
 CONSTANT, LAPLACE, GAUSSIAN, TABLE = range(4)
 TOP = 132
@@ -33,7 +33,7 @@ _TABLE = struct.Struct("<I")
 
 @dataclass(frozen=True)
 class FrequencyTable:
-    """A distribution over whole numbers.
+    """A distribution over integers.
 
     Attributes:
         data: the model as it is written.
@@ -168,7 +168,7 @@ def _tabled(squeezed: bytes, length: int, size: int) -> np.ndarray:
 
 
 def _powers(exponents: np.ndarray) -> np.ndarray:
-    """2^(32 - e / 256), rounded down, for whole numbers e >= 0: int64."""
+    """2^(32 - e / 256), rounded down, for integers e >= 0: int64."""
     return _roots()[exponents & 255] >> np.minimum(exponents >> 8, 40)
 
 

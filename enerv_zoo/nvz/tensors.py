@@ -1,4 +1,4 @@
-"""A tensor as whole numbers, and as bytes."""
+"""A tensor as integers, and as bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class QuantizedTensor:
-    """A tensor of whole numbers that mean multiples of a step.
+    """A tensor of integers that mean multiples of a step.
 
     Attributes:
         levels: int32, the tensor's shape, from -2^15 to 2^15.
@@ -49,7 +49,7 @@ class QuantizedTensor:
         if not np.isfinite(self.scale).all():
             raise ConfigError("scales hold infinite numbers or NaN")
         if self.levels.size and max(-int(self.levels.min()), int(self.levels.max())) > MAX_LEVEL:
-            raise ConfigError(f"levels are whole numbers from -{MAX_LEVEL} to {MAX_LEVEL}")
+            raise ConfigError(f"levels are integers from -{MAX_LEVEL} to {MAX_LEVEL}")
 
     def values(self) -> np.ndarray:
         """The numbers, float32: each is one float32 product, so the same bits on every machine."""

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from enerv_zoo.config import FitConfig, from_dict, read_mapping
+from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import FrameScore, evaluate_segments
 from enerv_zoo.evaluation.report import matching_frames, read_frames
@@ -24,6 +24,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, PARTS

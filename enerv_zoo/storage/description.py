@@ -14,10 +14,11 @@ from pydantic import ConfigDict, Field
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import read_model, upgrade
 from enerv_zoo.composition import ModelConfig
-from enerv_zoo.config import Finite, Recipe, VideoInfo, from_dict, to_dict, unique_keys
+from enerv_zoo.config import Finite, Recipe, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.network import Network
+from enerv_zoo.parsing import unique_keys
 from enerv_zoo.shell import command
 
 CONFIG = "config.json"

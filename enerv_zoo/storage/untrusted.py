@@ -30,7 +30,7 @@ MAX_TENSOR_BYTES = 8 << 30
 
 
 def build_on_meta(model: ModelConfig, video: VideoInfo, where: str) -> Network:
-    """The network that a config asks for, without its stored numbers (they are on PyTorch's meta device).
+    """The network that a config asks for, without its stored parameters (they are on PyTorch's meta device).
 
     Raises:
         ConfigError: its parts do not fit together, or it would fill the memory.
@@ -48,7 +48,7 @@ def build_on_meta(model: ModelConfig, video: VideoInfo, where: str) -> Network:
         raise ConfigError(f"{where}: asks for a part without numbers ({empty}); nothing is drawn by it")
     numbers = sum(sizes.values())
     if numbers > MAX_NUMBERS:
-        raise ConfigError(f"{where}: asks for {numbers:,} stored numbers; more than {MAX_NUMBERS:,} are not loaded")
+        raise ConfigError(f"{where}: asks for {numbers:,} stored parameters; more than {MAX_NUMBERS:,} are not loaded")
     return network
 
 

@@ -62,7 +62,7 @@ class Selection:
             stop = None if frames.stop is None else operator.index(frames.stop)
             step = 1 if frames.step is None else operator.index(frames.step)
         except TypeError:
-            raise VideoError(f"frames {frames!r} is not made of whole numbers; {_EXPECTED}") from None
+            raise VideoError(f"frames {frames!r} is not made of integers; {_EXPECTED}") from None
         if start < 0 or step < 1 or (stop is not None and stop < 0):
             raise VideoError(f"frames {_text(start, stop, step)!r} has a negative part or a step below 1; {_EXPECTED}")
         if stop is not None and stop <= start:

@@ -49,7 +49,7 @@ class Source(Protocol):
     Attributes:
         name: what to call the video.
         count: the number of frames where it is known before reading, else `None`. A claim: `frames` may yield fewer.
-        rate: frames a second, or `None`.
+        rate: frames per second, or `None`.
         tick: seconds to which the source rounds its timestamps; 0 where they are exact.
         pixel_aspect: of the frames that it yields.
     """

@@ -20,7 +20,7 @@ def timing(
 
     Args:
         moments: when each kept frame is shown, in seconds from anywhere.
-        rate: what the source states, in frames a second, before any were left out.
+        rate: what the source states, in frames per second, before any were left out.
         step: every how many frames one was kept.
         tick: seconds to which the source rounds moments.
 

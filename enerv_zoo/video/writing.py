@@ -48,7 +48,7 @@ def write_video(
             existing folder, a path without a suffix, or one that ends in a slash. Missing folders above it are made.
         frames: a `Video`, a tensor (N, 3, H, W), or an iterable of tensors or arrays (3, H, W); uint8, all of one size.
             Odd sides are made even for movies by repeating the last row or column.
-        fps: frames a second; the `Video`'s own by default, else 25.
+        fps: frames per second; the `Video`'s own by default, else 25.
         timestamps: seconds at which frames are shown, for a variable rate; the `Video`'s own by default, unless `fps`
             is given. A folder holds no timing.
         pixel_aspect: width of a pixel over its height, for players; the `Video`'s own by default, else 1. WebM,
@@ -157,7 +157,7 @@ def _clock(fps: float | None, timestamps: Sequence[float] | None) -> Clock:
         fps = (len(seconds) - 1) / (seconds[-1] - seconds[0])
     fps = DEFAULT_FPS if fps is None else fps
     if not (math.isfinite(fps) and 1e-3 <= fps <= 1e5):
-        raise VideoError(f"fps {fps!r} is out of range; expected frames a second in 0.001 to 100000")
+        raise VideoError(f"fps {fps!r} is out of range; expected frames per second in 0.001 to 100000")
     # Rates such as 30000/1001 are exact in files, and are recovered here from their nearest float.
     return Clock(Fraction(fps).limit_denominator(1001), seconds)
 

@@ -14,8 +14,8 @@ import enerv_zoo
 from enerv_zoo.batch import Publisher, manifest_jobs, read_manifest, run_batch, survey_batch
 from enerv_zoo.batch.manifest import Manifest
 from enerv_zoo.batch.segments import SegmentsJob
-from enerv_zoo.config import parse_yaml
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.parsing import parse_yaml
 
 ROOT = Path(enerv_zoo.__file__).parent.parent
 OLD_ID = "e3c7edf66efdc5d9775b325f0428d57f"

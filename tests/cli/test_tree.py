@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from enerv_zoo.cli.app import app
 from enerv_zoo.cli.summary import amount
 from enerv_zoo.compatibility import read_model
-from enerv_zoo.config import VideoInfo, read_mapping
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.zoo import model_config
 
 TINY = ("--model", "nerv", "--resize", "64x36", "--size", "350K", "--length", "8")
@@ -26,7 +27,7 @@ def test_an_unfitted_network_is_drawn_as_a_tree(capsys):
     drawn = capsys.readouterr().out
     assert "stage 1" in drawn
     assert "block (nerv)" in drawn
-    assert "MAC a frame" in " ".join(drawn.split())
+    assert "MAC per frame" in " ".join(drawn.split())
 
 
 def test_its_json_adds_up(capsys):

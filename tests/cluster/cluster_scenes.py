@@ -27,9 +27,9 @@ from ray.cluster_utils import Cluster
 
 from enerv_zoo.batch import job_of, run_job
 from enerv_zoo.cluster import Fleet
-from enerv_zoo.config import read_mapping
 from enerv_zoo.fitting.checkpoint import CHECKPOINT
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.folder import WEIGHTS
 
 STORE = 100 << 20

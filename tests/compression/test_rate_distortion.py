@@ -138,7 +138,7 @@ def test_on_the_command_line(tmp_path, cli):
     assert "at crf" not in err, "nothing is measured twice"
     code, _, err = cli("rd", "bunny", "--bits", "8,six", *cut)
     assert code == 2
-    assert "expected whole numbers separated by commas" in err
+    assert "expected integers separated by commas" in err
 
 
 def test_curves_are_drawn_with_and_without_ms_ssim(tmp_path):

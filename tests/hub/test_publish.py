@@ -23,10 +23,11 @@ from enerv_zoo.batch import (
     survey_batch,
 )
 from enerv_zoo.cli import main
-from enerv_zoo.config import Recipe, from_dict, parse_yaml
+from enerv_zoo.config import Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.hub import source
 from enerv_zoo.hub.index import read_index
+from enerv_zoo.parsing import parse_yaml
 from enerv_zoo.recipes import bundled_files, list_recipes
 from enerv_zoo.zoo import parse_parameter_count
 

@@ -105,7 +105,7 @@ def test_what_a_model_makes_of_damaged_bytes_is_refused(golomb, monkeypatch):
         (lambda self, data, shape: torch.zeros(3, dtype=torch.int32), "gave torch.int32 \\(3,\\), expected"),
         (lambda self, data, shape: torch.zeros(tuple(shape)), "gave torch.float32"),
         (lambda self, data, shape: np.zeros(shape, np.int32), "gave ndarray"),
-        (lambda self, data, shape: torch.full(tuple(shape), 40_000, dtype=torch.int32), "levels are whole numbers"),
+        (lambda self, data, shape: torch.full(tuple(shape), 40_000, dtype=torch.int32), "levels are integers"),
         (lambda self, data, shape: {}[3], "KeyError: 3"),
     ):
         monkeypatch.setattr(Golomb, "decode", decoded)

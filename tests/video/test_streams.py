@@ -12,8 +12,8 @@ from av.stream import Disposition
 from PIL import Image
 
 import enerv_zoo as ez
-from enerv_zoo.config import read_mapping
 from enerv_zoo.errors import VideoError
+from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
 from enerv_zoo.video.scenes import survey
