@@ -17,7 +17,7 @@ import enerv_zoo as ez
 from enerv_zoo import registry
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, job_of
 from enerv_zoo.batch.run import SUMMARY, _metrics, _row, _write, columns_of
-from enerv_zoo.cli.options import parse_metrics
+from enerv_zoo.cli.generated import parse_text
 from enerv_zoo.config import Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import merged, read_frames
@@ -200,7 +200,7 @@ def test_in_the_command_that_fits_again(plugin):
     specs = ["psnr", {"name": "worst_pixel", "power": 2}]
     command = fit_command(plan_fit("bunny", "nerv", device="cpu", metrics=specs).record(), "x")
     words = shlex.split(command)
-    assert parse_metrics(words[words.index("--metrics") + 1]) == specs
+    assert parse_text(words[words.index("--metrics") + 1], (tuple,)) == specs
 
 
 def test_in_the_compressed_file(fitted, tmp_path):
