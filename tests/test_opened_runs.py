@@ -90,7 +90,7 @@ def test_a_head_is_parsed_once_per_command(runs, name, command, cli, monkeypatch
 
     monkeypatch.setattr(container, "_read_head", counted)
     monkeypatch.setattr("enerv_zoo.hub.upload._Commit.send", lambda *_: "https://example.org")
-    more = {"render": [tmp_path / "x.mp4"], "compress": [tmp_path / "x.nvz"], "push": ["me/x"]}
+    more = {"render": [tmp_path / "x.mp4", "--side-by-side"], "compress": [tmp_path / "x.nvz"], "push": ["me/x"]}
     code, _, err = cli(command, runs / name, *more.get(command, []))
     assert code == 0, err
     assert [where for where in heads if where == str(runs / name)] == [str(runs / name)]
@@ -135,6 +135,20 @@ def test_short_reprs(runs, name):
     assert picture_in(page).size == (64, 36)
     assert "<script" not in page
     assert "64x36" in run._repr_html_()
+
+
+def test_results_are_shown_without_a_line_per_frame(runs):
+    compressed = ez.compress(runs / "one", runs / "again.nvz")
+    result = ez.fit("bunny", frames="2:8", **FIT)
+    for shown, words in (
+        (compressed, ["bpp", "ratio", "psnr_before", "ms_ssim"]),
+        (result.report, ["6 frames", "psnr", "parameters", f"{result.report.stored_numbers:,}"]),
+        (result, ["model", "enerv", "64x36", "psnr"]),
+    ):
+        assert "frame=" not in repr(shown)
+        assert len(repr(shown)) < 700
+        assert all(word in shown._repr_html_() for word in words)
+    assert picture_in(result._repr_html_()).size == (64, 36)
 
 
 def test_a_frame_is_shown_at_most_320_pixels_wide():

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
+from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.metrics import Scorer, psnr
@@ -72,7 +73,16 @@ class Report(Scored):
     stored_numbers: int
     stored_bytes: int
     device: str
-    frames: tuple[FrameScore, ...]
+    frames: tuple[FrameScore, ...] = dataclasses.field(repr=False)
+
+    def _repr_html_(self) -> str:
+        costs = [
+            ("bpp", self.bpp),
+            ("fps", self.fps),
+            ("parameters", self.stored_numbers),
+            ("bytes", self.stored_bytes),
+        ]
+        return table(f"{len(self.frames)} frames", [*self.scores.items(), *costs])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, scores by their names; infinite numbers become `None`."""

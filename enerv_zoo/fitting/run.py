@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -68,11 +68,14 @@ class FitResult:
     """
 
     video: NeuralVideo
-    metrics: dict[str, Any]
-    history: list[dict[str, Any]]
+    metrics: dict[str, Any] = field(repr=False)
+    history: list[dict[str, Any]] = field(repr=False)
     report: Report
     folder: Path | None = None
     ended_before: bool = False
+
+    def _repr_html_(self) -> str:
+        return self.video._repr_html_() + self.report._repr_html_()
 
 
 @usable_threads()

@@ -36,7 +36,7 @@ SHOWN = ("stored_numbers", "stored_bytes", "bpp", "fps", "fit_seconds")
 
 
 @dataclass(frozen=True)
-class Run:
+class ShownFit:
     """A fit, ready to be shown.
 
     Attributes:
@@ -61,7 +61,7 @@ class Run:
     recipe: str | None
 
 
-def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
+def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
     """Read what a fit's folder says; what it does not say is measured.
 
     Args:
@@ -97,7 +97,7 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> Run:
         metrics, frames = {**report.to_dict(), "model": video.config.family}, _plain(report.frames)
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
-    return Run(
+    return ShownFit(
         name,
         video,
         frame_of,

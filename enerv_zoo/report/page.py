@@ -14,7 +14,7 @@ from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.files import check_target, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.metrics.columns import Column, columns
-from enerv_zoo.report.collecting import Run, collect
+from enerv_zoo.report.collecting import ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.video.origin import protected
 
@@ -102,7 +102,7 @@ def _names(runs: Sequence[str | Path]) -> list[str]:
     return names
 
 
-def _check_alike(runs: Sequence[Run]) -> None:
+def _check_alike(runs: Sequence[ShownFit]) -> None:
     sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
     if len(set(sizes.values())) > 1:
         told = ", ".join(
@@ -111,7 +111,7 @@ def _check_alike(runs: Sequence[Run]) -> None:
         raise ConfigError(f"a report shows fits of one video in one size; {told}")
 
 
-def _shown(runs: Sequence[Run], frames: str | None) -> dict[str, Any]:
+def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
     """What the page says of fits."""
     info = runs[0].video.info
     indices = select_frames(frames, info.frames)
@@ -160,7 +160,7 @@ def _described(column: Column) -> dict[str, Any]:
     return {**vars(column), "label": column.label, "heading": column.heading, "digits": column.digits}
 
 
-def _cells(run: Run, quality: Sequence[Column]) -> list[str]:
+def _cells(run: ShownFit, quality: Sequence[Column]) -> list[str]:
     """A row of the table: the fit's name, scores and `COSTS`."""
     metrics = run.metrics
 
