@@ -1,6 +1,6 @@
 """Quality against processor seconds: fits of recipes at several lengths, each in a process of its own, on one thread.
 
-    python benchmarks/equal_seconds.py --clips bunny flight --fits quick:18 pca-nerv:8,15,60
+    python benchmarks/equal_seconds.py --clips bunny flight --fits quick-enerv:18 quick:8,15,60
 
 Seconds are those of the process for a whole fit, evaluation and closed-form start included, so other
 programs on the machine hardly matter.
@@ -62,7 +62,7 @@ def fit(name: str, recipe: str, epochs: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", nargs="+", default=["bunny", "flight"])
-    parser.add_argument("--fits", nargs="+", default=["quick:18", "pca-nerv:8,15,60"], help="RECIPE:EPOCHS,EPOCHS")
+    parser.add_argument("--fits", nargs="+", default=["quick-enerv:18", "quick:8,15,60"], help="RECIPE:EPOCHS,EPOCHS")
     parser.add_argument("--seed", type=int, default=0)
     case = parser.parse_args()
     rows = []

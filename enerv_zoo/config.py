@@ -350,6 +350,7 @@ class Recipe:
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
         video: fields of `VideoSelection`.
+        others: name of the recipe that is taken instead for any other family than `model` names, if there is one.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
             converted by `enerv_zoo.compatibility` when they are read.
     """
@@ -360,6 +361,7 @@ class Recipe:
     model: Spec = field(default_factory=lambda: {"name": "enerv"})
     fit: Spec = field(default_factory=dict)
     video: Spec = field(default_factory=dict)
+    others: str | None = None
     format: Literal[2] = 2
 
 
@@ -380,8 +382,10 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields of a dataclass as JSON has them; pixels that are square are not mentioned."""
+    """Return the fields of a dataclass as JSON has them; square pixels and recipes without others are not mentioned."""
     plain = dict(items)
+    if plain.get("others", "") is None:
+        del plain["others"]
     if isinstance(aspect := plain.get("pixel_aspect"), Fraction):
         del plain["pixel_aspect"]
         if aspect != SQUARE:

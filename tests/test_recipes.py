@@ -48,6 +48,16 @@ def test_recipes_are_as_published():
     assert hnerv.video == {"crop": "1280x640"}
 
 
+def test_a_preset_has_another_recipe_for_other_families():
+    quick, other = (plan_fit("bunny", model, recipe="quick", device="cpu") for model in (None, "nerv"))
+    assert (quick.model["name"], quick.fit.loss, quick.fit.rates["head.linear"]) == ("pca_nerv", "L2", 0.1)
+    assert (other.model, other.fit.loss, other.fit.rates) == ({"name": "nerv", "size": "0.5M"}, "Fusion6", {})
+    assert other.fit == plan_fit("bunny", "nerv", recipe="quick-enerv", device="cpu").fit
+    sized = plan_fit("bunny", "nerv", recipe="quick-0.2m", device="cpu")
+    assert sized.model == {"name": "nerv", "size": "0.2M"}
+    assert "others" not in quick.record()
+
+
 def test_a_name_that_is_none_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"no recipe 'enervboost-3m'.*Did you mean 'enerv-boost'"):
         read_recipe("enervboost-3m")

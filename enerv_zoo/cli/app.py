@@ -28,7 +28,7 @@ from enerv_zoo.errors import ConfigError, EnervZooError, ReportedByRankZero
 from enerv_zoo.launch import launched
 from enerv_zoo.registry import import_file
 
-EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (a minute and a half on two cores)"
+EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (about a minute on two cores)"
 
 app = typer.Typer(
     name="enerv-zoo",

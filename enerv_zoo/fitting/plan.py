@@ -107,6 +107,10 @@ def plan_fit(
     selection = {name: given.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice = choose_model(model, base.model, size, model_options)
+    if base.others is not None and choice["name"] != base.model.get("name"):
+        size = base.model.get("size") if size is None else size
+        base = read_recipe(base.others)
+        choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **given, **_length(given)}
     if merged.get("time_budget") is not None:
         merged.pop("epochs", None)  # they are not used

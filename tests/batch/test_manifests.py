@@ -105,7 +105,7 @@ def test_several_recipes_are_told_apart_by_name():
         "bunny-enerv-0.5m-quick",
         "bunny-enerv-1.5m-balanced",
     ]
-    assert manifest_jobs(Manifest(({**entry, "models": [], "recipes": ["quick"]},)))[0].name == "bunny-enerv-0.5m"
+    assert manifest_jobs(Manifest(({**entry, "models": [], "recipes": ["quick"]},)))[0].name == "bunny-pca_nerv-0.5m"
 
 
 def test_fits_at_an_address_are_not_pushed_and_take_a_cluster():
