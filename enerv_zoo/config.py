@@ -223,8 +223,8 @@ class FitConfig:
         checkpoint_every: seconds between checkpoints, 0 for one after every step.
         time_budget: time for the whole fit, evaluation included, in place of epochs; in seconds. The schedule is
             stretched to the measured speed. Options that give both are refused; either overrules the other of a recipe.
-        precision: precision of convolutions: float32, bfloat16, or auto for bfloat16 where the device is made for it (a
-            GPU, a CPU with matrix units). The fitted network is float32 in any case.
+        precision: precision of convolutions: float32, bfloat16, or auto for bfloat16 where the device is faster in it
+            (GPUs, some CPUs). The fitted network is float32 in any case.
         deterministic: use only algorithms that give the same numbers on every run.
         prune: part of the weights that is zero, from 0 to below 1: those of smallest magnitude when the phase begins
             (Chen et al. 2021, section 3.3).

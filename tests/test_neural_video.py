@@ -352,7 +352,7 @@ def joined(name, *takes):
         ({"join": {"name": "product", "with": ["time", "space"]}}, "the join 'product' needs 'channels'"),
         (
             {"join": joined("temporal_affine", "time")},
-            "is a 'modulate' part, here a 'join' one is needed: cells, coupled",
+            "is a 'modulate' part, here a 'join' one is needed: cells, conv, coupled",
         ),
         ({"grid": (1, 1)}, "less than the frame"),
         ({"head": {"name": "rgb", "colour": 3}}, "head 'rgb' has no option 'colour'"),
