@@ -40,7 +40,7 @@ Recipe = Annotated[dict[str, Any], OptionsOf(FitConfig, RECIPE)]
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="quick (sharp in about a minute on two cores), balanced (good at any size) or paper (E-NeRV as published).",
+        help="quick (sharp in a minute on two cores), balanced (good at any size) or paper (E-NeRV as published).",
         rich_help_panel=RECIPE,
     ),
 ]
