@@ -171,37 +171,6 @@ def test_what_is_damaged_still_has_a_repr(tmp_path):
     assert tmp_path.name in open_run(tmp_path)._repr_html_()
 
 
-EXAMPLE = """
-from torch import Tensor
-from torch.utils.data import DataLoader
-from enerv_zoo.loading import load
-from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.storage import Run, open_run
-
-def frames(video: NeuralVideo | SegmentedVideo) -> list[Tensor]:
-    loader: DataLoader[Tensor] = DataLoader(video, batch_size=4, num_workers=2)
-    return [batch for batch in loader]
-
-def first(path: str) -> NeuralVideo:
-    run: Run = open_run(path)
-    load(run, revision="main")
-    return run.network(0, NeuralVideo)
-
-load("x", revison="main")
-"""
-
-
-def test_types_of_a_users_program(tmp_path):
-    """A video is a dataset to type checkers, too, and a misspelt keyword is seen by them."""
-    api = pytest.importorskip("mypy.api")
-    (tmp_path / "example.py").write_text(EXAMPLE)
-    out, _, _ = api.run(["--strict", "--follow-imports=silent", str(tmp_path / "example.py")])
-    errors = [line for line in out.splitlines() if ": error:" in line]
-    assert len(errors) == 1, out
-    assert 'Unexpected keyword argument "revison" for "load"' in errors[0]
-
-
 def test_a_loader_of_a_video(runs):
     batches = list(torch.utils.data.DataLoader(ez.load(runs / "two"), batch_size=4))
     assert torch.equal(torch.cat(batches), ez.load(runs / "two")[:])

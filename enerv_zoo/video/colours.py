@@ -21,7 +21,7 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
     name = frame.format.name
     if name[:-2] in _SIXTEEN_BITS and frame.color_range != 1:  # limited range is left to the converter
         other = _SIXTEEN_BITS[name[:-2]]
-        wide = (frame.reformat(format=other) if other else frame).to_ndarray()
+        wide = (frame.reformat(format=other, threads=1) if other else frame).to_ndarray()
         wide = wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
         return ((wide.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     tagged = frame.colorspace in _MATRICES
@@ -32,4 +32,5 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
         src_colorspace=int(frame.colorspace) if tagged else None,
         dst_colorspace=_DEFAULT_MATRIX if tagged else None,
         src_color_range=int(frame.color_range) if frame.color_range in (1, 2) else None,
+        threads=1,  # a frame keeps its converter; threads of its own would stay with it, and take longer to start
     ).to_ndarray()

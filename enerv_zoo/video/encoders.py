@@ -111,7 +111,7 @@ def encode_movie(
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
         return VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA"
+            format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", threads=1
         )
 
     with _opened(path, movie.container, movie.container_options) as container:
