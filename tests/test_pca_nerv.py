@@ -10,6 +10,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.heads import principal
+from enerv_zoo.layers import centred_places
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
 
@@ -78,7 +79,11 @@ def test_grids_have_unit_variance():
 def test_cells_slower_than_frames_come_from_least_squares():
     frames, cells = 7, 3
     places = principal.Level(
-        torch.zeros(cells, 1, 1, 1), 1, *ez_places(frames, cells), torch.zeros(3, 1), torch.zeros(3)
+        torch.zeros(cells, 1, 1, 1),
+        1,
+        *centred_places(torch.arange(frames), frames, cells),
+        torch.zeros(3, 1),
+        torch.zeros(3),
     )
     pixels = torch.rand(frames, 5)
     matrix = torch.zeros(frames, cells)
@@ -87,12 +92,6 @@ def test_cells_slower_than_frames_come_from_least_squares():
     matrix[rows, places.right] += places.share
     expected = torch.linalg.lstsq(matrix, pixels).solution
     torch.testing.assert_close(places.fit_in_time(pixels), expected, rtol=1e-3, atol=1e-4)
-
-
-def ez_places(frames, cells):
-    from enerv_zoo.layers import centred_places
-
-    return centred_places(torch.arange(frames), frames, cells)
 
 
 def test_pieces_give_what_the_whole_gives(monkeypatch):
@@ -119,11 +118,10 @@ def test_a_still_and_black_frames_start_without_a_fault():
         assert all(bool(each.isfinite().all()) for each in video.state_dict().values())
 
 
-def test_the_start_is_worth_many_epochs(tmp_path):
+def test_the_start_is_worth_many_epochs():
     with_start = ez.fit("bunny", "pca_nerv", epochs=1, **FIT)
     config = model_config("pca_nerv", ez.open_video("bunny", frames="0:6", resize="64x48").info, **TINY)
-    fresh = dataclasses.replace(config, head={**config.head, "name": "linear_skip"})
-    network = NeuralVideo.seeded(fresh, with_start.video.info, 0)
+    network = NeuralVideo.seeded(config, with_start.video.info, 0)
     options = {key: value for key, value in FIT.items() if key != "model_options"}
     without = ez.fit("bunny", network, epochs=1, **options)  # fitted from the weights that it has
     assert with_start.report.psnr > without.report.psnr + 5

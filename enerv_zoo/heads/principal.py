@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.layers import blended, from_cells, to_cells
+
 PIECE_BYTES = 1 << 28
 """Frames are held as float32 in pieces of at most about so many bytes: of all frames, as many cells as fit."""
 
@@ -39,9 +41,7 @@ class Level:
 
     def decode(self, rows: slice, columns: slice) -> Tensor:
         """Return the pixels (N, H', W', channels) of the cells in these rows and columns of the grid."""
-        cells = self.grid[:, :, rows, columns]
-        share = self.share.view(-1, 1, 1, 1)
-        cells = torch.lerp(cells[self.left], cells[self.right], share).permute(0, 2, 3, 1)
+        cells = blended(self.grid[:, :, rows, columns], self.left, self.right, self.share).permute(0, 2, 3, 1)
         return from_cells(cells @ self.weight.T + self.mean, self.factor)
 
     def fit_in_time(self, pixels: Tensor) -> Tensor:
@@ -80,20 +80,6 @@ def _solve(diagonal: Tensor, beside: Tensor, sums: Tensor) -> Tensor:
     for row in reversed(range(len(ratios))):
         sums[row] -= ratios[row] * sums[row + 1]
     return sums
-
-
-def to_cells(pixels: Tensor, factor: int) -> Tensor:
-    """(N, H, W, channels) -> (N, H / factor, W / factor, factor^2 channels), ordered (row, column, channel)."""
-    count, height, width, channels = pixels.shape
-    cells = pixels.view(count, height // factor, factor, width // factor, factor, channels)
-    return cells.permute(0, 1, 3, 2, 4, 5).flatten(3)
-
-
-def from_cells(cells: Tensor, factor: int) -> Tensor:
-    """Undo `to_cells`."""
-    count, height, width, _ = cells.shape
-    pixels = cells.view(count, height, width, factor, factor, -1).permute(0, 1, 3, 2, 4, 5)
-    return pixels.reshape(count, height * factor, width * factor, -1)
 
 
 def packed(frames: Tensor, patch: int, size: tuple[int, int]) -> Tensor:

@@ -3,7 +3,7 @@
 from enerv_zoo.layers.activations import ACTIVATIONS, OUTPUTS, Sine, activation, mlp, output
 from enerv_zoo.layers.attention import TransformerBlock
 from enerv_zoo.layers.encodings import FrequencyEncoding
-from enerv_zoo.layers.interpolation import blended, centred_places, enlarged
+from enerv_zoo.layers.interpolation import blended, centred_places, enlarged, from_cells, to_cells
 from enerv_zoo.layers.norms import NORMS, InstanceNorm, instance_norm, norm
 from enerv_zoo.layers.quantisation import fake_quantised
 from enerv_zoo.layers.upsampling import UPSAMPLERS, Conv, upsampler
@@ -23,9 +23,11 @@ __all__ = [
     "centred_places",
     "enlarged",
     "fake_quantised",
+    "from_cells",
     "instance_norm",
     "mlp",
     "norm",
     "output",
+    "to_cells",
     "upsampler",
 ]

@@ -34,6 +34,18 @@ def enlarged(x: Tensor, factor: int) -> Tensor:
 
     Channels are ordered (row, column, channel), so that runs of channels are copied in channels_last memory.
     """
-    count, _, height, width = x.shape
-    pixels = x.permute(0, 2, 3, 1).reshape(count, height, width, factor, factor, -1).permute(0, 1, 3, 2, 4, 5)
-    return pixels.reshape(count, height * factor, width * factor, -1).permute(0, 3, 1, 2)
+    return from_cells(x.permute(0, 2, 3, 1), factor).permute(0, 3, 1, 2)
+
+
+def to_cells(pixels: Tensor, factor: int) -> Tensor:
+    """(N, H, W, channels) -> (N, H / factor, W / factor, factor^2 channels), ordered (row, column, channel)."""
+    count, height, width, channels = pixels.shape
+    cells = pixels.view(count, height // factor, factor, width // factor, factor, channels)
+    return cells.permute(0, 1, 3, 2, 4, 5).flatten(3)
+
+
+def from_cells(cells: Tensor, factor: int) -> Tensor:
+    """Undo `to_cells`."""
+    count, height, width, _ = cells.shape
+    pixels = cells.reshape(count, height, width, factor, factor, -1).permute(0, 1, 3, 2, 4, 5)
+    return pixels.reshape(count, height * factor, width * factor, -1)
