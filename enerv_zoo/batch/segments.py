@@ -23,8 +23,7 @@ from enerv_zoo.fitting.folder import (
     FRAMES,
     OURS,
     State,
-    check_choice,
-    check_free,
+    begins_anew,
     clear,
     fit_state,
     locked_by_zero,
@@ -177,11 +176,8 @@ def fit_segments(
     """
     ranks, folder = join(device, distributed), Path(out)
     parse_segments(segments)
-    plan = ranks.run_on_all(
-        lambda: plan_fit(
-            source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options,
-        )
-    )  # fmt: skip
+    with ranks.all_or_none():
+        plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
     if runner is not None:
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
@@ -199,7 +195,8 @@ def fit_segments(
             return SegmentsResult(_segmented(folder), metrics, folder, ended_before=True)
         description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
         if description is None:
-            description = ranks.run_on_all(job.describe)
+            with ranks.all_or_none():
+                description = job.describe()
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
         logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
         if runner is not None:
@@ -275,10 +272,7 @@ def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool)
     Raises:
         FitError: the folder holds another fit.
     """
-    check_choice(resume, overwrite)
-    if not resume:
-        if not overwrite:
-            check_free(folder)
+    if begins_anew(folder, resume, overwrite):
         return "new", job.plan.video
     if fit_state(folder) != "new" and not is_segmented(folder):
         raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")

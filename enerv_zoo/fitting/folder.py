@@ -156,14 +156,17 @@ def segments_state(folder: Path) -> State:
     return "begun" if any(fit_state(part) != "new" for part in segment_folders(folder)) else "new"
 
 
-def check_choice(resume: bool, overwrite: bool) -> None:
-    """Refuse to both go on with a fit and replace it.
+def begins_anew(folder: Path, resume: bool, overwrite: bool) -> bool:
+    """Return whether a fit begins anew in a folder, rather than to go on with what may be there.
 
     Raises:
-        FitError: both were asked for.
+        FitError: it is to both go on and replace what is there, or neither, and the folder holds a fit.
     """
     if resume and overwrite:
         raise FitError("resume goes on with a fit and overwrite replaces it; give one of the two")
+    if not (resume or overwrite):
+        check_free(folder)
+    return not resume
 
 
 def check_free(folder: Path) -> None:
@@ -189,10 +192,7 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
     Raises:
         FitError: the folder holds another fit.
     """
-    check_choice(resume, overwrite)
-    if not resume:
-        if not overwrite:
-            check_free(folder)
+    if begins_anew(folder, resume, overwrite):
         return plan, "new"
     if segments_state(folder) != "new":
         raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it (fit --segments)")

@@ -112,13 +112,6 @@ class Ranks:
             failure = error
         self.agree_on(failure)
 
-    def run_on_all(self, action: Callable[[], Result]) -> Result:
-        """Return what an action gives in this process; `all_or_none` for one call."""
-        results = []
-        with self.all_or_none():
-            results.append(action())
-        return results[0]
-
     def agree_on(self, failure: Exception | None) -> None:
         """End all processes where one of them has failed; nothing happens where none has.
 
