@@ -267,7 +267,7 @@ def _make(part: _Part, wanted: CompressOptions) -> _Result:
     compared = wanted.measure or wanted.max_psnr_drop is not None
     before = mean_psnr(video, original) if compared and original is not None else None
     kept = pruning.masks(video, wanted.prune)
-    pruning.prune(video, kept)
+    pruning.prune(video.stored_parameters(), kept)
     grids = _chosen(part, wanted, before)
     if wanted.tune_epochs and original is not None:
         feed = FrameLoader(original.frames, str(video.device), on_disk=original.on_disk)

@@ -51,7 +51,7 @@ class WeightConstraint:
             return None
         specs = {} if config.bits is None else uniform_specs(network, config.bits, config.scales)
         masks = pruning.masks(network, config.prune)
-        pruning.prune(network, masks)
+        pruning.prune(network.stored_parameters(), masks)
         return cls(network, specs, masks, config.rate_weight)
 
     @contextmanager
@@ -82,7 +82,7 @@ class WeightConstraint:
 
     def after_step(self) -> None:
         """Set pruned weights to zero again: momentum must not bring them back."""
-        pruning.prune(self._network, self.masks)
+        pruning.prune(self._tensors, self.masks)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the masks."""

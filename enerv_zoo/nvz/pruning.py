@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -35,8 +37,12 @@ def masks(video: Network, fraction: float) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def prune(video: Network, kept: dict[str, Tensor]) -> None:
-    """Set what does not stay to zero."""
-    parameters = dict(video.named_parameters())
+def prune(tensors: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+    """Set what does not stay of tensors to zero, in place.
+
+    Args:
+        tensors: by name, such as `Network.stored_parameters`.
+        kept: masks (True stays) by names of tensors.
+    """
     for name, mask in kept.items():
-        parameters[name].mul_(mask)
+        tensors[name].mul_(mask)
