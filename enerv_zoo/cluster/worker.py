@@ -88,7 +88,7 @@ def prepare(job: FitJob, root: str) -> Prepared:
         config = chosen_config(plan.model, info)
         video = NeuralVideo(config, info)
     fit = plan.fit if plan.loss is None else replace(plan.fit, loss="L1")
-    work = info.pixels * fit.epochs if fit.time_budget is None else fit.time_budget * 1e6
+    work = info.pixels * fit.total_epochs if fit.time_budget is None else fit.time_budget * 1e6
     return Prepared(key, memory_need(video, fit).total, work)
 
 
