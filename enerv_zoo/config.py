@@ -328,17 +328,13 @@ class FitConfig:
                 raise ConfigError(f"{where}: {fixed[0]} is an option of the whole fit; give it outside the phases")
             if "epochs" not in phase:
                 raise ConfigError(f"{where}: does not say for how many epochs; give it epochs")
-            parts.append(from_dict(FitConfig, {**_own_fields(parts[-1]), **phase}, where))
+            parts.append(from_dict(FitConfig, {**vars(parts[-1]), **phase}, where))
         return parts
 
     @property
     def total_epochs(self) -> int:
         """Epochs of all phases."""
         return self.epochs + sum(phase["epochs"] for phase in self.phases)
-
-
-def _own_fields(config: Any) -> dict[str, Any]:
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from enerv_zoo.cli import console, fleets, options
+from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import FitOutcome, Publisher
@@ -127,7 +128,7 @@ def _results(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         if row["part_of"] is not None:
             continue
-        spent = "" if row["fit_seconds"] is None else console.seconds(row["fit_seconds"])
+        spent = "" if row["fit_seconds"] is None else duration(row["fit_seconds"])
         cells = (row["name"], *(column.number(row[column.name]) for column in quality),
                  console.number(row["stored_numbers"]), console.number(row["bpp"], 3), spent,
                  str(row["attempts"] or ""), row["url"] or row["error"] or "")  # fmt: skip

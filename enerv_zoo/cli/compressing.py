@@ -12,6 +12,7 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
+from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import RateDistortion
@@ -213,7 +214,7 @@ def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
             points.add_row(
                 curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}",
                 *(own.number(point.scores[own.name]) for own in quality),
-                console.seconds(point.encode_seconds), console.number(point.decode_fps, 1),
+                duration(point.encode_seconds), console.number(point.decode_fps, 1),
             )  # fmt: skip
     yield points
     if result.gains:

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from enerv_zoo.shell import command, duration, printable
+from enerv_zoo.shell import command, printable
 
 
 class PlainConsole(Console):
@@ -95,9 +95,6 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
 def count(number: int, thing: str) -> str:
     """So many of a thing: 1 frame, 132 frames."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
-
-
-seconds = duration
 
 
 def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
 from enerv_zoo.launch import launched
+from enerv_zoo.shell import duration
 
 RUN = "Run"
 
@@ -138,7 +139,7 @@ def fit(
         console.print_json(result.metrics)
         return
     metrics = result.metrics
-    spent = f"{console.seconds(metrics['fit_seconds'])} for {console.count(metrics['epochs'], 'epoch')}"
+    spent = f"{duration(metrics['fit_seconds'])} for {console.count(metrics['epochs'], 'epoch')}"
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
     console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], _title(video, metrics)))
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
@@ -179,7 +180,7 @@ def _fit_segments(
         return
     title = f"{_title(video, metrics)} in {console.count(metrics['segments'], 'segment')}"
     console.out.print(
-        console.table([*console.metrics_rows(metrics), ("fitting", console.seconds(metrics["fit_seconds"]))], title)
+        console.table([*console.metrics_rows(metrics), ("fitting", duration(metrics["fit_seconds"]))], title)
     )
     look = f": open {page.name}, or" if page else ";"
     console.out.print()
@@ -279,7 +280,7 @@ def _comparison(results: dict[str, dict[str, Any]]) -> Table:
             console.number(row["stored_numbers"]),
             console.number(row["stored_bytes"] / 1e6),
             console.number(row["bpp"], 3),
-            console.seconds(row["fit_seconds"]),
+            duration(row["fit_seconds"]),
             console.number(row["fps"], 1),
         )
     return table

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 
 from enerv_zoo.cli import console
 from enerv_zoo.cli.progress import LINE_INTERVAL, shown
+from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import BatchStatus
@@ -89,18 +90,24 @@ def bars() -> Iterator[Callable[[str], Any]]:
 
 
 def check_above_0(**options: float) -> None:
+    """Refuse options, named as on the command line, that are not above 0.
+
+    Raises:
+        BadParameter: one is not.
+    """
     for option, value in options.items():
         if value <= 0:
             raise typer.BadParameter(f"expected a number above 0, got {value:g}", param_hint=f"'{option}'")
 
 
 def _line(status: BatchStatus) -> str:
-    left = "" if status.seconds_left is None else f", {console.seconds(status.seconds_left)} left"
+    left = "" if status.seconds_left is None else f", {duration(status.seconds_left)} left"
     counts = f"{status.done} of {status.jobs} done, {len(status.running)} running, {status.failed} failed"
     return f"{counts}, {hours(status)}{left}"
 
 
 def hours(status: BatchStatus) -> str:
+    """Return the core-hours and GPU-hours that a batch took so far."""
     gpu = f", {status.gpu_seconds / 3600:.3g} GPU-hours" if status.gpu_seconds else ""
     return f"{status.processor_seconds / 3600:.3g} core-hours{gpu}"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from enerv_zoo.fitting.explained import coarse_variance, variation
 from enerv_zoo.metrics import psnr
 
-MIN_VARIANCE = 1e-4
+MIN_CONTRAST_VARIANCE = 1e-4
 """Contrast is measured where the video's own variance is larger."""
 
 
@@ -56,7 +56,7 @@ class EpochMeter:
         """Return the epoch's part of a row of history; waits for the device."""
         variance, target_variance, coarse = (self.sums[2:] / max(self.frames, 1)).tolist()
         return {
-            "contrast": variance / target_variance if target_variance > MIN_VARIANCE else None,
+            "contrast": variance / target_variance if target_variance > MIN_CONTRAST_VARIANCE else None,
             "explained": 1 - coarse / self._coarse_variance if self._coarse_variance else None,
             "seconds": round(self.seconds, 4),
             "frames_per_second": round(self.frames / max(self.seconds, 1e-9), 3),

@@ -36,8 +36,6 @@ hundreds of epochs. The same 40 s reach 27.9 dB with it, and 25.4 dB with the pu
 
 _ABSENT = object()
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class FitPlan:
