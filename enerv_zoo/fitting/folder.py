@@ -80,14 +80,16 @@ class FitFolder:
         """The folder in rank 0; `None` in other processes."""
         return self.path if self.ranks.first else None
 
-    def start(self) -> None:
-        """Write what is decided; of a fit that was there before, only what is gone on with stays.
+    def start(self, plan: FitPlan) -> None:
+        """Write what is decided by now, such as the batch that suits the device.
+
+        Of a fit that was there before, only what is gone on with stays.
 
         Raises:
             FitError: the folder cannot be written.
         """
-        if self.path is not None:
-            self.ranks.broadcast_from_zero(start_folder, self.path, self.plan, self.state)
+        if (folder := self.path) is not None:
+            self.ranks.broadcast_from_zero(lambda: start_folder(folder, plan, self.state))
 
     def last_state(self) -> dict[str, Any]:
         """Return the checkpoint to go on from; of an extended fit, its last phase's number, history and sums.

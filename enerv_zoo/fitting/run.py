@@ -223,7 +223,7 @@ class _Session:
         state = self.folder.last_state()
         with self.ranks.all_or_none():
             fitter = self._fitter(phases, state, spent, pace)
-        self.folder.start()
+        self.folder.start(self.plan)
         self._begin(fitter, state)
         exact = plain_float32(benchmark=True, deterministic=self.plan.fit.deterministic)
         with exact, denormals_flushed(), self.interruption.handled():

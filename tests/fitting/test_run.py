@@ -318,6 +318,21 @@ def test_epochs_or_a_time_budget(tmp_path):
     assert (again.fit.epochs, again.fit.time_budget) == (3, None)
 
 
+def test_the_record_has_the_batch_that_was_chosen_and_a_fit_goes_on_with_it(clip, tmp_path):
+    class Stop(ez.Callback):
+        def on_epoch(self, fitter, row):
+            raise RuntimeError("stopped")
+
+    options = {"model_options": TINY, "time_budget": 60.0, "loss": "L2", "checkpoint_every": 0, "out": tmp_path / "fit"}
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit(clip, callbacks=[Stop()], **options)
+    record = json.loads((tmp_path / "fit" / "fit.json").read_text())["fit"]
+    assert isinstance(record["batch_size"], int)
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit(clip, callbacks=[Stop()], resume=True, **options)
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["fit"] == record
+
+
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
     video = ez.create_model("enerv", info=clip.info, **TINY)
     recipe = FitConfig(batch_size=2, time_budget=8.0, precision="float32")
