@@ -1,4 +1,4 @@
-"""What Pillow knows of image files: their orientation, their pages, and pictures that FFmpeg does not decode right."""
+"""Image files by Pillow: their orientation, their pages, and pictures that FFmpeg does not decode right."""
 
 from __future__ import annotations
 
@@ -28,23 +28,57 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda picture: picture.transpose(1, 0, 2)[::-1],
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIC = {b"heic", b"heix", b"heim", b"heis"}
+_SEQUENCES = {b"avis", b"msf1", b"hevc", b"hevx"}
+"""Brands of AVIF and HEIF files that hold a video too; those are read by FFmpeg."""
 _YCBCR = 6
 _REDUCED = 1
 """Bit of a TIFF page's `NewSubfileType`: a thumbnail of another page."""
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image | None]:
-    """A file as Pillow opens it, without decoding it; `None` where it cannot."""
+def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]:
+    """Yield a file as Pillow opens it, without decoding it; `None` where it cannot."""
+    open_image = _heif_opener(path) if kind == "heic" else Image.open
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large pictures, which are read by FFmpeg, and of damaged metadata
         try:
-            image = Image.open(path)
+            image = open_image(path)
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             yield None
             return
         with image:
             yield image
+
+
+def _heif_opener(path: Path) -> Callable[[Path], Image.Image]:
+    """Return what opens HEIC files. It is not registered with Pillow, which belongs to the host process."""
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError as error:
+        raise VideoError(
+            f"{path}: HEIC pictures are read by pi-heif, which is not installed; pip install 'enerv-zoo[heic]', or "
+            "save the picture as PNG or JPEG"
+        ) from error
+    return HeifImageFile
+
+
+def _kind(path: Path) -> str | None:
+    """Return which of `"tiff"`, `"webp"`, `"avif"` and `"heic"` a file is, by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+            rest = file.read(min(max(int.from_bytes(head[:4], "big") - 12, 0), 1024)) if head[4:8] == b"ftyp" else b""
+    except OSError:
+        return None  # is reported by the reader that comes next
+    if head[:4] in _TIFF:
+        return "tiff"
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        return "webp"
+    brands = {head[8:12], *(rest[place : place + 4] for place in range(4, len(rest), 4))}
+    if head[4:8] != b"ftyp" or brands & _SEQUENCES:
+        return None
+    return "avif" if b"avif" in brands else "heic" if brands & _HEIC else None
 
 
 def upright(picture: np.ndarray, path: Path) -> np.ndarray | None:
@@ -64,21 +98,23 @@ def upright(picture: np.ndarray, path: Path) -> np.ndarray | None:
 
 
 def pages_of(path: Path, name: str | None = None) -> Pages | None:
-    """The pages of a file that FFmpeg takes for one still, or whose colours it gets wrong; `None` for any other."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError:
-        return None  # is said by what reads it
-    tiff, webp = head[:4] in _TIFF, head[:4] == b"RIFF" and head[8:] == b"WEBP"
-    if not (tiff or webp):
+    """Return the pages of a file that FFmpeg takes for one still, or decodes wrong; `None` for any other file.
+
+    Raises:
+        VideoError: the file is a HEIC picture and is damaged, or pi-heif is not installed.
+    """
+    kind = _kind(path)
+    if kind is None:
         return None
-    with _opened(path) as image:
+    with _opened(path, kind) as image:
+        if image is None and kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
+            raise VideoError(f"{path}: the HEIC picture is damaged; get the file again")
         if image is None:
             return None
         count = getattr(image, "n_frames", 1)
-        if webp:
-            return Pages(path, list(range(count)), name, animated=True) if count > 1 else None
+        if kind != "tiff":
+            is_read_here = count > 1 or kind != "webp"
+            return Pages(path, list(range(count)), name, kind) if is_read_here else None
         numbers, converted = [], False
         for number in range(count):
             image.seek(number)
@@ -86,28 +122,28 @@ def pages_of(path: Path, name: str | None = None) -> Pages | None:
             if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
                 numbers.append(number)
                 converted = converted or tags.get(Tag.PhotometricInterpretation) == _YCBCR
-        return Pages(path, numbers or [0], name) if len(numbers) > 1 or converted else None
+        return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or converted else None
 
 
 class Pages:
-    """The pages of a TIFF file or the frames of an animated WebP file, as the frames of a video, decoded by Pillow.
+    """The pages of a TIFF file, frames of an animated WebP file or pictures of an AVIF or HEIC file, decoded by Pillow.
 
     Args:
         path: of the file.
         numbers: of the pages, counted from 0.
         name: what to call the video; by default the file's name without its suffix.
-        animated: whether each page is shown for a time.
+        kind: of the file, as `_kind` gives it; each page of a WebP file is shown for a time.
     """
 
     pixel_aspect: Fraction = SQUARE
 
-    def __init__(self, path: Path, numbers: list[int], name: str | None = None, animated: bool = False) -> None:
+    def __init__(self, path: Path, numbers: list[int], name: str | None, kind: str) -> None:
         self.path = path
         self.name = name or readable(path.stem)
         self.count: int | None = len(numbers)
-        self.tick = 0.001 if animated else 0.0
-        self._numbers, self._animated = numbers, animated
-        duration = self._read(numbers[0])[1] if animated else 0
+        self._numbers, self._kind, self._animated = numbers, kind, kind == "webp"
+        self.tick = 0.001 if self._animated else 0.0
+        duration = self._read(numbers[0])[1] if self._animated else 0
         self.rate: float | None = 1000 / duration if duration else None
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
@@ -131,7 +167,7 @@ class Pages:
 
     def _read(self, number: int) -> tuple[np.ndarray, float]:
         """A page, upright, and for how many milliseconds it is shown."""
-        with _opened(self.path) as image:
+        with _opened(self.path, self._kind) as image:
             if image is None:
                 raise VideoError(f"{self.path}: the file is damaged, or was changed while it was read; get it again")
             try:

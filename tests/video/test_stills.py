@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import av
@@ -114,3 +116,56 @@ def test_damaged_pages(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(VideoError, match=r"moving\.webp"):
         open_video(path)
+
+
+HEIC = Path(__file__).parents[1] / "fixtures" / "heic"
+"""Pictures of `moving` by libheif and x265; the container crops sides that the codec pads."""
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "turn"),
+    [
+        ("exif_alone.heic", (48, 80), 1),  # containers say how a picture is turned; readers ignore what EXIF says
+        ("orientation_2.heic", (48, 80), 2),
+        ("orientation_5.heic", (48, 80), 5),
+        ("orientation_6.heic", (48, 80), 6),
+        ("orientation_7.heic", (48, 80), 7),
+        ("tiles.heic", (300, 400), 6),
+    ],
+)
+def test_heic_pictures_are_upright_and_whole(tmp_path: Path, name: str, size: tuple[int, int], turn: int) -> None:
+    pytest.importorskip("pi_heif")
+    image = Image.fromarray(moving(1, *size)[0])
+    image.getexif()[0x0112] = turn
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    for number in range(2):
+        shutil.copy(HEIC / name, tmp_path / f"IMG_{number}.HEIC")
+    frames = pixels(tmp_path)
+    assert frames.shape == (2, *expected.shape)
+    assert np.abs(frames.astype(int) - expected).mean() < 5
+    assert np.array_equal(pixels(HEIC / name), frames[:1])
+
+
+def test_a_heic_file_of_two_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    first = moving(1, 48, 80)[0]
+    frames = pixels(HEIC / "two.heic")
+    assert np.abs(frames.astype(int) - np.stack([first, first[:, ::-1]])).mean() < 5
+    shutil.copy(HEIC / "two.heic", tmp_path)
+    with pytest.raises(VideoError, match=r"two\.heic: holds several pictures"):
+        open_video(tmp_path)
+
+
+def test_a_damaged_heic_picture(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    data = (HEIC / "tiles.heic").read_bytes()
+    for size in (64, 400, len(data) // 2):
+        (tmp_path / "short.heic").write_bytes(data[:size])
+        with pytest.raises(VideoError, match=r"short\.heic: "):
+            open_video(tmp_path / "short.heic")
+
+
+def test_heic_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(VideoError, match=r"two\.heic: .*pi-heif.*; pip install 'enerv-zoo\[heic\]'"):
+        open_video(HEIC / "two.heic")
