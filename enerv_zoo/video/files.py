@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.format import Flags
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -35,7 +36,7 @@ from enerv_zoo.video.seeking import (
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment
 from enerv_zoo.video.streams import choose_stream, is_picture
-from enerv_zoo.video.timing import DisplayClock
+from enerv_zoo.video.timing import DisplayClock, SteadyClock
 from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
 
 _NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
@@ -72,6 +73,7 @@ class VideoFile:
             self.rate: float | None = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self._timed = container.format.name != "avi" or not hides_packets(stream)
+            self._joined = bool(container.format.flags & Flags.ts_discont.value)
             self.count: int | None = stream.frames or None
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
@@ -81,18 +83,23 @@ class VideoFile:
         """Yield the selected frames; see `Source.frames`."""
         read = 0
         size: tuple[int, int] | None = None
+        steady = self.steady_clock()
         for number, frame in self._numbered(selection.start):
             if number >= selection.start:
                 size = size or (frame.height, frame.width)
                 self._check_size(size, frame, number, selection)
+            # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
+            moment = steady(None if frame.pts is None or not self._timed else frame.pts * self.tick)
             if selection.wants(number):
-                # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
-                pts = frame.pts if self._timed else None
-                yield self._picture(frame), None if pts is None else pts * self.tick
+                yield self._picture(frame), moment
             read = number + 1
             if selection.ends_at(read):
                 return
         selection.check(read, str(self.path))
+
+    def steady_clock(self) -> Callable[[Moment], Moment]:
+        """Return what corrects the moments of successive frames where a file may hold several recordings."""
+        return SteadyClock().moment if self._joined else lambda moment: moment
 
     @functools.cached_property
     def pixel_aspect(self) -> Fraction:

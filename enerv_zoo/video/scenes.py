@@ -100,7 +100,8 @@ def _from_packets(reader: Source, selection: Selection) -> list[Moment] | None:
     if index is None:
         return None
     selection.check(len(index), reader.name)
-    return (index.moments[selection.start : selection.stop : selection.step] * reader.tick).tolist()
+    moments = map(reader.steady_clock(), (index.moments * reader.tick).tolist())
+    return list(moments)[selection.start : selection.stop : selection.step]
 
 
 def _cuts_of(video: Video, detector: SceneDetector | None) -> tuple[int, ...]:

@@ -11,6 +11,8 @@ from enerv_zoo.video.source import Moment
 _JITTER = 0.05, 1e-3
 """Gaps that differ by less than this part of a frame, and less than these seconds, count as equal: files that were
 converted from a format with coarse timestamps carry its rounding."""
+MAX_PAUSE = 10.0
+"""Seconds between two frames of a recording; beyond, another recording begins (FFmpeg's `dts_delta_threshold`)."""
 
 
 def timing(
@@ -43,6 +45,29 @@ def timing(
     if stated is not None and abs(len(gaps) / stated - shifted[-1]) <= 2 * tolerance:
         return stated, None
     return _plain(1 / mean), None
+
+
+class SteadyClock:
+    """Joins the clocks of recordings that follow each other in one file, each with a clock of its own.
+
+    A step to another clock counts as one more frame, as FFmpeg's tools take it.
+    """
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._gap = self._offset = 0.0
+
+    def moment(self, moment: Moment) -> Moment:
+        """Return when the next frame is shown, in seconds, as if the first clock had gone on."""
+        if moment is None:
+            return None
+        gap = 0.0 if self._last is None else moment - self._last
+        if abs(gap) > MAX_PAUSE:
+            self._offset += self._gap - gap
+        else:
+            self._gap = gap
+        self._last = moment
+        return moment + self._offset
 
 
 def _plain(rate: float) -> float:

@@ -50,6 +50,18 @@ def test_stored_pixels_are_what_is_read(encode: Encode) -> None:
     assert torch.equal(video.frames, plain.frames)
 
 
+@pytest.mark.parametrize(("unit", "display"), [(0, (48, 24)), (3, (3, 2))])  # in pixels, or as an aspect
+def test_a_webm_file_says_how_it_is_displayed(tmp_path: Path, unit: int, display: tuple[int, int]) -> None:
+    path = write_video(tmp_path / "clip.webm", torch.zeros(2, 3, 24, 32, dtype=torch.uint8))
+    data = path.read_bytes()
+    place = data.index(b"\x55\xb0")  # the colour, which gives way to the unit, width and height of the display
+    size = data[place + 2] - 0x80 + 3
+    told = bytes([0x54, 0xB2, 0x81, unit, 0x54, 0xB0, 0x81, display[0], 0x54, 0xBA, 0x81, display[1]])
+    void = bytes([0xEC, 0x80 + size - len(told) - 2]) + bytes(size - len(told) - 2)
+    path.write_bytes(data[:place] + told + void + data[place + size :])
+    assert open_video(path).info.pixel_aspect == Fraction(display[0] * 24, display[1] * 32)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi", "a.ts"])
 def test_every_container_says_it(encode: Encode, name: str) -> None:
     assert open_video(qcif(encode, name)).info.pixel_aspect == QCIF

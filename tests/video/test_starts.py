@@ -132,6 +132,18 @@ def test_joined_recordings_are_read_whole(encode: Encode, tmp_path: Path, codec:
     assert np.array_equal(frames[:60], open_video(part).frames)
 
 
+@pytest.mark.parametrize("begins", [(0, 2500), (2500, 0)])
+def test_each_joined_recording_has_a_clock_of_its_own(encode: Encode, tmp_path: Path, begins: tuple[int, int]) -> None:
+    images = moving(60, 48, 64)
+    parts = [encode(f"{n}.ts", images, options=REORDERED, pts=range(n, n + 60)) for n in begins]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert_the_same_from_every_start(joined, 120, step=7)
+    for frames in (None, "::7", "55:65"):
+        info = open_video(joined, frames=frames).info
+        assert (info.fps, info.timestamps) == (pytest.approx(25 / 7 if frames == "::7" else 25), None)
+
+
 def test_a_change_of_size_in_joined_recordings(encode: Encode, tmp_path: Path) -> None:
     parts = [encode(f"{side}.ts", moving(30, side, 64), options=REORDERED) for side in (48, 64)]
     joined = tmp_path / "joined.ts"
