@@ -6,9 +6,14 @@ import errno
 import json
 import math
 import os
+import shlex
+import shutil
+import subprocess
+import sys
 
 import pytest
 
+import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.files import remove_leftovers, replacing, write_json, write_text
 
@@ -109,3 +114,32 @@ def test_folders_and_links(tmp_path):
 def test_json_has_no_infinite_numbers(tmp_path):
     write_json(tmp_path / "a.json", {"a": [math.inf, 1.5], "b": {"c": math.nan}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+IN_NAMESPACE = ("unshare", "--map-root-user", "--mount")
+RENDER_COMPRESS_REPORT = """
+import sys
+from enerv_zoo.cli import main
+
+for arguments in (["render", "run", "ro/a.mp4"], ["compress", "run", "ro/a.nvz"], ["report", "run", "--out", "ro/a.html"]):
+    sys.argv = ["enerv-zoo", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 1, arguments
+"""
+
+
+def test_commands_say_in_one_line_that_a_target_is_read_only(tmp_path):
+    """On a file system that is mounted read-only, in a namespace of its own, so that it holds for root, too."""
+    if not shutil.which("unshare") or subprocess.run([*IN_NAMESPACE, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces for users on this machine")
+    (tmp_path / "ro").mkdir()
+    ez.fit("bunny", "nerv", frames="0:2", resize="64x36", size="60K", epochs=1, batch_size=2, out=tmp_path / "run")
+    python = shlex.join([sys.executable, "-c", RENDER_COMPRESS_REPORT])
+    script = f"mount -t tmpfs -o ro tmpfs ro && {python}"
+    done = subprocess.run([*IN_NAMESPACE, "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line for line in done.stderr.splitlines() if line.startswith(("error:", "Traceback"))] == [
+        f"error: ro/a.{suffix}: cannot be written (Read-only file system); choose another place"
+        for suffix in ("mp4", "nvz", "html")
+    ]
