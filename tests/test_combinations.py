@@ -25,6 +25,7 @@ EMBEDDINGS = {
     "spatial": {"levels": 2, "widths": [4], "head_dim": 2, "mlp_dim": 2},
     "temporal_grid": {"sizes": [2], "channels": 4},
     "content": {"strides": [4], "width": 4, "channels": 4},
+    "latent": {"channels": 4},
 }
 """Small options for each; a kind of part that is registered and not here is built with its defaults."""
 

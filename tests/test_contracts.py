@@ -22,6 +22,8 @@ BLOCKS = [
     "nerv",
     {"name": "nerv", "upsampling": "bilinear", "norm": "instance"},
     "enerv",
+    "skip",
+    {"name": "skip", "block": {"name": "enerv", "activation": "sin2.5"}},
 ]
 EMBEDDINGS = [
     {"name": "frequency", "levels": 3, "widths": [6]},
@@ -29,6 +31,8 @@ EMBEDDINGS = [
     {"name": "spatial", "levels": 2, "widths": [4], "head_dim": 2, "mlp_dim": 2},
     {"name": "temporal_grid", "sizes": [2, 4], "channels": 4},
     {"name": "content", "strides": [4, 2], "width": 4, "channels": 3},
+    {"name": "latent", "channels": 3},
+    {"name": "latent", "channels": 3, "frames": 2, "size": [1, 1]},
 ]
 JOINS = [
     ({"name": "coupled", "hidden": [5]}, [(6,)]),
@@ -79,6 +83,7 @@ CLASSES = [
     *(contract(contracts.OptimizerTests, part=part) for part in OPTIMIZERS),
     *(contract(contracts.ScheduleTests, part=part) for part in SCHEDULES),
     *(contract(contracts.FamilyTests, part=narrow(name), size="100K") for name in models.names()),
+    contract(contracts.FamilyTests, part={**narrow("hnerv_latent"), "latent_frames": 2, "skip": True}, size=None),
     contract(contracts.EntropyModelTests, part="table"),
     *(contract(contracts.AnchorTests, part=part) for part in ("x264", "x265", "svtav1", "vp9")),
 ]

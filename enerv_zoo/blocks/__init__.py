@@ -6,5 +6,6 @@ Contract. Built as `Block(in_channels, out_channels, stride, *, options)`. `forw
 
 from enerv_zoo.blocks.enerv import ENeRVBlock
 from enerv_zoo.blocks.nerv import NeRVBlock
+from enerv_zoo.blocks.skip import SkipBlock
 
-__all__ = ["ENeRVBlock", "NeRVBlock"]
+__all__ = ["ENeRVBlock", "NeRVBlock", "SkipBlock"]

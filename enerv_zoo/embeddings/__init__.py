@@ -23,6 +23,7 @@ encoder that is not stored; a fit ends by baking them into what is. Such a part 
 from enerv_zoo.embeddings.content import ContentEmbedding
 from enerv_zoo.embeddings.frequency import FrequencyEmbedding
 from enerv_zoo.embeddings.grids import TemporalGridEmbedding
+from enerv_zoo.embeddings.latent import LatentEmbedding
 from enerv_zoo.embeddings.spatial import SpatialEmbedding
 
-__all__ = ["ContentEmbedding", "FrequencyEmbedding", "SpatialEmbedding", "TemporalGridEmbedding"]
+__all__ = ["ContentEmbedding", "FrequencyEmbedding", "LatentEmbedding", "SpatialEmbedding", "TemporalGridEmbedding"]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.layers import blended, centred_places
 from enerv_zoo.registry import embeddings
 
 
@@ -57,12 +58,7 @@ class ContentEmbedding(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         if self.table is None:
             raise ConfigError("the content of the frames has not been stored yet; bake the frames first")
-        place = index.clamp(0, len(self.table) - 1)
-        left = place.floor()
-        share = (place - left).float()[:, None, None, None]
-        right = (left + 1).clamp(max=len(self.table) - 1)
-        before, after = self.table[left.long()], self.table[right.long()]
-        return before + share * (after - before)
+        return blended(self.table, *centred_places(index, len(self.table), len(self.table)))
 
     def start_encoding(self) -> None:
         """Make the encoder, and forget the table; see the contract of embeddings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -52,7 +53,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "sin": Sine,
-    "sin30": lambda: Sine(30.0),
     "softplus": nn.Softplus,
     "swish": nn.SiLU,
 }
@@ -74,7 +74,13 @@ def choose(kind: str, table: dict[str, Entry], name: str) -> Entry:
 
 
 def activation(name: str) -> nn.Module:
-    """The activation called `name` (a key of `ACTIVATIONS`)."""
+    """Return the activation called `name`: a key of `ACTIVATIONS`, or `sin` and a frequency.
+
+    `"sin"` is sin(x), `"sin30"` is sin(30 x), and so with any frequency above 0.
+    """
+    sine = re.fullmatch(r"sin([0-9]{1,4}(?:\.[0-9]{1,4})?)", str(name))
+    if sine and float(sine[1]):
+        return Sine(float(sine[1]))
     return choose("activation", ACTIVATIONS, name)()
 
 

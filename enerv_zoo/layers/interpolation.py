@@ -26,7 +26,7 @@ def centred_places(index: Tensor, frames: int, cells: int) -> tuple[Tensor, Tens
 
 def blended(cells: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor:
     """Return maps (T, C, h, w) blended at places (B,): (B, C, h, w)."""
-    return torch.lerp(cells[left], cells[right], share[:, None, None, None])
+    return torch.lerp(cells[left], cells[right], share.to(cells.dtype)[:, None, None, None])
 
 
 def enlarged(x: Tensor, factor: int) -> Tensor:

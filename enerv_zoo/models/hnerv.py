@@ -24,16 +24,18 @@ def hnerv_stages(
     depths: Sequence[int],
     act: str,
     after: Spec | None = None,
+    skip: bool = False,
 ) -> tuple[tuple[Spec, ...], ...]:
     """Stages whose kernels grow from `kernels[0]` by 2 up to `kernels[1]`, and whose widths shrink by `reduce`.
 
-    A `reduce` of -1 stands for the root of each stage's stride.
+    A `reduce` of -1 stands for the root of each stage's stride; `skip` adds a way around each block.
     """
     stages = []
     for number, stride in enumerate(strides):
         width = max(round(width / (stride**0.5 if reduce == -1 else reduce)), lower_width)
         kernel = min(kernels[0] + 2 * number, kernels[1])
         block: Spec = {"name": "nerv", "activation": act, "kernel": kernel}
+        block = {"name": "skip", "block": block} if skip else block
         depth = depths[min(number, len(depths) - 1)]
         stages.append(stage_steps(block, width, stride, depth, after=after))
     return tuple(stages)
@@ -145,5 +147,46 @@ def hnerv_nerv(
         embeddings={"time": time},
         join={"name": "coupled", "hidden": [], "activation": act, "with": ["time"], "channels": fc_dim},
         stages=hnerv_stages(fc_dim, strides, ks[1:], reduce, lower_width, num_blks[1:], act),
+        head={"name": "rgb", "output": out_bias, "kernel": 3},
+    )
+
+
+@family("hnerv_latent", widths=("fc_dim", "lower_width"))
+def hnerv_latent(
+    info: VideoInfo,
+    *,
+    fc_dim: int = 68,
+    fc_hw: Sequence[int] | None = None,
+    dec_strds: Sequence[int] | None = None,
+    latent_dim: int = 16,
+    latent_hw: Sequence[int] | None = None,
+    latent_frames: int = 1,
+    ks: Sequence[int] = (0, 1, 5),
+    reduce: float = 1.2,
+    lower_width: int = 12,
+    num_blks: Sequence[int] = (1, 1),
+    skip: bool = False,
+    act: str = "gelu",
+    out_bias: str | float = "tanh",
+) -> ModelConfig:
+    """HNeRV without its encoder: the maps of frames are parameters, and fitted as such.
+
+    Args:
+        info: the video.
+        fc_hw: (h, w) of the first feature map; by default chosen from the frame's size.
+        latent_dim: channels of a frame's map.
+        latent_hw: (h, w) of it, which divide those of the first feature map; by default the same.
+        latent_frames: consecutive frames that share a map; the network is then told a frame's place among them.
+        skip: whether each block has a way around it, by a 1 x 1 convolution and bilinear upsampling.
+        fc_dim, dec_strds, ks, reduce, lower_width, num_blks, act, out_bias: as in `hnerv`.
+    """
+    grid, strides = plan(info.height, info.width, dec_strds, fc_hw, cells=CELLS)
+    size = list(grid if latent_hw is None else latent_hw)
+    return ModelConfig(
+        family="hnerv_latent",
+        grid=grid,
+        embeddings={"latent": {"name": "latent", "channels": latent_dim, "size": size, "frames": latent_frames}},
+        join={"name": "cells", "activation": act, "with": ["latent"], "channels": fc_dim},
+        stages=hnerv_stages(fc_dim, strides, ks[1:], reduce, lower_width, num_blks[1:], act, skip=skip),
         head={"name": "rgb", "output": out_bias, "kernel": 3},
     )
