@@ -103,7 +103,7 @@ def _package_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _by_package(measure: Callable[..., Tensor], x: Tensor, y: Tensor) -> Tensor:
-    """What a function of pytorch-msssim gives for each frame, on its device alone and in the dtype of `x`.
+    """Call a function of pytorch-msssim for each frame, on its device alone and in the dtype of `x`.
 
     The window is made on the device, as the package would send its own there from the host in every call; frames are
     contiguous, as channels_last means cuDNN, which may round to TF32: the variances would drown.

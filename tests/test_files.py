@@ -121,8 +121,8 @@ RENDER_COMPRESS_REPORT = """
 import sys
 from enerv_zoo.cli import main
 
-for arguments in (["render", "run", "ro/a.mp4"], ["compress", "run", "ro/a.nvz"], ["report", "run", "--out", "ro/a.html"]):
-    sys.argv = ["enerv-zoo", *arguments]
+for arguments in ("render run ro/a.mp4", "compress run ro/a.nvz", "report run --out ro/a.html"):
+    sys.argv = ["enerv-zoo", *arguments.split()]
     try:
         main()
     except SystemExit as end:

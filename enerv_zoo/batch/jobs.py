@@ -78,7 +78,7 @@ class FitJob:
         selection = turned_sizes(self.recipe.video)
         if selection.pop("square_pixels", False) or not isinstance(self.source, str | Path):
             return selection
-        if is_address(self.source) or find_source(self.source)[0].pixel_aspect != SQUARE:
+        if is_address(self.source) or find_source(self.source).pixel_aspect != SQUARE:
             selection["pixels"] = "stored"  # of an address, nothing is read for an id
         return selection
 

@@ -16,7 +16,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 def bd_rate(anchor: Curve, test: Curve, method: Method = "akima") -> float:
-    """How much more rate, in %, `test` needs than `anchor` at equal quality; negative is better.
+    """Return the rate that `test` needs more than `anchor` at equal quality, in %; negative is better.
 
     Args:
         anchor, test: at least four points each, of positive rates and finite qualities.
@@ -32,7 +32,7 @@ def bd_rate(anchor: Curve, test: Curve, method: Method = "akima") -> float:
 
 
 def bd_quality(anchor: Curve, test: Curve, method: Method = "akima") -> float:
-    """How much better `test` is than `anchor` at equal rate, such as dB of PSNR; arguments are those of `bd_rate`."""
+    """Return the quality that `test` has more than `anchor` at equal rate, such as dB of PSNR; see `bd_rate`."""
     first, second = _checked(anchor, "anchor"), _checked(test, "test")
     _check_overlap([r for r, _ in first], [r for r, _ in second], "rate")
     return _call("bd_psnr", first, second, method)

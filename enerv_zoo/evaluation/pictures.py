@@ -40,8 +40,7 @@ def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path
     """
     rows = min(PREVIEW_ROWS, len(video))
     indices = sorted({round((i + 0.5) / rows * len(video) - 0.5) for i in range(rows)})
-    drawn = video[indices]
-    panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, drawn, strict=True)]
+    panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, video[indices], strict=True)]
     with protected(video.origin):
         return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
 
@@ -55,7 +54,7 @@ def _gutters(original: Tensor, fitted: Tensor) -> Tensor:
 
 
 def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | Path) -> Path | None:
-    """Plot PSNR over epochs, a curve a fit; of several fits over the seconds of fitting, too.
+    """Plot PSNR over epochs, a curve per fit; of several fits over the seconds of fitting, too.
 
     Args:
         histories: by name, the rows of `history.jsonl` (`epoch`, `psnr`, `seconds`).
@@ -65,12 +64,12 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
         The path, or `None` where matplotlib is not installed.
     """
     columns = 2 if len(histories) > 1 else 1
-    drawing = _panels(path, columns, 4.2, sharey=True)
-    if drawing is None:
+    canvas = _panels(path, columns, 4.2, sharey=True)
+    if canvas is None:
         return None
     from matplotlib.ticker import MaxNLocator
 
-    figure, panels = drawing
+    figure, panels = canvas
     for name, history in histories.items():
         rows = [row for row in history if row.get("psnr") is not None]
         label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
@@ -100,12 +99,12 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     points = [point for curve in curves for point in curve.points]
     shown = [own for own in points[0].columns if all(point.scores.get(own.name) is not None for point in points)]
     if not shown:
-        logger.warning("no %s was drawn: the points have no score in common", path)
+        logger.warning("no %s was plotted: the points have no score in common", path)
         return None
-    drawing = _panels(path, len(shown), 4.6)
-    if drawing is None:
+    canvas = _panels(path, len(shown), 4.6)
+    if canvas is None:
         return None
-    figure, panels = drawing
+    figure, panels = canvas
     for axes, own in zip(panels, shown, strict=True):
         for curve in curves:
             best = curve.best()
@@ -123,11 +122,11 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
 
 
 def _panels(path: str | Path, columns: int, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes]] | None:
-    """A figure that will be `path`, and its panels, side by side; `None`, and a warning, without matplotlib."""
+    """Return a figure that will be `path`, and its panels, side by side; `None`, and a warning, without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        logger.warning("no %s was drawn: it needs matplotlib, install enerv-zoo[plots]", path)
+        logger.warning("no %s was plotted: it needs matplotlib, install enerv-zoo[plots]", path)
         return None
     figure = Figure(figsize=(7 * columns, height), dpi=120, layout="constrained")
     panels = list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])

@@ -40,7 +40,7 @@ class RatePoint(Scored):
         bpp: 8 times that over all pixels of the video.
         scores: of the decoded 8-bit frames, by the metric's name; `None` where one is missing. The first one leads.
         encode_seconds: until the file was there: of a network, fitting and compressing it.
-        decode_fps: frames decoded a second, conversion to 8-bit RGB included.
+        decode_fps: frames decoded per second, conversion to 8-bit RGB included.
     """
 
     setting: str
@@ -74,7 +74,7 @@ class RatePoint(Scored):
 
 @dataclass(frozen=True)
 class RateCurve:
-    """What a codec or a family of networks makes of a video at several rates.
+    """Points of a codec or a family of networks on a video, at several rates.
 
     Attributes:
         name: of the codec or family.
@@ -101,7 +101,7 @@ class RateCurve:
 
 @dataclass(frozen=True)
 class Gain:
-    """How far a curve is from the anchor, by Bjontegaard's measures.
+    """Distance of a curve from the anchor, by Bjontegaard's measures.
 
     Attributes:
         curve, anchor: their names.
@@ -160,7 +160,7 @@ def measure_network(
     encode_seconds: float,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
 ) -> RatePoint:
-    """A network as a point: its frames as a viewer gets them, in 8 bits, against the original's.
+    """Return a network as a point: its frames as a viewer gets them, in 8 bits, against the original's.
 
     Args:
         video: as it was loaded from its file.
@@ -181,19 +181,19 @@ def measure_network(
 def scored(
     batches: Iterable[Tensor], originals: Tensor, metrics: Sequence[MetricSpec] = DEFAULT_METRICS
 ) -> dict[str, float | None]:
-    """Scores of 8-bit frames, in batches (B, 3, H, W), against all originals (N, 3, H, W), by the metric's name."""
+    """Score 8-bit frames, in batches (B, 3, H, W), against all originals (N, 3, H, W), by the metric's name."""
     count, _, height, width = originals.shape
     scorer = Scorer(metrics, VideoInfo(count, height, width))
     done = 0
     for frames in batches:
-        for drawn in frames.split(BATCH):
-            scorer.add(drawn.float() / 255, originals[done : done + len(drawn)].float() / 255)
-            done += len(drawn)
+        for part in frames.split(BATCH):
+            scorer.add(part.float() / 255, originals[done : done + len(part)].float() / 255)
+            done += len(part)
     return scorer.scores(scorer.rows())
 
 
 def source_rate(source: str | Path) -> dict[str, str | float] | None:
-    """What a source is compressed with already: `codec`, and `bpp` of its own frames; `None` for anything but a video.
+    """Return the `codec` of a source, and the `bpp` of its own frames; `None` for anything but a video.
 
     A codec of the same kind finds again what its like has left, and the better a source is, the less that helps it.
     """

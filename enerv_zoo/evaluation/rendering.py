@@ -33,7 +33,7 @@ def render(
     quality: int | None = None,
     overwrite: bool = True,
 ) -> Path:
-    """Draw a fitted video into a file, or with `source` original | fitted | difference side by side.
+    """Decode a fitted video into a file, or with `source` original | fitted | difference side by side.
 
     Args:
         video: the network.
@@ -58,11 +58,11 @@ def render(
     timestamps = tuple(times[i] - times[indices[0]] for i in indices) if times else None
     if fps is None and video.info.fps is not None and len(indices) > 1:
         fps = video.info.fps / (indices[1] - indices[0])
-    drawn = _drawn(video, indices, original)
+    decoded = _decoded(video, indices, original)
     with protected(video.origin, source):
         return write_video(
             path,
-            drawn,
+            decoded,
             fps=fps,
             timestamps=timestamps,
             pixel_aspect=video.info.pixel_aspect,
@@ -71,7 +71,7 @@ def render(
         )
 
 
-def _drawn(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
+def _decoded(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
     done = 0
     for batch in _ahead(video.decode(indices)):
         for frame in batch:
@@ -86,9 +86,9 @@ def side_by_side(original: Tensor, fitted: Tensor) -> Tensor:
 
 
 def _ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The same batches; the next one is drawn by a thread while the last one is encoded and written."""
-    with ThreadPoolExecutor(1, "drawing") as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
+    """The same batches; the next one is decoded by a thread while the last one is encoded and written."""
+    with ThreadPoolExecutor(1, "decoding") as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
             yield batch

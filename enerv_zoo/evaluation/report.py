@@ -1,4 +1,4 @@
-"""How good, how large and how fast a fitted network is."""
+"""Quality, size and speed of a fitted network."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class FrameScore(Scored):
 
 @dataclass(frozen=True)
 class Report(Scored):
-    """What `evaluate` measured.
+    """Result of `evaluate`.
 
     Attributes:
         scores: by the metric's name, in the order asked for: the mean over the frames, or the score of the clip; `None`
             where it is missing.
         missing: why a score is missing, by the metric's name.
         bpp: bits per pixel: 8 times the bytes of the stored network over all pixels of the video.
-        fps: frames decoded a second, on `device`, after the first batch.
+        fps: frames decoded per second, on `device`, after the first batch.
         stored_numbers: parameters and statistics that a decoder needs.
         stored_bytes: the same as a file.
         device: where the frames were decoded.
@@ -160,9 +160,9 @@ def evaluate(
     scorer = Scorer(metrics, compared, video.device)
     timer = _Timer(video.device)
     done = 0
-    for drawn in timer.timed(video.decode_float(indices, batch_size)):
-        scorer.add(drawn, original.frames[indices[done : done + len(drawn)]].to(drawn.device) / 255)
-        done += len(drawn)
+    for decoded in timer.timed(video.decode_float(indices, batch_size)):
+        scorer.add(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255)
+        done += len(decoded)
     rows = scorer.rows()
     stored = stored_bytes(video)
     return Report(
@@ -207,13 +207,13 @@ def evaluate_segments(
         report = evaluate(video.network(number), open_part(number), metrics=metrics, frames=part, batch_size=batch_size)
         rows = (dataclasses.replace(row, frame=row.frame + segment.first) for row in report.frames)
         reports.append(dataclasses.replace(report, frames=tuple(rows)))
-    whole = len(reports) == len(video.segments)
-    stored = sum(report.stored_bytes for report in reports) if whole else sum(map(stored_bytes, video.networks()))
+    is_whole = len(reports) == len(video.segments)
+    stored = sum(report.stored_bytes for report in reports) if is_whole else sum(map(stored_bytes, video.networks()))
     return dataclasses.replace(
         merged(reports),
         fps=joint_rate(reports),
         stored_bytes=stored,
-        stored_numbers=sum(r.stored_numbers for r in reports) if whole else video.stored_numbers,
+        stored_numbers=sum(r.stored_numbers for r in reports) if is_whole else video.stored_numbers,
         bpp=bits_per_pixel(stored, video.info),
     )
 
@@ -235,7 +235,7 @@ def part_of(source: Any, video: NeuralVideo | SegmentedVideo) -> OpenPart:
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """The report of all frames, in order, of reports on parts of them; what is not of frames is the first one's.
+    """Return the report of all frames, in order, of reports on parts of them; what is not of frames is the first one's.
 
     The score of a clip is the mean of those of its parts, weighted by frames.
     """
@@ -249,17 +249,17 @@ def merged(reports: Sequence[Report]) -> Report:
 
 
 def joint_rate(reports: Sequence[Report]) -> float:
-    """Frames per second of parts that are drawn one after the other."""
+    """Return the frames per second of parts that are decoded one after the other."""
     return sum(len(r.frames) for r in reports) / sum(len(r.frames) / r.fps for r in reports)
 
 
 def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None = None) -> float:
-    """The mean PSNR in dB of frames, all by default, and nothing else: what a fit looks at on its way."""
-    wanted = list(range(len(original)) if indices is None else indices)
+    """Return the mean PSNR in dB of frames, all by default, and nothing else, for a fit in progress."""
+    indices = list(range(len(original)) if indices is None else indices)
     scores, done = [], 0
-    for drawn in video.decode_float(wanted):
-        scores.append(psnr(drawn, original.frames[wanted[done : done + len(drawn)]].to(drawn.device) / 255))
-        done += len(drawn)
+    for decoded in video.decode_float(indices):
+        scores.append(psnr(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255))
+        done += len(decoded)
     return float(torch.cat(scores).mean())
 
 
@@ -275,7 +275,7 @@ def check_network(video: Any) -> NeuralVideo | SegmentedVideo:
 
 
 def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames: str | slice | None) -> list[int]:
-    """The indices at which a fitted video and an original are compared.
+    """Return the indices at which a fitted video and an original are compared.
 
     Raises:
         VideoError: their sizes differ, their lengths differ and no range was given, or the range leaves either.
@@ -288,7 +288,7 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
                 "the command line, eval has --square-pixels)"
             )
         raise VideoError(
-            f"the fit draws {ours.size_text}, {theirs.name!r} is {theirs.size_text}; "
+            f"the fit decodes to {ours.size_text}, {theirs.name!r} is {theirs.size_text}; "
             f'open it with resize="{ours.size_text}" (on the command line, eval has --resize)'
         )
     if frames is None and ours.frames != theirs.frames:
@@ -300,7 +300,7 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
 
 
 def select_frames(frames: str | slice | None, count: int) -> list[int]:
-    """The indices that a range such as `"0:53"` means in a video of `count` frames.
+    """Return the indices that a range such as `"0:53"` means in a video of `count` frames.
 
     Raises:
         VideoError: the range is empty or leaves the video.
@@ -311,14 +311,14 @@ def select_frames(frames: str | slice | None, count: int) -> list[int]:
 
 
 def stored_bytes(video: NeuralVideo) -> int:
-    """Bytes of the compressed file that the network was read from, else of what `save_pretrained` writes."""
+    """Return the bytes of the compressed file that the network was read from, else of what `save_pretrained` writes."""
     if video.file_bytes is not None:
         return video.file_bytes
     return len(to_bytes(video.weights()))
 
 
 def bits_per_pixel(stored: int, info: VideoInfo) -> float:
-    """8 times the stored bytes over all pixels of the video."""
+    """Return 8 times the stored bytes over all pixels of the video."""
     return 8 * stored / info.pixels
 
 

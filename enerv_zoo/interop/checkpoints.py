@@ -38,7 +38,7 @@ def import_checkpoint(
         config: the authors' options by their names, or a YAML / JSON file of them.
         frames, height, width: of the video it was fitted to.
         content: all frames (N, 3, H, W) of the video, uint8 or float in [0, 1], for networks that embed content: such a
-            checkpoint holds the encoder, and the embeddings are what it draws from the frames.
+            checkpoint holds the encoder, and the embeddings are computed by it from the frames.
 
     Raises:
         ConfigError: unknown code base, options that are missing or mean nothing here, tensors that are missing, left

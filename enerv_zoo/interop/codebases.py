@@ -163,14 +163,14 @@ def _rename(network: Network, state: Mapping[str, Tensor], renaming: names.Renam
             raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {network.config.family!r}")
         if (
             tensor.ndim == 4 and place in ours and ours[place].ndim == 2 and tensor.shape[2:] == (1, 1)
-        ):  # a convolution of single numbers
+        ):  # a convolution of single pixels
             tensor = tensor.flatten(1)
         renamed[place] = tensor
     return renamed
 
 
 def _placed(network: Network, name: str) -> str:
-    """Where a part is that authors number through all stages: `blocks` and `after` (`...1`: from 1 on), `heads`."""
+    """Place a part that authors number through all stages: `blocks` and `after` (`...1`: from 1 on), `heads`."""
     kind, _, rest = name.partition(".")
     if kind not in ("blocks", "blocks1", "after", "after1", "heads"):
         return name

@@ -1,4 +1,4 @@
-"""How each code base's options and tensor names translate to this package's."""
+"""Translation of each code base's options and tensor names to this package's."""
 
 from __future__ import annotations
 
@@ -23,173 +23,138 @@ def _need(config: Mapping[str, Any], key: str, kind: Callable[[Any], Any] = str)
         raise ConfigError(f"the config's {key!r} cannot be used: {config[key]!r}") from None
 
 
+def _read(config: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> Options:
+    """Read the options that have the same name here, each as its kind."""
+    return {key: _need(config, key, kind) for key, kind in kinds.items()}
+
+
+def _check(config: Mapping[str, Any], **known: Any) -> None:
+    """Refuse options with another value than the only one that is known here, which is their default."""
+    for option, value in known.items():
+        if config.get(option, value) != value:
+            raise ConfigError(f"the config's {option!r} is {config[option]!r}; known: {value}")
+
+
 def _integers(text: Any) -> list[int]:
     return [int(number) for number in str(text).split("_")]
 
 
-def _three(text: Any) -> tuple[int, int, int]:
-    h, w, channels = _integers(text)
-    return h, w, channels
+def _sizes(text: Any) -> tuple[int, int, int]:
+    height, width, channels = _integers(text)
+    return height, width, channels
 
 
-def _two(text: Any) -> tuple[int, int]:
+def _layers(text: Any) -> list[int]:
+    """`d_n`: n hidden layers of width d."""
     width, depth = _integers(text)
-    return width, depth
+    return [width] * depth
+
+
+_DECODER = {"expansion": 1, "reduction": 2, "lower_width": 96, "num_blocks": 1, "conv_type": "conv"}
+"""Options that the NeRV and E-NeRV code bases share, with their defaults."""
+_HNERV: Mapping[str, Callable[[Any], Any]] = {
+    "fc_dim": int, "dec_strds": list, "ks": _integers, "reduce": float, "lower_width": int, "act": str,
+}  # fmt: skip
+"""Options that the HNeRV and Boosting-NeRV code bases share."""
 
 
 def _decoder(config: Mapping[str, Any], sine: str) -> Options:
-    """The options that the NeRV and E-NeRV code bases share."""
-    h, w, channels = _need(config, "fc_hw_dim", _three)
+    height, width, channels = _need(config, "fc_hw_dim", _sizes)
     norm = config.get("norm", "none")
     if norm not in NORMS:
         raise ConfigError(f"the config's 'norm' is {norm!r}; known: {', '.join(NORMS)}")
     activation = _need(config, "act")
     return {
+        **{key: config.get(key, default) for key, default in _DECODER.items()},
+        **{key: bool(config.get(key, True)) for key in ("bias", "sin_res", "sigmoid")},
+        **_read(config, stride_list=list),
         "fc_dim": channels,
-        "fc_hw": [h, w],
-        "stride_list": list(_need(config, "stride_list", list)),
-        "expansion": config.get("expansion", 1),
-        "reduction": config.get("reduction", 2),
-        "lower_width": config.get("lower_width", 96),
-        "num_blocks": config.get("num_blocks", 1),
+        "fc_hw": [height, width],
         "act": sine if activation == "sin" else activation,
         "norm": NORMS[norm],
-        "conv_type": config.get("conv_type", "conv"),
-        "bias": bool(config.get("bias", True)),
-        "sin_res": bool(config.get("sin_res", True)),
-        "sigmoid": bool(config.get("sigmoid", True)),
     }
-
-
-def _nerv_stem(config: Mapping[str, Any]) -> Options:
-    """`d_n`: n hidden layers of width d."""
-    width, depth = _need(config, "stem_dim_num", _two)
-    return {"stem_dim": [width] * depth}
 
 
 def nerv(config: Mapping[str, Any]) -> tuple[str, Options]:
-    """Family and options of a config of the NeRV code base."""
-    embed = str(_need(config, "embed"))
-    try:
-        base, levels = embed.split("_")
-        encoding = {"pos_b": float(base), "pos_l": int(levels)}
-    except ValueError:
-        raise ConfigError(f"the config's 'embed' should be base_levels such as 1.25_40, got {embed!r}") from None
-    return "nerv", {**_decoder(config, "sin"), **_nerv_stem(config), **encoding, "time": "exclusive"}
+    """Return family and options of a config of the NeRV code base."""
+    stem = _need(config, "stem_dim_num", _layers)
+    encoding = _encoding(config, "", "base_levels such as 1.25_40")
+    return "nerv", {**_decoder(config, "sin"), **encoding, "stem_dim": stem, "time": "exclusive"}
 
 
 def enerv(config: Mapping[str, Any]) -> tuple[str, Options]:
-    """Family and options of a config of the E-NeRV code base: E-NeRV, or its NeRV baseline."""
+    """Return family and options of a config of the E-NeRV code base: E-NeRV, or its NeRV baseline."""
     name = _need(config, "model_name")
-    shared = {
-        **_decoder(config, "sin30"),
-        "pos_b": _need(config, "pos_b", float),
-        "pos_l": _need(config, "pos_l", int),
-        "time": "inclusive",
-    }
+    shared = {**_decoder(config, "sin30"), **_read(config, pos_b=float, pos_l=int), "time": "inclusive"}
     if name == "NeRV":
-        return "nerv", {**shared, **_nerv_stem(config)}
+        return "nerv", {**shared, "stem_dim": _need(config, "stem_dim_num", _layers)}
     if name != "E_NeRV":
         raise ConfigError(f"the config's 'model_name' is {name!r}; known: E_NeRV, NeRV")
-    return "enerv", {
-        **shared,
-        "stem_dim": _need(config, "stem_dim_num", _integers),
-        "block_dim": _need(config, "block_dim", int),
-        "mlp_dim": _need(config, "mlp_dim", int),
-        "xypos_b": _need(config, "xypos_b", float),
-        "xypos_l": _need(config, "xypos_l", int),
-        "pos_b_tm": _need(config, "pos_b_tm", float),
-        "pos_l_tm": _need(config, "pos_l_tm", int),
-    }
+    own = _read(config, block_dim=int, mlp_dim=int, xypos_b=float, xypos_l=int, pos_b_tm=float, pos_l_tm=int)
+    return "enerv", {**shared, **own, "stem_dim": _need(config, "stem_dim_num", _integers)}
 
 
 def hnerv(config: Mapping[str, Any]) -> tuple[str, Options]:
-    """Family and options of a config of the HNeRV code base: HNeRV, or its NeRV, which is fed with encoded time."""
-    kernels = _need(config, "ks", _integers)
-    decoder: Options = {
-        "fc_dim": _need(config, "fc_dim", int),
-        "dec_strds": _need(config, "dec_strds", list),
-        "ks": kernels,
-        "reduce": _need(config, "reduce", float),
-        "lower_width": _need(config, "lower_width", int),
-        "act": _need(config, "act"),
+    """Return family and options of a config of the HNeRV code base: HNeRV, or its NeRV, fed with encoded time."""
+    decoder = {
+        **_read(config, **_HNERV),
         "out_bias": _out_bias(config),
+        "num_blks": _integers(config.get("num_blks", "1_1")),  # of encoder and decoder, per stage
     }
-    if config.get("norm", "none") != "none":
-        raise ConfigError(f"the config's 'norm' is {config['norm']!r}; known: none")
-    if encoding := _encoding(config):
-        return "hnerv_nerv", {**decoder, **encoding, **_blocks(config), "fc_hw": _need(config, "fc_hw", _integers)}
-    return "hnerv", {**decoder, **_content(config), **_blocks(config)}
+    _check(config, norm="none")
+    if config.get("embed"):
+        return "hnerv_nerv", {**decoder, **_time(config), **_read(config, fc_hw=_integers)}
+    return "hnerv", {**decoder, **_content(config)}
 
 
 def boosting(config: Mapping[str, Any]) -> tuple[str, Options]:
-    """Family and options of a config of the Boosting-NeRV code base: NeRV, E-NeRV or HNeRV, boosted."""
+    """Return family and options of a config of the Boosting-NeRV code base: NeRV, E-NeRV or HNeRV, boosted."""
     model = _need(config, "model")
-    for option, known in (("sft_block", "res_sft"), ("lfreq", "pi"), ("norm", "none")):
-        if config.get(option, known) != known:
-            raise ConfigError(f"the config's {option!r} is {config[option]!r}; known: {known}")
-    shared: Options = {
-        "fc_dim": _need(config, "fc_dim", int),
-        "dec_strds": _need(config, "dec_strds", list),
-        "ks": _need(config, "ks", _integers),
-        "reduce": _need(config, "reduce", float),
-        "lower_width": _need(config, "lower_width", int),
-        "dec_blks": _need(config, "dec_blks", list),
-        "ch_t": _need(config, "ch_t", int),
-        "act": _need(config, "act"),
-        "out_bias": _out_bias(config),
-        **_encoding(config),
-    }
+    _check(config, sft_block="res_sft", lfreq="pi", norm="none")
+    own = _read(config, **_HNERV, dec_blks=list, ch_t=int)
+    shared = {**own, "out_bias": _out_bias(config), **_time(config)}
     if model == "HNeRV_Boost":
         return "hnerv_boost", {**shared, **_content(config), "enc_blks": int(config.get("enc_blks", 1))}
-    shared["fc_hw"] = _need(config, "fc_hw", _integers)
     if model == "NeRV_Boost":
-        return "nerv_boost", shared
+        return "nerv_boost", {**shared, **_read(config, fc_hw=_integers)}
     if model == "ENeRV_Boost":
-        return "enerv_boost", {**shared, "block_dim": _need(config, "block_dim", int)}
+        return "enerv_boost", {**shared, **_read(config, fc_hw=_integers, block_dim=int)}
     raise ConfigError(f"the config's 'model' is {model!r}; known: NeRV_Boost, ENeRV_Boost, HNeRV_Boost")
 
 
 def ffnerv(config: Mapping[str, Any]) -> tuple[str, Options]:
-    """Family and options of a config of the FFNeRV code base."""
+    """Return family and options of a config of the FFNeRV code base."""
     if config.get("sin_res", False):
         raise ConfigError("the config's 'sin_res' is true, a network without neighbours; known: false")
     if not config.get("sigmoid", True):
         raise ConfigError("the config's 'sigmoid' is false; known: true")
     shared = _decoder(config, "sin")
     options = {key: value for key, value in shared.items() if key not in ("sin_res", "sigmoid")}
-    more = {"t_dim": _need(config, "t_dim", list), "agg_ind": _need(config, "agg_ind", list)}
-    return "ffnerv", {**options, **more, "wbit": int(config.get("wbit", 32))}
+    return "ffnerv", {**options, **_read(config, t_dim=list, agg_ind=list), "wbit": int(config.get("wbit", 32))}
 
 
-def _encoding(config: Mapping[str, Any]) -> Options:
-    """`pe_base_levels`; nothing where content is embedded instead."""
-    embed = str(config.get("embed", ""))
-    if not embed:
-        return {}
+def _encoding(config: Mapping[str, Any], prefix: str, form: str) -> Options:
+    embed = str(_need(config, "embed"))
     try:
-        kind, base, levels = embed.split("_")
-        if kind != "pe":
+        start, base, levels = f"{embed if prefix else '_' + embed}".split("_")
+        if start != prefix:
             raise ValueError
         return {"pos_b": float(base), "pos_l": int(levels)}
     except ValueError:
-        raise ConfigError(f"the config's 'embed' should be pe_base_levels such as pe_1.25_80, got {embed!r}") from None
+        raise ConfigError(f"the config's 'embed' should be {form}, got {embed!r}") from None
+
+
+def _time(config: Mapping[str, Any]) -> Options:
+    """Read the encoding of time; there is none where content is embedded instead."""
+    return _encoding(config, "pe", "pe_base_levels such as pe_1.25_80") if config.get("embed") else {}
 
 
 def _content(config: Mapping[str, Any]) -> Options:
-    return {
-        "enc_strds": _need(config, "enc_strds", list),
-        "enc_dim": _need(config, "enc_dim", _integers),
-    }
-
-
-def _blocks(config: Mapping[str, Any]) -> Options:
-    """`encoder_decoder` blocks a stage."""
-    return {"num_blks": _integers(config.get("num_blks", "1_1"))}
+    return _read(config, enc_strds=list, enc_dim=_integers)
 
 
 def _out_bias(config: Mapping[str, Any]) -> str | float:
-    """`tanh`, `sigmoid`, or a number."""
+    """Read `tanh`, `sigmoid`, or a number."""
     bias = str(_need(config, "out_bias"))
     try:
         return bias if bias in ("tanh", "sigmoid") else float(bias)

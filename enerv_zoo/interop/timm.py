@@ -25,7 +25,7 @@ def neural_video(
     pretrained_cfg_overlay: object = None,
     **options: Any,
 ) -> NeuralVideo:
-    """What timm calls for a repository (`hf-hub:user/name@revision`) or a folder (`local-dir:runs/bunny`) of ours.
+    """Give timm a fit from a repository (`hf-hub:user/name@revision`) or a folder (`local-dir:runs/bunny`) of ours.
 
     Args:
         pretrained: load its weights; else they are as before a fit.
@@ -37,13 +37,13 @@ def neural_video(
     Raises:
         EnervZooError: as `enerv_zoo.load` does; also for options, and where no repository is named.
     """
-    found = pretrained_cfg or {}
+    source = pretrained_cfg or {}
     if options:
         raise ConfigError(f"a fit's config says what its network is; {', '.join(options)} cannot be given here")
-    if "hf_hub_id" not in found and "file" not in found:
+    if "hf_hub_id" not in source and "file" not in source:
         raise ConfigError("neural_video needs a fit: timm.create_model('hf-hub:user/name', pretrained=True)")
-    repo_id, _, revision = found.get("hf_hub_id", "").partition("@")
-    where = repo_id or Path(found["file"])
+    repo_id, _, revision = source.get("hf_hub_id", "").partition("@")
+    where = repo_id or Path(source["file"])
     if pretrained:
         return NeuralVideo.from_pretrained(where, revision=revision or None, cache_dir=cache_dir)
     description = describe(where, Access(revision or None, cache_dir)).only().description

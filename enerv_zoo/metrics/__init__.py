@@ -1,11 +1,12 @@
 """Metrics: how close decoded frames are to the original's.
 
-Contract. A class with three attributes, which are read before it is built: the `unit` of its scores (empty for a plain
-number), which of two scores is `better` (`"higher"` or `"lower"`), and what has one (`scope`): each `"frame"`, or the
-whole `"clip"`. Built as `Metric(*, options)`. `missing(info)` says why frames like these have no score, or `None`; else
-the metric is called with a prediction and a target, (B, 3, H, W), float in [0, 1], and returns the frames' scores (B,).
-They lie on the device that decodes, as does a metric that is a module. One of the scope `"clip"` is called once, with
-all frames that are compared, in order and in host memory, and returns one score.
+Contract. A subclass of `Metric`, or a class like it: with three attributes, which are read before it is built: the
+`unit` of its scores (empty for a plain number), which of two scores is `better` (`"higher"` or `"lower"`), and what has
+one (`scope`): each `"frame"`, or the whole `"clip"`. Built as `metric(*, options)`. `missing(info)` says why frames
+like these have no score, or `None`; else the metric is called with a prediction and a target, (B, 3, H, W), float in
+[0, 1], and returns the frames' scores (B,). They lie on the device that decodes, as does a metric that is a module. One
+of the scope `"clip"` is called once, with all frames that are compared, in order and in host memory, and returns one
+score.
 
 What shows scores takes its columns from the metrics' names (`enerv_zoo.metrics.columns`).
 """

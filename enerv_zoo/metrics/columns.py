@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True)
 class Column:
-    """How the scores of a metric are shown.
+    """A metric in tables, files and pages.
 
     Attributes:
         name: of the metric, and of the column in files.
@@ -49,28 +49,28 @@ class Column:
         return 2 if self.unit else 4
 
     def number(self, value: float | None) -> str:
-        """A score without its unit; n/a where there is none."""
+        """Return a score without its unit; n/a where there is none."""
         return "n/a" if value is None else f"{value:,.{self.digits}f}"
 
     def text(self, value: float | None) -> str:
-        """A score with its unit; n/a where there is none."""
+        """Return a score with its unit; n/a where there is none."""
         return "n/a" if value is None else f"{self.number(value)} {self.unit}".rstrip()
 
     def change(self, value: float | None) -> str:
-        """A difference of two scores, with its sign and unit; n/a where there is none."""
+        """Return a difference of two scores, with its sign and unit; n/a where there is none."""
         return "n/a" if value is None else f"{value:+,.{self.digits}f} {self.unit}".rstrip()
 
     def gain(self, value: float) -> float:
-        """The score, or minus the score where lower is better: the higher, the better."""
+        """Return the score, or minus the score where lower is better: the higher, the better."""
         return value if self.better == "higher" else -value
 
     def rank(self, value: float | None) -> float:
-        """A key that sorts scores from the best to the worst, and missing ones behind all."""
+        """Return a key that sorts scores from the best to the worst, and missing ones behind all."""
         return math.inf if value is None else -self.gain(value)
 
 
 def column(name: str) -> Column:
-    """The column of a metric, as it declares itself; one that is not installed is shown as a plain number.
+    """Return the column of a metric, as it declares itself; one that is not installed is shown as a plain number.
 
     Raises:
         ConfigError: the metric declares something else than the contract has.
@@ -88,18 +88,18 @@ def column(name: str) -> Column:
 
 
 def columns(data: Iterable[Mapping[str, Any]]) -> list[Column]:
-    """The columns of rows of plain data, in the order of their first mention; the first one leads."""
+    """Return the columns of rows of plain data, in the order of their first mention; the first one leads."""
     return [column(name) for name in dict.fromkeys(name for row in data for name in names_in(row))]
 
 
 def names_in(data: Mapping[str, Any]) -> list[str]:
-    """The names of metrics in plain data such as `metrics.json`: those installed, and those with a `<name>_missing`."""
+    """Return names of metrics in data such as `metrics.json`: those installed, and those with a `<name>_missing`."""
     known = set(installed_in(data))
     return [name for name in data if name in known or (is_name(name) and name + MISSING in data)]
 
 
 def installed_in(data: Mapping[str, Any]) -> list[str]:
-    """The names of metrics in plain data that are installed here: of untrusted data, no others are shown."""
+    """Return the names of metrics in plain data that are installed here: of untrusted data, no others are shown."""
     known = set(metrics.names())
     return [name for name in data if name in known and is_name(name)]
 

@@ -13,7 +13,7 @@ Scope = Literal["frame", "clip"]
 
 
 class Metric(Protocol):
-    """What is registered under a metric's name builds such an object.
+    """Base of metrics; a class of its own that has all of this is one, too.
 
     Attributes:
         unit: of its scores, such as `"dB"`; empty for a plain number.
@@ -21,17 +21,17 @@ class Metric(Protocol):
         scope: what has a score: each frame, or the whole clip.
     """
 
-    unit: str
-    better: Better
-    scope: Scope
+    unit: str = ""
+    better: Better = "higher"
+    scope: Scope = "frame"
 
     def missing(self, info: VideoInfo) -> str | None:
-        """Return why frames like these have no score, or `None` where they have one.
+        """Return why frames like these have no score, or `None` where they have one, as all have by default.
 
         Args:
             info: of the frames that are compared.
         """
-        ...
+        return None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the score of each frame, or of the clip.

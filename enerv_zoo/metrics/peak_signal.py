@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import VideoInfo
-from enerv_zoo.metrics.contract import Better, Scope
+from enerv_zoo.metrics.contract import Metric
 from enerv_zoo.registry import metrics
 
 
@@ -23,16 +22,10 @@ def _from_errors(errors: Tensor) -> Tensor:
 
 
 @metrics.register("psnr")
-class PSNR:
+class PSNR(Metric):
     """PSNR over the three channels of RGB, in dB; infinite where a frame is exact."""
 
     unit = "dB"
-    better: Better = "higher"
-    scope: Scope = "frame"
-
-    def missing(self, info: VideoInfo) -> str | None:
-        """Return `None`: all frames have one."""
-        return None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Shapes: (B, 3, H, W) twice -> (B,)."""
@@ -44,7 +37,7 @@ KR, KB = 0.2126, 0.0722
 
 
 @metrics.register("psnr_yuv")
-class WeightedYUVPSNR:
+class WeightedYUVPSNR(Metric):
     """PSNR of Y'CbCr in dB, weighted 6:1:1 as codecs are compared: (6 PSNR_Y + PSNR_U + PSNR_V) / 8.
 
     The weights are those of Ohm et al. 2012 ("Comparison of the Coding Efficiency of Video Coding Standards - Including
@@ -53,12 +46,6 @@ class WeightedYUVPSNR:
     """
 
     unit = "dB"
-    better: Better = "higher"
-    scope: Scope = "frame"
-
-    def missing(self, info: VideoInfo) -> str | None:
-        """Return `None`: all frames have one."""
-        return None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Shapes: (B, 3, H, W) twice -> (B,)."""

@@ -36,7 +36,7 @@ class Scored:
 
     @property
     def columns(self) -> list[Column]:
-        """How the scores are shown, in their order; the first one leads."""
+        """Columns of the scores, in their order; the first one leads."""
         return [column(name) for name in self.scores]
 
     def _score(self, name: str) -> float | None:

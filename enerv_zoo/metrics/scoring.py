@@ -20,7 +20,7 @@ RESERVED = frozenset({
     "host", "id", "model", "name", "part_of", "precision", "recoveries", "repository", "seconds", "segments",
     "setting", "size", "state", "stored_bytes", "stored_numbers", "url", "video", "width",
 })  # fmt: skip
-"""What files hold beside scores, under names that no metric can have."""
+"""Names that files have beside scores, and no metric can have."""
 
 
 def check_metrics(specs: Sequence[MetricSpec]) -> list[Spec]:

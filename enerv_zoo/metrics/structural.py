@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from enerv_zoo.config import VideoInfo, size_text
-from enerv_zoo.metrics.contract import Better, Scope
+from enerv_zoo.metrics.contract import Metric
 from enerv_zoo.registry import metrics
 from enerv_zoo.ssim import MS_SSIM_SIDE, WINDOW, ms_ssim, ssim
 
@@ -18,12 +18,8 @@ def why_no_ms_ssim(height: int, width: int) -> str | None:
 
 
 @metrics.register("ssim")
-class SSIM:
+class SSIM(Metric):
     """SSIM (Wang et al. 2004), mean over channels and pixels, up to 1: a Gaussian window of 11, sigma 1.5."""
-
-    unit = ""
-    better: Better = "higher"
-    scope: Scope = "frame"
 
     def missing(self, info: VideoInfo) -> str | None:
         """Return the reason where a side is shorter than the window."""
@@ -37,12 +33,8 @@ class SSIM:
 
 
 @metrics.register("ms_ssim")
-class MSSSIM:
+class MSSSIM(Metric):
     """MS-SSIM (Wang et al. 2003) over five scales, mean over channels, 0 to 1."""
-
-    unit = ""
-    better: Better = "higher"
-    scope: Scope = "frame"
 
     def missing(self, info: VideoInfo) -> str | None:
         """Return the reason where a side is too short to be halved four times."""

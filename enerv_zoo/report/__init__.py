@@ -1,4 +1,4 @@
-"""What is known of fits, on one self-contained page."""
+"""Fits on one self-contained page."""
 
 from enerv_zoo.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Everything that is known of a fit, from its folder or its file."""
+"""All information on a fit, from its folder or its file."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class ShownFit:
     Attributes:
         name: what to call it.
         video: the network or networks.
-        original: gives the frame (3, H, W), uint8, that it should draw, by index.
+        original: gives the frame (3, H, W), uint8, that it should decode, by index.
         metrics: as in `metrics.json`.
         frames: a mapping per frame: `frame`, and the scores that there are by the metric's name, `None` where one is
             infinite, such as the PSNR of an exact frame.
-        history: a mapping an epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
+        history: a mapping per epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
         command: that fits it again, or `None`.
         recipe: as YAML, or `None`.
     """
@@ -62,13 +62,13 @@ class ShownFit:
 
 
 def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
-    """Read what a fit's folder says; what it does not say is measured.
+    """Read a fit's folder; what is missing there is measured.
 
     Args:
         run: a folder, a `.nvz` file or a repository.
         name: what to call it.
         data: the video; by default the one that was fitted.
-        device: where frames are drawn.
+        device: where frames are decoded.
 
     Raises:
         EnervZooError: the fit or its video cannot be read.
@@ -92,8 +92,8 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
     if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
         metrics, frames = _numbers(path / METRICS), _plain(read_frames(path / FRAMES))
     else:
-        asked = installed(from_dict(FitConfig, record.get("fit") or {}, "fit").metrics)
-        report = evaluate_segments(video, original, metrics=asked)
+        names = installed(from_dict(FitConfig, record.get("fit") or {}, "fit").metrics)
+        report = evaluate_segments(video, original, metrics=names)
         metrics, frames = {**report.to_dict(), "model": video.config.family}, _plain(report.frames)
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
@@ -110,7 +110,7 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
 
 
 def _numbers(path: Path) -> dict[str, Any]:
-    """What `metrics.json` says, if what a page shows as numbers are some.
+    """Read `metrics.json`, and check the values that a page shows as numbers.
 
     Raises:
         ConfigError: it is damaged.

@@ -1,4 +1,4 @@
-"""What a fleet did, on one page: how good at what rate, what failed and why, every fit."""
+"""A fleet on one page: quality over rate, failures with their reasons, every fit."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _cells(row: Mapping[str, Any], quality: Sequence[Column]) -> list[str]:
 
 
 def _chart(rows: Sequence[Mapping[str, Any]], lead: Column) -> dict[str, Any]:
-    """Where the points and the lines of the chart are, in its own units; scores of `lead` rise."""
+    """Return the places of points and lines of the chart, in its own units; scores of `lead` rise."""
     models = sorted({row["model"] for row in rows})
     if not rows:
         return {"points": [], "models": [], "rates": [], "qualities": []}

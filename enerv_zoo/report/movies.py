@@ -56,7 +56,7 @@ def _images(frames: Iterable[Tensor]) -> Iterator[np.ndarray]:
 
 
 def heat(frame: Tensor, other: Tensor) -> Tensor:
-    """How much two frames (3, H, W), uint8, differ, as colours of that shape: the largest of the channels counts."""
+    """Return the difference of two frames (3, H, W), uint8, as colours of that shape: the largest channel counts."""
     difference = (frame.short() - other.short()).abs().amax(0).float() / HEAT_RANGE
     place = difference.clamp(0, 1) * (len(_RAMP) - 1)
     low = place.long().clamp(max=len(_RAMP) - 2)

@@ -20,7 +20,7 @@
       const found = [];
       for (let e = Math.floor(low); e <= high; e++) for (const n of [1, 2, 5]) found.push(Math.log10(n) + e);
       const inside = found.filter((v) => v >= low && v <= high);
-      if (inside.length > 1) return inside;
+      return inside.length > 2 ? inside : ticks(10 ** low, 10 ** high, false).map(Math.log10);
     }
     const step = 10 ** Math.floor(Math.log10((high - low) / 4));
     const nice = [1, 2, 5, 10].map((n) => n * step).find((s) => (high - low) / s <= 5.5);

@@ -13,7 +13,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.files import check_target, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
-from enerv_zoo.metrics.columns import Column, columns
+from enerv_zoo.metrics.columns import MISSING, Column, columns
 from enerv_zoo.report.collecting import ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.video.origin import protected
@@ -48,7 +48,7 @@ def write_report(
         frames: which frames to show, such as `"0:53"`; by default all, or of more than 400 every n-th.
         data: the original, by default the video that each was fitted to.
         rates: from `enerv_zoo.rate_distortion`, to be shown, too.
-        device: where frames are drawn: `"auto"`, `"cpu"` or `"cuda"`.
+        device: where frames are decoded: `"auto"`, `"cpu"` or `"cuda"`.
 
     Returns:
         The path of the file.
@@ -60,17 +60,16 @@ def write_report(
     listed = [runs] if isinstance(runs, str | Path) else list(runs)
     if not listed and rates is None:
         raise ConfigError("a report needs a fit; name the folder of one")
-    chosen = choose_device(device)
-    found = [collect(run, name, data, chosen) for run, name in zip(listed, _names(listed), strict=True)]
-    with protected(*(run.video.origin for run in found), data):
+    fits = [collect(run, name, data, choose_device(device)) for run, name in zip(listed, _names(listed), strict=True)]
+    with protected(*(run.video.origin for run in fits), data):
         check_target(Path(out))
-    _check_alike(found)
+    _check_alike(fits)
     page: dict[str, Any] = {
         "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "rates": False, "rate_columns": [],
         "data": {"runs": [], "metrics": []}, "gains": [], "points": [], "source": None, "history": False,
     }  # fmt: skip
-    if found:
-        page |= _shown(found, frames)
+    if fits:
+        page |= _shown(fits, frames)
     if rates is not None:
         points = [(curve.name, p) for curve in rates.curves for p in sorted(curve.points, key=lambda p: p.bytes)]
         quality = points[0][1].columns
@@ -80,18 +79,18 @@ def write_report(
             {"name": curve.name, "points": [finite(point.to_dict()) for point in curve.best()]}
             for curve in rates.curves
         ]
-        if not found:
+        if not fits:
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
             page["video"] = f"{video['frames']} frames of {size_text(video['height'], video['width'])}"
     text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
-    with protected(*(run.video.origin for run in found), data):
+    with protected(*(run.video.origin for run in fits), data):
         write_text(out, text)
     return Path(out)
 
 
 def _names(runs: Sequence[str | Path]) -> list[str]:
-    """What to call each: as few of its last parts as tell it from the others, and never where it lies here."""
+    """Name each by as few of its last parts as tell it from the others, and never by its place here."""
     parts = [Path(run).parts[1:] if Path(run).is_absolute() else Path(run).parts for run in runs]
     names = []
     for own in parts:
@@ -105,14 +104,14 @@ def _names(runs: Sequence[str | Path]) -> list[str]:
 def _check_alike(runs: Sequence[ShownFit]) -> None:
     sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(
+        listed = ", ".join(
             f"{name} has {size[0]} frames of {size_text(size[1], size[2])}" for name, size in sizes.items()
         )
-        raise ConfigError(f"a report shows fits of one video in one size; {told}")
+        raise ConfigError(f"a report shows fits of one video in one size; {listed}")
 
 
 def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
-    """What the page says of fits."""
+    """Return the fields of the page about fits."""
     info = runs[0].video.info
     indices = select_frames(frames, info.frames)
     indices = indices[:: -(-len(indices) // MOST_FRAMES)]
@@ -123,9 +122,9 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
     movies = [{"layer": "original", "label": "original", "data": shown(original), "error": False}]
     errors = []
     for number, run in enumerate(runs):
-        drawn = Frames(run.video.decode(indices), len(indices), info.height, info.width)
-        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(drawn), "error": False})
-        hot = (heat(frame, target) for frame, target in zip(drawn, original, strict=True))
+        decoded = Frames(run.video.decode(indices), len(indices), info.height, info.width)
+        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(decoded), "error": False})
+        hot = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
         errors.append({"layer": f"error{number}", "label": run.name, "data": shown(hot, crf=22), "error": True})
     height, width = shown_size(info.height, info.width)
     names = ", ".join(run.name for run in runs)
@@ -138,6 +137,10 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
         "movies": [*movies, *errors],
         "height": height,
         "width": width,
+        "aspect": f"{width * float(info.pixel_aspect) / height:.4f}",
+        "missing": sorted(
+            {str(text) for run in runs for own in quality if (text := run.metrics.get(own.name + MISSING))}
+        ),
         "heat": HEAT_RANGE,
         "history": any(run.history for run in runs),
         "headings": ["fit", *(column.label for column in quality), *COSTS],

@@ -1,4 +1,4 @@
-"""NumPy arrays and torch tensors as videos."""
+"""Frames in memory as sources: NumPy arrays, torch tensors and opened videos."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment
+from enerv_zoo.video.source import Moment, Source, Video
+from enerv_zoo.video.transforms import squared
 
 _EXPECTED = "expected (N, 3, H, W), (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W)"
 
 
 def with_channels_last(frames: torch.Tensor, channels_first: bool) -> torch.Tensor:
-    """A view of frames as (N, H, W, C) with C of 1 (grey), 3 (RGB) or 4 (RGBA).
+    """Return a view of frames as (N, H, W, C) with C of 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Args:
         frames: four axes, or three: (3, H, W), (H, W, 3) and (H, W, 4) are one still, anything else is grey (N, H, W).
@@ -41,13 +42,8 @@ def with_channels_last(frames: torch.Tensor, channels_first: bool) -> torch.Tens
     raise VideoError(f"an array of shape {shape} is no video; {_EXPECTED}")
 
 
-class ArraySource:
-    """Frames that are in memory already; they are copied, never shared."""
-
-    name = "video"
-    rate: float | None = None
-    tick: float = 0.0
-    pixel_aspect: Fraction = SQUARE
+class ArraySource(Source):
+    """Frames of an array or a tensor; they are copied, never shared."""
 
     def __init__(self, frames: np.ndarray | torch.Tensor) -> None:
         if isinstance(frames, np.ndarray):
@@ -62,7 +58,7 @@ class ArraySource:
             if frames.dtype != torch.uint8 and not frames.is_floating_point():
                 raise _wrong_type(frames.dtype)
             self._frames = with_channels_last(frames.detach(), channels_first=True)
-        self.count: int | None = len(self._frames)
+        self.count = len(self._frames)
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames; see `Source.frames`."""
@@ -71,6 +67,38 @@ class ArraySource:
             frame = self._frames[index, :, :, :3].cpu()
             frame = frame if frame.dtype == torch.uint8 else _to_bytes(frame, index)
             yield frame.expand(-1, -1, 3).contiguous().numpy(), None
+
+
+class VideoSource(Source):
+    """Frames of a video that is in memory.
+
+    Args:
+        video: the frames.
+        square_pixels: resample pixels that are not square.
+    """
+
+    def __init__(self, video: Video, square_pixels: bool = False) -> None:
+        self.video = video
+        self.name, self.count, self.rate = video.info.name, len(video), video.info.fps
+        self.attribution = video.info.attribution
+        self.resamples = square_pixels and video.info.pixel_aspect != SQUARE
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        return SQUARE if self.resamples else self.video.info.pixel_aspect
+
+    def moments(self, selection: Selection) -> list[Moment]:
+        """Return when the selected frames are shown."""
+        selection.check(len(self.video), self.name)
+        times = self.video.info.timestamps
+        return [times[index] if times else None for index in selection.indices(len(self.video))]
+
+    def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
+        """Yield the selected frames; see `Source.frames`."""
+        moments = self.moments(selection)
+        for index, moment in zip(selection.indices(len(self.video)), moments, strict=True):
+            frame = self.video.frames[index].cpu().permute(1, 2, 0)
+            yield (squared(frame, self.video.info.pixel_aspect) if self.resamples else frame).numpy(), moment
 
 
 def _to_bytes(frame: torch.Tensor, index: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Frames to bytes: movies, GIFs and PNGs. What calls these has chosen the path and replaces the target."""
+"""Frames to bytes: movies, GIFs and PNGs. Callers choose the path and replace the target."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ GIF_TICK = Fraction(1, 100)
 
 @dataclass(frozen=True)
 class Clock:
-    """When frames are shown: at a constant rate, or at given seconds."""
+    """Times at which frames are shown: at a constant rate, or at given seconds."""
 
     rate: Fraction
     seconds: tuple[float, ...] | None = None

@@ -34,16 +34,16 @@ from enerv_zoo.video.seeking import (
     timestamp,
 )
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment
+from enerv_zoo.video.source import Moment, Source
 from enerv_zoo.video.streams import choose_stream, is_picture
 from enerv_zoo.video.timing import DisplayClock, SteadyClock
-from enerv_zoo.video.transforms import bounded_aspect, resize, square_width
+from enerv_zoo.video.transforms import bounded_aspect, squared
 
 _NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
-"""Demuxers that draw text files."""
+"""Demuxers that show text files."""
 
 
-class VideoFile:
+class VideoFile(Source):
     """A file that PyAV reads. It is opened anew by each call of `frames`, and closed at its end.
 
     Frames come upright (the display matrix or EXIF orientation is applied), with the pixels that are stored.
@@ -70,11 +70,11 @@ class VideoFile:
             # AVI counts chunks that hold no frame.
             rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
             rate = None if still or is_picture(container, stream) else rates[0] or rates[1]
-            self.rate: float | None = float(rate) if rate else None
+            self.rate = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self._timed = container.format.name != "avi" or not hides_packets(stream)
-            self._joined = bool(container.format.flags & Flags.ts_discont.value)
-            self.count: int | None = stream.frames or None
+            self._joined = bool(container.format.flags & Flags.ts_discont.value)  # type: ignore[operator]
+            self.count = stream.frames or None
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
         self._square_pixels = square_pixels
@@ -119,17 +119,17 @@ class VideoFile:
             )
 
     def index(self) -> FrameIndex | None:
-        """Which timestamp each frame has, where the file says so; read once, without decoding."""
+        """Return the timestamp of each frame, where the file says so; read once, without decoding."""
         if self._still:
             return None
-        kept = remembered(self.path, self._number)
-        if not kept:
+        cached = remembered(self.path, self._number)
+        if not cached:
             with _open(self.path) as container:
                 stream = choose_stream(container, self.path, self._number)
-                found = read_index(container, stream)
-                whole = found is not None and not _ends_early(container, stream, len(found))
-                kept.append(found if whole else None)
-        return kept[0]
+                index = read_index(container, stream)
+                is_whole = index is not None and not _ends_early(container, stream, len(index))
+                cached.append(index if is_whole else None)
+        return cached[0]
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
@@ -156,8 +156,8 @@ class VideoFile:
         with _open(self.path) as container:
             stream = choose_stream(container, self.path, self._number)
             try:
-                sought = packets_from_key(container, stream, moment)
-                yield from index.verified(moment, self._decode(container, stream, sought, packets))
+                decoded = self._decode(container, stream, packets_from_key(container, stream, moment), packets)
+                yield from index.verified(moment, decoded)
             except (FFmpegError, VideoError):
                 return  # reading from the start says what is wrong, if it meets it too
 
@@ -222,8 +222,7 @@ class VideoFile:
         except (FFmpegError, ValueError) as error:
             raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
         if self._square_pixels and self._aspect != SQUARE:
-            size = (frame.height, square_width(frame.width, self._aspect))
-            picture = resize(torch.from_numpy(picture), size).numpy()
+            picture = squared(torch.from_numpy(picture), self._aspect).numpy()
         turned = stills.upright(picture, self.path) if self._still else None
         return np.ascontiguousarray(_upright(picture, frame) if turned is None else turned)
 

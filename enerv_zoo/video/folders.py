@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.opening import open_file
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.sizes import Size
 from enerv_zoo.video.source import Moment, Source
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".avif", ".heic", ".heif")
@@ -24,12 +23,8 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name.lower())]
 
 
-class ImageFolder:
+class ImageFolder(Source):
     """The images directly in a folder, in natural order of their names, as the frames of a video."""
-
-    rate: float | None = None
-    tick: float = 0.0
-    pixel_aspect: Fraction = SQUARE
 
     def __init__(self, path: Path) -> None:
         try:
@@ -47,7 +42,7 @@ class ImageFolder:
             raise VideoError(f"{path}: the folder holds no images ({legal}); give a folder with images or a video file")
         self.path = path
         self.name = readable(path.resolve().name) or "video"
-        self.count: int | None = len(self.images)
+        self.count = len(self.images)
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected images; see `Source.frames`."""
@@ -67,16 +62,14 @@ class ImageFolder:
         return image
 
 
-def different_sizes(
-    source: Source, selection: Selection, number: int, first: Sequence[int], other: Sequence[int]
-) -> VideoError:
+def different_sizes(source: Source, selection: Selection, number: int, first: Size, other: Size) -> VideoError:
     """The error for a frame of another size than the first, once both were cropped and resized.
 
     Args:
         source: of the frames.
         selection: of its frames.
         number: of the frame among those selected.
-        first, other: (H, W, 3) of the first and of that frame.
+        first, other: (height, width) of the first and of that frame.
     """
     names = [f"frame {place}" for place in (selection.start, selection.start + number * selection.step)]
     if isinstance(source, ImageFolder):

@@ -1,4 +1,4 @@
-"""What a video is, whatever it is called and wherever it lies: a hash of its contents."""
+"""Identity of a video, whatever it is called and wherever it lies: a hash of its contents."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from enerv_zoo.video.source import Video
 
 
 def digest(source: Readable) -> str:
-    """The SHA-256 of a source's contents, as hex digits.
+    """Return the SHA-256 of a source's contents, as hex digits.
 
     Of a file that is its bytes, of a folder those of its images in their order, of an array its type, shape and
-    numbers; of an address, what its storage says of it. Nothing is decoded. A file is read once, and again only after
-    it has changed.
+    values; of an address, the properties that its storage gives. Nothing is decoded. A file is read once,
+    and again only after it has changed.
 
     Args:
         source: what `enerv_zoo.open_video` takes.
@@ -43,7 +43,7 @@ def digest(source: Readable) -> str:
 
 
 def size_of(source: Readable) -> int | None:
-    """Bytes of what `digest` reads: of a file, of all images of a folder, of an array; `None` for an address.
+    """Return the bytes that `digest` reads: of a file, of all images of a folder, of an array; `None` for an address.
 
     Raises:
         VideoError: as `digest` does.
@@ -70,8 +70,8 @@ def _of_file(path: Path) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=4096)
@@ -83,7 +83,7 @@ def _read(path: Path, stamp: tuple[int, int]) -> str:
 
 def _of_array(array: Any) -> str:
     plain = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
-    told = hashlib.sha256(f"{plain.dtype.str} {plain.shape} ".encode())
+    hashed = hashlib.sha256(f"{plain.dtype.str} {plain.shape} ".encode())
     for frame in plain:  # one at a time: frames may lie in another order in memory, or on disk
-        told.update(np.ascontiguousarray(frame).tobytes())
-    return told.hexdigest()
+        hashed.update(np.ascontiguousarray(frame).tobytes())
+    return hashed.hexdigest()

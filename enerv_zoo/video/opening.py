@@ -1,7 +1,8 @@
-"""Which source reads a file."""
+"""Choice of the source that reads a file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from enerv_zoo.errors import VideoError
@@ -11,33 +12,57 @@ from enerv_zoo.video.raw import RawVideo
 from enerv_zoo.video.source import Source
 from enerv_zoo.video.stills import pages_of
 
+_NO_CHOICE = {
+    "stream": "has no video streams to choose from; leave out stream (--stream)",
+    "yuv": "is no file of raw video; leave out yuv (--yuv)",
+}
 
-def open_file(
-    path: Path,
-    name: str | None = None,
-    square_pixels: bool = False,
-    stream: int | None = None,
-    yuv: str | None = None,
-) -> Source:
-    """The source that reads a file.
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of reading, as `enerv_zoo.open_video` takes them.
+
+    Raises:
+        VideoError: the stream is no integer from 0 on.
+    """
+
+    square_pixels: bool = False
+    stream: int | None = None
+    yuv: str | None = None
+
+    def __post_init__(self) -> None:
+        check_stream(self.stream)
+
+    def refuse_choice(self, name: str, *options: str) -> None:
+        """Refuse options that choose within a file, for a source in which there is nothing to choose.
+
+        Raises:
+            VideoError: one is given.
+        """
+        for option in options:
+            if getattr(self, option) is not None:
+                raise VideoError(f"{name}: {_NO_CHOICE[option]}")
+
+
+def open_file(path: Path, name: str | None = None, options: ReadOptions | None = None) -> Source:
+    """Return the source that reads a file.
 
     Args:
         path: of the file.
-        name: what to call the video; by default the file's name without its suffix.
-        square_pixels, stream, yuv: as `enerv_zoo.open_video` takes them.
+        name: of the video; by default the file's name without its suffix.
+        options: how to read it.
 
     Raises:
         VideoError: the file cannot be read, or an option does not fit it.
     """
+    options = options or ReadOptions()
     check_is_file(path)
-    if yuv is not None or path.suffix.lower() == ".yuv":
-        refuse_options(str(path), stream=stream)
-        return RawVideo(path, name, yuv)
-    pages = pages_of(path, name)
-    if pages is not None:
-        refuse_options(str(path), stream=stream)
-        return pages
-    return VideoFile(path, name, square_pixels, stream)
+    is_raw = options.yuv is not None or path.suffix.lower() == ".yuv"
+    source = RawVideo(path, name, options.yuv) if is_raw else pages_of(path, name)
+    if source is None:
+        return VideoFile(path, name, options.square_pixels, options.stream)
+    options.refuse_choice(str(path), "stream")
+    return source
 
 
 def check_stream(stream: object) -> int | None:
@@ -49,15 +74,3 @@ def check_stream(stream: object) -> int | None:
     if stream is None or (isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0):
         return stream
     raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
-
-
-def refuse_options(name: str, stream: int | None = None, yuv: str | None = None) -> None:
-    """Refuse options that choose within a file, for a source in which there is nothing to choose.
-
-    Raises:
-        VideoError: one is given.
-    """
-    if stream is not None:
-        raise VideoError(f"{name}: has no video streams to choose from; leave out stream (--stream)")
-    if yuv is not None:
-        raise VideoError(f"{name}: is no file of raw video; leave out yuv (--yuv)")

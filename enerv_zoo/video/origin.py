@@ -26,7 +26,7 @@ SHORT = 16
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of the source of frames.
+    """A source of frames, as far as it is known.
 
     Attributes:
         source: a path, an address or a sample's name; `None` where nobody knows.
@@ -53,10 +53,10 @@ class Origin:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Origin:
-        """What `fit.json` says; of damaged or older ones, less."""
-        known, source = record.get("source_contents"), record.get("source")
-        known = known if isinstance(known, Mapping) else {}
-        text, size = known.get("sha256"), known.get("bytes")
+        """Read the origin from `fit.json`; from damaged or older ones, less."""
+        contents, source = record.get("source_contents"), record.get("source")
+        contents = contents if isinstance(contents, Mapping) else {}
+        text, size = contents.get("sha256"), contents.get("bytes")
         return cls(
             source if isinstance(source, str) else None,
             text if isinstance(text, str) and text else None,
@@ -129,10 +129,10 @@ class Origin:
 def _place(path: Path) -> tuple[int, int] | None:
     """The file system's own name for what a path leads to; `None` where nothing is."""
     try:
-        found = os.stat(path)  # noqa: PTH116 (follows links, hard ones too)
+        state = os.stat(path)  # noqa: PTH116 (follows links, hard ones too)
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return state.st_dev, state.st_ino
 
 
 def name_alone(source: Any) -> str | None:

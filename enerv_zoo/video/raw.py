@@ -13,12 +13,11 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.format import VideoFormat
 
-from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.colours import to_rgb
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment
+from enerv_zoo.video.source import Moment, Source
 
 _NOTATION = re.compile(
     r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})(?::([A-Za-z0-9]*)(?::([0-9]+(?:\.[0-9]+)?|[0-9]+/[0-9]+))?)?"
@@ -29,7 +28,7 @@ _SIZES = {"qcif": "176x144", "cif": "352x288", "4cif": "704x576", "qvga": "320x2
 
 @dataclass(frozen=True)
 class RawFormat:
-    """What a raw file does not say.
+    """Size, pixel format and rate, which a raw file does not hold.
 
     Attributes:
         width, height: of its frames, in pixels.
@@ -50,7 +49,7 @@ class RawFormat:
 
 
 def parse_raw_format(text: str) -> RawFormat:
-    """A format from `"WIDTHxHEIGHT:FORMAT:FPS"`; FORMAT is yuv420p where it is left out.
+    """Read a format from `"WIDTHxHEIGHT:FORMAT:FPS"`; FORMAT is yuv420p where it is left out.
 
     Raises:
         VideoError: the text is something else.
@@ -69,7 +68,7 @@ def parse_raw_format(text: str) -> RawFormat:
 
 
 def format_of_name(name: str) -> RawFormat | None:
-    """The format that a file's name tells; `None` where it tells no size. Of 4:2:0 and 8 bits unless it says otherwise.
+    """Read the format from a file's name; `None` where it has no size. Of 4:2:0 and 8 bits unless it says otherwise.
 
     Names are such as `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, `BQMall_832x480_60.yuv` or `foreman_cif.yuv`.
     """
@@ -95,7 +94,7 @@ def format_of_name(name: str) -> RawFormat | None:
     return RawFormat(width, height, pix_fmt, fps)
 
 
-class RawVideo:
+class RawVideo(Source):
     """A file of raw frames, one after the other.
 
     Args:
@@ -106,8 +105,6 @@ class RawVideo:
     Raises:
         VideoError: the format is unknown, or the file is not so many whole frames of it.
     """
-
-    pixel_aspect: Fraction = SQUARE
 
     def __init__(self, path: Path, name: str | None = None, form: str | None = None) -> None:
         self.path = path
@@ -126,9 +123,8 @@ class RawVideo:
                 "file again"
             )
         self._format = each
-        self.count: int | None = self._bytes // self._format.frame_bytes
-        self.rate: float | None = None if self._format.rate is None else float(self._format.rate)
-        self.tick = 0.0
+        self.count = self._bytes // self._format.frame_bytes
+        self.rate = None if self._format.rate is None else float(self._format.rate)
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames; see `Source.frames`."""

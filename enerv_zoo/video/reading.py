@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from enerv_zoo.config import SQUARE, VideoInfo
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video.arrays import ArraySource
+from enerv_zoo.video.arrays import ArraySource, VideoSource
 from enerv_zoo.video.folders import ImageFolder, different_sizes
-from enerv_zoo.video.opening import check_stream, open_file, refuse_options
+from enerv_zoo.video.opening import ReadOptions, open_file
 from enerv_zoo.video.paths import without_file_scheme
 from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
@@ -71,94 +73,122 @@ def open_video(
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
+    reading = prepare(
+        source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv
+    )
+    if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
+        return _part(reading.source, reading.selection)
+    count = reading.source.count
+    store = FrameStore(None if count is None else len(reading.selection.indices(count)), place)
+    moments: list[Moment] = []
+    stored: Size | None = None
+    for frame, moment in reading.frames():
+        stored = stored or frame.shape[:2]
+        store.add(reading.transform(frame))
+        moments.append(moment)
+    assert stored is not None, "sources refuse to yield nothing"
+    return Video(store.frames(), reading.info(stored, moments), store.on_disk)
+
+
+def _part(source: VideoSource, selection: Selection) -> Video:
+    """Return frames of a video that are not changed, and shared with it."""
+    moments, video = source.moments(selection), source.video
+    info = Reading(source, selection, Transform()).info((video.info.height, video.info.width), moments)
+    return Video(video.frames[selection.start : selection.stop : selection.step], info, video.on_disk)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Frames of a source, each of them to be transformed."""
+
+    source: Source
+    selection: Selection
+    transform: Transform
+
+    def frames(self) -> Iterator[tuple[np.ndarray, Moment]]:
+        """Yield the selected frames, (H, W, 3) uint8, before they are transformed, and their moments.
+
+        Raises:
+            VideoError: the source cannot be read, a frame cannot be transformed, or has another size afterwards.
+        """
+        first: Size | None = None
+        for number, (frame, moment) in enumerate(self.source.frames(self.selection)):
+            size = self.transform.size(*frame.shape[:2])
+            if first is None:
+                first = size
+                self.transform.note(frame.shape[:2])
+            if size != first:
+                raise different_sizes(self.source, self.selection, number, first, size)
+            yield frame, moment
+
+    def info(self, stored: Size, moments: Sequence[Moment]) -> VideoInfo:
+        """Describe the frames.
+
+        Args:
+            stored: (height, width) of the first one, before it is transformed.
+            moments: when each is shown.
+        """
+        source = self.source
+        fps, timestamps = timing(moments, source.rate, self.selection.step, source.tick)
+        aspect = self.transform.pixel_aspect(stored, source.pixel_aspect)
+        size = self.transform.size(*stored)
+        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect)
+
+
+def prepare(
+    source: Any,
+    *,
+    frames: str | slice | None = None,
+    resize: ResizeOption | None = None,
+    crop: str | Size | None = None,
+    **options: Any,
+) -> Reading:
+    """Check what is to be read.
+
+    Args:
+        source, frames, resize, crop: as `open_video` takes them.
+        options: fields of `ReadOptions`.
+
+    Raises:
+        VideoError: the source cannot be read, or an option does not fit it.
+    """
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
-    check_stream(stream)
-    if isinstance(source, Video | np.ndarray | torch.Tensor):
-        refuse_options("a video in memory", stream, yuv)
-    if isinstance(source, Video):
-        square = source.info.pixel_aspect if square_pixels else SQUARE
-        return _select(source, selection, replace(transform, square=square), place)
-    if isinstance(source, np.ndarray | torch.Tensor):
-        return _read(ArraySource(source), selection, transform, place)
-    if not isinstance(source, str | Path):
-        raise VideoError(
-            f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
-        )
-    found, attribution = find_source(source, square_pixels, stream, yuv)
-    return _read(found, selection, transform, place, attribution)
+    return Reading(find_source(source, ReadOptions(**options)), selection, transform)
 
 
-def find_source(
-    source: str | Path, square_pixels: bool = False, stream: int | None = None, yuv: str | None = None
-) -> tuple[Source, str | None]:
-    """What a path, an address or a sample's name means, and who is to be named for it.
+def find_source(source: Readable, options: ReadOptions | None = None) -> Source:
+    """Return the source that a path, an address, a sample's name or frames in memory mean.
 
     Args:
         source: as `open_video` takes it.
-        square_pixels: whether the source yields frames with square pixels.
-        stream, yuv: as `open_video` takes them.
+        options: how to read it.
 
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
+    options = options or ReadOptions()
+    if isinstance(source, Video | np.ndarray | torch.Tensor):
+        options.refuse_choice("a video in memory", "stream", "yuv")
+        return VideoSource(source, options.square_pixels) if isinstance(source, Video) else ArraySource(source)
+    if not isinstance(source, str | Path):
+        raise VideoError(
+            f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
+        )
     source = without_file_scheme(source)
     if is_address(source):
-        return open_file(local_copy(str(source)), None, square_pixels, stream, yuv), None
+        return open_file(local_copy(str(source)), None, options)
     try:
         path = Path(source).expanduser()
-        folder, file = path.is_dir(), path.exists()
+        is_folder, exists = path.is_dir() and bool(str(source)), path.exists()  # "" does not mean the current folder
     except (OSError, RuntimeError, ValueError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
-    if folder and str(source):  # an empty text is no name for the current folder
-        refuse_options(str(path), stream, yuv)
-        return ImageFolder(path), None
-    if file and not folder:
-        return open_file(path, None, square_pixels, stream, yuv), None
-    found = sample(source)
-    return open_file(found.path, str(source), square_pixels, stream, yuv), found.attribution
-
-
-def _read(
-    source: Source, selection: Selection, transform: Transform, place: str, attribution: str | None = None
-) -> Video:
-    kept = FrameStore(None if source.count is None else len(selection.indices(source.count)), place)
-    moments: list[Moment] = []
-    stored: Size | None = None
-    size: torch.Size | None = None
-    for number, (frame, moment) in enumerate(source.frames(selection)):
-        if stored is None:
-            stored = frame.shape[0], frame.shape[1]
-            transform.note(stored)
-        result = transform(frame)
-        size = size or result.shape
-        if result.shape != size:
-            raise different_sizes(source, selection, number, size, result.shape)
-        kept.add(result)
-        moments.append(moment)
-    assert stored is not None, "sources refuse to yield nothing"
-    pixels = kept.frames()
-    fps, timestamps = timing(moments, source.rate, selection.step, source.tick)
-    count, _, height, width = pixels.shape
-    aspect = transform.pixel_aspect(stored, source.pixel_aspect)
-    info = VideoInfo(count, height, width, fps, timestamps, source.name, attribution, aspect)
-    return Video(pixels, info, kept.on_disk)
-
-
-def _select(video: Video, selection: Selection, transform: Transform, place: str) -> Video:
-    old = video.info
-    selection.check(len(video), old.name)
-    indices = selection.indices(len(video))
-    pixels, on_disk = video.frames[indices.start : indices.stop : indices.step], video.on_disk
-    transform.note((old.height, old.width))
-    if transform.changes:
-        kept = FrameStore(len(pixels), place)
-        for frame in pixels:
-            kept.add(transform(frame.cpu().permute(1, 2, 0).numpy()))
-        pixels, on_disk = kept.frames(), kept.on_disk
-    moments = [old.timestamps[i] if old.timestamps else None for i in indices]
-    fps, timestamps = timing(moments, old.fps, selection.step, 0.0)
-    count, _, height, width = pixels.shape
-    aspect = transform.pixel_aspect((old.height, old.width), old.pixel_aspect)
-    info = VideoInfo(count, height, width, fps, timestamps, old.name, old.attribution, aspect)
-    return Video(pixels, info, on_disk)
+    if is_folder:
+        options.refuse_choice(str(path), "stream", "yuv")
+        return ImageFolder(path)
+    if exists and str(source):
+        return open_file(path, None, options)
+    bundled = sample(source)
+    opened = open_file(bundled.path, str(source), options)
+    opened.attribution = bundled.attribution
+    return opened

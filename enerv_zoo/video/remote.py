@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
@@ -20,17 +20,8 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
 _CHANGES_WITH_CONTENTS = (
-    "ETag",
-    "etag",
-    "md5",
-    "sha256",
-    "checksum",
-    "blob_id",
-    "oid",
-    "mtime",
-    "LastModified",
-    "created",
-)
+    "ETag", "etag", "md5", "sha256", "checksum", "blob_id", "oid", "mtime", "LastModified", "created",
+)  # fmt: skip
 
 
 def is_address(source: object) -> bool:
@@ -41,7 +32,7 @@ def is_address(source: object) -> bool:
 
 
 def file_system(address: str) -> tuple[AbstractFileSystem, str]:
-    """What reaches an address, and the path it has there.
+    """Return the file system that reaches an address, and the path in it.
 
     Raises:
         VideoError: the protocol is unknown, or what speaks it is not installed.
@@ -55,19 +46,24 @@ def file_system(address: str) -> tuple[AbstractFileSystem, str]:
 
 
 def stamp(address: str) -> str:
-    """What the storage says of a file that changes with its contents, as hex digits. Nothing is fetched.
+    """Return a hash of the properties of a file that change with its contents, as hex digits. Nothing is fetched.
 
     Raises:
         VideoError: there is no such file, or the storage does not answer.
     """
     fs, path = file_system(address)
-    found = _info(fs, path, address)
-    told = next((f"{key}={found[key]}" for key in _CHANGES_WITH_CONTENTS if found.get(key)), "")
-    return hashlib.sha256(json.dumps([address, found.get("size"), told]).encode()).hexdigest()
+    try:
+        info = fs.info(path)
+    except Exception as error:  # each storage has errors of its own
+        raise _explained(address, error) from error
+    if info.get("type") == "directory":
+        raise VideoError(f"{address}: is a folder; give the address of a file")
+    version = next((f"{key}={info[key]}" for key in _CHANGES_WITH_CONTENTS if info.get(key)), "")
+    return hashlib.sha256(json.dumps([address, info.get("size"), version]).encode()).hexdigest()
 
 
 def local_copy(address: str) -> Path:
-    """A file at an address, in `ENERV_ZOO_CACHE` or the user's cache folder; fetched unless it is there as it is now.
+    """Return a copy of a file at an address, in the cache folder; fetched where there is none of its present state.
 
     Raises:
         VideoError: it cannot be had.
@@ -85,7 +81,7 @@ def local_copy(address: str) -> Path:
 
 
 def local_path(source: str | Path) -> Path:
-    """The file or folder that a source means: itself, the sample's, or the copy of what is at an address.
+    """Return the file or folder that a source means: itself, the sample's, or the copy of what is at an address.
 
     Raises:
         VideoError: it is neither there nor a sample, or cannot be fetched.
@@ -100,22 +96,12 @@ def local_path(source: str | Path) -> Path:
     return path
 
 
-def _info(fs: AbstractFileSystem, path: str, address: str) -> dict[str, Any]:
-    try:
-        found = fs.info(path)
-    except Exception as error:  # each storage has errors of its own
-        raise _explained(address, error) from error
-    if found.get("type") == "directory":
-        raise VideoError(f"{address}: is a folder; give the address of a file")
-    return found
-
-
 def _explained(address: str, error: Exception) -> VideoError:
     return VideoError(f"{address}: cannot be fetched ({_reason(error)[:200]})")
 
 
 def _reason(error: BaseException) -> str:
-    """What a storage's error says. fsspec calls every failure over HTTP a missing file, and names what caused it."""
+    """Return the reason of an error. fsspec calls every failure over HTTP a missing file, and names its cause."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", None) not in (404, 410):
         return _reason(cause)

@@ -1,4 +1,4 @@
-"""Frames in the middle of a file without decoding what is before them: which frame is which, and where to begin."""
+"""Frames in the middle of a file without decoding those before: an index of timestamps, and seeking by it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_REORDERING = 16
 
 @dataclass(frozen=True, eq=False)
 class FrameIndex:
-    """Which timestamp each frame of a file has, from its packets alone.
+    """Timestamp of each frame of a file, from its packets alone.
 
     Attributes:
         moments: (N,) int64, ascending: the timestamp of frame i, in the stream's unit. They need not be even, and the
@@ -156,6 +156,6 @@ def _remembered(path: Path, number: int | None, modified: int, size: int) -> lis
 
 
 def remembered(path: Path, number: int | None) -> list[FrameIndex | None]:
-    """A place to keep the index of a file's stream as it is now: a list, empty or with what was found before."""
-    found = path.stat()
-    return _remembered(path.resolve(), number, found.st_mtime_ns, found.st_size)
+    """Return the cached index of a file's stream as it is now: a list, empty before it was read."""
+    state = path.stat()
+    return _remembered(path.resolve(), number, state.st_mtime_ns, state.st_size)

@@ -1,4 +1,4 @@
-"""Which frames of a video: `"0:53"`, `"10:"`, `"::2"`, `"5"` or a slice."""
+"""Selections of frames: `"0:53"`, `"10:"`, `"::2"`, `"5"` or a slice."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def parse_frames(text: str) -> slice:
     if match is None or (match[2] is None and not match[1]):
         raise VideoError(f"frames {text!r} is no selection of frames; {_EXPECTED}")
     start, stop, step = (int(match[i]) if match[i] else None for i in (1, 3, 4))
-    chosen = slice(start, stop, step) if match[2] else slice(start, (start or 0) + 1)
-    Selection.of(chosen)
-    return chosen
+    selected = slice(start, stop, step) if match[2] else slice(start, (start or 0) + 1)
+    Selection.of(selected)
+    return selected
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ class Selection:
         if total == 0:
             raise VideoError(f"{name} has no frames; give a video with at least one")
         if self.start >= total or (self.stop is not None and self.stop > total):
-            asked = _text(self.start, self.stop, self.step)
             raise VideoError(
-                f"frames {asked!r} reaches beyond {name}, which has {total} frame{'s' if total > 1 else ''}; "
-                f"choose within '0:{total}'"
+                f"frames {_text(self.start, self.stop, self.step)!r} reaches beyond {name}, which has {total} "
+                f"frame{'s' if total > 1 else ''}; choose within '0:{total}'"
             )
 
 

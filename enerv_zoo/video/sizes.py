@@ -1,4 +1,4 @@
-"""Sizes of frames: as text WIDTHxHEIGHT, in Python (height, width), and what `resize` takes beside them."""
+"""Sizes of frames: as text WIDTHxHEIGHT, in Python (height, width), and the other values of `resize`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from enerv_zoo.errors import VideoError
 Size = tuple[int, int]
 """(height, width) in pixels."""
 ResizeOption = str | int | Size
-"""What `resize` takes; see `parse_resize`."""
+"""Values that `resize` takes; see `parse_resize`."""
 LARGEST_SIDE = 65_536
-OFF = 1.02
+MAX_ASPECT_CHANGE = 1.02
 """A change of the aspect that is noted: 2 %."""
 SHORTER_SIDE = 160
 """MS-SSIM needs sides above it, and so a number of pixels leaves the shorter side above it where that is possible."""
-MOST = 2.0
-"""How many times the number of pixels that may take."""
+MAX_PIXEL_RATIO = 2.0
+"""Largest ratio of pixels to those asked for that this floor may cause."""
 _STEPS = (20, 18, 16, 12, 10, 8, 6, 4, 2)
-"""What both sides are multiples of, if the aspect allows: strides of networks divide them then."""
+"""Divisors of both sides, if the aspect allows: strides of networks divide them then."""
 
 _NAMED = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
 _NUMBER = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})\s*(p|%|MP|)\s*", re.IGNORECASE)
@@ -100,7 +100,7 @@ class Resize:
         if self.named is None:
             return None
         change = self.named[1] * height / (self.named[0] * width)
-        if 1 / OFF <= change <= OFF:
+        if 1 / MAX_ASPECT_CHANGE <= change <= MAX_ASPECT_CHANGE:
             return None
         scale = math.sqrt(self.named[0] * self.named[1] / (height * width))
         better = size_text(_even(height * scale), _even(width * scale))
@@ -111,7 +111,7 @@ class Resize:
 
 
 def parse_resize(value: ResizeOption) -> Resize:
-    """What `resize` means.
+    """Read a value of `resize`.
 
     Args:
         value: `"1280x720"` (WIDTHxHEIGHT) or `(720, 1280)` names both sides. All others keep the aspect, and round
@@ -154,13 +154,13 @@ def _within(height: int, width: int, pixels: float) -> Size:
     shorter, longer = sorted((height, width))
     scale = min(math.sqrt(pixels / (height * width)), 1.0)
     floor = SHORTER_SIDE + 2
-    raised = shorter * scale < floor <= shorter and floor**2 * longer / shorter <= MOST * pixels
+    raised = shorter * scale < floor <= shorter and floor**2 * longer / shorter <= MAX_PIXEL_RATIO * pixels
     if raised:
         scale = floor / shorter
     if scale == 1.0:
         return height, width
-    found = next((sides for step in _STEPS if (sides := _in_steps(shorter, longer, scale, step, raised))), None)
-    short, long = found or (_even(shorter * scale), _even(longer * scale))
+    multiples = next((sides for step in _STEPS if (sides := _in_steps(shorter, longer, scale, step, raised))), None)
+    short, long = multiples or (_even(shorter * scale), _even(longer * scale))
     return (short, long) if height <= width else (long, short)
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Tag
 
-from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment
+from enerv_zoo.video.source import Moment, Source
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda picture: picture[:, ::-1],
@@ -125,7 +123,7 @@ def pages_of(path: Path, name: str | None = None) -> Pages | None:
         return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or converted else None
 
 
-class Pages:
+class Pages(Source):
     """The pages of a TIFF file, frames of an animated WebP file or pictures of an AVIF or HEIC file, decoded by Pillow.
 
     Args:
@@ -135,16 +133,14 @@ class Pages:
         kind: of the file, as `_kind` gives it; each page of a WebP file is shown for a time.
     """
 
-    pixel_aspect: Fraction = SQUARE
-
     def __init__(self, path: Path, numbers: list[int], name: str | None, kind: str) -> None:
         self.path = path
         self.name = name or readable(path.stem)
-        self.count: int | None = len(numbers)
+        self.count = len(numbers)
         self._numbers, self._kind, self._animated = numbers, kind, kind == "webp"
         self.tick = 0.001 if self._animated else 0.0
         duration = self._read(numbers[0])[1] if self._animated else 0
-        self.rate: float | None = 1000 / duration if duration else None
+        self.rate = 1000 / duration if duration else None
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected pages; see `Source.frames`."""

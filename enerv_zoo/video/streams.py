@@ -1,4 +1,4 @@
-"""Which of a file's video streams is read."""
+"""Choice of a file's video stream."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MAX_PAUSE = 10.0
 def timing(
     moments: Sequence[Moment], rate: float | None, step: int, tick: float
 ) -> tuple[float | None, tuple[float, ...] | None]:
-    """Rate and timestamps of the kept frames.
+    """Return rate and timestamps of the frames that are kept.
 
     Args:
         moments: when each kept frame is shown, in seconds from anywhere.
@@ -31,10 +31,10 @@ def timing(
         `(average fps, seconds from 0)` for a variable one. Moments that are missing or out of order are not used.
     """
     stated = rate / step if rate else None
-    known = [moment for moment in moments if moment is not None]
-    if len(known) < 2 or len(known) < len(moments):
+    present = [moment for moment in moments if moment is not None]
+    if len(present) < 2 or len(present) < len(moments):
         return stated, None
-    shifted = [moment - known[0] for moment in known]
+    shifted = [moment - present[0] for moment in present]
     gaps = [later - earlier for earlier, later in pairwise(shifted)]
     if min(gaps) <= 0:
         return stated, None

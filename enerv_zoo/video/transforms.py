@@ -1,4 +1,4 @@
-"""From a source's frame to the frame that is kept: made square where asked, cropped, resized."""
+"""From a source's frame to the frame that is kept: cropped, resized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from enerv_zoo.config import MAX_TERM, SQUARE, size_text
+from enerv_zoo.config import MAX_TERM, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import available_memory
 from enerv_zoo.video.sizes import Resize, Size
@@ -19,22 +19,6 @@ logger = logging.getLogger(__name__)
 
 LARGE = 1 << 30
 """Bytes of a frame and its copy for which it is worth to look whether there is room."""
-
-
-def crop_centre(frame: torch.Tensor, size: Size) -> torch.Tensor:
-    """The middle of a frame (H, W, 3) at `size`; the smaller half of an odd margin is cut from the top and the left.
-
-    Raises:
-        VideoError: `size` exceeds the frame.
-    """
-    height, width = frame.shape[:2]
-    if size[0] > height or size[1] > width:
-        raise VideoError(
-            f"crop {size_text(*size)} exceeds the frame, which is {size_text(height, width)} (WIDTHxHEIGHT); choose a "
-            "smaller crop, or use resize"
-        )
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return frame[top : top + size[0], left : left + size[1]]
 
 
 def resize(frame: torch.Tensor, size: Size) -> torch.Tensor:
@@ -47,14 +31,14 @@ def resize(frame: torch.Tensor, size: Size) -> torch.Tensor:
 
 
 def bounded_aspect(ratio: Fraction) -> Fraction:
-    """The pixel aspect nearest to a positive ratio: both terms are at most 65,535."""
+    """Return the pixel aspect nearest to a positive ratio: both terms are at most 65,535."""
     if ratio > 1:
         return 1 / bounded_aspect(1 / ratio)
     return max(ratio.limit_denominator(MAX_TERM), Fraction(1, MAX_TERM))
 
 
 def resized_aspect(aspect: Fraction, before: Size, after: Size) -> Fraction:
-    """The pixel aspect with which a resized picture is shown as the picture before.
+    """Return the pixel aspect with which a resized picture is shown as the picture before.
 
     It stays as it was where `after` is what scaling and rounding make of `before`.
     """
@@ -66,63 +50,69 @@ def resized_aspect(aspect: Fraction, before: Size, after: Size) -> Fraction:
 
 @dataclass(frozen=True)
 class Transform:
-    """Make pixels square (where asked), crop the centre (where asked), then resize what is left (where asked).
+    """Crop the centre of frames (where asked), then resize what is left (where asked).
 
     Attributes:
-        crop: (height, width) to keep.
+        crop: (height, width) to keep; the smaller half of an odd margin is cut from the top and the left.
         resize: to which size.
-        square: the pixel aspect of frames whose width is scaled by it first.
     """
 
     crop: Size | None = None
     resize: Resize | None = None
-    square: Fraction = SQUARE
 
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to do."""
-        return self.crop is not None or self.resize is not None or self.square != SQUARE
-
-    def pixel_aspect(self, before: Size, aspect: Fraction) -> Fraction:
-        """The pixel aspect of the result, of frames of a size and a pixel aspect."""
-        aspect = SQUARE if self.square != SQUARE else aspect
-        if self.resize is None or self.resize.named is None:
-            return aspect
-        return resized_aspect(aspect, self._cut(before), self.resize.named)
-
-    def note(self, before: Size) -> None:
-        """Log it where frames of a size are squeezed."""
-        text = None if self.resize is None else self.resize.note(*self._cut(before))
-        if text is not None:
-            logger.info("%s", text, extra={"once": True})
-
-    def __call__(self, frame: np.ndarray) -> torch.Tensor:
-        """A frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
+    def size(self, height: int, width: int) -> Size:
+        """Return the size of a frame of height x width, cropped and resized.
 
         Raises:
             VideoError: the crop exceeds the frame, or a frame of the new size the memory there is.
         """
-        result = torch.from_numpy(frame)
-        if self.square != SQUARE:
-            result = resize(result, (result.shape[0], square_width(result.shape[1], self.square)))
-        if self.crop is not None:
-            result = crop_centre(result, self.crop)
-        if self.resize is None:
-            return result
-        size = self.resize.size(result.shape[0], result.shape[1])
-        needed = 2 * 3 * size[0] * size[1]
-        if needed > LARGE and (there := available_memory()) is not None and needed > there:
+        cropped = self.crop or (height, width)
+        if cropped[0] > height or cropped[1] > width:
             raise VideoError(
-                f"a frame of {size_text(*size)} takes {needed / 1e6:,.0f} MB, {there / 1e6:,.0f} are available; choose "
-                "a smaller resize"
+                f"crop {size_text(*cropped)} exceeds the frame, which is {size_text(height, width)} (WIDTHxHEIGHT); "
+                "choose a smaller crop, or use resize"
             )
-        return resize(result, size)
+        if self.resize is None:
+            return cropped
+        size = self.resize.size(*cropped)
+        needed = 2 * 3 * size[0] * size[1]
+        if needed > LARGE and (available := available_memory()) is not None and needed > available:
+            raise VideoError(
+                f"a frame of {size_text(*size)} takes {needed / 1e6:,.0f} MB, {available / 1e6:,.0f} are available; "
+                "choose a smaller resize"
+            )
+        return size
 
-    def _cut(self, before: Size) -> Size:
-        """The size that frames of a size have when they are resized."""
-        return self.crop or (before[0], square_width(before[1], self.square))
+    def pixel_aspect(self, before: Size, aspect: Fraction) -> Fraction:
+        """Return the pixel aspect of the result, of frames of a size and a pixel aspect."""
+        if self.resize is None or self.resize.named is None:
+            return aspect
+        return resized_aspect(aspect, self.crop or before, self.resize.named)
+
+    def note(self, before: Size) -> None:
+        """Log it where frames of a size are squeezed."""
+        text = None if self.resize is None else self.resize.note(*(self.crop or before))
+        if text is not None:
+            logger.info("%s", text, extra={"once": True})
+
+    def __call__(self, frame: np.ndarray) -> torch.Tensor:
+        """Return a frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
+
+        Raises:
+            VideoError: as `size` does.
+        """
+        size = self.size(*frame.shape[:2])
+        if self.crop is not None:
+            top, left = ((side - cropped) // 2 for side, cropped in zip(frame.shape, self.crop, strict=False))
+            frame = frame[top : top + self.crop[0], left : left + self.crop[1]]
+        return resize(torch.from_numpy(frame), size)
 
 
 def square_width(width: int, aspect: Fraction) -> int:
-    """The width at which frames with a pixel aspect have square pixels, at their height."""
+    """Return the width at which frames with a pixel aspect have square pixels, at their height."""
     return max(1, round(width * float(aspect)))
+
+
+def squared(frame: torch.Tensor, aspect: Fraction) -> torch.Tensor:
+    """Resample a frame (H, W, 3) with a pixel aspect to square pixels: its width is scaled."""
+    return resize(frame, (frame.shape[0], square_width(frame.shape[1], aspect)))

@@ -78,7 +78,7 @@ def test_a_range_selects_frames_of_both(original):
 @pytest.mark.parametrize(
     ("frames", "size", "selection", "message"),
     [
-        (5, (18, 62), None, 'the fit draws 62x18, .* is 62x36; open it with resize="62x18"'),
+        (5, (18, 62), None, 'the fit decodes to 62x18, .* is 62x36; open it with resize="62x18"'),
         (3, (HEIGHT, WIDTH), None, 'the fit has 3 frames.*has 5.*frames="0:3"'),
         (5, (HEIGHT, WIDTH), "0:9", "'0:9' reaches beyond the video, which has 5 frames"),
         (5, (HEIGHT, WIDTH), "7:", "reaches beyond the video"),
