@@ -60,3 +60,21 @@ class CompareOptions(FitOptions, total=False):
     recipe: str | Path | dict[str, Any] | Recipe | None
     model_options: dict[str, Any] | None
     frames_in: str
+
+
+class CompressOptions(TypedDict, total=False):
+    """Fields of `enerv_zoo.config.CompressConfig`."""
+
+    bits: int | None
+    scales: Literal["tensor", "channel"]
+    bpp: float | None
+    max_psnr_drop: float | None
+    prune: float
+    tune_epochs: int
+    rate_weight: float
+    lr: float
+    batch_size: int | None
+    seed: int
+    entropy_model: PartSpec
+    license: str | None
+    measure: bool

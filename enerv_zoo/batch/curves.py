@@ -12,7 +12,7 @@ from typing import Any
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, Spec
+from enerv_zoo.config import DEFAULT_METRICS, SELECTION, MetricSpec, Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
@@ -36,7 +36,6 @@ PICTURE = "rd.png"
 POINTS = "points.json"
 FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
-SELECTION = ("frames", "resize", "crop", "square_pixels", "stream", "yuv")
 
 
 @dataclass(frozen=True)

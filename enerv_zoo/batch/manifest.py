@@ -16,7 +16,7 @@ from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.tables import READERS, TEXTS, read_rows
 from enerv_zoo.compatibility import FORMAT, format_of, note_sizes, turned, turned_sizes
-from enerv_zoo.config import Spec, from_dict
+from enerv_zoo.config import SELECTION, Spec, VideoSelection, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
 from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.plan import FitPlan, plan_fit
@@ -31,15 +31,16 @@ MAX_FITS = 1_000_000
 """Fits of one manifest. A product of longer lists is a mistake, and would fill the memory."""
 LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe", "seeds": "seed"}
 """Lists of an entry, and how one value of each may be given."""
-_COLUMNS = {*LISTED.values(), *TEXTS, "square_pixels", "stream", "format"}
+_COLUMNS = {*LISTED.values(), *TEXTS, *SELECTION, "format"}
 """What a table has of an entry."""
 
 
-@dataclass(frozen=True)
-class Group:
+@dataclass(frozen=True, kw_only=True)
+class Group(VideoSelection):
     """One entry of a manifest's `fits`: every video with every model in every size by every recipe with every seed.
 
-    An entry may give one value of a list by its singular: `recipe: quick` is `recipes: [quick]`.
+    The fields of `VideoSelection` say which part of the videos is taken, and overrule the recipe. An entry may give one
+    value of a list by its singular: `recipe: quick` is `recipes: [quick]`.
 
     Attributes:
         videos: what `enerv_zoo.fit` takes: files, folders, samples, addresses.
@@ -49,15 +50,11 @@ class Group:
             published one.
         seeds: one fit for each; by default the recipe's.
         fit: fields of `FitConfig` that overrule the recipe.
-        frames, resize, crop, square_pixels, stream, yuv: which part of the videos, and which pixels; these overrule
-            the recipe.
         segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
         format: in place of the manifest's.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
 
     videos: Annotated[tuple[str, ...], Field(min_length=1)]
     models: tuple[str, ...] = ()
@@ -65,12 +62,6 @@ class Group:
     recipes: tuple[str | Spec, ...] = ()
     seeds: tuple[int, ...] = ()
     fit: Spec = field(default_factory=dict)
-    frames: str | None = None
-    resize: str | int | tuple[int, int] | None = None
-    crop: str | tuple[int, int] | None = None
-    square_pixels: bool | None = None
-    stream: int | None = None
-    yuv: str | None = None
     segments: str | int | None = None
     name: str | None = None
     license: str | None = None
@@ -199,9 +190,8 @@ def _with_lists(spec: Spec) -> Spec:
 def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     license = check_license(group.license or manifest.license)
     version = group.format or manifest.format
-    selection: dict[str, Any] = {"frames": group.frames, "resize": group.resize, "crop": group.crop}
+    selection: dict[str, Any] = {key: getattr(group, key) for key in SELECTION}
     selection = selection if version == FORMAT else turned_sizes(selection)
-    selection |= {"square_pixels": group.square_pixels, "stream": group.stream, "yuv": group.yuv}
     if group.seeds and "seed" in group.fit:
         raise ConfigError("it gives 'seeds' and a 'seed' in 'fit'; keep one of them")
     if group.segments is not None:

@@ -11,6 +11,7 @@ import typer
 
 from enerv_zoo.cli import (
     batches,
+    comparing,
     compressing,
     console,
     fitting,
@@ -46,12 +47,12 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "render": watching.render,
         "models": inspecting.models,
         "report": reporting.report,
-        "compare": fitting.compare,
+        "compare": comparing.compare,
     },
     "Compress and measure": {
         "eval": watching.evaluate,
         "compress": compressing.compress,
-        "rd": compressing.rd,
+        "rd": comparing.rd,
         "bench": inspecting.bench,
     },
     "Share": {
@@ -109,7 +110,7 @@ def _log(first: bool) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # or SVT-AV1 prints its settings
 
 
-def _taken(arguments: list[str], option: str) -> list[str]:
+def _take(arguments: list[str], option: str) -> list[str]:
     """Take an option's values out of the arguments, wherever it stands."""
     values = []
     while (
@@ -128,7 +129,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        for file in _taken(arguments, "--import"):
+        for file in _take(arguments, "--import"):
             import_file(file)
         arguments[:1] = batches.ALIASES.get(arguments[0], arguments[:1]) if arguments else []
         code = app(arguments, prog_name="enerv-zoo", standalone_mode=False)

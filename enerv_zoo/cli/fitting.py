@@ -1,4 +1,4 @@
-"""`enerv-zoo fit` and `enerv-zoo compare`."""
+"""`enerv-zoo fit`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options
 from enerv_zoo.cli.reporting import WithReport, closing_report
@@ -200,90 +199,6 @@ def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path |
 def _title(video: str, metrics: dict[str, Any]) -> str:
     size = f"{console.count(metrics['frames'], 'frame')} of {size_text(metrics['height'], metrics['width'])}"
     return f"{metrics['model']} on {_name(video)}, {size}"
-
-
-def compare(
-    video: options.Video,
-    *,
-    models: Annotated[str, typer.Option(help="Families, separated by commas.", autocompletion=completion.families)],
-    out: Annotated[Path, typer.Option(help="A folder for all fits.")],
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Stored parameters, such as 1.5M; several, separated by commas, fit each family in each.",
-            rich_help_panel=options.NETWORK,
-        ),
-    ] = None,
-    preset: options.Preset = None,
-    recipe: options.RecipeFile = None,
-    fit_options: options.Recipe,
-    selection: options.Selection,
-    device: options.Device = "auto",
-    workers: fleets.Workers = None,
-    address: fleets.Address = None,
-    report: WithReport = True,
-    json: options.Json = False,
-) -> None:
-    """Fit several families to one video with one recipe; print one table and draw the curves.
-
-    Run it again to go on after an interruption or a failure: fits that have ended are kept. Give --epochs for equal
-    epochs, or --time-budget for equal time.
-
-    Examples:
-
-        enerv-zoo compare bunny --models nerv,enerv,hnerv --preset quick --out runs/compare
-
-        enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
-    """
-    from enerv_zoo import batch
-
-    failure = None
-    try:
-        with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
-            results = batch.compare(
-                video,
-                options.listed(models),
-                out=out,
-                size=None if size is None else options.listed(size),
-                device=device,
-                on_model=on_model,
-                recipe=options.chosen_recipe(preset, recipe),
-                **runner,
-                **selection,
-                **fit_options,
-            )
-    except batch.FitsFailed as error:
-        results, failure = error.results, error
-    page = closing_report([out / name for name in results], out, device) if report and results else None
-    if json:
-        console.print_json(results)
-    elif results:
-        console.out.print(_comparison(results))
-        files = console.files(out, "compare.json", "psnr.png", page=page)
-        console.out.print()
-        console.out.print(f"written to {out}: {files}, and a folder for each fit")
-    if failure is not None:
-        raise failure
-
-
-def _comparison(results: dict[str, dict[str, Any]]) -> Table:
-    """A row for each fit, the best by the metric that leads first."""
-    from enerv_zoo.metrics.columns import columns
-
-    quality = columns(results.values())
-    cost = ("stored parameters", "MB", "bits per pixel", "fit time")
-    table = console.Listing("fit", *(column.heading for column in quality), *cost, "decode frames/s")
-    for name, row in sorted(results.items(), key=lambda item: quality[0].rank(item[1].get(quality[0].name))):
-        table.add_row(
-            name,
-            *(column.number(row.get(column.name)) for column in quality),
-            console.number(row["stored_numbers"]),
-            console.number(row["stored_bytes"] / 1e6),
-            console.number(row["bpp"], 3),
-            duration(row["fit_seconds"]),
-            console.number(row["fps"], 1),
-        )
-    return table
 
 
 def _name(video: str) -> str:

@@ -51,12 +51,19 @@ class OptionsOf:
             if field.name in taken or (self.only is not None and field.name not in self.only):
                 continue
             kind, option = _split(hints[field.name])
-            default = option.default or (str(field.default) if self.defaults and field.default is not None else False)
+            default = option.default or (_shown(field) if self.defaults and field.default is not None else False)
             annotation = _annotation(field.name, kind, option, texts.get(field.name, ""), self.panel, default)
             parameters.append(
                 inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
             )
         return parameters
+
+
+def _shown(field: dataclasses.Field[Any]) -> str:
+    """Return a default as the help shows it; of a switch, the flag."""
+    if isinstance(field.default, bool):
+        return field.name if field.default else f"no-{field.name}"
+    return str(field.default)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import completion
-from enerv_zoo.cli.generated import OptionsOf, parse_text, refusing
-from enerv_zoo.config import FitConfig, VideoSelection
+from enerv_zoo.cli.generated import OptionsOf
+from enerv_zoo.config import SELECTION, CompressConfig, FitConfig, VideoSelection
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.parsing import parse_yaml
 
 VIDEO = "A video file, a folder of images, or a sample name such as bunny."
 NETWORK, RECIPE = "Network", "Recipe"
-CHANGES = ("resize", "crop", "square_pixels", "stream", "yuv")
-"""What is chosen of a video apart from its frames."""
+CHANGES = tuple(name for name in SELECTION if name != "frames")
+"""Fields of a selection apart from its frames."""
 
 Video = Annotated[
     str, typer.Argument(metavar="VIDEO", help=VIDEO, show_default=False, autocompletion=completion.videos)
@@ -37,6 +36,7 @@ Selection = Annotated[dict[str, Any], OptionsOf(VideoSelection, "Video")]
 Changes = Annotated[dict[str, Any], OptionsOf(VideoSelection, "Video", only=CHANGES)]
 Measures = Annotated[dict[str, Any], OptionsOf(FitConfig, only=("metrics",))]
 Recipe = Annotated[dict[str, Any], OptionsOf(FitConfig, RECIPE)]
+Compression = Annotated[dict[str, Any], OptionsOf(CompressConfig, defaults=True)]
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -57,12 +57,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
-parse_part = refusing(functools.partial(parse_text, kind={str, dict}))
-"""A part's name, or a mapping of its name and options in YAML."""
-
-
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """`["fc_dim=64", "stem_dim=[512]"]` as a dict; values are read as YAML."""
+    """Return `["fc_dim=64", "stem_dim=[512]"]` as a dict; values are read as YAML."""
     options = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
@@ -77,12 +73,12 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
 
 
 def listed(text: str) -> list[str]:
-    """Names that commas separate."""
+    """Split a text into names at its commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
-    """What `--preset` or `--recipe` names, or `None`."""
+    """Return the recipe that `--preset` or `--recipe` names, or `None`."""
     from enerv_zoo import recipes
 
     if preset and recipe:

@@ -16,7 +16,7 @@ from enerv_zoo.nvz import estimate_bits
 from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
-"""Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next whole bit is a big step."""
+"""Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next full bit is a big step."""
 
 PROBE_BITS = (3, 5, 7)
 """Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
@@ -28,75 +28,76 @@ BISECTIONS = 24
 
 @dataclass(frozen=True)
 class Choice:
-    """What a tensor costs on a grid: bits in the file, and mean squared error of the frames."""
+    """Cost of a tensor on some levels: bits in the file, and mean squared error of the frames."""
 
-    grid: QuantSpec
+    spec: QuantSpec
     size: float
     error: float
 
 
-def choices(video: NeuralVideo, on_tensor: Callable[[str], None] = lambda name: None) -> dict[str, list[Choice]]:
-    """For every tensor, what each number of bits costs, with one scale or one a channel.
+Choices = dict[str, list[Choice]]
+"""The choices of each tensor, by its name."""
 
-    Frames are compared with those of the exact network.
 
-    Args:
-        video: the network; as it was afterwards.
-        on_tensor: called with each name before it is measured.
+def choices(video: NeuralVideo) -> Choices:
+    """Measure the cost of every tensor in every number of bits, with one scale or one per channel.
+
+    Frames are compared with those of the exact network, which is not changed.
     """
-    probes = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
-    exact = _drawn(video, probes)
+    frames = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
+    exact = _decode(video, frames)
     trial = copy.deepcopy(video)
     parameters = dict(trial.named_parameters())
     hints = video.coding_hints()
-    found = {}
+    costs: Choices = {}
     for name, tensor in codable(video).items():
-        on_tensor(name)
         if hints[name].kind == "bias":
-            grid = QuantSpec(VECTOR_BITS)
-            found[name] = [Choice(grid, estimate_bits(coded(tensor, grid).levels), 0.0)]
+            costs[name] = [_choice(tensor, QuantSpec(VECTOR_BITS), 0.0)]
             continue
-        found[name] = []
+        costs[name] = []
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
             errors = []
-            for width in PROBE_BITS:
-                parameters[name].data = rounded(tensor, QuantSpec(width, axis))
-                errors.append(float((_drawn(trial, probes) - exact).square().mean()))
-            for bits in CHOICES:
-                levels = coded(tensor, grid := QuantSpec(bits, axis))
-                size = estimate_bits(levels.levels) + 32 * levels.scale.size
-                found[name].append(Choice(grid, size, _error(bits, errors)))
+            for bits in PROBE_BITS:
+                parameters[name].data = rounded(tensor, QuantSpec(bits, axis))
+                errors.append(float((_decode(trial, frames) - exact).square().mean()))
+            costs[name] += [_choice(tensor, QuantSpec(bits, axis), _error(bits, errors)) for bits in CHOICES]
         parameters[name].data = tensor.clone()
-    return found
+    return costs
+
+
+def _choice(tensor: Tensor, spec: QuantSpec, error: float) -> Choice:
+    quantized = coded(tensor, spec)
+    return Choice(spec, estimate_bits(quantized.levels) + 32 * quantized.scale.size, error)
 
 
 def _error(bits: float, measured: Sequence[float]) -> float:
-    """The error in so many bits, from those measured in `PROBE_BITS`."""
+    """Return the error in so many bits, from those measured in `PROBE_BITS`."""
     logs = np.log2(np.maximum(measured, 1e-30))  # of a tensor that changes nothing
     line = float(np.interp(bits, PROBE_BITS, logs))
     beyond = min(bits - PROBE_BITS[0], 0) + max(bits - PROBE_BITS[-1], 0)
     return 2.0 ** (line - 2 * beyond)
 
 
-def _drawn(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
+def _decode(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
     return torch.cat([batch.cpu() for batch in video.decode_float(frames)])
 
 
-def at_price(found: dict[str, list[Choice]], price: float) -> dict[str, QuantSpec]:
-    """The grid of every tensor that makes error + price x size smallest."""
-    return {
-        name: min(options, key=lambda choice: choice.error + price * choice.size).grid
-        for name, options in found.items()
-    }
+def _at_price(costs: Choices, price: float) -> dict[str, Choice]:
+    """Return the choice of every tensor that makes error + price x size smallest."""
+    return {name: min(each, key=lambda choice: choice.error + price * choice.size) for name, each in costs.items()}
 
 
-def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, QuantSpec]:
-    """The grids with the least error whose estimated size is at most `limit` bits.
+def _specs(chosen: dict[str, Choice]) -> dict[str, QuantSpec]:
+    return {name: choice.spec for name, choice in chosen.items()}
+
+
+def within_size(costs: Choices, limit: float) -> dict[str, QuantSpec]:
+    """Return the levels with the least error whose estimated size is at most `limit` bits.
 
     Raises:
         ConfigError: even the fewest bits are more.
     """
-    least = sum(min(choice.size for choice in options) for options in found.values())
+    least = sum(min(choice.size for choice in each) for each in costs.values())
     if least > limit:
         raise ConfigError(
             f"the network takes at least {least / 8:,.0f} bytes, the target leaves {limit / 8:,.0f}; prune it, "
@@ -104,23 +105,19 @@ def within_size(found: dict[str, list[Choice]], limit: float) -> dict[str, Quant
         )
 
     def fits(price: float) -> bool:
-        chosen = at_price(found, price)
-        size = sum(next(c.size for c in found[name] if c.grid == grid) for name, grid in chosen.items())
-        return size <= limit
+        return sum(choice.size for choice in _at_price(costs, price).values()) <= limit
 
-    return at_price(found, _bisected(fits))
+    return _specs(_at_price(costs, _bisected(fits)))
 
 
-def within_drop(
-    found: dict[str, list[Choice]], accepted: Callable[[dict[str, QuantSpec]], bool]
-) -> dict[str, QuantSpec]:
-    """The cheapest grids that `accepted` (which measures) still takes; the finest where it takes none."""
-    dearest = _bisected(lambda price: not accepted(at_price(found, price)), measured=True)
-    return at_price(found, dearest)
+def within_drop(costs: Choices, accepted: Callable[[dict[str, QuantSpec]], bool]) -> dict[str, QuantSpec]:
+    """Return the cheapest levels that `accepted` (which measures) still takes; the finest where it takes none."""
+    price = _bisected(lambda price: not accepted(_specs(_at_price(costs, price))), measured=True)
+    return _specs(_at_price(costs, price))
 
 
 def _bisected(holds: Callable[[float], bool], measured: bool = False) -> float:
-    """The least price at which `holds`, on a scale of powers; or, where it is measured, the one just below."""
+    """Return the least price at which `holds`, on a scale of powers; or, where it is measured, the one just below."""
     low, high = 1e-18, 1e3
     for _ in range(10 if measured else BISECTIONS):
         middle = (low * high) ** 0.5

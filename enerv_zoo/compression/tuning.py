@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from typing import Any
 
-from enerv_zoo.config import FitConfig, as_spec, from_dict
+from enerv_zoo.config import CompressConfig, FitConfig, as_spec, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.losses import check_loss
 from enerv_zoo.registry import optimizers
@@ -15,18 +15,17 @@ from enerv_zoo.storage.description import FitRecord
 logger = logging.getLogger(__name__)
 
 
-def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, batch_size: int | None) -> FitConfig:
-    """The fit's own recipe, but for what tuning changes: all parts move at its rate, along a cosine.
+def tuning_recipe(record: FitRecord | None, config: CompressConfig) -> FitConfig:
+    """Return the fit's own recipe, but for what tuning changes: all parts move at its rate, along a cosine.
 
     Args:
         record: of the fit; without one, the loss is L2.
-        epochs, lr, seed: of the tuning.
-        batch_size: the fit's own if `None`.
+        config: of the compression.
     """
     own = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
     changed: dict[str, Any] = {
-        "epochs": epochs, "lr": lr, "seed": seed, "time_budget": None, "eval_every": 0, "warmup": 0.1,
-        "schedule": "cosine", "rates": {}, "prune": 0.0, "bits": None, "rate_weight": 0.0, "phases": (),
+        "epochs": config.tune_epochs, "lr": config.lr, "seed": config.seed, "time_budget": None, "eval_every": 0,
+        "warmup": 0.1, "schedule": "cosine", "rates": {}, "prune": 0.0, "bits": None, "rate_weight": 0.0, "phases": (),
     }  # fmt: skip
     recipe = from_dict(FitConfig, {**own, **changed}, "fit")
     try:
@@ -40,4 +39,4 @@ def tuning_recipe(record: FitRecord | None, epochs: int, lr: float, seed: int, b
     except ConfigError as error:
         logger.warning("tuning with the optimizer adam, as the fit's own is not here: %s", error)
         recipe = dataclasses.replace(recipe, optimizer="adam", betas=FitConfig.betas)
-    return dataclasses.replace(recipe, batch_size=batch_size or recipe.batch_size or 1)
+    return dataclasses.replace(recipe, batch_size=config.batch_size or recipe.batch_size or 1)

@@ -17,7 +17,7 @@ import enerv_zoo as ez
 from enerv_zoo.batch import comparison, curves, publish
 from enerv_zoo.cli.app import EPILOG, app
 from enerv_zoo.cli.start import STEPS
-from enerv_zoo.config import SELECTION, FitConfig
+from enerv_zoo.config import SELECTION, CompressConfig, FitConfig
 from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.hub import download
@@ -202,7 +202,8 @@ def wrong_keywords(code: str) -> list[str]:
         parameters = inspect.signature(function).parameters
         legal = set(parameters)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            legal |= {*FitConfig.__dataclass_fields__, *SELECTION, *inspect.signature(plan_fit).parameters}
+            legal |= {*FitConfig.__dataclass_fields__, *SELECTION, *CompressConfig.__dataclass_fields__}
+            legal |= {*inspect.signature(plan_fit).parameters}
         wrong += [f"{ast.unparse(node.func)}({word.arg}=)" for word in node.keywords if word.arg not in {*legal, None}]
     return wrong
 

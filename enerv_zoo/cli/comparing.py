@@ -1,0 +1,203 @@
+"""`enerv-zoo compare` and `enerv-zoo rd`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from enerv_zoo.cli import completion, console, fleets, options
+from enerv_zoo.cli.reporting import WithReport, closing_report
+from enerv_zoo.shell import duration
+
+if TYPE_CHECKING:
+    from enerv_zoo.batch import RateDistortion
+
+
+def compare(
+    video: options.Video,
+    *,
+    models: Annotated[str, typer.Option(help="Families, separated by commas.", autocompletion=completion.families)],
+    out: Annotated[Path, typer.Option(help="A folder for all fits.")],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Stored parameters, such as 1.5M; several, separated by commas, fit each family in each.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    recipe: options.RecipeFile = None,
+    fit_options: options.Recipe,
+    selection: options.Selection,
+    device: options.Device = "auto",
+    workers: fleets.Workers = None,
+    address: fleets.Address = None,
+    report: WithReport = True,
+    json: options.Json = False,
+) -> None:
+    """Fit several families to one video with one recipe; print one table and draw the curves.
+
+    Run it again to go on after an interruption or a failure: fits that have ended are kept. Give --epochs for equal
+    epochs, or --time-budget for equal time.
+
+    Examples:
+
+        enerv-zoo compare bunny --models nerv,enerv,hnerv --preset quick --out runs/compare
+
+        enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
+    """
+    from enerv_zoo import batch
+
+    failure = None
+    try:
+        with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
+            results = batch.compare(
+                video,
+                options.listed(models),
+                out=out,
+                size=None if size is None else options.listed(size),
+                device=device,
+                on_model=on_model,
+                recipe=options.chosen_recipe(preset, recipe),
+                **runner,
+                **selection,
+                **fit_options,
+            )
+    except batch.FitsFailed as error:
+        results, failure = error.results, error
+    page = closing_report([out / name for name in results], out, device) if report and results else None
+    if json:
+        console.print_json(results)
+    elif results:
+        console.out.print(_comparison(results))
+        files = console.files(out, "compare.json", "psnr.png", page=page)
+        console.out.print()
+        console.out.print(f"written to {out}: {files}, and a folder for each fit")
+    if failure is not None:
+        raise failure
+
+
+def _comparison(results: dict[str, dict[str, Any]]) -> Table:
+    """A row for each fit, the best by the metric that leads first."""
+    from enerv_zoo.metrics.columns import columns
+
+    quality = columns(results.values())
+    cost = ("stored parameters", "MB", "bits per pixel", "fit time")
+    table = console.Listing("fit", *(column.heading for column in quality), *cost, "decode frames/s")
+    for name, row in sorted(results.items(), key=lambda item: quality[0].rank(item[1].get(quality[0].name))):
+        table.add_row(
+            name,
+            *(column.number(row.get(column.name)) for column in quality),
+            console.number(row["stored_numbers"]),
+            console.number(row["stored_bytes"] / 1e6),
+            console.number(row["bpp"], 3),
+            duration(row["fit_seconds"]),
+            console.number(row["fps"], 1),
+        )
+    return table
+
+
+def rd(
+    video: options.Video,
+    *,
+    out: Annotated[Path, typer.Option(help="A folder for fits, files and results.")],
+    models: Annotated[
+        str,
+        typer.Option(help="Families, separated by commas; '' for codecs alone.", autocompletion=completion.families),
+    ] = "enerv",
+    sizes: Annotated[
+        str | None, typer.Option(help="Stored parameters, separated by commas, such as 0.35M,1M.", show_default=False)
+    ] = None,
+    bits: Annotated[str, typer.Option(help="Of the weights; a point on the curve for each.")] = "8,7,6,5,4",
+    tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
+    codecs: Annotated[str, typer.Option(help="Separated by commas; '' for none.")] = "x264,x265,svtav1,vp9",
+    anchor: Annotated[
+        str | None, typer.Option(help="The curve to compare with.", show_default="the first codec")
+    ] = None,
+    preset: options.Preset = None,
+    recipe: options.RecipeFile = None,
+    fit_options: options.Recipe,
+    selection: options.Selection,
+    device: options.Device = "auto",
+    workers: fleets.Workers = None,
+    address: fleets.Address = None,
+    report: WithReport = True,
+    json: options.Json = False,
+) -> None:
+    """Measure rate against quality: networks as .nvz files beside real codecs, on the same frames.
+
+    Draws the curves and gives Bjontegaard's differences. Run it again to go on after an interruption.
+
+    Examples:
+
+        enerv-zoo rd bunny --models enerv,hnerv --sizes 0.2M,0.5M --preset quick --out runs/rd
+
+        enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
+    """
+    from enerv_zoo import batch
+
+    with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
+        result = batch.rate_distortion(
+            video,
+            options.listed(models),
+            out=out,
+            sizes=None if sizes is None else options.listed(sizes),
+            bits=_numbers(bits),
+            tune_epochs=tune_epochs,
+            codecs=options.listed(codecs),
+            anchor=anchor,
+            device=device,
+            on_model=on_model,
+            on_stage=lambda text: console.err.print(text, style="dim"),
+            **runner,
+            recipe=options.chosen_recipe(preset, recipe),
+            **selection,
+            **fit_options,
+        )
+    page = closing_report(result.best_files, out, device, result.original, result) if report else None
+    if json:
+        console.print_json(result.to_dict())
+        return
+    for line in _rate_lines(result):
+        console.out.print(line)
+    fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
+    console.out.print()
+    console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in options.listed(text)]
+    except ValueError as error:
+        raise typer.BadParameter(f"expected integers separated by commas, such as 8,6,5, got {text!r}") from error
+
+
+def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
+    quality = result.curves[0].points[0].columns
+    headings = (own.heading for own in quality)
+    points = console.Listing("", "", "bytes", "bits per pixel", *headings, "encoding", "decode frames/s")
+    for curve in result.curves:
+        for point in sorted(curve.points, key=lambda point: point.bytes):
+            points.add_row(
+                curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}",
+                *(own.number(point.scores[own.name]) for own in quality),
+                duration(point.encode_seconds), console.number(point.decode_fps, 1),
+            )  # fmt: skip
+    yield points
+    if result.gains:
+        gains = console.Listing(f"against {result.gains[0].anchor}", "BD-rate", f"BD-{quality[0].label}", "")
+        for gain in result.gains:
+            rate = "n/a" if gain.bd_rate is None else f"{gain.bd_rate:+.1f} %"
+            gains.add_row(gain.curve, rate, quality[0].change(gain.bd_quality), gain.missing or "")
+        yield ""
+        yield gains
+    if result.source is not None:
+        yield ""
+        yield (
+            f"The source is itself {result.source['codec']} of {result.source['bpp']:.3f} bits per pixel: codecs of "
+            "its kind find again what it kept."
+        )

@@ -1,0 +1,193 @@
+"""Compression of one network: prune, tune, choose bit widths, quantise (Chen et al. 2021, section 3.3)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from enerv_zoo.compression import search
+from enerv_zoo.compression.tuning import tuning_recipe
+from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, from_dict
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation import Report, evaluate, mean_psnr
+from enerv_zoo.evaluation.report import matching_frames
+from enerv_zoo.files import finite
+from enerv_zoo.fitting.constraint import WeightConstraint
+from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics.columns import MISSING, names_in
+from enerv_zoo.metrics.scoring import installed
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, uniform_specs
+from enerv_zoo.storage.compressed import to_network
+from enerv_zoo.storage.description import FitRecord
+from enerv_zoo.video import Video
+
+DEFAULT_BITS = 8
+RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
+"""Metrics of a fit that, beside its scores, are others once it is compressed."""
+
+SCORE_BYTES = 32
+"""Bytes that a score, which is known last, takes in a file at most, beside its name."""
+
+MAX_ENCODINGS = 12
+"""Choices of bits that are encoded until the whole file, description included, is as small as the target."""
+
+
+@dataclass(frozen=True)
+class CompressedNetwork:
+    """A network as the file holds it.
+
+    Attributes:
+        encoded: the file's content.
+        specs: levels of each tensor.
+        pruned: parameters that pruning set to zero.
+        prunable: parameters that it could.
+        psnr_before: PSNR of the network before, in dB; `None` where it was not measured.
+        report: measurements of the encoded network; `None` where there are none.
+    """
+
+    encoded: EncodedNetwork
+    specs: QuantSpecs
+    pruned: int
+    prunable: int
+    psnr_before: float | None
+    report: Report | None
+
+
+class NetworkCompression:
+    """Compression of one network.
+
+    Args:
+        video: the network, which is changed.
+        original: the frames that it was fitted to, or `None`.
+        record: of its fit, or `None`.
+        license: of the weights, where the config names none.
+        config: of the compression.
+        on_stage: called with a line for each stage.
+    """
+
+    def __init__(
+        self,
+        video: NeuralVideo,
+        original: Video | None,
+        record: FitRecord | None,
+        license: str | None,
+        config: CompressConfig,
+        on_stage: Callable[[str], None],
+    ) -> None:
+        self.video, self.original, self.record, self.config, self.on_stage = video, original, record, config, on_stage
+        self.license = config.license or license
+        self.entropy_model = model_spec(config.entropy_model)
+        recipe = record.recipe if record else None
+        # Metrics of the fit, as far as they are installed here.
+        self.metrics: Sequence[MetricSpec] = installed(
+            from_dict(FitConfig, recipe.fit).metrics if recipe else DEFAULT_METRICS
+        )
+
+    def run(self) -> CompressedNetwork:
+        """Prune, tune, quantise and measure the network.
+
+        Raises:
+            ConfigError: a target cannot be met.
+            VideoError: the original has another size or length.
+        """
+        video, original, config = self.video, self.original, self.config
+        if original is not None:
+            matching_frames(video, original, None)
+        is_compared = original is not None and (config.measure or config.max_psnr_drop is not None)
+        before = mean_psnr(video, original) if is_compared and original is not None else None
+        masks = pruning.masks(video, config.prune)
+        pruning.prune(video.stored_parameters(), masks)
+        specs = self._choose_specs(before)
+        if config.tune_epochs and original is not None:
+            self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight))
+            specs = self._choose_specs(before) if config.searches else specs
+        tensors = self._quantize(specs)
+        report = None
+        if original is not None and config.measure:
+            report = evaluate(self._decoded(tensors), original, metrics=self.metrics)
+        prunable = sum(mask.numel() for mask in masks.values())
+        pruned = prunable - sum(int(mask.sum()) for mask in masks.values())
+        return CompressedNetwork(self._encoded(tensors, report), specs, pruned, prunable, before, report)
+
+    def _tune(self, original: Video, constraint: WeightConstraint) -> None:
+        config = self.config
+        loader = FrameLoader(original.frames, str(self.video.device), on_disk=original.on_disk)
+        fitter = Fitter(self.video, loader, tuning_recipe(self.record, config), constraint=constraint)
+        while not fitter.done:
+            row = fitter.fit_epoch()
+            self.on_stage(f"epoch {row['epoch']} of {config.tune_epochs}: {row['psnr']:.2f} dB")
+        self.video.eval()
+
+    def _choose_specs(self, before: float | None) -> dict[str, QuantSpec]:
+        config = self.config
+        if not config.searches:
+            return uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
+        self.on_stage("measuring how much each tensor's bits change the frames")
+        choices = search.choices(self.video)
+        if config.bpp is not None:
+            return self._within_file(choices, config.bpp * self.video.info.pixels / 8)
+        assert before is not None
+        assert config.max_psnr_drop is not None
+        return self._within_drop(choices, before, config.max_psnr_drop)
+
+    def _within_drop(self, choices: search.Choices, before: float, drop: float) -> dict[str, QuantSpec]:
+        assert self.original is not None
+        original = self.original
+
+        def psnr(specs: QuantSpecs) -> float:
+            return mean_psnr(self._decoded(self._quantize(specs)), original)
+
+        specs = search.within_drop(choices, lambda trial: psnr(trial) >= before - drop)
+        reached = psnr(specs)
+        if reached < before - drop:
+            raise ConfigError(
+                f"with the most bits the file has {reached:.2f} dB, {before - reached:.2f} dB less than the fit; "
+                f"allow for a larger loss than {drop:g} dB, prune less, or tune longer"
+            )
+        return specs
+
+    def _within_file(self, choices: search.Choices, limit: float) -> dict[str, QuantSpec]:
+        """Return the specs with the least error whose file takes at most `limit` bytes, which encoding measures."""
+        overhead = 0.0
+        scores = sum(SCORE_BYTES + len(spec["name"]) for spec in check_metrics(self.metrics))
+        for _ in range(MAX_ENCODINGS):
+            specs = search.within_size(choices, 8 * (limit - overhead))
+            size = len(encode([self._encoded(self._quantize(specs))])) + scores
+            if size <= limit:
+                return specs
+            overhead += size - limit
+        raise ConfigError(
+            f"no file of at most {limit:,.0f} bytes was found, the last one took {size:,}; ask for a little more"
+        )
+
+    def _quantize(self, specs: QuantSpecs) -> dict[str, QuantizedTensor]:
+        return {name: coded(tensor, specs[name]) for name, tensor in codable(self.video).items()}
+
+    def _decoded(self, tensors: dict[str, QuantizedTensor]) -> NeuralVideo:
+        """Return the network that the file decodes to, bit for bit."""
+        twin = copy.deepcopy(self.video)
+        for name, parameter in twin.named_parameters():
+            parameter.data = torch.from_numpy(tensors[name].values()).to(parameter.device)
+        return twin
+
+    def _encoded(self, tensors: dict[str, QuantizedTensor], report: Report | None = None) -> EncodedNetwork:
+        if self.entropy_model is not None:
+            tensors = {n: dataclasses.replace(t, entropy_model=self.entropy_model) for n, t in tensors.items()}
+        return to_network(self.video, tensors, fit=self._record(report), license=self.license)
+
+    def _record(self, report: Report | None) -> FitRecord | None:
+        """Return the record of the fit with the scores of the file, and without those of the network before."""
+        if self.record is None:
+            return None
+        scores = names_in(self.record.metrics)
+        replaced = {*RECOMPUTED_METRICS, *scores, *(name + MISSING for name in scores)}
+        metrics = {name: value for name, value in self.record.metrics.items() if name not in replaced}
+        return dataclasses.replace(self.record, metrics=finite({**metrics, **(report.scores if report else {})}))

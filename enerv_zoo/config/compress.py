@@ -1,0 +1,74 @@
+"""The description of a compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StrictBool
+
+from enerv_zoo.config.parts import PartSpec, check_part
+from enerv_zoo.config.ranges import Bits, Fraction01, NotNegative, Positive
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.options import Option
+
+
+@dataclass(frozen=True)
+class CompressConfig:
+    """How a fit becomes a `.nvz` file. Of `bits`, `bpp` and `max_psnr_drop`, one at most is given.
+
+    Attributes:
+        bits: bits of every weight, 2 to 16; biases have at least 12.
+        scales: one scale per `"tensor"`, which the entropy coder likes best, or per output `"channel"`, which loses
+            less at equal bits. Under a target, both are tried for every tensor.
+        bpp: size to stay within, in bits per pixel of the video; bits are chosen for each tensor.
+        max_psnr_drop: PSNR in dB that the file may lose against the fit; bits are chosen for each tensor.
+        prune: part of the weights to set to zero, from 0 to below 1.
+        tune_epochs: epochs of fitting on after pruning, with rounding.
+        rate_weight: weight of the bits per pixel in the objective while tuning, such as 0.03.
+        lr: learning rate of the tuning.
+        batch_size: frames per step of the tuning.
+        seed: seed of the order of frames in the tuning.
+        entropy_model: entropy model of the weights, by its name or with options. Readers need the package of any other
+            one than `table`.
+        license: license of the weights, by its identifier on the Hub such as cc-by-4.0.
+        measure: compare the fit's and the file's frames with the video's.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    bits: Annotated[Bits | None, Option(default="8")] = None
+    scales: Literal["tensor", "channel"] = "tensor"
+    bpp: Positive | None = None
+    max_psnr_drop: NotNegative | None = None
+    prune: Fraction01 = 0.0
+    tune_epochs: Annotated[int, Field(ge=0)] = 0
+    rate_weight: NotNegative = 0.0
+    lr: Positive = 5e-4
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=1 << 20)] | None, Option(default="the fit's own")] = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    entropy_model: Annotated[
+        PartSpec,
+        check_part("entropy_model", "{name: table}"),
+        Option("Names: enerv-zoo models --parts.", kind="entropy_model", metavar="MODEL"),
+    ] = "table"
+    license: Annotated[str | None, Option(default="what the fit says")] = None
+    measure: Annotated[StrictBool, Option("It takes the video.")] = True
+
+    def __post_init__(self) -> None:
+        targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}
+        names = [name for name, value in targets.items() if value is not None]
+        if len(names) > 1:
+            raise ConfigError(f"{' and '.join(names)} were given; give one of them, the others follow from it")
+        if self.rate_weight and not self.tune_epochs:
+            raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+
+    @property
+    def searches(self) -> bool:
+        """Whether the bits of each tensor are chosen for a target."""
+        return self.bpp is not None or self.max_psnr_drop is not None
+
+    @property
+    def needs_video(self) -> bool:
+        """Whether the original is needed."""
+        return self.tune_epochs > 0 or self.max_psnr_drop is not None
