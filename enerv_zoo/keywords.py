@@ -22,6 +22,7 @@ class SelectionOptions(TypedDict, total=False):
     square_pixels: bool | None
     stream: int | None
     yuv: str | None
+    deinterlace: bool | None
 
 
 class FitOptions(SelectionOptions, total=False):

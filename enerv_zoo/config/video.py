@@ -94,6 +94,7 @@ class VideoSelection:
         square_pixels: resample pixels that are not square, or take frames as they are stored.
         stream: which video stream of a file, from 0.
         yuv: format of raw video, such as 1920x1080:yuv420p:50.
+        deinterlace: make whole frames of interlaced ones, or take them as they are.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -106,6 +107,9 @@ class VideoSelection:
     )
     stream: Annotated[Annotated[int, Field(ge=0)] | None, Option(default="the default one, as FFmpeg chooses")] = None
     yuv: Annotated[str | None, Option(metavar="WxH:FORMAT:FPS", default="as the name of a .yuv file says")] = None
+    deinterlace: Annotated[
+        StrictBool | None, Option(flags="--deinterlace/--interlaced", default="interlaced, with a note")
+    ] = None
 
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))

@@ -132,8 +132,9 @@ def plan_fit(
             f"Its options: {', '.join(selection)}"
         )
     video = {**base.video, **{key: value for key, value in selection.items() if value is not None}}
-    if not isinstance(video.get("square_pixels", False), bool):
-        raise ConfigError(f"square_pixels is true or false, got {video['square_pixels']!r:.80}")
+    for name in ("square_pixels", "deinterlace"):
+        if not isinstance(video.get(name, False), bool):
+            raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
     check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 

@@ -102,7 +102,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
 
 
 def _is_selection(value: Any, option: str) -> bool:
-    if option == "square_pixels":
+    if option in ("square_pixels", "deinterlace"):
         return value is None or isinstance(value, bool)
     if isinstance(value, list):
         return len(value) <= 2 and all(isinstance(side, int) for side in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,7 @@ from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
 from enerv_zoo.video.colours import to_rgb
+from enerv_zoo.video.interlacing import deinterlaced
 from enerv_zoo.video.joins import recording_begins, with_next_two
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.seeking import (
@@ -39,6 +41,8 @@ from enerv_zoo.video.streams import choose_stream, is_picture
 from enerv_zoo.video.timing import DisplayClock, SteadyClock
 from enerv_zoo.video.transforms import bounded_aspect, squared
 
+logger = logging.getLogger(__name__)
+
 _NOT_VIDEO = ("tty", "bin", "xbin", "adf", "idf")
 """Demuxers that show text files."""
 
@@ -53,15 +57,22 @@ class VideoFile(Source):
         name: what to call the video; by default the file's name without its suffix.
         square_pixels: resample pixels that are not square: the width is scaled, the height kept.
         number: of the video stream to read, from 0; see `streams.choose_stream`.
+        deinterlace: make whole frames of interlaced ones, or take them as they are; with `None`, that is logged.
 
     Raises:
         VideoError: the file is no video, or is damaged so that not a frame can be read.
     """
 
     def __init__(
-        self, path: Path, name: str | None = None, square_pixels: bool = False, number: int | None = None
+        self,
+        path: Path,
+        name: str | None = None,
+        square_pixels: bool = False,
+        number: int | None = None,
+        deinterlace: bool | None = False,
     ) -> None:
         self.path = path
+        self._deinterlace = deinterlace
         self._number = number
         self.name = name or readable(path.stem)
         with _open(path) as container:
@@ -83,11 +94,19 @@ class VideoFile(Source):
         """Yield the selected frames; see `Source.frames`."""
         read = 0
         size: tuple[int, int] | None = None
-        steady = self.steady_clock()
+        steady, is_noted = self.steady_clock(), False
         for number, frame in self._numbered(selection.start):
             if number >= selection.start:
                 size = size or (frame.height, frame.width)
                 self._check_size(size, frame, number, selection)
+            if frame.interlaced_frame and self._deinterlace is None and not is_noted:
+                is_noted = True
+                logger.info(
+                    "%s: frames are interlaced, so their odd and even rows are of two moments; --deinterlace "
+                    "(deinterlace=True) makes whole ones, --interlaced (False) takes them as they are",
+                    self.path,
+                    extra={"once": True},
+                )
             # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
             moment = steady(None if frame.pts is None or not self._timed else frame.pts * self.tick)
             if selection.wants(number):
@@ -133,7 +152,7 @@ class VideoFile(Source):
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
-        index = self.index() if start >= MIN_FRAMES_TO_SEEK else None
+        index = self.index() if start >= MIN_FRAMES_TO_SEEK and not self._deinterlace else None
         if index is not None and not (index.trusted and start < len(index)):
             index = None  # all frames are counted
         if index is not None:
@@ -146,6 +165,7 @@ class VideoFile(Source):
         with _open(self.path) as container:
             stream = choose_stream(container, self.path, self._number)
             frames = self._decode(container, stream, container.demux(stream), clock=DisplayClock())
+            frames = deinterlaced(frames) if self._deinterlace else frames
             for number, frame in enumerate(frames):
                 if number >= start or index is None:
                     yield number, frame

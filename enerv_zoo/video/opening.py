@@ -29,6 +29,7 @@ class ReadOptions:
     square_pixels: bool = False
     stream: int | None = None
     yuv: str | None = None
+    deinterlace: bool | None = None
 
     def __post_init__(self) -> None:
         check_stream(self.stream)
@@ -60,7 +61,7 @@ def open_file(path: Path, name: str | None = None, options: ReadOptions | None =
     is_raw = options.yuv is not None or path.suffix.lower() == ".yuv"
     source = RawVideo(path, name, options.yuv) if is_raw else pages_of(path, name)
     if source is None:
-        return VideoFile(path, name, options.square_pixels, options.stream)
+        return VideoFile(path, name, options.square_pixels, options.stream, options.deinterlace)
     options.refuse_choice(str(path), "stream")
     return source
 

@@ -37,6 +37,7 @@ def open_video(
     square_pixels: bool = False,
     stream: int | None = None,
     yuv: str | None = None,
+    deinterlace: bool | None = None,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -60,6 +61,8 @@ def open_video(
         yuv: the format of raw video, as `"WIDTHxHEIGHT:FORMAT:FPS"` such as `"1920x1080:yuv420p:50"` (format and rate
             may be left out). By default, the name of a `.yuv` file says it:
             `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
+        deinterlace: make whole frames of interlaced ones, whose odd and even rows are of two moments, by FFmpeg's
+            bwdif; files are then read from their start. `False` takes them as they are, as `None` does, which logs it.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
@@ -74,7 +77,14 @@ def open_video(
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
     reading = prepare(
-        source, frames=frames, resize=resize, crop=crop, square_pixels=square_pixels, stream=stream, yuv=yuv
+        source,
+        frames=frames,
+        resize=resize,
+        crop=crop,
+        square_pixels=square_pixels,
+        stream=stream,
+        yuv=yuv,
+        deinterlace=deinterlace,
     )
     if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
         return _part(reading.source, reading.selection)
