@@ -15,7 +15,7 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
-from enerv_zoo.video.origin import protected, refuse_folder
+from enerv_zoo.video.origin import Origin, protected
 
 COMPARISON = "compare.json"
 CURVES = "psnr.png"
@@ -74,7 +74,7 @@ def compare(
     jobs = _jobs(source, models, size, dict(options))
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
-    refuse_folder(source, folder)
+    Origin.of(source).refuse_folder(folder)
     with locked(folder), protected(source):
         remove_leftovers(folder, (COMPARISON, CURVES))
         outcomes = {outcome.name: outcome for outcome in runner(jobs, out, device=device, on_fit=on_model)}

@@ -28,7 +28,7 @@ from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
-from enerv_zoo.video.origin import protected, refuse_folder
+from enerv_zoo.video.origin import Origin, protected
 from enerv_zoo.video.scenes import survey
 
 RESULT = "rd.json"
@@ -124,7 +124,7 @@ def rate_distortion(
     if encoders:  # before fits that take hours
         cut = plan_fit(source, device=chosen, recipe=options.get("recipe") if models else None, **selection).video
         check_frames(encoders, survey(source, **cut, scenes=False).info)
-    refuse_folder(source, folder)
+    Origin.of(source).refuse_folder(folder)
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
         fits: dict[str, dict[str, Any]] = {}

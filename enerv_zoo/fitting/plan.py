@@ -24,8 +24,8 @@ from enerv_zoo.parsing import read_mapping
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
-from enerv_zoo.video.opening import check_stream
 from enerv_zoo.video.origin import Origin
+from enerv_zoo.video.source import check_stream
 from enerv_zoo.zoo import Model, choose_model
 
 logger = logging.getLogger(__name__)

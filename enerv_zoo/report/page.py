@@ -117,15 +117,6 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
     indices = indices[:: -(-len(indices) // MOST_FRAMES)]
     fps = (info.fps or 25.0) / (indices[1] - indices[0] if len(indices) > 1 else 1)
     fps = min(max(fps, 1.0), 60.0)
-    shown = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
-    original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
-    movies = [{"layer": "original", "label": "original", "data": shown(original), "error": False}]
-    errors = []
-    for number, run in enumerate(runs):
-        decoded = Frames(run.video.decode(indices), len(indices), info.height, info.width)
-        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(decoded), "error": False})
-        hot = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
-        errors.append({"layer": f"error{number}", "label": run.name, "data": shown(hot, crf=22), "error": True})
     height, width = shown_size(info.height, info.width)
     names = ", ".join(run.name for run in runs)
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
@@ -134,7 +125,7 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
         "title": f"{info.name}: {names}" if info.name else names,
         "video": f"{info.frames} frames of {info.size_text}{rate}",
         "attribution": info.attribution,
-        "movies": [*movies, *errors],
+        "movies": _movies(runs, indices, fps),
         "height": height,
         "width": width,
         "aspect": f"{width * float(info.pixel_aspect) / height:.4f}",
@@ -156,6 +147,21 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
             "fps": fps,
         },
     }
+
+
+def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> list[dict[str, Any]]:
+    """Return the movies of the page: the original, the fits, and their differences from it."""
+    info = runs[0].video.info
+    shown = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
+    original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
+    movies = [{"layer": "original", "label": "original", "data": shown(original), "error": False}]
+    errors = []
+    for number, run in enumerate(runs):
+        decoded = Frames(run.video.decode(indices), len(indices), info.height, info.width)
+        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(decoded), "error": False})
+        hot = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
+        errors.append({"layer": f"error{number}", "label": run.name, "data": shown(hot, crf=22), "error": True})
+    return [*movies, *errors]
 
 
 def _described(column: Column) -> dict[str, Any]:

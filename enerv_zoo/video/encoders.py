@@ -85,46 +85,47 @@ def encode_movie(
 ) -> None:
     """Write images (H, W, 3) uint8 as yuv420p, BT.709, limited range, tagged so."""
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
-    crf = movie.quality if quality is None else quality
-
-    def add_stream(container: Any, height: int, width: int) -> VideoStream:
-        options = {"crf": f"{crf:g}", **movie.encoder_options}
-        stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        stream.bit_rate = 0  # VP9 holds to the constant rate factor only without one
-        codec = stream.codec_context
-        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        codec.color_range = _LIMITED
-        if pixel_aspect != SQUARE:  # or else square pixels are stated, and files would differ from older ones
-            codec.sample_aspect_ratio = pixel_aspect
-        stream.time_base = codec.time_base = tick
-        if (stream.height, stream.width) != (height, width):
-            _log.warning(
-                "%s is written as %s (WIDTHxHEIGHT): sizes must be even, so the last row or column repeats",
-                *(size_text(height, width), size_text(stream.height, stream.width)),
-            )
-        return stream
-
-    def to_frame(image: np.ndarray) -> VideoFrame:
-        height, width = image.shape[:2]
-        if height % 2 or width % 2:
-            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
-        return VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", threads=1
-        )
-
     with _opened(path, movie.container, movie.container_options) as container:
         stream: VideoStream | None = None
         for image, pts in _timed(images, clock, tick):
-            stream = stream or add_stream(container, *image.shape[:2])
-            frame = to_frame(image)
+            if stream is None:
+                crf = movie.quality if quality is None else quality
+                options = {"crf": f"{crf:g}", **movie.encoder_options}
+                stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
+                _describe(stream, image.shape[0], image.shape[1], pixel_aspect, tick)
+            frame = _to_yuv(image)
             frame.pts, frame.time_base = pts, tick
             with nullcontext() if stream.codec_context.is_open else scheduling_kept():
                 packets = stream.encode(frame)
             container.mux(packets)
         assert stream is not None, "callers refuse to write nothing"
         container.mux(stream.encode(None))
+
+
+def _describe(stream: VideoStream, height: int, width: int, pixel_aspect: Fraction, tick: Fraction) -> None:
+    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+    stream.bit_rate = 0  # VP9 holds to the constant rate factor only without one
+    codec = stream.codec_context
+    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+    codec.color_range = _LIMITED
+    if pixel_aspect != SQUARE:  # or else square pixels are stated, and files would differ from older ones
+        codec.sample_aspect_ratio = pixel_aspect
+    stream.time_base = codec.time_base = tick
+    if (stream.height, stream.width) != (height, width):
+        _log.warning(
+            "%s is written as %s (WIDTHxHEIGHT): sizes must be even, so the last row or column repeats",
+            *(size_text(height, width), size_text(stream.height, stream.width)),
+        )
+
+
+def _to_yuv(image: np.ndarray) -> VideoFrame:
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
+    return VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", threads=1
+    )
 
 
 def encode_gif(path: Path, images: Iterable[np.ndarray], clock: Clock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from enerv_zoo.video.seeking import (
     timestamp,
 )
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment, Source
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
 from enerv_zoo.video.streams import choose_stream, is_picture
 from enerv_zoo.video.timing import DisplayClock, SteadyClock
 from enerv_zoo.video.transforms import bounded_aspect, squared
@@ -55,28 +56,17 @@ class VideoFile(Source):
     Args:
         path: of the file.
         name: what to call the video; by default the file's name without its suffix.
-        square_pixels: resample pixels that are not square: the width is scaled, the height kept.
-        number: of the video stream to read, from 0; see `streams.choose_stream`.
-        deinterlace: make whole frames of interlaced ones, or take them as they are; with `None`, that is logged.
+        options: how to read it: which stream, with square pixels or not, deinterlaced or not.
 
     Raises:
         VideoError: the file is no video, or is damaged so that not a frame can be read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        name: str | None = None,
-        square_pixels: bool = False,
-        number: int | None = None,
-        deinterlace: bool | None = False,
-    ) -> None:
-        self.path = path
-        self._deinterlace = deinterlace
-        self._number = number
+    def __init__(self, path: Path, name: str | None = None, options: ReadOptions = DEFAULT) -> None:
+        self.path, self._options = path, options
+        self._is_noted = False
         self.name = name or readable(path.stem)
-        with _open(path) as container:
-            stream = choose_stream(container, path, number)
+        with self._opened() as (container, stream):
             still = self._still = _is_still(container)
             # AVI counts chunks that hold no frame.
             rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
@@ -88,25 +78,17 @@ class VideoFile(Source):
             self.count = stream.frames or None
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
-        self._square_pixels = square_pixels
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames; see `Source.frames`."""
         read = 0
         size: tuple[int, int] | None = None
-        steady, is_noted = self.steady_clock(), False
+        steady = self.steady_clock()
         for number, frame in self._numbered(selection.start):
             if number >= selection.start:
                 size = size or (frame.height, frame.width)
                 self._check_size(size, frame, number, selection)
-            if frame.interlaced_frame and self._deinterlace is None and not is_noted:
-                is_noted = True
-                logger.info(
-                    "%s: frames are interlaced, so their odd and even rows are of two moments; --deinterlace "
-                    "(deinterlace=True) makes whole ones, --interlaced (False) takes them as they are",
-                    self.path,
-                    extra={"once": True},
-                )
+                self._note_interlaced(frame)
             # Not `frame.time`: frames that a decoder held back at a cut have lost their unit.
             moment = steady(None if frame.pts is None or not self._timed else frame.pts * self.tick)
             if selection.wants(number):
@@ -120,14 +102,29 @@ class VideoFile(Source):
         """Return what corrects the moments of successive frames where a file may hold several recordings."""
         return SteadyClock().moment if self._joined else lambda moment: moment
 
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        with _open(self.path) as container:
+            yield container, choose_stream(container, self.path, self._options.stream)
+
     @functools.cached_property
     def pixel_aspect(self) -> Fraction:
         """Width of a pixel over its height, in the frames that this yields."""
-        if self._square_pixels or self._aspect == SQUARE:
+        if self._options.square_pixels or self._aspect == SQUARE:
             return SQUARE
         first = next((frame for _, frame in self._numbered(0)), None)
         lies = first is not None and _upright(np.empty((1, 2, 3), np.uint8), first).shape[0] == 2
         return 1 / self._aspect if lies else self._aspect
+
+    def _note_interlaced(self, frame: VideoFrame) -> None:
+        if frame.interlaced_frame and self._options.deinterlace is None and not self._is_noted:
+            self._is_noted = True
+            logger.info(
+                "%s: frames are interlaced, so their odd and even rows are of two moments; --deinterlace "
+                "(deinterlace=True) makes whole ones, --interlaced (False) takes them as they are",
+                self.path,
+                extra={"once": True},
+            )
 
     def _check_size(self, size: tuple[int, int], frame: VideoFrame, number: int, selection: Selection) -> None:
         if size != (frame.height, frame.width):
@@ -141,10 +138,9 @@ class VideoFile(Source):
         """Return the timestamp of each frame, where the file says so; read once, without decoding."""
         if self._still:
             return None
-        cached = remembered(self.path, self._number)
+        cached = remembered(self.path, self._options.stream)
         if not cached:
-            with _open(self.path) as container:
-                stream = choose_stream(container, self.path, self._number)
+            with self._opened() as (container, stream):
                 index = read_index(container, stream)
                 is_whole = index is not None and not _ends_early(container, stream, len(index))
                 cached.append(index if is_whole else None)
@@ -152,7 +148,7 @@ class VideoFile(Source):
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
-        index = self.index() if start >= MIN_FRAMES_TO_SEEK and not self._deinterlace else None
+        index = self.index() if start >= MIN_FRAMES_TO_SEEK and not self._options.deinterlace else None
         if index is not None and not (index.trusted and start < len(index)):
             index = None  # all frames are counted
         if index is not None:
@@ -162,10 +158,9 @@ class VideoFile(Source):
                     start = number + 1
             if start == len(index):
                 return
-        with _open(self.path) as container:
-            stream = choose_stream(container, self.path, self._number)
+        with self._opened() as (container, stream):
             frames = self._decode(container, stream, container.demux(stream), clock=DisplayClock())
-            frames = deinterlaced(frames) if self._deinterlace else frames
+            frames = deinterlaced(frames) if self._options.deinterlace else frames
             for number, frame in enumerate(frames):
                 if number >= start or index is None:
                     yield number, frame
@@ -173,8 +168,7 @@ class VideoFile(Source):
     def _from_keyframe(self, index: FrameIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames from the last keyframe before `start` on, with their numbers, as long as these are certain."""
         moment, packets = index.keyframe_before(start)
-        with _open(self.path) as container:
-            stream = choose_stream(container, self.path, self._number)
+        with self._opened() as (container, stream):
             try:
                 decoded = self._decode(container, stream, packets_from_key(container, stream, moment), packets)
                 yield from index.verified(moment, decoded)
@@ -241,7 +235,7 @@ class VideoFile(Source):
             picture = to_rgb(frame)
         except (FFmpegError, ValueError) as error:
             raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
-        if self._square_pixels and self._aspect != SQUARE:
+        if self._options.square_pixels and self._aspect != SQUARE:
             picture = squared(torch.from_numpy(picture), self._aspect).numpy()
         turned = stills.upright(picture, self.path) if self._still else None
         return np.ascontiguousarray(_upright(picture, frame) if turned is None else turned)

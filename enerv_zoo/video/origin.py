@@ -39,6 +39,11 @@ class Origin:
     bytes: int | None = None
 
     @classmethod
+    def of(cls, source: Any) -> Origin:
+        """Return the origin of what `enerv_zoo.open_video` takes, by its name alone."""
+        return cls(str(source) if isinstance(source, str | Path) and str(source) else None)
+
+    @classmethod
     def read(cls, source: Any) -> Origin:
         """Look at what `enerv_zoo.open_video` takes, and read its contents once.
 
@@ -163,18 +168,6 @@ def protected(*sources: Origin | Any) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for source in sources:
-            if isinstance(source, str | Path) and str(source):
-                source = Origin(str(source))
-            if isinstance(source, Origin):
-                stack.enter_context(checked_targets(source.refuse))
+            origin = source if isinstance(source, Origin) else Origin.of(source)
+            stack.enter_context(checked_targets(origin.refuse))
         yield
-
-
-def refuse_folder(source: Any, folder: Path) -> None:
-    """Refuse to write fits into the folder of images that they are made from, as `Origin.refuse_folder` does.
-
-    Raises:
-        VideoError: it is that folder.
-    """
-    if isinstance(source, str | Path):
-        Origin(str(source)).refuse_folder(folder)

@@ -14,13 +14,13 @@ from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.arrays import ArraySource, VideoSource
 from enerv_zoo.video.folders import ImageFolder, different_sizes
-from enerv_zoo.video.opening import ReadOptions, open_file
+from enerv_zoo.video.opening import open_file
 from enerv_zoo.video.paths import without_file_scheme
 from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sizes import ResizeOption, Size, as_size, parse_resize
-from enerv_zoo.video.source import Moment, Source, Video
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source, Video
 from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
 from enerv_zoo.video.transforms import Transform
@@ -167,7 +167,7 @@ def prepare(
     return Reading(find_source(source, ReadOptions(**options)), selection, transform)
 
 
-def find_source(source: Readable, options: ReadOptions | None = None) -> Source:
+def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     """Return the source that a path, an address, a sample's name or frames in memory mean.
 
     Args:
@@ -177,7 +177,6 @@ def find_source(source: Readable, options: ReadOptions | None = None) -> Source:
     Raises:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
-    options = options or ReadOptions()
     if isinstance(source, Video | np.ndarray | torch.Tensor):
         options.refuse_choice("a video in memory", "stream", "yuv")
         return VideoSource(source, options.square_pixels) if isinstance(source, Video) else ArraySource(source)

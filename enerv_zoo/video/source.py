@@ -1,4 +1,4 @@
-"""Videos in memory (`Video`), and what frames are read from (`Source`)."""
+"""Videos in memory (`Video`), sources of frames (`Source`), and options of reading them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,53 @@ class Video:
     def __len__(self) -> int:
         """The number of frames."""
         return self.info.frames
+
+
+_NO_CHOICE = {
+    "stream": "has no video streams to choose from; leave out stream (--stream)",
+    "yuv": "is no file of raw video; leave out yuv (--yuv)",
+}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of reading, as `enerv_zoo.open_video` takes them.
+
+    Raises:
+        VideoError: the stream is no integer from 0 on.
+    """
+
+    square_pixels: bool = False
+    stream: int | None = None
+    yuv: str | None = None
+    deinterlace: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_stream(self.stream)
+
+    def refuse_choice(self, name: str, *options: str) -> None:
+        """Refuse options that choose within a file, for a source in which there is nothing to choose.
+
+        Raises:
+            VideoError: one is given.
+        """
+        for option in options:
+            if getattr(self, option) is not None:
+                raise VideoError(f"{name}: {_NO_CHOICE[option]}")
+
+
+def check_stream(stream: object) -> int | None:
+    """Return the number of a stream, as a caller or a recipe gives it.
+
+    Raises:
+        VideoError: it is no integer from 0 on.
+    """
+    if stream is None or (isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0):
+        return stream
+    raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
+
+
+DEFAULT = ReadOptions()
 
 
 class Source(ABC):

@@ -29,7 +29,10 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = {b"heic", b"heix", b"heim", b"heis"}
 _SEQUENCES = {b"avis", b"msf1", b"hevc", b"hevx"}
 """Brands of AVIF and HEIF files that hold a video too; those are read by FFmpeg."""
-_YCBCR = 6
+_BY_FFMPEG = range(6)
+"""Photometric interpretations of TIFF pages that FFmpeg knows: all up to CMYK, but neither Y'CbCr nor Lab."""
+_JPEG = (6, 7)
+"""Compressions of TIFF pages by JPEG, whose colours FFmpeg mistakes."""
 _REDUCED = 1
 """Bit of a TIFF page's `NewSubfileType`: a thumbnail of another page."""
 
@@ -113,14 +116,15 @@ def pages_of(path: Path, name: str | None = None) -> Pages | None:
         if kind != "tiff":
             is_read_here = count > 1 or kind != "webp"
             return Pages(path, list(range(count)), name, kind) if is_read_here else None
-        numbers, converted = [], False
+        numbers, by_pillow = [], False
         for number in range(count):
             image.seek(number)
             tags = getattr(image, "tag_v2", {})
             if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
                 numbers.append(number)
-                converted = converted or tags.get(Tag.PhotometricInterpretation) == _YCBCR
-        return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or converted else None
+                by_pillow |= tags.get(Tag.PhotometricInterpretation, 1) not in _BY_FFMPEG
+                by_pillow |= tags.get(Tag.Compression) in _JPEG or max(tags.get(Tag.BitsPerSample, (1,))) > 16
+        return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or by_pillow else None
 
 
 class Pages(Source):

@@ -84,10 +84,24 @@ def test_wide_pages_are_rounded_or_refused(tmp_path: Path) -> None:
         open_video(path)
 
 
-def test_luma_and_chroma_in_a_tiff_file(tmp_path: Path) -> None:
-    image = Image.new("RGB", (32, 16), (255, 0, 0))
-    image.convert("YCbCr").save(tmp_path / "red.tif", compression="jpeg")
-    assert np.abs(pixels(tmp_path / "red.tif").astype(int) - (255, 0, 0)).max() <= 2
+@pytest.mark.parametrize("compression", ["jpeg", "tiff_lzw", "tiff_deflate", None])
+@pytest.mark.parametrize("mode", ["RGB", "YCbCr", "CMYK", "L", "P", "RGBA"])
+def test_colours_of_a_tiff_file(tmp_path: Path, mode: str, compression: str | None) -> None:
+    image = Image.fromarray(moving(1, 32, 48)[0])
+    path = tmp_path / "image.tif"
+    try:
+        image.convert(mode).save(path, compression=compression, **({"quality": 95} if compression == "jpeg" else {}))
+    except (OSError, RuntimeError):
+        pytest.skip("no such file is written")
+    expected = np.asarray(Image.open(path).convert("RGB"))
+    assert np.abs(pixels(path)[0].astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_values_that_are_no_colours_are_refused(tmp_path: Path, kind: type) -> None:
+    Image.fromarray(moving(1, 32, 48)[0, ..., 0].astype(kind)).save(tmp_path / "image.tif")
+    with pytest.raises(VideoError, match=r"image\.tif: page 0 cannot be read \(colours of 32 bits"):
+        open_video(tmp_path / "image.tif")
 
 
 def test_an_animated_webp_file(tmp_path: Path) -> None:
