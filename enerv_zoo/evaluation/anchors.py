@@ -92,8 +92,8 @@ class FFmpegAnchor:
 
     @property
     def settings(self) -> dict[str, str]:
-        shown = (f"{key}={value}" for key, value in self.options.items() if "log-level" not in value)
-        return {"encoder": self.encoder, "options": " ".join(shown)}
+        texts = (f"{key}={value}" for key, value in self.options.items() if "log-level" not in value)
+        return {"encoder": self.encoder, "options": " ".join(texts)}
 
     def missing(self) -> str | None:
         return None if self.encoder in av.codecs_available else f"this build of PyAV has no {self.encoder}"

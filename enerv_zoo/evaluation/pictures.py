@@ -97,15 +97,15 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
         The path, or `None` where matplotlib is not installed, or the points have no score in common.
     """
     points = [point for curve in curves for point in curve.points]
-    shown = [own for own in points[0].columns if all(point.scores.get(own.name) is not None for point in points)]
-    if not shown:
+    columns = [own for own in points[0].columns if all(point.scores.get(own.name) is not None for point in points)]
+    if not columns:
         logger.warning("no %s was plotted: the points have no score in common", path)
         return None
-    canvas = _panels(path, len(shown), 4.6)
+    canvas = _panels(path, len(columns), 4.6)
     if canvas is None:
         return None
     figure, panels = canvas
-    for axes, own in zip(panels, shown, strict=True):
+    for axes, own in zip(panels, columns, strict=True):
         for curve in curves:
             best = curve.best()
             joined = [(point.bpp, point.scores[own.name]) for point in best]

@@ -33,11 +33,11 @@ def check_metrics(specs: Sequence[MetricSpec]) -> list[Spec]:
         ConfigError: none, one twice, or a name or an option that there is not.
     """
     listed = [specs] if isinstance(specs, str | Mapping) else list(specs)
-    chosen = [{"name": spec} if isinstance(spec, str) else dict(spec) for spec in listed]
-    names = [spec.get("name") for spec in chosen]
+    plain = [{"name": spec} if isinstance(spec, str) else dict(spec) for spec in listed]
+    names = [spec.get("name") for spec in plain]
     if not names or len(set(map(str, names))) < len(names):
         raise ConfigError(f"name the metrics to measure, each once; got {', '.join(map(str, names)) or 'none'}")
-    for spec in chosen:
+    for spec in plain:
         options = dict(spec)
         name = options.pop("name", None)
         if not isinstance(name, str):
@@ -49,7 +49,7 @@ def check_metrics(specs: Sequence[MetricSpec]) -> list[Spec]:
                 "letters, digits and underscores"
             )
         column(name)
-    return chosen
+    return plain
 
 
 def installed(specs: Sequence[MetricSpec]) -> Sequence[MetricSpec]:
@@ -132,8 +132,8 @@ class Scorer:
 def means(rows: Iterable[Mapping[str, float | None]], names: Iterable[str]) -> dict[str, float | None]:
     """The mean of each score over rows, of those that have it; `None` where none has."""
     listed = list(rows)
-    known = {name: [value for row in listed if (value := row.get(name)) is not None] for name in names}
-    return {name: fmean(values) if values else None for name, values in known.items()}
+    scores = {name: [value for row in listed if (value := row.get(name)) is not None] for name in names}
+    return {name: fmean(values) if values else None for name, values in scores.items()}
 
 
 def weighted_means(

@@ -39,16 +39,16 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
                 f"--{option}",
                 size_text(*as_size(value)) if isinstance(value, list | tuple) else str(value),
             ]
-    chosen = from_dict(FitConfig, record.get("fit") or {}, "fit")
+    config = from_dict(FitConfig, record.get("fit") or {}, "fit")
     try:
-        check_loss(chosen.loss)
+        check_loss(config.loss)
     except ConfigError:  # a callable of the user's own, or of a plug-in that is not here
         return None
-    known = {name: value for name in ("optimizer", "time_budget") if (value := getattr(chosen, name)) is not None}
-    unless_told = plan_fit(None, device="cpu", **known).fit  # with these, others have other defaults
+    decisive = {name: value for name in ("optimizer", "time_budget") if (value := getattr(config, name)) is not None}
+    defaults = plan_fit(None, device="cpu", **decisive).fit  # with these, others have other defaults
     for field in fields(FitConfig):
-        value = getattr(chosen, field.name)
-        if value != getattr(unless_told, field.name) or (field.name in known and value != field.default):
+        value = getattr(config, field.name)
+        if value != getattr(defaults, field.name) or (field.name in decisive and value != field.default):
             if value is None:
                 return None
             words += _flag(field.name.replace("_", "-"), value)

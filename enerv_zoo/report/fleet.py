@@ -33,7 +33,7 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     fits = [row for row in rows if row["attempts"]]
     quality = columns(rows)
     lead = quality[0]
-    shown = [row for row in fits if row[lead.name] is not None and row["bpp"]][:MOST_ROWS]
+    plotted = [row for row in fits if row[lead.name] is not None and row["bpp"]][:MOST_ROWS]
     seconds = sum(row["seconds"] or 0.0 for row in fits)
     text = template("fleet.html.jinja").render(
         css=asset("page.css"),
@@ -45,7 +45,7 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
         lead=lead,
         cells=[_cells(row, quality) for row in rows[:MOST_ROWS]],
         hidden=max(len(rows) - MOST_ROWS, 0),
-        **_chart(shown, lead),
+        **_chart(plotted, lead),
     )
     write_text(out, text)
     return Path(out)

@@ -150,17 +150,17 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
 
 
 def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> list[dict[str, Any]]:
-    """Return the movies of the page: the original, the fits, and their differences from it."""
+    """Return the movies of the page: the original, the fits, and their heats from it."""
     info = runs[0].video.info
-    shown = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
+    encode = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
     original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
-    movies = [{"layer": "original", "label": "original", "data": shown(original), "error": False}]
+    movies = [{"layer": "original", "label": "original", "data": encode(original), "error": False}]
     errors = []
     for number, run in enumerate(runs):
         decoded = Frames(run.video.decode(indices), len(indices), info.height, info.width)
-        movies.append({"layer": f"run{number}", "label": run.name, "data": shown(decoded), "error": False})
-        hot = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
-        errors.append({"layer": f"error{number}", "label": run.name, "data": shown(hot, crf=22), "error": True})
+        movies.append({"layer": f"run{number}", "label": run.name, "data": encode(decoded), "error": False})
+        heats = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
+        errors.append({"layer": f"error{number}", "label": run.name, "data": encode(heats, crf=22), "error": True})
     return [*movies, *errors]
 
 

@@ -113,8 +113,8 @@ class VideoFile(Source):
         if self._options.square_pixels or self._aspect == SQUARE:
             return SQUARE
         first = next((frame for _, frame in self._numbered(0)), None)
-        lies = first is not None and _upright(np.empty((1, 2, 3), np.uint8), first).shape[0] == 2
-        return 1 / self._aspect if lies else self._aspect
+        is_turned = first is not None and _upright(np.empty((1, 2, 3), np.uint8), first).shape[0] == 2
+        return 1 / self._aspect if is_turned else self._aspect
 
     def _note_interlaced(self, frame: VideoFrame) -> None:
         if frame.interlaced_frame and self._options.deinterlace is None and not self._is_noted:

@@ -25,6 +25,11 @@ def moving(count: int, height: int = 64, width: int = 96) -> np.ndarray:
     return np.stack([red, green, blue], axis=-1).round().astype(np.uint8)
 
 
+def pixels(path: Path, **options: object) -> np.ndarray:
+    """(N, H, W, 3): the frames of a file, as `open_video` reads them."""
+    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session")
 def bunny() -> Video:
     return open_video("bunny")

@@ -9,14 +9,10 @@ import pytest
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
 
-from .conftest import Encode, moving
+from .conftest import Encode, moving, pixels
 
 LOSSLESS = {"qp": "0"}
 Cut = Callable[[Path, float], Path]
-
-
-def pixels(path: Path, **options: object) -> np.ndarray:
-    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

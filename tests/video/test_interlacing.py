@@ -14,7 +14,7 @@ from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
 from enerv_zoo.video.scenes import survey
 
-from .conftest import Encode, moving
+from .conftest import Encode, moving, pixels
 
 LOSSLESS = {"qp": "0", "bf": "0"}
 INTERLACED = {**LOSSLESS, "flags": "+ildct"}
@@ -34,10 +34,6 @@ def woven(encode: Encode) -> Path:
     frames = moments[::2].copy()
     frames[:, ::2] = moments[1::2, ::2]
     return encode("woven.mp4", frames, pix_fmt="yuv444p", options=INTERLACED)
-
-
-def pixels(path: Path, **options: object) -> np.ndarray:
-    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
 
 
 def test_interlaced_frames_are_noted(encode: Encode, caplog: pytest.LogCaptureFixture) -> None:

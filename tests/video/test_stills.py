@@ -14,11 +14,7 @@ from PIL import Image, ImageOps
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
 
-from .conftest import Encode, moving
-
-
-def pixels(path: Path, **options: object) -> np.ndarray:
-    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
+from .conftest import Encode, moving, pixels
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -18,7 +18,7 @@ from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
 from enerv_zoo.video.scenes import survey
 
-from .conftest import moving
+from .conftest import moving, pixels
 
 SMALL, LARGE = (32, 48), (64, 96)
 
@@ -44,10 +44,6 @@ def write(path: Path, sizes: list[tuple[int, int]], default: int | None = None, 
 
 def image(n: int, number: int, size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(np.roll(moving(n + 1, *size)[-1], number, axis=2))
-
-
-def pixels(path: Path, **options: object) -> np.ndarray:
-    return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
