@@ -24,7 +24,7 @@ from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
 from enerv_zoo.video.colours import to_rgb
-from enerv_zoo.video.interlacing import deinterlaced
+from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
 from enerv_zoo.video.joins import recording_begins, with_next_two
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.seeking import (
@@ -148,7 +148,7 @@ class VideoFile(Source):
 
     def _numbered(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their numbers, from `start` on; from the nearest keyframe where that gives the same."""
-        index = self.index() if start >= MIN_FRAMES_TO_SEEK and not self._options.deinterlace else None
+        index = self.index() if start >= MIN_FRAMES_TO_SEEK else None
         if index is not None and not (index.trusted and start < len(index)):
             index = None  # all frames are counted
         if index is not None:
@@ -167,11 +167,12 @@ class VideoFile(Source):
 
     def _from_keyframe(self, index: FrameIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames from the last keyframe before `start` on, with their numbers, as long as these are certain."""
-        moment, packets = index.keyframe_before(start)
+        moment, packets = index.keyframe_before(start - 1 if self._options.deinterlace else start)
         with self._opened() as (container, stream):
             try:
                 decoded = self._decode(container, stream, packets_from_key(container, stream, moment), packets)
-                yield from index.verified(moment, decoded)
+                numbered = index.verified(moment, decoded)
+                yield from deinterlaced_part(numbered, len(index)) if self._options.deinterlace else numbered
             except (FFmpegError, VideoError):
                 return  # reading from the start says what is wrong, if it meets it too
 

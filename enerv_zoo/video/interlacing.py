@@ -17,7 +17,7 @@ def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
     """Yield as many frames, of which the interlaced ones have the rows of one moment and others in between.
 
     Args:
-        frames: of a file, from its start on: each is made with those before and after it.
+        frames: of a file, from its start on: each is made with the ones before and after it.
 
     Raises:
         VideoError: `frames` raises it; those before it are yielded first.
@@ -44,6 +44,26 @@ def deinterlaced(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         yield from _pulled(graph, moments)
     if failure is not None:
         raise failure
+
+
+def deinterlaced_part(numbered: Iterable[tuple[int, VideoFrame]], total: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield numbered frames from the middle of a file as `deinterlaced` makes them of the whole.
+
+    Args:
+        numbered: successive frames; the first is needed for the second, and not made right itself.
+        total: how many the file has. If they end before, the last one is not yielded, as it needs the next.
+    """
+    numbers: deque[int] = deque()
+
+    def frames() -> Iterator[VideoFrame]:
+        for number, frame in numbered:
+            numbers.append(number)
+            yield frame
+
+    for frame in deinterlaced(frames()):
+        number = numbers.popleft()
+        if numbers or number == total - 1:
+            yield number, frame
 
 
 def _bwdif(frame: VideoFrame) -> Graph:

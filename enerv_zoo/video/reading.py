@@ -62,7 +62,7 @@ def open_video(
             may be left out). By default, the name of a `.yuv` file says it:
             `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
         deinterlace: make whole frames of interlaced ones, whose odd and even rows are of two moments, by FFmpeg's
-            bwdif; files are then read from their start. `False` takes them as they are, as `None` does, which logs it.
+            bwdif. `False` takes them as they are, as `None` does, which logs it.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
+from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.scenes import survey
+from enerv_zoo.video.seeking import FrameIndex
 
 from .conftest import Encode, moving, pixels
 
 LOSSLESS = {"qp": "0", "bf": "0"}
-INTERLACED = {**LOSSLESS, "flags": "+ildct"}
+INTERLACED = {**LOSSLESS, "flags": "+ildct", "g": "8"}
 COUNT = 60
 
 
@@ -62,12 +65,24 @@ def test_whole_frames_are_of_one_moment(encode: Encode) -> None:
     assert info == plain == survey(path, deinterlace=True, scenes=False).info
 
 
-@pytest.mark.parametrize("frames", ["50:53", "7:20:4", "59", ":1"])
-def test_the_same_whole_frames_from_every_start(encode: Encode, frames: str) -> None:
+def test_the_same_whole_frames_from_every_start(encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     path = woven(encode)
-    start, stop, step = (int(part) if part else None for part in (*frames.split(":"), "", "")[:3])
-    indices = slice(start, stop, step) if ":" in frames else slice(start, None)
-    assert np.array_equal(pixels(path, frames=frames, deinterlace=True), pixels(path, deinterlace=True)[indices])
+    whole = pixels(path, deinterlace=True)
+    assert np.array_equal(pixels(path, frames="7:20:4", deinterlace=True), whole[7:20:4])
+    decoded: list[int] = []
+    plain = VideoFile._decode
+    monkeypatch.setattr(VideoFile, "_decode", lambda *a, **k: (decoded.append(1) or frame for frame in plain(*a, **k)))
+    for start in range(50, COUNT):  # keyframes are 48 and 56
+        decoded.clear()
+        assert np.array_equal(pixels(path, frames=f"{start}:{start + 1}", deinterlace=True)[0], whole[start])
+        assert len(decoded) <= 11
+
+
+def test_an_index_that_is_wrong_further_on(encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = woven(encode)
+    whole, plain = pixels(path, deinterlace=True), FrameIndex.verified
+    monkeypatch.setattr(FrameIndex, "verified", lambda *a: itertools.islice(plain(*a), 5))
+    assert np.array_equal(pixels(path, frames="50:", deinterlace=True), whole[50:])
 
 
 def test_other_frames_are_not_changed(encode: Encode) -> None:
