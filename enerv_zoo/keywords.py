@@ -38,8 +38,10 @@ class FitOptions(SelectionOptions, total=False):
     loss: LossSpec | Loss
     schedule: PartSpec
     warmup: float
+    warmup_steps: int
     rates: dict[str, float]
     clip_grad: float | None
+    ema: float | None
     shuffle: bool
     seed: int
     eval_every: int

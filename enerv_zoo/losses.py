@@ -1,7 +1,7 @@
 """Losses: registered ones with their options, weighted sums of them, and callables of the user's own.
 
 Contract. Built as `loss(height, width, *, options)`; returns a callable (prediction, target) -> scalar tensor for
-frames (B, 3, H, W) in [0, 1]: a function, or a module, which is moved to the fit's device. Heads that draw at several
+frames (B, 3, H, W) in [0, 1]: a function, or a module, which is moved to the fit's device. Heads that decode at several
 scales call it with smaller frames, too.
 
 A fit's `loss` is one of
@@ -53,9 +53,38 @@ def l2(height: int, width: int) -> Loss:
 @losses.register("charbonnier")
 def charbonnier(height: int, width: int, *, eps: float = 1e-3) -> Loss:
     """Mean of sqrt(d^2 + eps^2) of the differences d: L1, smooth near 0 (Charbonnier et al. 1994)."""
+    least = _positive(eps) ** 2
+    return lambda prediction, target: ((prediction - target).square() + least).sqrt().mean()
+
+
+@losses.register("rmse")
+def rmse(height: int, width: int, *, eps: float = 1e-9) -> Loss:
+    """Mean over frames of the root of a frame's mean squared error (plus `eps`, so that exact frames have a gradient).
+
+    Frames that are decoded well weigh more than in L2.
+    """
+    least = _positive(eps)
+    return lambda prediction, target: (_frame_mse(prediction, target) + least).sqrt().mean()
+
+
+@losses.register("log_mse")
+def log_mse(height: int, width: int, *, eps: float = 1e-9) -> Loss:
+    """Mean over frames of the natural logarithm of a frame's mean squared error (plus `eps`): -ln(10) / 10 PSNR.
+
+    It raises the mean PSNR over frames, at the cost of the frames that are hardest to decode.
+    """
+    least = _positive(eps)
+    return lambda prediction, target: (_frame_mse(prediction, target) + least).log().mean()
+
+
+def _frame_mse(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - target).square().mean(dim=(1, 2, 3))
+
+
+def _positive(eps: float) -> float:
     if not eps > 0:
         raise ConfigError(f"eps is more than 0, got {eps:g}")
-    return lambda prediction, target: ((prediction - target).square() + eps**2).sqrt().mean()
+    return eps
 
 
 @losses.register("SSIM")

@@ -50,11 +50,11 @@ HEADS = [
 ]
 SKIP = {"name": "linear_skip", "factors": [4, 2]}
 LARGE = ["MS_SSIM", "Fusion10", "Fusion11", "Fusion12", "Fusion10_freq"]
-SMALL = ["L1", "L2", "charbonnier", "SSIM", "frequency", *(f"Fusion{i}" for i in range(1, 10))]
+SMALL = ["L1", "L2", "rmse", "log_mse", "charbonnier", "SSIM", "frequency", *(f"Fusion{i}" for i in range(1, 10))]
 LOSSES = [(name, side) for names, side in ((SMALL, 32), (LARGE, 176)) for name in names]
 METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
-OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", {"name": "sgd", "momentum": 0.5}]
-SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant"]
+OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
+SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
 NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2}
 """Options that make networks small, of those that a family has."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -29,6 +31,30 @@ def test_frames_too_small_are_refused_with_what_to_use_instead():
     with pytest.raises(ConfigError, match="SSIM needs both sides of at least 11 pixels, the frames are 64x10; use"):
         losses.get("Fusion6")(10, 64)
     assert losses.get("L1")(1, 1)(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)).item() == 1
+
+
+def test_rmse_and_log_mse_are_means_over_frames():
+    prediction = torch.stack([torch.full((3, 8, 8), 0.1), torch.full((3, 8, 8), 0.01)])
+    for name, expected in (("rmse", 0.055), ("log_mse", math.log(1e-3))):
+        assert build_loss(name, 8, 8)(prediction, torch.zeros(2, 3, 8, 8)).item() == pytest.approx(expected, rel=1e-4)
+        with pytest.raises(ConfigError, match="eps is more than 0, got 0"):
+            build_loss({"name": name, "eps": 0.0}, 8, 8)
+
+
+def test_log_mse_is_psnr_and_rmse_the_norm_of_each_frame():
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.rand(2, 4, 3, 9, 11, generator=generator)
+    mean = psnr(prediction, target).mean().item()
+    assert build_loss("log_mse", 9, 11)(prediction, target).item() == pytest.approx(-mean * math.log(10) / 10)
+    norms = (prediction - target).flatten(1).norm(dim=1) / 297**0.5
+    assert build_loss("rmse", 9, 11)(prediction, target).item() == pytest.approx(norms.mean().item())
+
+
+@pytest.mark.parametrize("name", ["rmse", "log_mse"])
+def test_exact_frames_have_a_gradient(name):
+    frames = torch.rand(2, 3, 8, 8).requires_grad_()
+    build_loss(name, 8, 8)(frames, frames.detach()).backward()
+    assert not frames.grad.any()
 
 
 def test_psnr_is_per_frame():

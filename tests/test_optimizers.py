@@ -13,7 +13,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.plan import difference, plan_fit
-from enerv_zoo.optimizers import make_optimizer, make_scheduler
+from enerv_zoo.optimizers import Scheduler, make_optimizer
 from enerv_zoo.registry import optimizers, schedules
 from enerv_zoo.storage.description import FitRecord
 
@@ -28,10 +28,10 @@ def network(name="nerv"):
 
 def rates_of(schedule, steps=600, **fields):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=fields["lr"])
-    scheduler = make_scheduler(optimizer, FitConfig(schedule=schedule, **fields), steps)
+    scheduler = Scheduler(optimizer, FitConfig(schedule=schedule, **fields), steps)
     seen = []
     for step in [*range(steps), steps - 0.25, steps, steps + 1]:
-        scheduler.step_update(step)
+        scheduler.set_rate(step)
         seen.append(optimizer.param_groups[0]["lr"])
     return seen
 
@@ -65,6 +65,41 @@ def test_schedules_rise_and_go_their_way():
     assert rates_of({"name": "constant", "warmup": 0.5}, 10, lr=1.0, warmup=0.0)[:6] == pytest.approx(
         [0.1, 0.28, 0.46, 0.64, 0.82, 1.0]
     )
+
+
+def test_a_warm_up_has_at_least_so_many_steps_and_leaves_a_schedule():
+    for steps, warmup, least, expected in (
+        (1000, 0.1, 200, 0.2), (4000, 0.1, 200, 0.1), (300, 0.1, 200, 0.5), (300, 0.7, 200, 0.7), (100, 0.0, 0, 0.0),
+    ):  # fmt: skip
+        for schedule in ("linear", "cosine", "hinerv"):
+            seen = rates_of(schedule, steps, lr=1.0, warmup=warmup, warmup_steps=least)
+            assert seen == rates_of(schedule, steps, lr=1.0, warmup=expected)
+    own = rates_of({"name": "linear", "warmup": 0.3}, 1000, lr=1.0, warmup_steps=200)
+    assert own == rates_of("linear", 1000, lr=1.0, warmup=0.3)
+    with pytest.raises(ConfigError, match="'warmup_steps'"):
+        plan_fit("bunny", "nerv", device="cpu", warmup_steps=-1)
+
+
+def test_under_a_time_budget_the_warm_up_has_the_steps_that_there_is_time_for():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    config = FitConfig(lr=1.0, warmup=0.1, warmup_steps=200, schedule="linear", time_budget=60.0)
+    scheduler = Scheduler(optimizer, config, 10.0)  # a number that means nothing
+    for steps_in_all, warmup in ((1000, 0.2), (4000, 0.1), (300, 0.5)):
+        for step in (1, 10, steps_in_all // 3):
+            scheduler.set_rate(10.0 * step / steps_in_all, step)
+            assert scheduler.warmup == pytest.approx(warmup)
+    scheduler.set_rate(10.0 * 100 / 1000, 100)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize("batch", [144, 36])
+def test_hinervs_schedule_is_its_authors(golden, batch):
+    values = golden("hinerv_losses_and_schedules").tensors
+    factor = batch * 80 * 80 / (720 * 1280)
+    for phase, lr, warmup in (("main", 2e-3, 0.2), ("prune", 2e-3, 0.0), ("quant", 2e-4, 0.0)):
+        expected = values[f"schedule/{phase}_{batch}"]
+        seen = rates_of("hinerv", len(expected), lr=lr * factor, warmup=warmup)[: len(expected)]
+        torch.testing.assert_close(torch.tensor(seen, dtype=torch.float64), expected.double(), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +161,15 @@ def test_rates_by_part_are_followed(optimizer):
     assert row["lr"] == pytest.approx(max(group["lr"] for group in groups))
 
 
-@pytest.mark.parametrize("recipe", [{"rates": {"head": 3.0, "stages.0": 0.5}}, {"optimizer": "adan", "betas": None}])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"rates": {"head": 3.0, "stages.0": 0.5}},
+        {"optimizer": "adan", "betas": None},
+        {"optimizer": {"name": "soap", "every": 2}, "betas": None, "rates": {"stages.0": 0.5}},
+        {"optimizer": "muon_hidden", "betas": None},
+    ],
+)
 def test_a_fit_with_groups_goes_on_to_the_same_bits(recipe):
     def fitter():
         config = FitConfig(epochs=3, batch_size=2, lr=5e-3, precision="float32", **recipe)
@@ -193,7 +236,7 @@ def test_what_builds_something_else_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"'odd': .* it gave int, expected a torch\.optim\.Optimizer"):
         make_optimizer(network(), FitConfig(optimizer="odd"))
     with pytest.raises(ConfigError, match=r"'odd': .* it gave int, expected a function from a step to a rate"):
-        make_scheduler(torch.optim.SGD([torch.zeros(1)], lr=1), FitConfig(schedule="odd"), 10)
+        Scheduler(torch.optim.SGD([torch.zeros(1)], lr=1), FitConfig(schedule="odd"), 10)
 
 
 def test_records_from_before_these_fields_are_the_same_fit():

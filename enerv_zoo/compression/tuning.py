@@ -25,7 +25,8 @@ def tuning_recipe(record: FitRecord | None, config: CompressConfig) -> FitConfig
     own = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
     changed: dict[str, Any] = {
         "epochs": config.tune_epochs, "lr": config.lr, "seed": config.seed, "time_budget": None, "eval_every": 0,
-        "warmup": 0.1, "schedule": "cosine", "rates": {}, "prune": 0.0, "bits": None, "rate_weight": 0.0, "phases": (),
+        "warmup": 0.1, "warmup_steps": 0, "schedule": "cosine", "rates": {}, "ema": None, "prune": 0.0, "bits": None,
+        "rate_weight": 0.0, "phases": (),
     }  # fmt: skip
     recipe = from_dict(FitConfig, {**own, **changed}, "fit")
     try:

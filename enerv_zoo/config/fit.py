@@ -36,9 +36,14 @@ class FitConfig:
         schedule: schedule of the rate, by its name or with options; `{"name": ..., <option>: ...}` as plain data.
         warmup: fraction of all steps in which the rate rises from 0.1 lr to lr; then the schedule goes its way, by
             default a half cosine to 0.
+        warmup_steps: steps that the warm-up has at least, up to half of all: a few hundred keep a network alive in a
+            fit of few steps.
         rates: factors on the rate of parts of the network, by the names with which their parameters' names begin;
             `{"embeddings": 0.1, "embeddings.time": 0.5, "head": 2}`. The longest one counts; 0 leaves a part as it is.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
+        ema: decay per step of an average of the weights (0.998, say), which is evaluated, and is the phase's result, in
+            place of the last weights; `None` for none. It shows a sharp picture while the rate is high; where the rate
+            falls to 0, it ends as the last weights.
         shuffle: random order of the frames of an epoch (a function of seed and epoch).
         seed: seed of the initial weights and of the order of frames.
         eval_every: epochs between evaluations on all frames, 0 for one at the end alone.
@@ -61,7 +66,18 @@ class FitConfig:
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    LATER: ClassVar = ("schedule", "rates", "prune", "bits", "scales", "rate_weight", "phases", "metrics")
+    LATER: ClassVar = (
+        "schedule",
+        "warmup_steps",
+        "rates",
+        "ema",
+        "prune",
+        "bits",
+        "scales",
+        "rate_weight",
+        "phases",
+        "metrics",
+    )
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
     )  # fmt: skip
@@ -100,8 +116,10 @@ class FitConfig:
         Option(example="cosine, linear, constant or '{name: cosine, floor: 0.01}'", kind="schedule"),
     ] = "cosine"
     warmup: Fraction01 = 0.2
+    warmup_steps: Annotated[int, Field(ge=0, le=1 << 31)] = 0
     rates: Annotated[dict[str, NotNegative], Option(example="embeddings=0.1,head=2")] = field(default_factory=dict)
     clip_grad: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     shuffle: StrictBool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     eval_every: Annotated[int, Field(ge=0)] = 0

@@ -140,7 +140,7 @@ class DivergenceGuard(Callback):
         missing = 0.0 if explained is None or not math.isfinite(explained) else 1 - explained
         if missing <= max(1 - MEAN_IMAGE, (1 - GAIN) * self._missing):
             self._left, self._left_step, self._missing = now, steps, min(missing, self._missing)
-        elif before < self.fitter.config.warmup:  # at least one epoch is seen as a whole after the warm-up
+        elif before < self.fitter.scheduler.warmup:  # at least one epoch is seen as a whole after the warm-up
             self._left, self._left_step = now, steps
         long = now - self._left >= MEAN_IMAGE_SCHEDULE and steps - self._left_step >= MEAN_IMAGE_STEPS
         return long and now <= LATE

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from enerv_zoo.compatibility import current_names
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
+from enerv_zoo.fitting.average import WeightAverage
 from enerv_zoo.fitting.budget import TimeBudget
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.frame_loader import FrameLoader
@@ -27,7 +28,7 @@ from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.optimizers import make_optimizer, make_scheduler
+from enerv_zoo.optimizers import Scheduler, make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +103,9 @@ class Fitter:
         self.batch_size = config.batch_size or 1
         self.steps = math.ceil(len(feed) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
-        self.scheduler = make_scheduler(self.optimizer, config, config.epochs * self.steps)
+        self.scheduler = Scheduler(self.optimizer, config, config.epochs * self.steps)
         self.constraint = constraint or WeightConstraint.of(video, config)
+        self.average = None if config.ema is None else WeightAverage(video, config.ema)
         self.epochs_before = epochs_before
         self.total_epochs = total_epochs or config.epochs
         self.epoch = self.step = self.attempt = 0
@@ -254,9 +256,8 @@ class Fitter:
             RankLost: another process is gone; the state is that of the last step.
         """
         batch = len(index) if batch is None else batch
-        self.scheduler.step_update(self.schedule * self.config.epochs * self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] *= self.rate_scale
+        place = self.schedule * self.config.epochs * self.steps
+        self.scheduler.set_rate(place, self.steps_done, self.rate_scale)
         sums, failure = self.meter.zeros(), None
         self.is_consistent = not self.gradients.changes_more
         try:
@@ -273,6 +274,8 @@ class Fitter:
         self.optimizer.step()
         if self.constraint is not None:
             self.constraint.after_step()
+        if self.average is not None:
+            self.average.update(self.steps_done)
         self.meter.add(sums, batch)
         self.frames_fitted += batch
         self.step += 1
@@ -315,17 +318,24 @@ class Fitter:
     @contextmanager
     def in_float32(self) -> Iterator[NeuralVideo]:
         """The network as it would be if the fit ended here, computing in float32 while the block runs."""
-        if self.video.is_fitting:
-            baked = copy.deepcopy(self.video).bake(self.feed.frames)
-            baked.precision = "float32"
-            yield baked
-            return
-        with self.video.in_float32():
-            yield self.video
+        with self.average.applied() if self.average is not None else nullcontext():
+            if self.video.is_fitting:
+                baked = copy.deepcopy(self.video).bake(self.feed.frames)
+                baked.precision = "float32"
+                yield baked
+                return
+            with self.video.in_float32():
+                yield self.video
+
+    def end(self) -> None:
+        """Make the weights those that the phase is to end with: their average, if there is one."""
+        if self.average is not None:
+            self.average.adopt()
 
     def healthy(self) -> bool:
-        """Whether every weight and every sum is a finite number."""
-        return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), self.meter.sums))
+        """Return whether every weight, every average of one and every sum is finite."""
+        averages = self.average.tensors if self.average is not None else ()
+        return all(bool(t.isfinite().all()) for t in (*self.video.parameters(), *averages, self.meter.sums))
 
     def restart(self, seed: int) -> None:
         """Begin again from other initial weights, with the whole schedule; rate, attempts and spent time stay."""
@@ -334,6 +344,8 @@ class Fitter:
         fresh.start_from(self.feed.frames)
         video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
+        if self.average is not None:
+            self.average.reset()
         self.epoch = self.step = 0
         self.meter.reset()
         self.began = self.progress
@@ -346,6 +358,7 @@ class Fitter:
             **self.meter.state_dict(),
             "on_one_thread": self.pace is not None and self.pace.on_one_thread,
             "constraint": self.constraint and self.constraint.state_dict(),
+            **({} if self.average is None else {"average": self.average.state_dict()}),
             **{name: getattr(self, name) for name in _COUNTERS},
         }
 
@@ -362,6 +375,8 @@ class Fitter:
             self.pace.use(state.get("on_one_thread", False))
         if self.constraint is not None:
             self.constraint.load_state_dict(state["constraint"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         for name in _COUNTERS:
             setattr(self, name, state.get(name, getattr(self, name)))
 

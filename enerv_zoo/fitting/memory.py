@@ -25,8 +25,8 @@ class MemoryNeed:
     """Bytes that a fit needs on its device.
 
     Attributes:
-        weights: weights, their gradients and the optimiser's two moments; weights and moments of two earlier epochs, to
-            go back to.
+        weights: weights, their gradients and the optimizer's two moments; weights and moments of two earlier epochs, to
+            go back to; the same of the weights' average, if there is one.
         kept: what one forward pass of a batch keeps for its backward pass, the loss included.
         frames: the video's frames, as uint8.
         batch: frames per step.
@@ -89,7 +89,7 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
         twin = (twin.start_fitting() if video.is_fitting else twin).to("meta")
     batch = min(config.batch_size or 1, info.frames)
     return MemoryNeed(
-        weights=10 * FLOAT * sum(p.numel() for p in video.parameters()),
+        weights=(10 if config.ema is None else 13) * FLOAT * sum(p.numel() for p in video.parameters()),
         kept=kept_bytes(twin, config, batch),
         frames=info.frames * 3 * info.height * info.width,
         batch=batch,

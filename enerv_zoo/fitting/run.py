@@ -270,6 +270,7 @@ class _Session:
                 with fitter.in_float32() as video:
                     scores = {"psnr": shared_psnr(self.ranks, video, self.original)}
                 self.callbacks.on_evaluation(fitter, scores)
+        fitter.end()
         self.checkpoints.save()
 
     def _finish(self, fitter: Fitter) -> FitResult:

@@ -4,7 +4,9 @@ Contract. An optimizer is a class of `torch.optim.Optimizer`, or a function that
 `optimizer(groups, lr, *, options)`. `groups` are PyTorch's parameter groups, each with its `params` and its `lr`; an
 optimizer keeps their order and their other keys. Where it has the options `betas`, `eps` and `weight_decay`, they are
 the fields of `FitConfig` of these names, unless the recipe's spec says otherwise. Its `state_dict` holds all that the
-next step depends on. A schedule's contract is at the top of `enerv_zoo.optimizers.schedules`.
+next step depends on. One with the attribute `routes = True` gets weights of hidden layers and all other parameters in
+groups of their own, whose key `hidden` says which they are (`enerv_zoo.optimizers.groups.hidden_weights`). A schedule's
+contract is at the top of `enerv_zoo.optimizers.schedules`.
 
 A fit's `optimizer`, `schedule` and `rates` are, for example,
 
@@ -16,6 +18,6 @@ A fit's `optimizer`, `schedule` and `rates` are, for example,
 
 from enerv_zoo.optimizers.building import check_recipe, make_optimizer
 from enerv_zoo.optimizers.groups import parameter_groups
-from enerv_zoo.optimizers.schedules import Scheduler, make_scheduler
+from enerv_zoo.optimizers.schedules import Scheduler
 
-__all__ = ["Scheduler", "check_recipe", "make_optimizer", "make_scheduler", "parameter_groups"]
+__all__ = ["Scheduler", "check_recipe", "make_optimizer", "parameter_groups"]

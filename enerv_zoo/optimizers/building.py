@@ -29,8 +29,9 @@ def make_optimizer(video: nn.Module, config: FitConfig) -> torch.optim.Optimizer
     Raises:
         ConfigError: there is no such optimizer, it refuses the recipe, or `rates` names no part of the network.
     """
-    groups = parameter_groups(video, config.lr, config.rates)
     spec = {**_fields(config), **as_spec(config.optimizer)}
+    routes = getattr(optimizers.get(spec["name"]), "routes", False)
+    groups = parameter_groups(video, config.lr, config.rates, routes)
     optimizer = optimizers.build(spec, groups, config.lr)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ConfigError(

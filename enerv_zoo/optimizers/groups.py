@@ -7,13 +7,34 @@ from typing import Any
 
 from torch import nn
 
+from enerv_zoo.coding import coding_hints
 from enerv_zoo.errors import ConfigError, did_you_mean
 
 SCALE = "lr_scale"
 """The key of a group's factor on the rate; timm's name for it."""
 
 
-def parameter_groups(network: nn.Module, lr: float, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+HIDDEN = "hidden"
+"""The key of a group, for optimizers that route, that tells whether it holds hidden weights."""
+
+
+def hidden_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights of matrices and convolutions outside the head, by name.
+
+    Parts say what their tensors are (`coding_hints`): grids, tables, biases and other vectors are none of them.
+    """
+    hints, head = coding_hints(network), getattr(network, "head", None)
+    visible = {id(parameter) for parameter in head.parameters()} if isinstance(head, nn.Module) else set()
+    return {
+        name: parameter
+        for name, parameter in network.named_parameters()
+        if hints[name].kind == "weight" and id(parameter) not in visible
+    }
+
+
+def parameter_groups(
+    network: nn.Module, lr: float, rates: Mapping[str, float], routes: bool = False
+) -> list[dict[str, Any]]:
     """Return the parameters of a network in groups, one per factor on the rate.
 
     Args:
@@ -21,6 +42,7 @@ def parameter_groups(network: nn.Module, lr: float, rates: Mapping[str, float]) 
         lr: the rate of parameters that `rates` says nothing of, which are the first group, if there are any.
         rates: factors by the part's name: `"embeddings.time"` is for the parameters `embeddings.time` and
             `embeddings.time. ...`; the longest name that fits a parameter counts. A factor of 0 leaves a part as it is.
+        routes: whether hidden weights and others are in groups of their own, which say so (`HIDDEN`).
 
     Raises:
         ConfigError: no parameter has such a name.
@@ -33,14 +55,16 @@ def parameter_groups(network: nn.Module, lr: float, rates: Mapping[str, float]) 
                 f"rates: the network has no part {part!r}.{did_you_mean(part, parts)} "
                 f"Its parts: {', '.join(dict.fromkeys(_part(name) for name in names))}"
             )
-    groups: dict[str, dict[str, Any]] = {}
+    hidden = hidden_weights(network) if routes else {}
+    groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         part = max((part for part in rates if _is_within(name, part)), key=len, default="")
-        if part not in groups:
-            groups[part] = {"params": [], "lr": lr}
+        key = (part, name in hidden)
+        if key not in groups:
+            groups[key] = {"params": [], "lr": lr, **({HIDDEN: name in hidden} if routes else {})}
             if part:
-                groups[part] |= {"lr": lr * rates[part], SCALE: rates[part]}
-        groups[part]["params"].append(parameter)
+                groups[key] |= {"lr": lr * rates[part], SCALE: rates[part]}
+        groups[key]["params"].append(parameter)
     return sorted(groups.values(), key=lambda group: SCALE in group)
 
 

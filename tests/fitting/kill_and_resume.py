@@ -22,7 +22,8 @@ from enerv_zoo.cli import main
 from enerv_zoo.fitting import checkpoint, fit  # noqa: F401
 from enerv_zoo.registry import COMPONENTS
 
-FIT = ("fit", "clip", "--size", "80K", "--epochs", "40", "--batch-size", "2", "--lr", "5e-3", "--checkpoint-every", "0")
+FIT = ("fit", "clip", "--size", "80K", "--epochs", "40", "--batch-size", "2", "--lr", "5e-3", "--ema", "0.9",
+       "--checkpoint-every", "0")  # fmt: skip
 
 
 STEPS = 120

@@ -10,7 +10,7 @@ from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.metrics import psnr
-from enerv_zoo.optimizers import make_scheduler
+from enerv_zoo.optimizers import Scheduler
 
 
 def test_fit_follows_the_authors_loop_step_by_step(golden):
@@ -39,9 +39,9 @@ def test_fit_follows_the_authors_loop_step_by_step(golden):
 def test_schedule_is_the_authors(golden, name, lr, warmup):
     values = golden("losses_and_schedules").tensors
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-    scheduler = make_scheduler(optimizer, FitConfig(lr=lr, warmup=warmup), steps=600)
+    scheduler = Scheduler(optimizer, FitConfig(lr=lr, warmup=warmup), steps=600)
     rates = []
     for step in values["schedule/step"].tolist():
-        scheduler.step_update(step)
+        scheduler.set_rate(step)
         rates.append(optimizer.param_groups[0]["lr"])
     torch.testing.assert_close(torch.tensor(rates).double(), values[f"schedule/{name}"], rtol=1e-6, atol=1e-12)
