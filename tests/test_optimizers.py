@@ -8,7 +8,7 @@ from timm.scheduler import CosineLRScheduler
 
 import enerv_zoo as ez
 from enerv_zoo.compression.tuning import tuning_recipe
-from enerv_zoo.config import FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.config import CompressConfig, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
@@ -223,7 +223,8 @@ def test_registered_ones_are_fitted_with(tmp_path, monkeypatch):
 
 def test_a_fit_is_tuned_without_the_package_that_has_its_optimizer(caplog):
     fit = {"optimizer": {"name": "signs", "strength": 2.0}, "betas": None, "rates": {"head": 2.0}, "schedule": "steps"}
-    recipe = tuning_recipe(FitRecord(Recipe(fit={**fit, "loss": "L1"}), {}), epochs=2, lr=1e-3, seed=0, batch_size=None)
+    record = FitRecord(Recipe(fit={**fit, "loss": "L1"}), {})
+    recipe = tuning_recipe(record, CompressConfig(tune_epochs=2, lr=1e-3))
     assert (recipe.optimizer, recipe.betas, recipe.loss) == ("adam", (0.5, 0.999), "L1")
     assert (recipe.schedule, recipe.rates, recipe.lr) == ("cosine", {}, 1e-3)
     assert "as the fit's own is not here: unknown optimizer 'signs'" in caplog.text

@@ -67,17 +67,8 @@ class FitConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     LATER: ClassVar = (
-        "schedule",
-        "warmup_steps",
-        "rates",
-        "ema",
-        "prune",
-        "bits",
-        "scales",
-        "rate_weight",
-        "phases",
-        "metrics",
-    )
+        "schedule", "warmup_steps", "rates", "ema", "prune", "bits", "scales", "rate_weight", "phases", "metrics",
+    )  # fmt: skip
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
     )  # fmt: skip
