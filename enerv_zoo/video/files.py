@@ -25,17 +25,18 @@ from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
 from enerv_zoo.video.colours import to_rgb
 from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
-from enerv_zoo.video.joins import recording_begins, with_next_two
-from enerv_zoo.video.paths import check_is_file, readable
-from enerv_zoo.video.seeking import (
+from enerv_zoo.video.packets import (
     MIN_FRAMES_TO_SEEK,
     FrameIndex,
     hides_packets,
     packets_from_key,
     read_index,
+    recording_begins,
     remembered,
     timestamp,
+    with_next_two,
 )
+from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
 from enerv_zoo.video.streams import choose_stream, is_picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -76,16 +75,8 @@ def open_video(
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
-    reading = prepare(
-        source,
-        frames=frames,
-        resize=resize,
-        crop=crop,
-        square_pixels=square_pixels,
-        stream=stream,
-        yuv=yuv,
-        deinterlace=deinterlace,
-    )
+    options = ReadOptions(square_pixels, stream, yuv, deinterlace)
+    reading = prepare(source, frames, resize, crop, options)
     if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
         return _part(reading.source, reading.selection)
     count = reading.source.count
@@ -146,25 +137,20 @@ class Reading:
 
 
 def prepare(
-    source: Any,
-    *,
+    source: Readable,
     frames: str | slice | None = None,
     resize: ResizeOption | None = None,
     crop: str | Size | None = None,
-    **options: Any,
+    options: ReadOptions = DEFAULT,
 ) -> Reading:
-    """Check what is to be read.
-
-    Args:
-        source, frames, resize, crop: as `open_video` takes them.
-        options: fields of `ReadOptions`.
+    """Check all that `open_video` takes, and find the source.
 
     Raises:
         VideoError: the source cannot be read, or an option does not fit it.
     """
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
-    return Reading(find_source(source, ReadOptions(**options)), selection, transform)
+    return Reading(find_source(source, options), selection, transform)
 
 
 def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:

@@ -14,9 +14,10 @@ import numpy as np
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.files import VideoFile
-from enerv_zoo.video.reading import prepare
+from enerv_zoo.video.reading import Readable, prepare
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment, Source
+from enerv_zoo.video.sizes import ResizeOption, Size
+from enerv_zoo.video.source import Moment, ReadOptions, Source
 
 LONGER_SIDE = 256
 """Pixels of the longer side of frames in which scenes are looked for."""
@@ -35,19 +36,27 @@ class Survey:
     cuts: tuple[int, ...]
 
 
-def survey(source: Any, *, scenes: bool = True, **options: Any) -> Survey:
+def survey(
+    source: Readable,
+    *,
+    frames: str | slice | None = None,
+    resize: ResizeOption | None = None,
+    crop: str | Size | None = None,
+    scenes: bool = True,
+    **options: Any,
+) -> Survey:
     """Look over a video once, keeping no frame.
 
     Args:
-        source: as `enerv_zoo.open_video` takes it.
+        source, frames, resize, crop: as `enerv_zoo.open_video` takes them.
         scenes: look for changes of scene, which decodes every frame; else a file's packets say what is needed.
-        options: those of `enerv_zoo.open_video` but for `place`.
+        options: fields of `ReadOptions`.
 
     Raises:
         VideoError: the source cannot be read, or PySceneDetect is not installed and scenes are wanted.
     """
     detector = SceneDetector() if scenes else None
-    reading = prepare(source, **options)
+    reading = prepare(source, frames, resize, crop, ReadOptions(**options))
     moments = None if scenes else _from_packets(reading.source, reading.selection)
     if moments is not None:
         start = reading.selection.start

@@ -14,8 +14,8 @@ from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import open_video
 from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.packets import FrameIndex
 from enerv_zoo.video.scenes import survey
-from enerv_zoo.video.seeking import FrameIndex
 
 from .conftest import Encode, moving, pixels
 

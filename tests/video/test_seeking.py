@@ -10,7 +10,7 @@ import pytest
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.files import VideoFile
-from enerv_zoo.video.seeking import MIN_FRAMES_TO_SEEK
+from enerv_zoo.video.packets import MIN_FRAMES_TO_SEEK
 from enerv_zoo.video.selection import Selection
 
 FRAMES = 240

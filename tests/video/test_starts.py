@@ -13,8 +13,8 @@ from av.bitstream import BitStreamFilterContext
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
 from enerv_zoo.video.files import VideoFile
+from enerv_zoo.video.packets import MIN_FRAMES_TO_SEEK
 from enerv_zoo.video.scenes import survey
-from enerv_zoo.video.seeking import MIN_FRAMES_TO_SEEK
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.timing import timing
 

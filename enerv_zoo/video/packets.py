@@ -1,8 +1,9 @@
-"""Frames in the middle of a file without decoding those before: an index of timestamps, and seeking by it."""
+"""Packets of a file: an index of timestamps, seeking by it, and recordings that were joined by `cat`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,10 @@ MIN_FRAMES_TO_SEEK = 50
 ONE_FRAME_PER_PACKET = frozenset(("av1", "ffv1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "vp9"))
 """Codecs whose every packet is a frame. Others have packets that are never shown (VP8), that say "as before" and are no
 frame, or that hold two frames (MPEG-4 Part 2)."""
+
+PAUSE = 1.0
+"""Seconds between the timestamps of two recordings that were made one after the other. A shorter gap, of more than a
+frame, is one in a recording: packets were lost."""
 
 MAX_REORDERING = 16
 """By how many frames decoding order and display order differ at most, in any codec."""
@@ -159,3 +164,35 @@ def remembered(path: Path, number: int | None) -> list[FrameIndex | None]:
     """Return the cached index of a file's stream as it is now: a list, empty before it was read."""
     state = path.stat()
     return _remembered(path.resolve(), number, state.st_mtime_ns, state.st_size)
+
+
+def recording_begins(marked: Packet, following: Sequence[Packet]) -> bool:
+    """Whether a recording begins behind a packet that FFmpeg marks as incomplete, as the count of packets breaks.
+
+    FFmpeg cannot know whether packets were lost there, and marks the last packet that it had read whole. A recording
+    begins with a keyframe, and its clock stands elsewhere; or it goes on at once, as between parts of a stream.
+
+    Args:
+        marked: the packet that is marked.
+        following: the two packets after it, or as many as there are.
+    """
+    previous = marked
+    for packet in following:
+        if packet.is_keyframe:
+            if packet.dts is None or previous.dts is None or packet.time_base is None:
+                return False
+            step = packet.dts - previous.dts
+            return step <= 1.5 * (previous.duration or 0) or step * packet.time_base > PAUSE
+        previous = packet
+    return False
+
+
+def with_next_two(packets: Iterable[Packet]) -> Iterator[tuple[Packet, Sequence[Packet]]]:
+    """Yield each packet with the two that follow it, as far as there are any."""
+    waiting: deque[Packet] = deque()
+    for packet in packets:
+        waiting.append(packet)
+        if len(waiting) > 2:
+            yield waiting.popleft(), waiting
+    while waiting:
+        yield waiting.popleft(), waiting
