@@ -10,7 +10,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.heads import principal
-from enerv_zoo.layers import centred_places
+from enerv_zoo.layers import centred_places, to_cells
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
 
@@ -64,7 +64,7 @@ def test_principal_components_are_those_of_the_cells():
     frames = low_rank()
     fine = {"width": 9, "channels": 2, "levels": 1}
     video = started(frames, fine)
-    cells = principal.packed(frames, 4, (48, 64)).reshape(-1, 48).double()
+    cells = to_cells(frames.permute(0, 2, 3, 1).double() / 255, 4).reshape(-1, 48)
     values = torch.linalg.eigvalsh(torch.cov(cells.T, correction=0))
     assert mean_squared_error(video, frames) == pytest.approx(float(values[:-2].sum()) / 48, rel=1e-4)
 
@@ -92,6 +92,15 @@ def test_cells_slower_than_frames_come_from_least_squares():
     matrix[rows, places.right] += places.share
     expected = torch.linalg.lstsq(matrix, pixels).solution
     torch.testing.assert_close(places.fit_in_time(pixels), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_wide_cells_get_nearly_the_same_components_by_iteration(monkeypatch):
+    clip = ez.open_video("bunny", frames="0:8", resize="128x96").frames
+    exact = mean_squared_error(started(clip), clip)
+    monkeypatch.setattr(principal, "WIDEST", 100)
+    again = started(clip)
+    assert mean_squared_error(again, clip) == pytest.approx(exact, rel=0.01)
+    assert all(torch.equal(each, again.state_dict()[name]) for name, each in started(clip).state_dict().items())
 
 
 def test_pieces_give_what_the_whole_gives(monkeypatch):

@@ -98,9 +98,9 @@ class LinearSkipHead(nn.Module):
             cells, weight = part.grids[0].detach().cpu(), linear.weight.detach().cpu().flatten(1)
             places = centred_places(index, part.frames, len(cells))
             levels.append(Level(cells.contiguous(), factor, *places, weight, torch.zeros(len(weight))))
-        mean = start(frames.cpu(), levels, self.stride)
+        start(frames.cpu(), levels, self.stride)
         for part, linear, level in zip(grids, maps, levels, strict=True):
             part.grids[0].copy_(level.grid)
             linear.weight.copy_(level.weight[:, :, None, None])
             if linear.bias is not None:
-                linear.bias.copy_(level.mean + mean.repeat(level.factor**2))
+                linear.bias.copy_(level.mean)

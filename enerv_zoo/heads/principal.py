@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from enerv_zoo.layers import blended, from_cells, to_cells
+from enerv_zoo.layers import blended
 
 PIECE_BYTES = 1 << 28
 """Frames are held as float32 in pieces of at most about so many bytes: of all frames, as many cells as fit."""
@@ -18,8 +16,14 @@ PIECE_BYTES = 1 << 28
 RIDGE = 1e-6
 """Added to the diagonal of the least squares over time."""
 
+WIDEST, SPARE, ITERATIONS = 1024, 8, 4
+"""Cells of more values get their components by so many subspace iterations, with so many spare directions."""
 
-@dataclass
+Place = tuple[slice, slice]
+"""Rows and columns of the coarsest level's cells."""
+
+
+@dataclass(eq=False)
 class Level:
     """A grid and the linear map that turns each of its cells into pixels.
 
@@ -39,32 +43,44 @@ class Level:
     weight: Tensor
     mean: Tensor
 
-    def decode(self, rows: slice, columns: slice) -> Tensor:
-        """Return the pixels (N, H', W', channels) of the cells in these rows and columns of the grid."""
-        cells = blended(self.grid[:, :, rows, columns], self.left, self.right, self.share).permute(0, 2, 3, 1)
-        return from_cells(cells @ self.weight.T + self.mean, self.factor)
-
-    def fit_in_time(self, pixels: Tensor) -> Tensor:
-        """Return the (T, ...) that come nearest to pixels (N, ...) when they are interpolated: least squares."""
-        cells = len(self.grid)
-        if cells == len(self.left) and not self.share.any():
-            return pixels
-        shape, flat = pixels.shape[1:], pixels.flatten(1)
-        share = self.share[:, None]
-        sums = flat.new_zeros(cells, flat.shape[1])
-        sums.index_add_(0, self.left, flat * (1 - share)).index_add_(0, self.right, flat * share)
-        return _solve(*self._normal_matrix(), sums).unflatten(1, shape)
+    def fit_in_time(self, values: Tensor) -> Tensor:
+        """Return the (T, ...) that come nearest to values (N, ...) when they are interpolated: least squares."""
+        cells, frames = len(self.grid), len(self.left)
+        if cells == frames and not self.share.any():
+            return values
+        places = torch.stack((torch.cat((self.left, self.right)), torch.arange(frames).repeat(2)))
+        shares = torch.cat((1 - self.share, self.share))
+        transposed = torch.sparse_coo_tensor(places, shares, (cells, frames), check_invariants=False)
+        sums = torch.sparse.mm(transposed, values.flatten(1))
+        return _solve(*self._normal_matrix(), sums).unflatten(1, values.shape[1:])
 
     def _normal_matrix(self) -> tuple[Tensor, Tensor]:
         """Return the diagonal (T,) of A'A and the one beside it (T - 1,): each frame is a blend of two neighbours."""
-        share, cells = self.share.double(), len(self.grid)
-        apart = self.left != self.right
-        diagonal = share.new_full((cells,), RIDGE)
-        diagonal.index_add_(0, self.left, torch.where(apart, (1 - share) ** 2, 1.0))
-        diagonal.index_add_(0, self.right, torch.where(apart, share**2, 0.0))
-        beside = share.new_zeros(cells)
-        beside.index_add_(0, self.left, torch.where(apart, share * (1 - share), 0.0))
+        share = self.share.double()
+        diagonal = share.new_full((len(self.grid),), RIDGE)
+        diagonal.index_add_(0, self.left, (1 - share) ** 2).index_add_(0, self.right, share**2)
+        beside = torch.zeros_like(diagonal).index_add_(0, self.left, share * (1 - share))
         return diagonal, beside[:-1]
+
+    def at_all_frames(self, coarse: int, place: Place) -> Tensor:
+        """Return the grid (N, C, ...) at all frames, at a place in cells of `coarse` pixels per side."""
+        rows, columns = _scaled(place, coarse // self.factor)
+        return blended(self.grid[:, :, rows, columns], self.left, self.right, self.share)
+
+    def decode_within(self, maps: Tensor, coarse: int) -> Tensor:
+        """Return the pixels that maps (T, C, ...) stand for, as cells of `coarse` pixels: (T, rows, columns, D')."""
+        scale = coarse // self.factor
+        pixels = torch.matmul(maps.permute(0, 2, 3, 1), self.weight.T)
+        if scale == 1:
+            return pixels
+        split = pixels.unflatten(3, (self.factor, -1)).unflatten(2, (-1, scale)).unflatten(1, (-1, scale))
+        return split.permute(0, 1, 3, 2, 5, 4, 6).flatten(3)
+
+    def cells_within(self, cells: Tensor, coarse: int) -> Tensor:
+        """Divide coarse cells (..., rows, columns, D') into this level's: (..., scale rows, scale columns, D)."""
+        scale = coarse // self.factor
+        split = cells.unflatten(-1, (scale, self.factor, scale, -1)).permute(0, 1, 3, 2, 5, 4, 6)
+        return split.flatten(5).flatten(3, 4).flatten(1, 2)
 
 
 def _solve(diagonal: Tensor, beside: Tensor, sums: Tensor) -> Tensor:
@@ -82,26 +98,9 @@ def _solve(diagonal: Tensor, beside: Tensor, sums: Tensor) -> Tensor:
     return sums
 
 
-def packed(frames: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
-    """Pack frames: patches of pixels become channels.
-
-    Args:
-        frames: (N, 3, H, W), uint8 or float in [0, 1].
-        patch: pixels per side of a patch.
-        size: (H', W') to which edges are repeated first, multiples of the patch.
-
-    Returns:
-        (N, H' / patch, W' / patch, 3 patch^2), float32 in [0, 1], channels ordered (row, column, colour).
-    """
-    frames = frames if frames.is_floating_point() else frames.float() / 255
-    margins = (0, size[1] - frames.shape[-1], 0, size[0] - frames.shape[-2])
-    frames = F.pad(frames, margins, mode="replicate") if any(margins) else frames
-    return to_cells(frames.permute(0, 2, 3, 1).contiguous(), patch)
-
-
 @torch.no_grad()
-def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) -> Tensor:
-    """Give levels the grids and maps by which they draw a video best, one after the other, in turns.
+def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) -> None:
+    """Give levels the grids and maps by which they decode a video best, one after the other, in turns.
 
     Each level gets what the others leave: over time by least squares, over space by the principal components of its
     cells. Its grid then has unit variance per channel. The frames are held as float32 in pieces of cells, so that long
@@ -109,49 +108,37 @@ def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) 
 
     Args:
         frames: (N, 3, H, W), uint8.
-        levels: coarse to fine; their grids, weights and means are set. Cells of each are whole cells of those after.
+        levels: coarse to fine; their grids, weights and means are set; only the first mean is not zero. Cells of each
+            are whole cells of those after.
         patch: pixels per side of a patch of packed frames.
         sweeps: turns.
-
-    Returns:
-        The mean (3 patch^2,) of the packed frames, which is apart from the levels' own.
     """
-    coarse = levels[0]
-    size = (coarse.grid.shape[2] * coarse.factor * patch, coarse.grid.shape[3] * coarse.factor * patch)
-    video = _Pieces(frames, patch, size, coarse.factor)
-    mean = video.mean()
+    video = _Pieces(frames, levels[0], patch)
     for sweep in range(sweeps):
         for number, level in enumerate(levels):
             others = [other for other in (levels if sweep else levels[:number]) if other is not level]
-            _start_level(video, mean, level, others, keeps_mean=number == 0)
-    return mean
+            _start_level(video, level, others, keeps_mean=number == 0)
 
 
-def _start_level(video: _Pieces, mean: Tensor, level: Level, others: Sequence[Level], keeps_mean: bool) -> None:
+def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_mean: bool) -> None:
     """Give a level the principal components of what the others leave."""
+    width, channels, scale = len(level.mean), level.grid.shape[1], video.factor // level.factor
+    kept: list[Tensor] = []
 
-    def residuals() -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-        for rows, columns, pixels in video:
-            for other in others:
-                pixels = pixels - other.decode(*_scaled(rows, columns, video.factor, other.factor))
-            place = _scaled(rows, columns, video.factor, level.factor)
-            yield place, to_cells(level.fit_in_time(pixels - mean), level.factor)
+    def cells() -> Iterator[Tensor]:
+        """The level's cells (T, rows, columns, D) in each piece."""
+        for place in video.places:
+            yield kept[0] if kept else video.residual(place, level, others)
 
-    width = len(level.mean)
-    sums, squares, count = mean.new_zeros(width, dtype=torch.float64), mean.new_zeros(width, width), 0
-    kept = None
-    for place, cells in residuals():
-        flat = cells.reshape(-1, width)
-        sums += flat.sum(dim=0)
-        squares += flat.T @ flat
-        count += len(flat)
-        kept = [(place, cells)] if video.is_one_piece else None
-    average = (sums / count).float()
-    covariance = squares.double() / count - torch.outer(sums / count, sums / count)
-    directions = torch.linalg.eigh(covariance).eigenvectors[:, -level.grid.shape[1] :].flip(1).float()
+    if len(video.places) == 1:
+        kept.append(next(cells()))
+    average, directions = _components(lambda: (each.reshape(-1, width) for each in cells()), width, channels)
+    offsets = (average @ directions).float()
+    average, directions = average.float(), directions.float()
     grid = torch.zeros_like(level.grid)
-    for (rows, columns), cells in kept or residuals():
-        grid[:, : directions.shape[1], rows, columns] = ((cells - average) @ directions).permute(0, 3, 1, 2)
+    for place, piece in zip(video.places, cells(), strict=True):
+        rows, columns = _scaled(place, scale)
+        grid[:, : directions.shape[1], rows, columns] = (piece @ directions - offsets).permute(0, 3, 1, 2)
     deviation = grid.std(dim=(0, 2, 3), correction=0).clamp(min=1e-6)
     level.grid = grid / deviation[:, None, None]
     level.weight = torch.zeros_like(level.weight)
@@ -159,44 +146,108 @@ def _start_level(video: _Pieces, mean: Tensor, level: Level, others: Sequence[Le
     level.mean = average if keeps_mean else torch.zeros_like(level.mean)
 
 
-def _scaled(rows: slice, columns: slice, coarse: int, fine: int) -> tuple[slice, slice]:
+def _components(pieces: Callable[[], Iterable[Tensor]], width: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return the mean (D,) of rows, and the directions (D, C) in which they vary most, in float64.
+
+    Rows up to `WIDEST` wide are taken by their covariance. That of wider ones would fill the memory; subspace iteration
+    from a fixed basis of a few more directions comes close to theirs.
+
+    Args:
+        pieces: gives all rows (n, D), float32, in pieces; called once per pass.
+        width: D.
+        count: C; fewer are returned where rows are narrower.
+    """
+    if width <= WIDEST:
+        average, covariance = _moments(pieces)
+        return average, _leading(covariance, count)
+    products = torch.randn(width, count + SPARE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for _ in range(ITERATIONS):
+        basis = torch.linalg.qr(products).Q
+        average, products = _moments(pieces, basis)
+    return average, basis @ _leading(basis.T @ products, count)
+
+
+def _moments(pieces: Callable[[], Iterable[Tensor]], basis: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the mean (D,) of rows, and their covariance (D, D), or its product with a basis (D, k), in float64."""
+    sums, products, rows = torch.zeros(()), torch.zeros(()), 0
+    for piece in pieces():
+        sums = sums + piece.sum(dim=0).double()
+        products = products + piece.T @ (piece if basis is None else piece @ basis.float())
+        rows += len(piece)
+    average = sums / rows
+    along = average if basis is None else average @ basis
+    return average, products.double() / rows - torch.outer(average, along)
+
+
+def _leading(symmetric: Tensor, count: int) -> Tensor:
+    """Return the eigenvectors of the largest eigenvalues, the largest first."""
+    return torch.linalg.eigh(symmetric).eigenvectors[:, -count:].flip(1)
+
+
+def _scaled(place: Place, scale: int) -> Place:
     """Return the cells of a finer level in the same place."""
-    scale = coarse // fine
-    return tuple(slice(each.start * scale, each.stop * scale) for each in (rows, columns))  # type: ignore[return-value]
+    rows, columns = place
+    return slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale)
 
 
 class _Pieces:
-    """A video as packed pixels, in pieces of whole cells of the coarsest level: (rows, columns, (N, H', W', D))."""
+    """A video in pieces of whole cells of the coarsest level, whose pixels are ordered as that level's are.
 
-    def __init__(self, frames: Tensor, patch: int, size: tuple[int, int], factor: int) -> None:
-        self.frames, self.patch, self.size, self.factor = frames, patch, size, factor
-        side = patch * factor
-        self.grid = (size[0] // side, size[1] // side)
-        cells = max(PIECE_BYTES // (len(frames) * 3 * side**2 * 4), 1)
-        self.columns = min(self.grid[1], cells)
-        self.rows = max(min(self.grid[0], cells // self.grid[1]), 1)
-        self.is_one_piece = (self.rows, self.columns) == self.grid
-        self._whole: Tensor | None = None
+    Args:
+        frames: (N, 3, H, W), uint8; edges are repeated up to the size of the grid's cells.
+        coarse: the coarsest level.
+        patch: pixels per side of a patch of packed frames.
 
-    def __iter__(self) -> Iterator[tuple[slice, slice, Tensor]]:
-        for top in range(0, self.grid[0], self.rows):
-            for left in range(0, self.grid[1], self.columns):
-                rows = slice(top, min(top + self.rows, self.grid[0]))
-                columns = slice(left, min(left + self.columns, self.grid[1]))
-                yield rows, columns, self._piece(rows, columns)
+    Attributes:
+        places: of the pieces.
+        factor: pixels per side of a cell, of packed frames.
+    """
 
-    def _piece(self, rows: slice, columns: slice) -> Tensor:
-        if self._whole is not None:
-            return self._whole
-        side = self.patch * self.factor
-        size = ((rows.stop - rows.start) * side, (columns.stop - columns.start) * side)
-        pixels = self.frames[..., rows.start * side : rows.stop * side, columns.start * side : columns.stop * side]
-        piece = packed(pixels, self.patch, size)
-        if self.is_one_piece:
-            self._whole = piece
-        return piece
+    def __init__(self, frames: Tensor, coarse: Level, patch: int) -> None:
+        self.frames, self.coarse, self.patch, self.factor = frames, coarse, patch, coarse.factor
+        height, width = coarse.grid.shape[2:]
+        cells = max(PIECE_BYTES // (len(frames) * 3 * (patch * self.factor) ** 2 * 4), 1)
+        columns = min(width, cells)
+        rows = max(min(height, cells // width), 1)
+        self.places = [
+            (slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
+            for top in range(0, height, rows)
+            for left in range(0, width, columns)
+        ]
+        self._fitted: dict[Level | None, Tensor] = {}
 
-    def mean(self) -> Tensor:
-        """Return the mean (3 patch^2,) over space and time."""
-        sums = sum(piece.sum(dim=(0, 1, 2), dtype=torch.float64) for _, _, piece in self)
-        return (sums / (len(self.frames) * math.prod(self.size) / self.patch**2)).float()  # type: ignore[union-attr]
+    def residual(self, place: Place, level: Level, others: Sequence[Level]) -> Tensor:
+        """Return what other levels leave of a piece for one level, as its cells: (T, rows, columns, D)."""
+        cells = self.fitted(place, level)
+        if others:
+            cells = cells - self.coarse.mean if self.coarse in others else cells.clone()
+        for other in others:
+            maps = level.fit_in_time(other.at_all_frames(self.factor, place))
+            cells -= other.decode_within(maps, self.factor)
+        return level.cells_within(cells, self.factor)
+
+    def fitted(self, place: Place, level: Level) -> Tensor:
+        """Return the coarse cells (T, rows, columns, D) that come nearest to a piece at a level's rate."""
+        if level not in self._fitted:
+            pixels = self._pixels(place)
+            cells = level.fit_in_time(pixels)
+            if len(self.places) > 1:
+                return cells
+            self._fitted[level] = cells
+        return self._fitted[level]
+
+    def _pixels(self, place: Place) -> Tensor:
+        """Return a piece: (N, rows, columns, D), float32 in [0, 1]."""
+        if None in self._fitted:
+            return self._fitted[None]
+        rows, columns = _scaled(place, self.patch * self.factor)
+        piece = self.frames[:, :, rows, columns].permute(0, 2, 3, 1)
+        for axis, pixels in ((1, rows), (2, columns)):
+            inside = torch.arange(pixels.stop - pixels.start).clamp(max=piece.shape[axis] - 1)
+            piece = piece if len(inside) == piece.shape[axis] else piece.index_select(axis, inside)
+        split = piece.unflatten(2, (-1, self.factor, self.patch))
+        split = split.unflatten(1, (-1, self.factor, self.patch)).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        cells = split.flatten(3).float().div_(255)
+        if len(self.places) == 1:
+            self._fitted[None] = cells
+        return cells
