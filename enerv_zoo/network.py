@@ -148,12 +148,21 @@ class Network(nn.Module):
         Returns:
             This network.
         """
+        for part, takes in self._parts_with_start():
+            part.start_from(frames, [self.embeddings[name] for name in takes or ()])
+        return self
+
+    @property
+    def has_closed_form_start(self) -> bool:
+        """Whether `start_from` gives any part its first weights."""
+        return bool(self._parts_with_start())
+
+    def _parts_with_start(self) -> list[tuple[Any, tuple[str, ...] | None]]:
+        """Return the parts that have a closed-form start, and the embeddings that each takes."""
         stages: list[Any] = list(self.stages)
         steps = [(step, takes) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
-        for part, takes in [(self.join, self._joined), *steps, (self.head, self._headed)]:
-            if hasattr(part, "start_from"):
-                part.start_from(frames, [self.embeddings[name] for name in takes or ()])
-        return self
+        parts = [(self.join, self._joined), *steps, (self.head, self._headed)]
+        return [(part, takes) for part, takes in parts if hasattr(part, "start_from")]
 
     def bake(self, frames: Tensor) -> Self:
         """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
