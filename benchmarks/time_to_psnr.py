@@ -1,74 +1,149 @@
-"""Quality against the clock: the same fit by `enerv_zoo` and by the plain loop, each in a process of its own.
+"""Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
-PSNR is that of the frames as they were drawn while fitting, which both know anyway.
+A fit is a process of its own. Two epochs tell what a step costs; then a whole schedule is fitted of as many epochs as the
+seconds allow, the closed-form start included. Seconds are the process's own, so other programs on the machine hardly
+matter. A clip is a sample's name, a file, or `flight`, which is computed (`flight.py`). Rows in the result file are kept, so
+that a run can be stopped and gone on with.
 
-    python benchmarks/time_to_psnr.py --size 0.5M --batch 2 --frames 132 --epochs 6
+    python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
-import fit_speed
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
-from common import IMAGES, Case, machine, network, parse_case, write_result
-from rich.console import Console
-from rich.table import Table
+from common import IMAGES, RESULTS, machine, write_result
+from flight import flight
 
-from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.loop import Fitter
+import enerv_zoo as ez
+from enerv_zoo.machine import tune_process
+from enerv_zoo.summary import summarize
 
-Curve = list[tuple[float, float]]
-"""(seconds since the first step, mean PSNR in dB) after every epoch."""
-
-
-def ours(case: Case) -> Curve:
-    torch.set_num_threads(case["threads"])
-    config = FitConfig(epochs=case["epochs"], batch_size=case["batch"], lr=case["lr"], precision=case["precision"])
-    fitter = Fitter(network(case), FrameLoader(fit_speed.frames_of(case), case["device"]), config)
-    curve, start = [], time.perf_counter()
-    while not fitter.done:
-        row = fitter.fit_epoch()
-        curve.append((time.perf_counter() - start, row["psnr"]))
-    return curve
+FRAMES, HEIGHT, WIDTH = 132, 144, 256
+KEY = ("clip", "model", "budget", "seed")
 
 
-def plain(case: Case) -> Curve:
-    torch.set_num_threads(case["threads"])
-    loop = fit_speed.PlainLoop(case, case["epochs"], case["lr"])
-    curve, start = [], time.perf_counter()
-    for _ in range(case["epochs"]):
-        done = len(loop.history)
-        loop.epoch()
-        curve.append((time.perf_counter() - start, fmean(psnr for _, psnr, _ in loop.history[done:])))
-    return curve
+class Clock(ez.Callback):
+    """Processor and wall-clock seconds since the start of a fit, and PSNR while fitting, after every epoch."""
+
+    def __init__(self) -> None:
+        self.start = time.process_time(), time.perf_counter()
+        self.marks: list[tuple[float, float, float]] = []
+
+    def on_epoch(self, fitter: Any, row: dict[str, Any]) -> None:
+        lap = time.process_time() - self.start[0], time.perf_counter() - self.start[1]
+        self.marks.append((*lap, row["psnr"]))
 
 
-def main() -> None:
-    case = parse_case(__doc__, epochs=(6, "passes over all frames"), lr=(3e-3, "peak learning rate"))
-    curves = {}
-    for name, fit in {"plain": plain, "enerv_zoo": ours}.items():
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            curves[name] = process.submit(fit, case).result()
-    table = Table("epoch", *(f"{name}: {what}" for name in curves for what in ("s", "dB")))
-    for epoch, points in enumerate(zip(*curves.values(), strict=True), 1):
-        table.add_row(str(epoch), *(f"{number:.2f}" for point in points for number in point))
-    Console().print(table)
+def clip(name: str) -> ez.Video:
+    if name == "flight":
+        return ez.open_video(np.stack(list(flight(FRAMES, HEIGHT, WIDTH))))
+    return ez.open_video(name, frames=f":{FRAMES}", resize=f"{HEIGHT}p")
+
+
+def fit(name: str, model: str, options: dict[str, Any], epochs: int) -> tuple[ez.FitResult, Clock]:
+    torch.set_num_threads(1)
+    tune_process()
+    original = clip(name)
+    options |= {"resize": f"{original.info.width}x{original.info.height}", "epochs": epochs, "progress": False}
+    clock = Clock()
+    return ez.fit(original, model, callbacks=[clock], **options), clock
+
+
+def epochs_within(seconds: float, name: str, model: str, options: dict[str, Any]) -> int:
+    """In a process of its own: how many epochs of a fit take so many processor seconds."""
+    marks = [cpu for cpu, _, _ in fit(name, model, options, 3)[1].marks]
+    lap = (marks[-1] - marks[0]) / (len(marks) - 1)
+    return max(round((seconds - (marks[0] - lap)) / lap), 1)
+
+
+def measure(budget: float, name: str, model: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """In a process of its own: fit, and say what came of it."""
+    result, clock = fit(name, model, options, epochs)
+    video = result.video.optimize(inductor=False)
+    for _ in range(2):  # the second time is warm
+        start = time.process_time()
+        count = sum(len(batch) for batch in video.decode())
+        speed = count / (time.process_time() - start)
+    info = video.info
+    return {
+        "clip": Path(name).stem,
+        "model": model,
+        "budget": budget,
+        "seed": options["seed"],
+        "frames": info.frames,
+        "size": f"{info.width}x{info.height}",
+        "stored": result.metrics["stored_numbers"],
+        "kmacs": round(summarize(video.config, info).macs / (info.width * info.height) / 1000, 2),
+        "epochs": epochs,
+        "seconds": round(clock.marks[-1][0], 1),
+        "wall_seconds": round(clock.marks[-1][1], 1),
+        "psnr": round(result.report.psnr, 3),
+        "worst": round(min(row.scores["psnr"] for row in result.report.frames), 2),
+        "decode": round(speed, 1),
+        "precision": result.metrics["precision"],
+        "recoveries": len(result.metrics["recoveries"]),
+        "curve": [(round(cpu, 1), round(psnr, 2)) for cpu, _, psnr in clock.marks[:: max(len(clock.marks) // 40, 1)]],
+    }
+
+
+def draw_curves(rows: list[dict[str, Any]]) -> None:
+    """Draw PSNR while fitting over processor seconds: the longest fits of the first clip."""
+    longest = max(row["budget"] for row in rows)
     figure, plot = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    for name, curve in curves.items():
-        plot.plot(*zip(*curve, strict=True), "o-", label=name)
-    plot.set(xlabel="seconds", ylabel="PSNR while fitting (dB)")
+    chosen = [row for row in rows if row["clip"] == rows[0]["clip"] and row["budget"] == longest and not row["seed"]]
+    for row in sorted(chosen, key=lambda row: -row["psnr"]):
+        plot.plot(*zip(*row["curve"], strict=True), label=row["model"])
+    plot.set(xlabel="processor seconds", ylabel="PSNR while fitting (dB)", xscale="log")
     plot.grid(alpha=0.3)
     plot.legend()
     figure.savefig(IMAGES / "time-to-psnr.png", dpi=110)
-    name = f"time_to_psnr-{case['device']}{case['threads']}-{case['model']}-{case['size']}-{case['resolution']}"
-    result = {name: [(round(s, 2), round(db, 3)) for s, db in curve] for name, curve in curves.items()}
-    write_result(name, case, {"benchmark": "time_to_psnr", "machine": machine(case["device"]), "curves": result})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", nargs="+", default=["bunny", "flight"])
+    parser.add_argument("--models", nargs="+", default=["pca_nerv", "enerv", "hnerv", "rnerv", "ffnerv", "nerv"])
+    parser.add_argument("--seconds", nargs="+", type=float, default=[30, 300])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--size", default="0.5M")
+    parser.add_argument("--recipe", default="quick")
+    case = parser.parse_args()
+    name = f"time_to_psnr-cpu1-{case.size}-{WIDTH}x{HEIGHT}"
+    path = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    spawn = multiprocessing.get_context("spawn")
+    for seed in range(case.seeds):
+        for budget in case.seconds:
+            for each in case.clips:
+                for model in case.models:
+                    if any(tuple(row[k] for k in KEY) == (Path(each).stem, model, budget, seed) for row in rows):
+                        continue
+                    options = {"recipe": case.recipe, "size": case.size, "seed": seed, "device": "cpu"}
+                    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as process:
+                        epochs = process.submit(epochs_within, budget, each, model, options).result()
+                        rows.append(process.submit(measure, budget, each, model, options, epochs).result())
+                    print({key: value for key, value in rows[-1].items() if key != "curve"}, flush=True)
+                    settings = {"size": case.size, "recipe": case.recipe}
+                    result = {"benchmark": "time_to_psnr", "machine": machine("cpu") | {"threads": 1}, "rows": rows}
+                    write_result(name, settings, result)
+    draw_curves(rows)
+    for budget in case.seconds:
+        means = {
+            model: fmean(row["psnr"] for row in rows if row["model"] == model and row["budget"] == budget)
+            for model in case.models
+        }
+        print(f"{budget:g} s:", ", ".join(f"{model} {psnr:.2f}" for model, psnr in means.items()))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ least `MIN_SHARE` of the variance of pixels in time. It is neither in a still, n
 
 
 def variation(drawn: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over frames (B, 3, H, W) that tell whether anything but a constant, or but the mean image, is drawn.
+    """Return sums over frames (B, 3, H, W) that tell them from a constant, and from the mean image.
 
     Returns:
         Scalars: the variance over space and colours, from every 16th pixel, of `drawn` and of `target`, and the mean
         squared difference of their cells.
     """
-    difference = (_cells(drawn) - _cells(target)).square().mean(dim=(1, 2, 3)).sum()
+    difference = _cells(drawn - target).square().mean(dim=(1, 2, 3)).sum()
     return _contrast(drawn), _contrast(target), difference
 
 

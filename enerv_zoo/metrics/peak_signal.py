@@ -18,7 +18,7 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _from_errors(errors: Tensor) -> Tensor:
-    return -10 * torch.log10(errors.square().flatten(1).mean(dim=1))
+    return -10 * torch.log10(errors.square().mean(dim=tuple(range(1, errors.ndim))))  # flatten would copy channels_last
 
 
 @metrics.register("psnr")
