@@ -21,6 +21,7 @@ from torch import Tensor
 
 from enerv_zoo.layers import FrequencyEncoding
 from enerv_zoo.machine import available_cores
+from enerv_zoo.registry import temporary_parts
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -56,8 +57,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
-    """Begin in an empty folder, in a wide terminal, with one seed; leave the environment as it was."""
-    with mock.patch.dict(os.environ, TERMINAL):
+    """Begin in an empty folder, in a wide terminal, with one seed; leave the environment and the parts as they were."""
+    with mock.patch.dict(os.environ, TERMINAL), temporary_parts():
         monkeypatch.chdir(tmp_path)
         torch.manual_seed(0)
         yield

@@ -40,8 +40,7 @@ METRICS = ["worst_pixel", "psnr", "ms_ssim", "flicker"]
 @pytest.fixture(scope="module")
 def plugin():
     """Two metrics of somebody else: one of frames, where lower is better, with an option; one of clips."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry.metrics, "_parts", dict(registry.metrics._parts))
+    with registry.metrics.temporary():
 
         @registry.metrics.register("worst_pixel")
         class WorstPixel(nn.Module):
@@ -337,7 +336,6 @@ def test_what_means_nothing_is_refused_before_anything_is_fitted(metrics, messag
     ],
 )
 def test_metrics_that_break_the_contract_are_named(name, declared, message, original, monkeypatch):
-    monkeypatch.setattr(registry.metrics, "_parts", dict(registry.metrics._parts))
     shape = declared.pop("shape", (3,))
     body = {
         "unit": "", "better": "higher", "scope": "frame", "missing": lambda self, info: None,

@@ -84,7 +84,6 @@ class Coarse:
 @pytest.fixture
 def coarse(monkeypatch):
     anchors.names()
-    monkeypatch.setattr(anchors, "_parts", dict(anchors._parts))
     anchors.register("coarse")(Coarse)
 
 

@@ -469,7 +469,6 @@ def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
 
 
 def test_where_lower_is_better_the_worst_frames_are_the_highest(runs, tmp_path, open_page, monkeypatch):
-    monkeypatch.setattr(registry.metrics, "_parts", dict(registry.metrics._parts))
     registry.metrics.register("wrongness")(type("Wrongness", (), {"unit": "", "better": "lower", "scope": "frame"}))
     folder = tmp_path / "fit"
     shutil.copytree(runs[0], folder)
