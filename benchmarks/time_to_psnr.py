@@ -1,9 +1,8 @@
 """Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
-A fit is a process of its own. Two epochs tell what a step costs; then a whole schedule is fitted of as many epochs as the
-seconds allow, the closed-form start included. Seconds are the process's own, so other programs on the machine hardly
-matter. A clip is a sample's name, a file, or `flight`, which is computed (`flight.py`). Rows in the result file are kept, so
-that a run can be stopped and gone on with.
+A fit is a process of its own. A few epochs tell what one costs; then a whole schedule is fitted, of as many epochs as
+the seconds allow, the closed-form start included. Seconds are the process's own. A clip is a sample's name, a file, or
+`flight`, which is computed (`flight.py`). Rows that the result file has are kept, so an interrupted run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
