@@ -36,7 +36,7 @@ _TWO_NUMBERS = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
 
 
 def format_of(data: Mapping[str, Any], where: str = "") -> int:
-    """The format of a recipe, a record or a manifest.
+    """Return the format of a recipe, a record or a manifest.
 
     Raises:
         ConfigError: it is none that this version reads.
@@ -51,18 +51,18 @@ def format_of(data: Mapping[str, Any], where: str = "") -> int:
 
 
 def turned(size: Any) -> Any:
-    """A size as text with its two numbers in the other order; anything else as it is."""
+    """Return a size as text with its two numbers in the other order; anything else as it is."""
     match = _TWO_NUMBERS.fullmatch(size) if isinstance(size, str) else None
     return size if match is None else f"{match[2]}x{match[1]}"
 
 
 def turned_sizes(selection: Mapping[str, Any]) -> dict[str, Any]:
-    """What selects a part of a video, with the numbers of sizes as text in the other order."""
+    """Return a selection with the numbers of sizes as text in the other order."""
     return {key: turned(value) if key in SIZES else value for key, value in selection.items()}
 
 
 def upgrade(data: Mapping[str, Any], where: str = "", *, fitted: bool = False, note: bool = False) -> dict[str, Any]:
-    """A recipe, or the record of a fit, in format 2.
+    """Return a recipe, or the record of a fit, in format 2.
 
     Args:
         data: with `video`, which may say `resize` and `crop`.

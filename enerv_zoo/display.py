@@ -1,4 +1,4 @@
-"""What notebooks show of an object: a small table, and for a video its first frame."""
+"""Notebook views of objects: a small table, and for a video its first frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enerv_zoo.config import VideoInfo
 from enerv_zoo.video.encoders import encode_png
 
 FRAME_WIDTH = 320
-"""A frame is shown this wide at most, in pixels."""
+"""Largest width of a frame in pixels."""
 
 Row = tuple[str, Any]
 
@@ -29,7 +29,7 @@ def rounded(value: Any) -> str:
 
 
 def video_rows(info: VideoInfo) -> list[Row]:
-    """Return what a table says of a video: frames, their size and rate."""
+    """Return the rows of a video: frames, their size and rate."""
     rate = [("frames per second", info.fps)] if info.fps else []
     return [("frames", info.frames), ("size", info.size_text), *rate]
 

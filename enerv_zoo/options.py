@@ -1,4 +1,4 @@
-"""What fields of configs say to the command line, which makes its options of them (`enerv_zoo.cli.generated`)."""
+"""Metadata of config fields, of which the command line generates its options (`enerv_zoo.cli.generated`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Parser = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Option:
-    """What the command line adds to a field, in its `Annotated`; the field's name, type and description say the rest.
+    """Details of a command-line option, in a field's `Annotated`; its name, type and description say the rest.
 
     Attributes:
         help: a sentence after that of the field's description, for the command line alone.
@@ -21,7 +21,7 @@ class Option:
         parse: text to value, raises ValueError; by default as the field's type says (`enerv_zoo.cli.generated`).
         metavar: stands for the value in the help; by default as the field's type says.
         flags: of a switch, `--on/--off`; by default `--name/--no-name`.
-        default: stands in the help as what is taken where nothing is given.
+        default: text for the default in the help.
         kind: of the registered parts whose names are offered for completion.
     """
 
@@ -47,7 +47,7 @@ def parse_seconds(text: str) -> float:
 
 
 def field_descriptions(kind: type) -> dict[str, str]:
-    """Return what the docstrings of a config and of its bases say of each field, by its name, in one line each."""
+    """Return the description of each field, in one line, from the docstrings of a config and of its bases."""
     texts: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         _, _, section = inspect.cleandoc(base.__dict__.get("__doc__") or "").partition("\nAttributes:\n")

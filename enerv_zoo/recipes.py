@@ -1,4 +1,4 @@
-"""Recipes: YAML files that say which network is fitted, how, on which part of a video."""
+"""Recipes: YAML files that name a network, how it is fitted, and the part of a video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 
 @functools.cache
 def bundled_files(kind: str = "") -> dict[str, Path]:
-    """The YAML files that come with the package, by name: recipes, or those of a folder beside them.
+    """Return the bundled YAML files, by name: recipes, or those of a folder beside them.
 
     Raises:
         ConfigError: the installation lacks them.
@@ -35,12 +35,12 @@ def bundled_files(kind: str = "") -> dict[str, Path]:
 
 
 def list_recipes() -> dict[str, str]:
-    """The bundled recipes: name -> one line that describes it."""
+    """Return the description of each bundled recipe, by its name."""
     return {name: read_recipe(name).description for name in bundled_files()}
 
 
 def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
-    """A recipe by the name of a bundled one (with a size or without), as a YAML / JSON file, or as plain data.
+    """Return a recipe by the name of a bundled one (with a size or without), as a YAML / JSON file, or as plain data.
 
     Raises:
         ConfigError: no such name or file, or options that mean nothing.

@@ -1,4 +1,4 @@
-"""What there is, and how to make one: `list_models`, `list_components`, `create_model`, size budgets."""
+"""Lists of families and parts, and networks from them: `list_models`, `list_components`, `create_model`, budgets."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from enerv_zoo.neural_video import NeuralVideo
 
 TOLERANCE = 0.02
-"""A budget is met when the stored parameters are within this fraction of it."""
+"""Largest difference of the stored parameters from their budget, as a fraction of it."""
 
 LARGEST = 1e4
-"""How much wider than by default a network may become: a budget of 10^11 does not take more."""
+"""Largest factor on the default widths: a budget of 10^11 does not take more."""
 
 STEPS = 24
-"""How far one width alone is moved, at the most, to meet a budget."""
+"""Largest number of steps of one width alone to meet a budget."""
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`."""
+    """Return the names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`."""
     return models.names(pattern)
 
 
 def list_components(kind: str, pattern: str = "*") -> list[str]:
-    """Names of the parts of a kind (`"block"`, `"loss"`, ...) that match a wildcard, sorted.
+    """Return the names of the parts of a kind (`"block"`, `"loss"`, ...) that match a wildcard, sorted.
 
     Raises:
         ConfigError: there is no such kind.
@@ -46,7 +46,7 @@ def list_components(kind: str, pattern: str = "*") -> list[str]:
 
 
 def parse_parameter_count(size: str | float) -> int:
-    """A budget of stored parameters: `"1.5M"`, `"350K"`, `1_500_000`.
+    """Return a budget of stored parameters: `"1.5M"`, `"350K"`, `1_500_000`.
 
     Raises:
         ConfigError: it is no positive number.
@@ -59,7 +59,7 @@ def parse_parameter_count(size: str | float) -> int:
 
 
 def model_config(name: str, info: VideoInfo, *, size: str | float | None = None, **options: Any) -> ModelConfig:
-    """The composition that a family makes for a video.
+    """Return the composition that a family makes for a video.
 
     Args:
         name: of the family.
@@ -76,7 +76,7 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 
     def config(**widths: Any) -> ModelConfig:
         try:
-            return from_dict(ModelConfig, _plain(make(info, **{**options, **widths})))
+            return from_dict(ModelConfig, dict(vars(make(info, **{**options, **widths}))))
         except (TypeError, ValueError, AttributeError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -90,12 +90,8 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
     return config(**_Budget(name, info, config, options).solve(budget))
 
 
-def _plain(config: ModelConfig) -> dict[str, Any]:
-    return dict(vars(config))
-
-
 Model = str | Path | Mapping[str, Any] | ModelConfig
-"""What names a network: a family, a YAML or JSON file, plain data, or a composition."""
+"""A choice of a network: a family, a YAML or JSON file, plain data, or a composition."""
 
 
 def choose_model(
@@ -106,7 +102,7 @@ def choose_model(
     Args:
         model: a family's name; a `ModelConfig`, its plain data, a YAML or JSON file of them, or a network whose
             composition it is; or plain data as they are returned. `None` leaves the default.
-        default: the choice of a recipe; of another family than `model`, its size alone is kept.
+        default: the choice of a recipe; of another family than `model`, its size alone counts.
         size: budget of stored parameters.
         options: the family's keywords.
 
@@ -211,42 +207,42 @@ def _stepped(width: Any, step: int) -> Any:
 class _Budget:
     """Scales a family's widths until the stored parameters meet a budget."""
 
-    def __init__(self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], given: dict[str, Any]) -> None:
+    def __init__(self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], options: dict[str, Any]) -> None:
         self.name, self.info, self.config = name, info, config
         defaults = {key: p.default for key, p in models.options(name).items()}
         widths = getattr(models.get(name), "widths", ())
-        self.widths = {key: defaults[key] for key in widths if key not in given}
+        self.widths = {key: defaults[key] for key in widths if key not in options}
         self.counts: dict[str, int] = {}
         if not self.widths:
             raise ConfigError(f"model {name!r} has no width left to scale; drop the size or one of {', '.join(widths)}")
 
     def solve(self, budget: int) -> dict[str, Any]:
-        """The widths whose network comes nearest to the budget.
+        """Return the widths whose network comes nearest to the budget.
 
         All are scaled alike, then one or the other is moved by steps. Where that is too coarse (a channel of a grid can
         be a tenth of the budget), the most important ones stay below the budget and the others are scaled up to it.
         """
-        kept: dict[str, Any] = {}
+        fixed: dict[str, Any] = {}
         best: dict[str, Any] | None = None
         for key in self.widths:
-            below, above = self.bracketed(kept, budget)
+            below, above = self.bracketed(fixed, budget)
             for widths in (self.refined(below, 1, budget), self.refined(above, -1, budget)):
                 if best is None or self.miss(widths, budget) < self.miss(best, budget):
                     best = widths
                 if self.miss(best, budget) <= TOLERANCE:
                     return best
-            kept[key] = below[key]
+            fixed[key] = below[key]
         assert best is not None
         raise ConfigError(
             f"model {self.name!r} for {self.info.size_text} cannot have {budget:,} stored parameters; "
             f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
         )
 
-    def bracketed(self, kept: dict[str, Any], budget: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Widths just below and just above the budget, those that are not kept scaled alike."""
+    def bracketed(self, fixed: dict[str, Any], budget: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return widths just below and just above the budget; those that are not fixed are scaled alike."""
 
         def widths(factor: float) -> dict[str, Any]:
-            return {**self.scaled(factor), **kept}
+            return {**self.scaled(factor), **fixed}
 
         low, high = 1e-3, 1.0
         while self.count(widths(high)) < budget and high < LARGEST:
@@ -257,11 +253,11 @@ class _Budget:
         return widths(low), widths(high)
 
     def miss(self, widths: dict[str, Any], budget: int) -> float:
-        """How far widths are from the budget, as a fraction of it."""
+        """Return the distance of widths from the budget, as a fraction of it."""
         return abs(self.count(widths) - budget) / budget
 
     def refined(self, widths: dict[str, Any], step: int, budget: int) -> dict[str, Any]:
-        """Nearer to the budget by steps of one width alone, where a step of all of them is too coarse.
+        """Come nearer to the budget by steps of one width alone, where a step of all of them is too coarse.
 
         A floor that is raised does nothing until it passes the narrowest stage, so steps without effect are taken.
         """
@@ -285,7 +281,7 @@ class _Budget:
         return {key: scale(width) for key, width in self.widths.items()}
 
     def count(self, widths: dict[str, Any]) -> int:
-        """Stored numbers, counted on shapes alone, once for all widths."""
+        """Count the stored parameters on shapes alone, once per widths."""
         from enerv_zoo.meta import MetaParameters
         from enerv_zoo.network import Network
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from enerv_zoo.batch.jobs import FitJob, OnFit, Runner, job_of, run_here
+from enerv_zoo.batch.jobs import OnFit, Runner, job_of, run_here
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.history import read_history
-from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
 from enerv_zoo.video.origin import Origin, protected
@@ -71,7 +71,9 @@ def compare(
         FitsFailed: some fits failed; all others are done by then.
         FitError: another process writes to `out`.
     """
-    jobs = _jobs(source, models, size, dict(options))
+    frames_in = options.get("frames_in", "auto")
+    plans = plan_comparison(source, models, size=size, device="cpu", **options)
+    jobs = [job_of(name, source, plan, frames_in) for name, plan in plans.items()]
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
     Origin.of(source).refuse_folder(folder)
@@ -92,18 +94,23 @@ def compare(
     return metrics
 
 
-def _jobs(
-    source: Any, models: Sequence[str], size: str | float | Sequence[str | float] | None, options: dict[str, Any]
-) -> list[FitJob]:
-    """Every family in every size, decided and checked before anything is fitted."""
+def plan_comparison(
+    source: Any,
+    models: Sequence[str],
+    *,
+    size: str | float | Sequence[str | float] | None = None,
+    device: str = "auto",
+    **options: Unpack[CompareOptions],
+) -> dict[str, FitPlan]:
+    """Return the plan of each fit of a comparison, by its name; arguments and errors are those of `compare`."""
     sizes = list(size) if isinstance(size, Sequence) and not isinstance(size, str) else [size]
-    for what, given in (("model", models), ("size", sizes)):
-        if not given or len(set(given)) != len(given):
-            raise ConfigError(f"name each {what} to compare once, got {', '.join(map(str, given)) or 'none'}")
-    frames_in = options.pop("frames_in", "auto")
-    jobs = []
-    for model, budget in itertools.product(models, sizes):
-        plan = plan_fit(source, model, size=budget, device="cpu", **options)
-        name = model if len(sizes) == 1 else f"{model}-{str(budget).lower()}"
-        jobs.append(job_of(name, source, plan, frames_in))
-    return jobs
+    for thing, values in (("model", models), ("size", sizes)):
+        if not values or len(set(values)) != len(values):
+            raise ConfigError(f"name each {thing} to compare once, got {', '.join(map(str, values)) or 'none'}")
+    fit_options: dict[str, Any] = {key: value for key, value in options.items() if key != "frames_in"}
+    return {
+        model if len(sizes) == 1 else f"{model}-{str(budget).lower()}": plan_fit(
+            source, model, size=budget, device=device, **fit_options
+        )
+        for model, budget in itertools.product(models, sizes)
+    }

@@ -1,4 +1,4 @@
-"""The application: commands, and how every error leaves it."""
+"""The application: commands, and the exit of every error."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ for _panel, _commands in PANELS.items():
         app.command(_name, cls=Command, rich_help_panel=_panel)(expanded(_command))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_given: bool) -> None:
+    if is_given:
         from enerv_zoo import __version__
 
         console.out.print(f"enerv-zoo {__version__}")
@@ -146,5 +146,5 @@ def main() -> None:
     except Exception as error:
         if debug or not hasattr(error, "format_message"):
             raise
-        asked = getattr(getattr(error, "ctx", None), "command_path", "enerv-zoo")
-        console.fail(f"{error.format_message()} (see {asked} --help)", 2)
+        command = getattr(getattr(error, "ctx", None), "command_path", "enerv-zoo")
+        console.fail(f"{error.format_message()} (see {command} --help)", 2)

@@ -114,9 +114,9 @@ def _plan(rows: list[dict[str, Any]]) -> Table:
     table = console.Listing("fit", "video", "network", "how", "to do", "push", "where")
     for row in rows:
         network = " ".join(str(value) for value in (row["model"], row["size"]) if value)
-        how = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
+        extent = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
         where = row["error"] or row["url"] or row["repository"] or ""
-        table.add_row(row["name"], row["video"], network, how, row["fitting"] or "", row["pushing"] or "", where)
+        table.add_row(row["name"], row["video"], network, extent, row["fitting"] or "", row["pushing"] or "", where)
     return table
 
 

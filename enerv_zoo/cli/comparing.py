@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from enerv_zoo.cli import completion, console, fleets, options
+from enerv_zoo.cli import completion, console, fleets, options, previews
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.shell import duration
 
@@ -36,6 +36,7 @@ def compare(
     device: options.Device = "auto",
     workers: fleets.Workers = None,
     address: fleets.Address = None,
+    dry_run: previews.DryRun = False,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -52,6 +53,12 @@ def compare(
     """
     from enerv_zoo import batch
 
+    budgets = None if size is None else options.listed(size)
+    if dry_run:
+        plan_options = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
+        plans = batch.plan_comparison(video, options.listed(models), size=budgets, device=device, **plan_options)
+        previews.preview_fits(video, plans, json=json)
+        return
     failure = None
     try:
         with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
@@ -59,7 +66,7 @@ def compare(
                 video,
                 options.listed(models),
                 out=out,
-                size=None if size is None else options.listed(size),
+                size=budgets,
                 device=device,
                 on_model=on_model,
                 recipe=options.chosen_recipe(preset, recipe),
@@ -82,7 +89,7 @@ def compare(
 
 
 def _comparison(results: dict[str, dict[str, Any]]) -> Table:
-    """A row for each fit, the best by the metric that leads first."""
+    """Return a row per fit, the best by the leading metric first."""
     from enerv_zoo.metrics.columns import columns
 
     quality = columns(results.values())
@@ -125,6 +132,7 @@ def rd(
     device: options.Device = "auto",
     workers: fleets.Workers = None,
     address: fleets.Address = None,
+    dry_run: previews.DryRun = False,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -140,13 +148,23 @@ def rd(
     """
     from enerv_zoo import batch
 
+    budgets = None if sizes is None else options.listed(sizes)
+    if dry_run:
+        plan_options = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
+        plans = {}
+        if families := options.listed(models):
+            plans = batch.plan_comparison(video, families, size=budgets, device=device, **plan_options)
+        previews.preview_fits(video, plans, json=json, files=_integers(bits))
+        if not json:
+            console.out.print(f"codecs, after that: {codecs or 'none'}")
+        return
     with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
         result = batch.rate_distortion(
             video,
             options.listed(models),
             out=out,
-            sizes=None if sizes is None else options.listed(sizes),
-            bits=_numbers(bits),
+            sizes=budgets,
+            bits=_integers(bits),
             tune_epochs=tune_epochs,
             codecs=options.listed(codecs),
             anchor=anchor,
@@ -169,7 +187,7 @@ def rd(
     console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
 
 
-def _numbers(text: str) -> list[int]:
+def _integers(text: str) -> list[int]:
     try:
         return [int(part) for part in options.listed(text)]
     except ValueError as error:

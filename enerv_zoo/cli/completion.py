@@ -1,4 +1,4 @@
-"""What the shell offers when the tab key is pressed: families, recipes, videos and fits."""
+"""Shell completion: parts, recipes, videos and fits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enerv_zoo.recipes import list_recipes
 
 
 def parts(kind: str) -> Callable[[str], list[str]]:
-    """Return what completes names of the registered parts of a kind; of names separated by commas, the last one."""
+    """Return the completion of names of the registered parts of a kind; of names separated by commas, the last one."""
 
     def names(incomplete: str) -> list[str]:
         done, comma, begun = incomplete.rpartition(",")
@@ -47,7 +47,7 @@ def _is_fit(path: str) -> bool:
 
 
 def _paths(incomplete: str) -> list[str]:
-    """What is in the folder that a path names so far; hidden files only where a dot was typed."""
+    """List the folder that a path names so far; hidden files only where a dot was typed."""
     head, slash, begun = incomplete.rpartition("/")
     folder = Path(head + slash).expanduser()
     try:

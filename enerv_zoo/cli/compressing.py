@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enerv_zoo.cli import console, options
+from enerv_zoo.cli import console, options, previews
 
 if TYPE_CHECKING:
     from enerv_zoo.compression import Compressed
@@ -24,6 +24,7 @@ def compress(
         typer.Option(metavar="VIDEO", help="The video, to tune on and to measure with.", show_default="the fit's own"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    dry_run: previews.DryRun = False,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -41,6 +42,9 @@ def compress(
     from enerv_zoo.errors import ConfigError
     from enerv_zoo.files import free_name
 
+    if dry_run:
+        previews.preview_file(run, config, device, json=json)
+        return
     if file.exists() and not overwrite:
         raise ConfigError(f"{file}: is there already; choose another name or add --overwrite")
     with console.working("compressing") as show_stage:
@@ -66,7 +70,12 @@ def _rows(result: Compressed) -> list[tuple[str, str]]:
 
     widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(Counter(result.bits.values()).items()))
     rows = [
-        ("file", f"{result.bytes:,} bytes, {result.bpp:.4f} bits per pixel"),
+        (
+            "file",
+            f"{result.bytes:,} bytes, {result.bpp:.4f} bits per pixel"
+            + console.larger(result.bytes, result.raw_bytes, result.source_bytes),
+        ),
+        *console.size_rows(result.raw_bytes, result.source_bytes),
         ("against float32", f"{result.ratio:.2f} times smaller"),
         ("tensors by their bits", widths),
     ]

@@ -1,4 +1,4 @@
-"""Where the commands print: results to stdout, everything else to stderr."""
+"""Output of the commands: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def print_any_text() -> None:
 
 
 def print_nothing() -> None:
-    """From here on: this process is one of several, and the first of them prints."""
+    """Be quiet from here on, as one of several processes of which rank 0 prints."""
     out.quiet = err.quiet = True
 
 
@@ -85,7 +85,7 @@ def working(stage: str) -> Iterator[Callable[[str], None]]:
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """A number for people; n/a where there is none."""
+    """Format a number for people; n/a where there is none."""
     if value is None:
         return "n/a"
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
@@ -93,12 +93,35 @@ def number(value: float | None, digits: int = 2, unit: str = "") -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """So many of a thing: 1 frame, 132 frames."""
+    """Format a count of things: 1 frame, 132 frames."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """The rows that every table of metrics shows, in one order."""
+def megabytes(size: int | None) -> str:
+    """Format bytes for people; n/a where nobody knows."""
+    return "n/a" if size is None else f"{size / 1e6:,.0f} MB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
+
+
+def larger(size: int, raw: int, original: int | None = None) -> str:
+    """Return a remark where a size is larger than the frames as they are, or than the original; else nothing."""
+    if size > raw:
+        return "; larger than the frames as they are"
+    return "; larger than the original" if original is not None and size > original else ""
+
+
+def size_rows(raw: int, original: int | None) -> list[tuple[str, str]]:
+    """Return the rows beside a size: the frames as 8-bit RGB, and the original file, all of it."""
+    return [("frames as they are", megabytes(raw)), ("original", megabytes(original))]
+
+
+def metrics_rows(metrics: dict[str, Any], raw: int, original: int | None = None) -> list[tuple[str, str]]:
+    """Return the rows that every table of metrics shows, in one order.
+
+    Args:
+        metrics: the metrics.
+        raw: bytes of the frames as 8-bit RGB.
+        original: bytes of the original, all of it; `None` where nobody knows.
+    """
     from enerv_zoo.metrics.columns import MISSING, columns
 
     scores = []
@@ -108,13 +131,15 @@ def metrics_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         *scores,
         ("stored parameters", number(metrics["stored_numbers"])),
-        ("size", number(metrics["stored_bytes"] / 1e6, 2, "MB") + f", {metrics['bpp']:.3f} bits per pixel"),
+        ("size", number(metrics["stored_bytes"] / 1e6, 2, "MB") + f", {metrics['bpp']:.3f} bits per pixel"
+         + larger(metrics["stored_bytes"], raw, original)),
+        *size_rows(raw, original),
         ("decoding", number(metrics["fps"], 1, "frames/s") + f" on {metrics['device']}"),
-    ]
+    ]  # fmt: skip
 
 
 def table(rows: list[tuple[str, str]], title: str | None = None) -> Table:
-    """Two columns: what, and how much."""
+    """Return a table of two columns, names and values."""
     grid = Table(
         title=title, show_header=False, box=None, title_justify="left", title_style="bold", padding=(0, 2, 0, 0)
     )

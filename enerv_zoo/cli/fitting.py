@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enerv_zoo.cli import completion, console, fleets, options
+from enerv_zoo.cli import completion, console, fleets, options, previews
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
 from enerv_zoo.launch import launched
 from enerv_zoo.shell import duration
+
+if TYPE_CHECKING:
+    from enerv_zoo.fitting.plan import FitPlan
+    from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.segmented import SegmentedVideo
 
 RUN = "Run"
 
@@ -33,6 +38,20 @@ def fit(
     size: Annotated[
         str | None,
         typer.Option(help="Stored parameters, such as 1.5M or 350K (within 2 %).", rich_help_panel=options.NETWORK),
+    ] = None,
+    bpp: Annotated[
+        float | None,
+        typer.Option(
+            help="In place of --size: bits per pixel of the .nvz file in 8 bits per parameter.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
+    target_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="In place of --size: megabytes (10^6 bytes) of the .nvz file in 8 bits per parameter.",
+            rich_help_panel=options.NETWORK,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -91,13 +110,14 @@ def fit(
         bool, typer.Option("--resume", help="Go on with the fit in --out; begin it where there is none.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
+    dry_run: previews.DryRun = False,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
     """Fit a network to a video.
 
-    Leaves a folder with the weights, the numbers of every frame and epoch, and a page to look at them. What is given
-    here overrules the recipe or preset; without either, E-NeRV is fitted as published, which takes a GPU.
+    Writes a folder with the weights, the scores of every frame and epoch, and a page to look at them. Options overrule
+    the recipe or preset; without either, E-NeRV is fitted as published, which takes a GPU.
 
     Examples:
 
@@ -115,7 +135,7 @@ def fit(
 
     chosen = options.chosen_recipe(preset, recipe)
     folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "device": device,
         "frames_in": frames_in, "out": folder, "resume": resume, "overwrite": overwrite, **selection, **fit_options,
     }  # fmt: skip
@@ -123,15 +143,21 @@ def fit(
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None and init_from is not None:
         raise typer.BadParameter("it is for one network; leave out --segments", param_hint="'--init-from'")
+    if bpp is not None or target_mb is not None:
+        arguments["size"] = _target_size(video, model, arguments, segments, bpp=bpp, megabytes=target_mb)
+    if dry_run:
+        plan = _plan(video, model, arguments)
+        previews.preview_fits(video, {_name(video): plan}, segments, json=json)
+        return
     if segments is not None:
-        _fit_segments(video, model, segments, warm_start, fleets.runner_at(address, workers), given, report, json)
+        _fit_segments(video, model, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)
         return
     if address is not None or workers is not None:
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
     with shown(_name(video)) as on_status:
         result = fitting.fit(
-            video, model, init_from=init_from, on_status=on_status, distributed=launched().size > 1, **given
+            video, model, init_from=init_from, on_status=on_status, distributed=launched().size > 1, **arguments
         )
     page = _page(folder, device, report, result.ended_before)
     if json:
@@ -140,12 +166,36 @@ def fit(
     metrics = result.metrics
     spent = f"{duration(metrics['fit_seconds'])} for {console.count(metrics['epochs'], 'epoch')}"
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
-    console.out.print(console.table([*console.metrics_rows(metrics), ("fitting", speed)], _title(video, metrics)))
+    console.out.print(
+        console.table([*_metrics_rows(metrics, result.video), ("fitting", speed)], _title(video, metrics))
+    )
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     look = f"open {page.name}" if page else f"look at {pictures}"
     console.out.print()
     console.out.print(f"written to {folder}: {look}, or play it:")
     console.print_command("render", folder, free_name(folder / "video.mp4"))
+
+
+def _plan(video: str, model: str | None, arguments: dict[str, Any]) -> FitPlan:
+    from enerv_zoo.fitting.plan import plan_fit
+
+    of_the_run = ("frames_in", "out", "resume", "overwrite")
+    return plan_fit(video, model, **{key: value for key, value in arguments.items() if key not in of_the_run})
+
+
+def _target_size(
+    video: str, model: str | None, arguments: dict[str, Any], segments: str | None, **target: float | None
+) -> int:
+    """Return the stored parameters whose 8-bit codes take a target."""
+    from enerv_zoo.fitting.preview import parameters_for
+    from enerv_zoo.video.scenes import survey
+
+    option = "'--bpp'" if target["bpp"] is not None else "'--target-mb'"
+    if segments is not None or arguments["size"] is not None:
+        reason = "choose --size, which is of each segment's network" if segments else "give it or --size"
+        raise typer.BadParameter(f"it chooses the size of one network; {reason}", param_hint=option)
+    selection = _plan(video, model, arguments).video
+    return parameters_for(survey(video, **selection, scenes=False).info, **target)
 
 
 def _fit_segments(
@@ -154,7 +204,7 @@ def _fit_segments(
     segments: str,
     warm_start: bool | None,
     workers: AbstractContextManager[dict[str, Any]],
-    given: dict[str, Any],
+    arguments: dict[str, Any],
     report: bool,
     json: bool,
 ) -> None:
@@ -170,16 +220,16 @@ def _fit_segments(
 
         result = batch.fit_segments(
             video, model, segments=segments, warm_start=warm_start, distributed=launched().size > 1,
-            on_segment=on_segment, **runner, **given,
+            on_segment=on_segment, **runner, **arguments,
         )  # fmt: skip
     metrics = result.metrics
-    page = _page(result.folder, given["device"], report, result.ended_before)
+    page = _page(result.folder, arguments["device"], report, result.ended_before)
     if json:
         console.print_json(metrics)
         return
     title = f"{_title(video, metrics)} in {console.count(metrics['segments'], 'segment')}"
     console.out.print(
-        console.table([*console.metrics_rows(metrics), ("fitting", duration(metrics["fit_seconds"]))], title)
+        console.table([*_metrics_rows(metrics, result.video), ("fitting", duration(metrics["fit_seconds"]))], title)
     )
     look = f": open {page.name}, or" if page else ";"
     console.out.print()
@@ -187,8 +237,12 @@ def _fit_segments(
     console.print_command("render", result.folder, free_name(result.folder / "video.mp4"))
 
 
+def _metrics_rows(metrics: dict[str, Any], video: NeuralVideo | SegmentedVideo) -> list[tuple[str, str]]:
+    return console.metrics_rows(metrics, 3 * video.info.pixels, video.origin.bytes if video.origin else None)
+
+
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:
-    """The report to open: of a fit that had ended before, the one that is there, as nothing is changed."""
+    """Return the report to open: of a fit that had ended before, the one that is there, as nothing is changed."""
     from enerv_zoo.fitting.folder import REPORT
 
     if ended_before:

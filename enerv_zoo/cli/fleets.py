@@ -1,4 +1,4 @@
-"""The options that have many fits done by workers, and what is shown of those while they do."""
+"""Options for fits by workers, and their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of commands, made of the fields of the configs that they fill."""
+"""Options of commands, generated from the fields of the configs that they fill."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from enerv_zoo.options import Option, Parser, field_descriptions
 from enerv_zoo.parsing import parse_yaml
 
 FIRST_SENTENCE = re.compile(r"(?:\([^)]*\)|[^.;]|[.;](?=\S))*")
-"""What stands before the first full stop or semicolon that is not in parentheses."""
+"""Text before the first full stop or semicolon that is not in parentheses."""
 
 
 @dataclass(frozen=True)
 class OptionsOf:
-    """In the `Annotated` of a command's parameter: what takes its place are options for the fields of a config.
+    """Metadata, in the `Annotated` of a command's parameter, that replaces it by options for the fields of a config.
 
-    The command gets those that are given, as a dict by the fields' names. A field whose name another parameter of the
-    command has gets no option.
+    The command gets the options of the command line as a dict by the fields' names. A field whose name another
+    parameter of the command has gets no option.
 
     Attributes:
         config: the dataclass, whose fields may have an `enerv_zoo.options.Option`.
@@ -75,9 +75,9 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     for name, parameter in signature.parameters.items():
         if name in filled:
             taken = {*signature.parameters, *(other for own in names.values() for other in own)}
-            made = filled[name].parameters(taken)
-            names[name] = [each.name for each in made]
-            parameters += made
+            own_parameters = filled[name].parameters(taken)
+            names[name] = [each.name for each in own_parameters]
+            parameters += own_parameters
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
@@ -114,7 +114,7 @@ def _plain_types(hint: Any) -> set[Any]:
 
 
 def _annotation(name: str, kind: set[Any], option: Option, text: str, panel: str, default: str | bool) -> Any:
-    """Return the type of an option and what Typer is told of it, as an `Annotated`."""
+    """Return the type of an option with its Typer option, as an `Annotated`."""
     (only,) = kind if len(kind) == 1 else (None,)
     details: dict[str, Any] = {
         "help": _help(text, option), "rich_help_panel": panel, "show_default": default, "metavar": option.metavar

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def info(
     run: options.OptionalRun = None,
     revision: options.Revision = None,
-    tree: Annotated[bool, typer.Option("--tree", help="Draw the network, with what each part costs.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Show the network as a tree, with its costs.")] = False,
     model: Annotated[
         str | None,
         typer.Option(help="In place of RUN: a family, not yet fitted.", autocompletion=completion.families),
@@ -41,9 +41,9 @@ def info(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a fit is: its video, its network, its size. Of a repository on the Hub, without its weights.
+    """Show a fit: its video, its network, its size. Of a repository on the Hub, without its weights.
 
-    Of a .nvz file, also how many bytes each part of it takes. With --model, what a family would be, part by part.
+    Of a .nvz file, also the bytes of each part. With --model, a family that is not fitted, part by part.
 
     Examples:
 
@@ -143,11 +143,11 @@ def _as_json(run: Run) -> dict[str, Any]:
 def _print_run(name: str, run: Run, tree: bool) -> None:
     info = run.info
     description = run.description if run.fitted else None
-    drawn = ""
+    decoded_size = ""
     if description is not None and (size := run.outlines[0].drawn_size) != (info.height, info.width):
-        drawn = f", drawn {size_text(*size)}"
+        decoded_size = f", decoded in {size_text(*size)}"
     frames = f"{console.count(info.frames, 'frame')} of {info.size_text}"
-    rows = [("video", f"{info.name}: {frames}{_timing(info)}{drawn}")]
+    rows = [("video", f"{info.name}: {frames}{_timing(info)}{decoded_size}")]
     if run.whole is not None:
         shortest, longest = (pick(segment.frames for segment in run.segments) for pick in (min, max))
         span = "" if shortest == longest else f"{shortest} to "
@@ -190,14 +190,14 @@ def _composition_rows(config: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _timing(video: VideoInfo) -> str:
-    """The rate of a video, and the shape of its pixels, as far as they are worth a word."""
+    """Describe the rate of a video, and the shape of pixels that are not square."""
     aspect = video.pixel_aspect
     shape = "" if aspect == 1 else f", pixel aspect {aspect.numerator}:{aspect.denominator}"
     return (f", {video.fps:.6g} frames/s" if video.fps else "") + shape
 
 
 def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
-    """What each part of a compressed file takes; a part of the network is the first word of its tensors' names."""
+    """Return the bytes of each part of a compressed file; a part of the network is the first word of tensors' names."""
     parts: dict[str, int] = {}
     for name, size in ((name, size) for tensors in sizes.tensors for name, size in tensors.items()):
         first, *rest = name.split(".")
@@ -218,12 +218,12 @@ def models(
     pretrained: Annotated[
         bool,
         typer.Option(
-            "--pretrained", help="List the fits on the Hub and those that come along; PATTERN is a word of their names."
+            "--pretrained", help="List the fits on the Hub and the bundled ones; PATTERN is a word of their names."
         ),
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """List model families, with their options; or recipes, or parts, or what others have pushed.
+    """List model families with their options; or recipes, parts, or fits on the Hub.
 
     Examples:
 
@@ -242,20 +242,20 @@ def models(
 
     if recipes:
         headings = ("recipe", "")
-        found = {name: text for name, text in list_recipes().items() if fnmatchcase(name, pattern)}
+        entries = {name: text for name, text in list_recipes().items() if fnmatchcase(name, pattern)}
     elif parts:
         _list_parts(pattern, json)
         return
     else:
         headings = ("model", "options (--set)")
-        found = {name: _options(registry.models, name) for name in registry.models.names(pattern)}
+        entries = {name: _options(registry.models, name) for name in registry.models.names(pattern)}
     if json:
-        console.print_json(found)
+        console.print_json(entries)
         return
-    if not found:
+    if not entries:
         console.fail(f"nothing is called {pattern!r}; try enerv-zoo models")
     table = console.Listing(*headings)
-    for name, text in found.items():
+    for name, text in entries.items():
         table.add_row(name, text)
     console.out.print(table, soft_wrap=False)
 
@@ -267,21 +267,21 @@ def _list_pretrained(query: str | None, json: bool) -> None:
 
     bundled = hub.list_bundled(query)
     try:
-        found = hub.list_pretrained(query) + bundled
+        entries = hub.list_pretrained(query) + bundled
     except HubError as error:
         if not bundled:
             raise
         logger.warning("%s", error)
-        found = bundled
+        entries = bundled
     if json:
-        console.print_json([entry.to_dict() for entry in found])
+        console.print_json([entry.to_dict() for entry in entries])
         return
-    if not found:
+    if not entries:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
-    quality = columns(entry.scores for entry in found)
+    quality = columns(entry.scores for entry in entries)
     headings = ("name", "model", "video", "frames", "size", "stored parameters")
     table = console.Listing(*headings, *(column.heading for column in quality), "pushed")
-    for entry in found:
+    for entry in entries:
         size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
         cells = (
             entry.id,
@@ -318,7 +318,7 @@ def _list_parts(pattern: str, json: bool) -> None:
 
 
 def _about(kind: str, name: str) -> str:
-    """What a listing says of a part beside its options: the terms of a loss, the unit of a metric."""
+    """Describe a part beside its options: the terms of a loss, the unit of a metric."""
     from enerv_zoo.losses import SUMS
     from enerv_zoo.metrics.columns import column
 
@@ -331,7 +331,7 @@ def _about(kind: str, name: str) -> str:
 
 
 def _options(parts: registry.Registry, name: str) -> str:
-    """The options of a part with their defaults; those it cannot do without have none."""
+    """List the options of a part with their defaults; required ones have none."""
     pairs = []
     for key, parameter in parts.options(name).items():
         value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default

@@ -1,4 +1,4 @@
-"""A fit's progress, live on a terminal and as occasional lines elsewhere."""
+"""Progress of a fit, live on a terminal and as occasional lines elsewhere."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def report(
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Write one HTML file in which fits can be looked at, beside the original and beside each other.
+    """Write one HTML file that shows fits beside the original and beside each other.
 
-    It has a slider on any frame, movies in step, differences, the worst frames, curves, numbers, and the command that
+    It has a slider on any frame, movies in step, differences, the worst frames, curves, scores, and the command that
     fits each again. It opens from disk, without a network.
 
     Examples:
@@ -52,7 +52,7 @@ def report(
 
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
-    with console.working("drawing"):
+    with console.working("writing the report"):
         write_report(runs, out, frames=frames, data=data, device=device)
     console.out.print(f"written to {out}: open it in a browser")
 
@@ -60,9 +60,9 @@ def report(
 def closing_report(
     runs: Sequence[str | Path], folder: Path, device: str, data: Any = None, rates: RateDistortion | None = None
 ) -> Path | None:
-    """The report at the end of a command, in a folder, of the first of its processes.
+    """Write the report at the end of a command into a folder, on rank 0.
 
-    If it cannot be written, that is told, and all else stands.
+    A report that cannot be written is a warning, not an error.
     """
     from enerv_zoo.errors import EnervZooError
     from enerv_zoo.fitting.folder import REPORT
@@ -71,7 +71,7 @@ def closing_report(
     if not launched().first:
         return None
     try:
-        with console.working("drawing the report"):
+        with console.working("writing the report"):
             return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)
     except EnervZooError as error:
         logger.warning("no report was written: %s", error)

@@ -30,7 +30,7 @@ def push(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Push a fit to the Hugging Face Hub: weights, config, numbers, a model card, a picture and a short clip.
+    """Push a fit to the Hugging Face Hub: weights, config, scores, a model card, a picture and a short clip.
 
     A video in segments and a .nvz file go as they are, with a card and a clip. Only what changed is sent. Log in with
     'hf auth login' first, or set HF_TOKEN.

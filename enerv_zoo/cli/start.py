@@ -1,4 +1,4 @@
-"""What `enerv-zoo` shows when it is called alone: the first commands, in the order in which one needs them."""
+"""Start screen of `enerv-zoo` alone: the first commands, in the order in which one needs them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEPS = (
     ("enerv-zoo render bunny-sample sample.mp4", "watch a bundled fit"),
     ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip"),
     ("enerv-zoo info runs/bunny", "see its parts"),
-    ("enerv-zoo render runs/bunny bunny.mp4", "watch what it draws"),
+    ("enerv-zoo render runs/bunny bunny.mp4", "watch it"),
     ("enerv-zoo eval runs/bunny", "measure it"),
     ("enerv-zoo compress runs/bunny bunny.nvz", "make it a small file"),
     ("enerv-zoo push runs/bunny user/bunny", "share it"),
@@ -19,7 +19,7 @@ STEPS = (
 
 
 def screen() -> Group:
-    """The start screen."""
+    """Return the start screen."""
     steps = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     steps.add_column(style="bold cyan", no_wrap=True)
     steps.add_column(style="dim")

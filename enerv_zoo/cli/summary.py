@@ -1,4 +1,4 @@
-"""A network drawn as a tree: `enerv-zoo info --tree` and `enerv-zoo info --model`."""
+"""A network as a tree: `enerv-zoo info --tree` and `enerv-zoo info --model`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def tree(summary: ModelSummary, title: str) -> Tree:
-    """The parts of a network with their shapes, stored parameters and multiply-accumulates per frame."""
-    totals = f"{summary.stored_numbers:,} numbers, {amount(summary.macs)}MAC per frame"
+    """Return the parts of a network with their shapes, stored parameters and multiply-accumulates per frame."""
+    totals = f"{summary.stored_numbers:,} parameters, {amount(summary.macs)}MAC per frame"
     if summary.macs_once:
         totals += f", {amount(summary.macs_once)}MAC once per video"
     root = Tree(f"{title}: {totals}")
@@ -23,7 +23,7 @@ def tree(summary: ModelSummary, title: str) -> Tree:
 
 def _grow(parent: Tree, part: Part) -> None:
     label = f"{part.role} ({part.name})" if part.name else part.role
-    cost = f"{part.stored_numbers:,} numbers, {amount(part.macs)}MAC" + (" once per video" if part.once else "")
+    cost = f"{part.stored_numbers:,} parameters, {amount(part.macs)}MAC" + (" once per video" if part.once else "")
     branch = parent.add(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}")
     for inner in part.parts:
         _grow(branch, inner)
@@ -35,7 +35,7 @@ def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
 
 
 def amount(count: int) -> str:
-    """A count with three digits and the prefix of its unit: 151 G, 2.4 M."""
+    """Format a count with three digits and the prefix of its unit: 151 G, 2.4 M."""
     value, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
     while value >= 999.5 and len(prefixes) > 1:
         value, prefixes = value / 1000, prefixes[1:]

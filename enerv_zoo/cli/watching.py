@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Original = Annotated[
     str | None,
-    typer.Argument(metavar="[VIDEO]", help="What to compare with.", show_default="the video that was fitted"),
+    typer.Argument(metavar="[VIDEO]", help="The original.", show_default="the video that was fitted"),
 ]
 
 
@@ -70,11 +70,13 @@ def evaluate(
             rows.add_row(str(row.frame), *(column.number(row.scores[column.name]) for column in row.columns))
         console.out.print(rows)
     title = f"{run}, {console.count(len(report.frames), 'frame')}"
-    console.out.print(console.table([*console.metrics_rows(report.to_dict()), *_worst(report)], title))
+    original = network.origin.bytes if network.origin else None
+    rows_of_metrics = console.metrics_rows(report.to_dict(), 3 * network.info.pixels, original)
+    console.out.print(console.table([*rows_of_metrics, *_worst(report)], title))
 
 
 def _worst(report: Report) -> list[tuple[str, str]]:
-    """The row of the frame whose score is worst by the first metric that all frames have a score of."""
+    """Return the row of the frame whose score is worst by the first metric that all frames have a score of."""
     for column in report.frames[0].columns:
         scores = {row.frame: row.scores[column.name] for row in report.frames}
         if None not in scores.values():

@@ -18,6 +18,8 @@ class Compressed:
         bytes: size of the file.
         bpp: bits per pixel: 8 times those bytes, over all pixels of the video; nothing is left out.
         float32_bytes: size of the same parameters in float32.
+        raw_bytes: size of the frames as 8-bit RGB.
+        source_bytes: size of the original, all of it; `None` where nobody knows.
         psnr_before: PSNR of the network before, in dB; `None` where there was no video to compare.
         scores: scores of the file, by the metric's name; none where there was no video to compare.
         fps: frames decoded from the file per second, on this machine, or `None`.
@@ -30,6 +32,8 @@ class Compressed:
     bytes: int
     bpp: float
     float32_bytes: int
+    raw_bytes: int
+    source_bytes: int | None
     psnr_before: float | None
     scores: Mapping[str, float | None]
     fps: float | None
@@ -39,7 +43,7 @@ class Compressed:
 
     @property
     def ratio(self) -> float:
-        """How many times smaller than float32."""
+        """Bytes in float32 over those of the file."""
         return self.float32_bytes / self.bytes
 
     @property

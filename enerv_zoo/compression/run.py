@@ -156,6 +156,8 @@ def _result(
         bytes=size,
         bpp=bits_per_pixel(size, info),
         float32_bytes=4 * video.stored_numbers,
+        raw_bytes=3 * info.pixels,
+        source_bytes=video.origin.bytes if video.origin is not None else None,
         psnr_before=sum(before) / info.frames if before else None,
         scores=report.scores if report else {},
         fps=joint_rate(reports) if reports else None,

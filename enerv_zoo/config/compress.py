@@ -15,7 +15,7 @@ from enerv_zoo.options import Option
 
 @dataclass(frozen=True)
 class CompressConfig:
-    """How a fit becomes a `.nvz` file. Of `bits`, `bpp` and `max_psnr_drop`, one at most is given.
+    """Compression of a fit to a `.nvz` file. Of `bits`, `bpp` and `max_psnr_drop`, one at most is given.
 
     Attributes:
         bits: bits of every weight, 2 to 16; biases have at least 12.

@@ -15,22 +15,22 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option, parse_seconds
 
 DEFAULT_METRICS: tuple[MetricSpec, ...] = ("psnr", "ms_ssim")
-"""What fits are measured by, unless other metrics are named."""
+"""Metrics of a fit that names none."""
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a network is fitted to a video. The defaults are E-NeRV's published recipe (Li et al. 2022, section 4.1).
+    """Recipe of a fit to a video. The defaults are E-NeRV's published recipe (Li et al. 2022, section 4.1).
 
     Attributes:
         epochs: passes over all frames.
         batch_size: frames per step; `None` measures which one the device works at well, and scales `lr` with its root.
         lr: peak learning rate.
         optimizer: an optimizer, timm's or a registered one, by its name or with options; see `enerv_zoo.optimizers`.
-        betas: the optimiser's moment decays, as many as it has; `None` for its own defaults, as is the rule for others
+        betas: the optimizer's moment decays, as many as it has; `None` for its own defaults, as is the rule for others
             than Adam.
-        eps: the optimiser's epsilon.
-        weight_decay: the optimiser's weight decay.
+        eps: the optimizer's epsilon.
+        weight_decay: the optimizer's weight decay.
         loss: a loss by its name, weights of several, or one with options; `{"name": ..., <option>: ...}` as plain
             data, or what a callable of one's own is called. See `enerv_zoo.losses`.
         schedule: schedule of the rate, by its name or with options; `{"name": ..., <option>: ...}` as plain data.
@@ -52,7 +52,7 @@ class FitConfig:
             stretched to the measured speed. Options that give both are refused; either overrules the other of a recipe.
         precision: precision of convolutions: float32, bfloat16, or auto for bfloat16 where the device is faster in it
             (GPUs, some CPUs). The fitted network is float32 in any case.
-        deterministic: use only algorithms that give the same numbers on every run.
+        deterministic: use only algorithms that give the same results on every run.
         prune: part of the weights that is zero, from 0 to below 1: those of smallest magnitude when the phase begins
             (Chen et al. 2021, section 3.3).
         bits: bits of the weights that steps see, 2 to 16: they are rounded in the forward pass, and gradients pass

@@ -26,7 +26,7 @@ MAX_SPEC = 1 << 16
 
 
 def _as_json(kind: str, value: Any) -> Any:
-    """A value as JSON has it, if that can hold it and is not too long."""
+    """Return a value as JSON has it, if that can hold it and is not too long."""
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -37,7 +37,7 @@ def _as_json(kind: str, value: Any) -> Any:
 
 
 def check_part(kind: str, example: str) -> PlainValidator:
-    """What checks that a value has the form of a part; name and options are checked where it is built."""
+    """Return a validator of the form of a part; name and options are checked where it is built."""
 
     def check(value: Any) -> PartSpec:
         plain = _as_json(kind, value)
@@ -49,12 +49,12 @@ def check_part(kind: str, example: str) -> PlainValidator:
 
 
 def as_spec(part: PartSpec) -> Spec:
-    """A part that was given by its name, or by name and options, as a spec of its own."""
+    """Return a part, a name or a spec, as a new spec."""
     return {"name": part} if isinstance(part, str) else dict(part)
 
 
 def check_loss(loss: Any) -> LossSpec:
-    """A loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
+    """Return a loss as JSON has it, if it has the form of one; names and options are checked where it is built."""
     plain = _as_json("loss", loss)
     if not isinstance(loss, str) and not (isinstance(loss, dict) and loss and _names_or_weighs(loss)):
         raise ValueError(

@@ -46,7 +46,7 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
-    """Plain data as a config.
+    """Return plain data as a config.
 
     Args:
         kind: the config's class.
@@ -80,5 +80,5 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
 
 @functools.cache
 def _adapter(kind: type[Config]) -> TypeAdapter[Config]:
-    """Return what validates a config's fields; to derive it from the class takes milliseconds."""
+    """Return the validator of a config's fields; to derive it from the class takes milliseconds."""
     return TypeAdapter(kind)

@@ -24,12 +24,12 @@ MAX_TERM = 65_535
 
 
 def size_text(height: int, width: int) -> str:
-    """A size for people, WIDTHxHEIGHT: `"1280x720"` of a height of 720 and a width of 1280."""
+    """Format a size for people, WIDTHxHEIGHT: `"1280x720"` of a height of 720 and a width of 1280."""
     return f"{width}x{height}"
 
 
 def as_pixel_aspect(value: Any) -> Fraction:
-    """A pixel aspect from a `Fraction`, or from text as ffprobe prints it, such as `"128:117"`.
+    """Return a pixel aspect from a `Fraction`, or from text as ffprobe prints it, such as `"128:117"`.
 
     Raises:
         ValueError: it is neither, or a term is 0 or above 65,535.
@@ -43,7 +43,7 @@ def as_pixel_aspect(value: Any) -> Fraction:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video apart from its pixels.
+    """Description of a video apart from its pixels.
 
     Attributes:
         frames: number of frames N.
@@ -78,7 +78,7 @@ class VideoInfo:
 
     @property
     def pixels(self) -> int:
-        """Of all frames together."""
+        """Number of pixels of all frames together."""
         return self.frames * self.height * self.width
 
 
@@ -113,4 +113,4 @@ class VideoSelection:
 
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))
-"""What selects a part of a video, by name."""
+"""Names of the fields of a selection."""

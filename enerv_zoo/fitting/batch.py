@@ -44,7 +44,7 @@ def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, lo
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
     for batch in (size for size in BATCHES if size <= len(feed)):
-        reached = _frames_a_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
+        reached = frames_per_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
         if reached < MIN_SPEEDUP * speed:
             break
         best, speed = batch, reached
@@ -53,9 +53,10 @@ def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, lo
     return best
 
 
-def _frames_a_second(
-    video: NeuralVideo, feed: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None
+def frames_per_second(
+    video: NeuralVideo, feed: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None = None
 ) -> float:
+    """Return how many frames steps fit per second; 0 where a batch does not pass the network at once."""
     fitter = Fitter(video, feed, config, loss=loss)
     if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0

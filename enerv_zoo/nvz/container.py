@@ -53,12 +53,12 @@ class EncodedNetwork:
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """What the head says of a tensor.
+    """Entry of a tensor in the head.
 
     Attributes:
         name: of the tensor.
         shape: its sizes.
-        bytes: of scales and probability model, and of the numbers.
+        bytes: of scales and probability model, and of the values.
         axis: that scales run along, or `None`.
         dtype: of a tensor that is stored as it is, by safetensors' name; `None` for integers with a scale.
         entropy_model: name and options of what codes it; `None` for the built-in one.
@@ -74,14 +74,14 @@ class TensorEntry:
     entropy_model: dict[str, Any] | None = None
 
     @property
-    def numbers(self) -> int:
-        """How many it holds."""
+    def count(self) -> int:
+        """Number of values."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """What the head says of a network.
+    """Entry of a network in the head.
 
     Attributes:
         description: as it was written.
@@ -117,7 +117,7 @@ class Sizes:
         total: of the file.
         head: of everything before the tensors.
         models: of scales and probability models, in all tensors.
-        tensors: of each tensor, its scales and model included: a mapping a network.
+        tensors: of each tensor, its scales and model included: a mapping per network.
     """
 
     total: int
@@ -133,8 +133,8 @@ class NvzFile:
     """A file whose head was read; `read` reads a network, and nothing of the others.
 
     Attributes:
-        networks: what the head says of each.
-        whole: what it says of all together, or `None`.
+        networks: the entries of the networks.
+        whole: the description of all together, or `None`.
         sizes: bytes of every part.
     """
 
@@ -202,13 +202,13 @@ def open_nvz(path: str | Path) -> NvzFile:
 
 
 def decode(data: bytes | memoryview, where: str = "the data") -> NvzFile:
-    """A file that is in memory already; errors are those of `open_nvz`, and name it as `where`."""
+    """Open a file that is in memory already; errors are those of `open_nvz`, and name it as `where`."""
     view = memoryview(data)
     return NvzFile(lambda start, length: view[start : start + length], len(view), where)
 
 
 def write_nvz(path: str | Path, networks: Iterable[EncodedNetwork], *, whole: dict[str, Any] | None = None) -> Sizes:
-    """Write networks as one file, at once, and say what each part takes.
+    """Write networks as one file, at once, and return the bytes of each part.
 
     Args:
         path: the file.
@@ -227,10 +227,10 @@ def write_nvz(path: str | Path, networks: Iterable[EncodedNetwork], *, whole: di
 
 
 def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = None) -> bytes:
-    """The bytes that `write_nvz` writes.
+    """Return the bytes that `write_nvz` writes.
 
     Raises:
-        ConfigError: a type of numbers that a file does not hold, or more than it holds.
+        ConfigError: a type of values that a file does not hold, or more than it holds.
     """
     entries: list[dict[str, Any]] = []
     bodies = []
@@ -264,11 +264,11 @@ def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, An
         if tensor.entropy_model is None:
             return fields, *pack_quantized(tensor)
         return {**fields, "entropy_model": tensor.entropy_model}, *pack_with(tensor, tensor.entropy_model)
-    wanted = tensor.dtype.newbyteorder("<")
-    dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == wanted), None)
-    if dtype is None:
-        raise ConfigError(f"{name}: numbers of type {tensor.dtype} are not stored; expected one of {', '.join(DTYPES)}")
-    return {"shape": list(tensor.shape), "dtype": dtype}, b"", np.ascontiguousarray(tensor, wanted).tobytes()
+    dtype = tensor.dtype.newbyteorder("<")
+    name_of_dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == dtype), None)
+    if name_of_dtype is None:
+        raise ConfigError(f"{name}: values of type {tensor.dtype} are not stored; expected one of {', '.join(DTYPES)}")
+    return {"shape": list(tensor.shape), "dtype": name_of_dtype}, b"", np.ascontiguousarray(tensor, dtype).tobytes()
 
 
 def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> QuantizedTensor | np.ndarray:
@@ -276,10 +276,10 @@ def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> Quantiz
         return unpack_with(side, stream, entry.shape, entry.axis, entry.entropy_model)
     if entry.dtype is None:
         return unpack_quantized(side, stream, entry.shape, entry.axis)
-    numbers = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
+    values = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
     if entry.dtype == "BOOL":
-        numbers = numbers != 0
-    return numbers.astype(numbers.dtype.newbyteorder("=")).reshape(entry.shape)
+        values = values != 0
+    return values.astype(values.dtype.newbyteorder("=")).reshape(entry.shape)
 
 
 def _read_head(fetch: Callable[[int, int], bytes | memoryview], size: int, where: str) -> tuple[_Head, int]:
@@ -323,12 +323,12 @@ def _parse_head(text: bytes, where: str) -> _Head:
 
 
 def _problems(network: NetworkEntry) -> Iterator[str]:
-    """What is wrong with what a head says of a network."""
+    """Iterate over the problems of a network's entry."""
     if len({tensor.name for tensor in network.tensors}) < len(network.tensors):
         yield "a tensor's name occurs twice"
-    numbers = sum(tensor.numbers for tensor in network.tensors)
-    if numbers > MAX_NUMBERS:
-        yield f"a network has {numbers:,} numbers, more than {MAX_NUMBERS:,} are not read"
+    count = sum(tensor.count for tensor in network.tensors)
+    if count > MAX_NUMBERS:
+        yield f"a network has {count:,} numbers, more than {MAX_NUMBERS:,} are not read"
     for tensor in network.tensors:
         if tensor.entropy_model is not None and (
             tensor.dtype is not None or not isinstance(tensor.entropy_model.get("name"), str)
@@ -339,7 +339,7 @@ def _problems(network: NetworkEntry) -> Iterator[str]:
                 yield f"{tensor.name:.80}: no axis {tensor.axis} in {tensor.shape}"
         elif tensor.dtype not in DTYPES:
             yield f"{tensor.name:.80}: numbers of type {tensor.dtype:.20}"
-        elif tensor.bytes != (0, tensor.numbers * np.dtype(DTYPES[tensor.dtype]).itemsize):
+        elif tensor.bytes != (0, tensor.count * np.dtype(DTYPES[tensor.dtype]).itemsize):
             yield f"{tensor.name:.80}: {tensor.bytes[1]} bytes for {tensor.shape} of {tensor.dtype}"
 
 

@@ -13,7 +13,7 @@ from enerv_zoo.nvz.quantisation import codable
 
 
 def masks(video: Network, fraction: float) -> dict[str, Tensor]:
-    """Which numbers stay: all but the `fraction` of smallest magnitude of all prunable tensors together.
+    """Return masks of the parameters that stay: all but the `fraction` of smallest magnitude of all prunable ones.
 
     Returns:
         Masks (True stays) by names of tensors; none for others and with a fraction of 0.
@@ -29,7 +29,7 @@ def masks(video: Network, fraction: float) -> dict[str, Tensor]:
         return {}
     magnitudes = torch.cat([tensor.abs().flatten() for tensor in matrices.values()])
     gone = round(fraction * len(magnitudes))
-    order = torch.argsort(magnitudes, stable=True)  # of equal ones the first go, so that the number is exact
+    order = torch.argsort(magnitudes, stable=True)  # of equal ones the first go, so that the count is exact
     stays = torch.ones(len(magnitudes), dtype=torch.bool, device=magnitudes.device)
     stays[order[:gone]] = False
     parts = stays.split([tensor.numel() for tensor in matrices.values()])
@@ -37,12 +37,12 @@ def masks(video: Network, fraction: float) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def prune(tensors: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
-    """Set what does not stay of tensors to zero, in place.
+def prune(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+    """Set parameters that do not stay to zero, in place.
 
     Args:
         tensors: by name, such as `Network.stored_parameters`.
-        kept: masks (True stays) by names of tensors.
+        masks: (True stays) by names of tensors.
     """
-    for name, mask in kept.items():
+    for name, mask in masks.items():
         tensors[name].mul_(mask)

@@ -1,4 +1,4 @@
-"""A network's numbers as integers: which ones, in how many bits, with which scales."""
+"""Quantisation of a network's parameters: bits and scales of each tensor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from enerv_zoo.nvz.tensors import QuantizedTensor
 
 LEAST_BITS, MOST_BITS = 2, 16
 VECTOR_BITS = 12
-"""Of biases and other vectors: they are few, and every pixel depends on each."""
+"""Bits of biases and other vectors: they are few, and every pixel depends on each."""
 
-NUMBERS_A_SCALE = 64
-"""A scale costs four bytes, so it serves at least so many numbers."""
+VALUES_PER_SCALE = 64
+"""A scale costs four bytes, so it serves at least so many values."""
 
 Scales = Literal["tensor", "channel"]
-"""How many scales a tensor has: one, or one for each output channel."""
+"""Scales of a tensor: one, or one per output channel."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class QuantSpec:
     """The levels that a tensor is rounded to.
 
     Attributes:
-        bits: of a level, whole or not: the largest number is level 2^(bits - 1) - 1, rounded.
+        bits: of a level, an integer or not: the largest value is level 2^(bits - 1) - 1, rounded.
         axis: along which scales differ, or `None` for one scale.
     """
 
@@ -40,7 +40,7 @@ class QuantSpec:
 
 
 QuantSpecs = Mapping[str, QuantSpec]
-"""The grid of each coded tensor, by its name in the state dict."""
+"""The levels of each coded tensor, by its name in the state dict."""
 
 
 def codable(video: Network) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ def codable(video: Network) -> dict[str, Tensor]:
 
 
 def check_bits(bits: Any) -> None:
-    """Refuse what is no width of integers here.
+    """Refuse a number of bits that is out of range.
 
     Raises:
         ConfigError: it is no integer, fewer than 2 bits, or more than 16.
@@ -59,7 +59,7 @@ def check_bits(bits: Any) -> None:
 
 
 def uniform_specs(video: Network, bits: int, per: Scales = "tensor") -> dict[str, QuantSpec]:
-    """The same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
+    """Return the same bits for every matrix and convolution, and at least `VECTOR_BITS` for vectors.
 
     Raises:
         ConfigError: fewer than 2 bits, or more than 16; scales per something else.
@@ -78,17 +78,17 @@ def uniform_specs(video: Network, bits: int, per: Scales = "tensor") -> dict[str
 
 
 def channel_axis(hint: CodingHint, tensor: Tensor) -> int | None:
-    """The axis along which a part says that scales may differ; `None` where a scale would serve few values."""
+    """Return the axis along which a part says that scales may differ; `None` where a scale would serve few values."""
     if hint.axis is None:
         return None
-    return hint.axis if tensor.numel() // tensor.shape[hint.axis] >= NUMBERS_A_SCALE else None
+    return hint.axis if tensor.numel() // tensor.shape[hint.axis] >= VALUES_PER_SCALE else None
 
 
-def steps(tensor: Tensor, grid: QuantSpec) -> Tensor:
-    """What a level stands for, so that the largest number is the highest level: shape () or (n,), never 0."""
-    levels = round(2 ** (grid.bits - 1)) - 1
-    others = tuple(i for i in range(tensor.ndim) if i != grid.axis)
-    largest = tensor.abs().amax(dim=others) if grid.axis is not None else tensor.abs().max()
+def steps(tensor: Tensor, spec: QuantSpec) -> Tensor:
+    """Return the size of a level, by which the largest value is the highest level: shape () or (n,), never 0."""
+    levels = round(2 ** (spec.bits - 1)) - 1
+    others = tuple(i for i in range(tensor.ndim) if i != spec.axis)
+    largest = tensor.abs().amax(dim=others) if spec.axis is not None else tensor.abs().max()
     return torch.where(largest > 0, largest / levels, torch.ones_like(largest)).float()
 
 
@@ -96,15 +96,15 @@ def _spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
     return step if axis is None else step.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
 
 
-def rounded(tensor: Tensor, grid: QuantSpec) -> Tensor:
-    """The numbers as they will be when they have been coded."""
-    step = _spread(steps(tensor, grid), tensor, grid.axis)
+def rounded(tensor: Tensor, spec: QuantSpec) -> Tensor:
+    """Return a tensor with the values that it has once it is coded."""
+    step = _spread(steps(tensor, spec), tensor, spec.axis)
     return (tensor / step).round() * step
 
 
-def coded(tensor: Tensor, grid: QuantSpec) -> QuantizedTensor:
-    """The numbers as integers, for the file."""
+def coded(tensor: Tensor, spec: QuantSpec) -> QuantizedTensor:
+    """Return a tensor as integers, for the file."""
     tensor = tensor.detach().cpu()
-    step = steps(tensor, grid)
-    levels = (tensor / _spread(step, tensor, grid.axis)).round().to(torch.int32)
-    return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), grid.axis)
+    step = steps(tensor, spec)
+    levels = (tensor / _spread(step, tensor, spec.axis)).round().to(torch.int32)
+    return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), spec.axis)

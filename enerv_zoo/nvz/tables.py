@@ -1,4 +1,4 @@
-"""How probable each integer is: tables made by integer arithmetic alone, so that every machine has the same ones.
+"""Frequency tables of integers, made by integer arithmetic alone, so that every machine has the same ones.
 
 A table gives every level of an alphabet `low .. low + size - 1` a frequency of at least 1; they add up to 2^24.
 `docs/format.md` says byte by byte how a table is written.
@@ -52,13 +52,13 @@ class FrequencyTable:
 
 
 def best_table(levels: np.ndarray) -> FrequencyTable:
-    """The model by which levels (int, any shape, not empty) and itself take the least."""
+    """Return the table with which levels (int, any shape, not empty) and itself take the fewest bits."""
     low, counts = _counted(levels)
     return min(_candidates(low, counts), key=lambda model: model.bits(counts))
 
 
 def estimate_bits(levels: np.ndarray) -> float:
-    """About how many bits the coding of a tensor's levels takes, its model included, without coding them."""
+    """Estimate the bits that a tensor's levels take, table included, without coding them."""
     if not levels.size:
         return 0.0
     low, counts = _counted(levels)
@@ -92,7 +92,7 @@ def _candidates(low: int, counts: np.ndarray) -> Iterator[FrequencyTable]:
 
 
 def _zero_weights(low: int, counts: np.ndarray) -> list[int]:
-    """Whether the share of zeros is told apart, in 65536ths: 0 for no."""
+    """Return candidates for the share of zeros as a case of its own, in 65536ths; 0 for none."""
     if not low <= 0 < low + len(counts) or not counts[-low]:
         return [0]
     return [0, int(np.clip(round(65536 * float(counts[-low] / counts.sum())), 1, 65000))]
@@ -104,15 +104,15 @@ def _rates(kind: int, distance: np.ndarray, counts: np.ndarray) -> list[tuple[in
     bits = math.log2(1 + 1 / moment) if kind == LAPLACE else 1 / (2 * math.log(2) * moment)
     rates = []
     for scale in (0.7, 0.85, 1.0, 1.15):
-        wanted = min(bits * scale * 16, 255.0)
-        x = int(np.clip(math.floor(7 - math.log2(wanted)) + 1, 0, 62))
-        m = int(np.clip(round(wanted * 2.0**x), 1, 255))
+        rate = min(bits * scale * 16, 255.0)
+        x = int(np.clip(math.floor(7 - math.log2(rate)) + 1, 0, 62))
+        m = int(np.clip(round(rate * 2.0**x), 1, 255))
         rates.append((m, x))
     return rates
 
 
 def parse_table(data: bytes | memoryview) -> tuple[FrequencyTable, int]:
-    """A model as it is written at the start of `data`, and how many bytes it takes.
+    """Read the table at the start of `data`, and return it and its length in bytes.
 
     Raises:
         ConfigError: no model is there.

@@ -15,7 +15,7 @@ DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
-"""Types of numbers that are stored as they are, by safetensors' names for them."""
+"""Types of values that are stored as they are, by safetensors' names for them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class QuantizedTensor:
         entropy_model: name and options of the one that codes it; `None` for the built-in one.
 
     Raises:
-        ConfigError: types, shapes or numbers are others.
+        ConfigError: types, shapes or values are others.
     """
 
     levels: np.ndarray
@@ -52,7 +52,7 @@ class QuantizedTensor:
             raise ConfigError(f"levels are integers from -{MAX_LEVEL} to {MAX_LEVEL}")
 
     def values(self) -> np.ndarray:
-        """The numbers, float32: each is one float32 product, so the same bits on every machine."""
+        """Return the values, float32: each is one float32 product, so the same bits on every machine."""
         scale = self.scale
         if self.axis is not None:
             scale = scale.reshape([-1 if axis == self.axis else 1 for axis in range(self.levels.ndim)])
@@ -61,13 +61,13 @@ class QuantizedTensor:
 
 
 def pack_quantized(tensor: QuantizedTensor) -> tuple[bytes, bytes]:
-    """A tensor's scales and probability model, and its levels as a stream."""
+    """Return a tensor's scales and probability model, and its levels as a stream."""
     table, stream = code_levels(tensor.levels)
     return np.ascontiguousarray(tensor.scale, "<f4").tobytes() + table, stream
 
 
 def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
-    """The best table for levels, and the levels as a stream; nothing of an empty tensor."""
+    """Return the best table for levels, and the levels as a stream; of an empty tensor, nothing."""
     if not levels.size:
         return b"", b""
     model = best_table(levels)
@@ -75,7 +75,7 @@ def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> QuantizedTensor:
-    """The tensor that `pack_quantized` was given.
+    """Return the tensor that `pack_quantized` packed.
 
     Raises:
         ConfigError: the bytes are no such tensor.
@@ -85,7 +85,7 @@ def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...
 
 
 def scales_of(side: memoryview, shape: tuple[int, ...], axis: int | None) -> tuple[np.ndarray, memoryview]:
-    """The scales at the beginning of a tensor's side piece, and what follows them.
+    """Return the scales at the beginning of a tensor's side piece, and what follows them.
 
     Raises:
         ConfigError: there are fewer.
@@ -98,7 +98,7 @@ def scales_of(side: memoryview, shape: tuple[int, ...], axis: int | None) -> tup
 
 
 def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...]) -> np.ndarray:
-    """The levels that `code_levels` was given.
+    """Return the levels that `code_levels` coded.
 
     Raises:
         ConfigError: the bytes are no such levels.
@@ -114,10 +114,10 @@ def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...])
 
 
 def _family(model: FrequencyTable) -> object:
-    """The coder's view of a table.
+    """Return the coder's view of a table.
 
-    It gives every symbol 1 and shares 2^24 - n among them in proportion to floating-point weights. Ours are whole
-    numbers below 2^24 that add up to just that, so no step of its arithmetic rounds.
+    It gives every symbol 1 and shares 2^24 - n among them in proportion to floating-point weights. Ours are
+    integers below 2^24 that add up to just that, so no step of its arithmetic rounds.
     """
     import constriction  # only where something is coded
 

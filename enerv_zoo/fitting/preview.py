@@ -1,0 +1,166 @@
+"""Facts of a fit before it begins: frames, network, memory, time, bytes. Nothing is fitted or written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from enerv_zoo.config import FitConfig, VideoInfo
+from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.fitting.batch import choose_batch, frames_per_second
+from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.fitting.memory import frames_at_once, memory_need
+from enerv_zoo.fitting.plan import FitPlan
+from enerv_zoo.machine import available_memory
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import denormals_flushed, plain_float32
+from enerv_zoo.summary import summarize
+from enerv_zoo.threads import usable_threads
+from enerv_zoo.zoo import chosen_config
+
+CODED_BITS = 8
+"""Bits per parameter by which a target size chooses a network: those of `compress`, before its entropy coding."""
+
+MEASURED_FRAMES = 8
+"""Frames that steps are measured on, unless a batch has more."""
+
+MEASURED_SECONDS = 1.0
+
+EVALUATION_PASSES = 0.5
+"""Cost of the evaluation at the end, in epochs."""
+
+
+@dataclass(frozen=True)
+class FitPreview:
+    """Facts of a fit that has not begun.
+
+    Attributes:
+        model: the family's name.
+        info: the frames that are fitted.
+        networks: how many; one, or one per segment.
+        parameters: stored parameters of all networks.
+        macs: multiply-accumulates per frame.
+        stored_bytes: bytes of the parameters in float32.
+        coded_bytes: bytes of the parameters in 8 bits each; entropy coding takes about that or less.
+        raw_bytes: bytes of the frames as 8-bit RGB.
+        source_bytes: bytes of the original, all of it; `None` where it has none, or nobody knows.
+        memory_bytes: largest memory of the fit on its device.
+        available_bytes: memory of the host that is free now; `None` where the system does not say.
+        batch_size: frames per step.
+        epochs: of all phases; under a time budget an estimate.
+        is_timed: whether the fit has a time budget.
+        seconds: time of the fit and its evaluation, measured on a few steps on this machine; `None` where the memory
+            does not suffice.
+        device: `"cpu"` or `"cuda"`.
+    """
+
+    model: str
+    info: VideoInfo
+    networks: int
+    parameters: int
+    macs: int
+    stored_bytes: int
+    coded_bytes: int
+    raw_bytes: int
+    source_bytes: int | None
+    memory_bytes: int
+    available_bytes: int | None
+    batch_size: int
+    epochs: int
+    is_timed: bool
+    seconds: float | None
+    device: str
+
+
+def parameters_for(info: VideoInfo, *, bpp: float | None = None, megabytes: float | None = None) -> int:
+    """Return the number of stored parameters whose 8-bit codes take a size.
+
+    Args:
+        info: the video.
+        bpp: bits per pixel of the video; or
+        megabytes: size in 10^6 bytes.
+
+    Raises:
+        ConfigError: not just one of them is given, or it gives no parameter.
+    """
+    if (bpp is None) == (megabytes is None):
+        raise ConfigError("a target size is in bits per pixel or in megabytes; give one of them")
+    bits = bpp * info.pixels if bpp is not None else 8e6 * (megabytes or 0.0)
+    if not bits >= CODED_BITS:
+        raise ConfigError(f"a target size has to hold one parameter of {CODED_BITS} bits, got {bits:.3g} bits")
+    return round(bits / CODED_BITS)
+
+
+@usable_threads()
+def preview_fit(
+    plan: FitPlan, info: VideoInfo, source_bytes: int | None = None, segments: Sequence[int] = ()
+) -> FitPreview:
+    """Preview a fit; a few steps on random frames measure its time.
+
+    Args:
+        plan: the fit.
+        info: the frames that are fitted.
+        source_bytes: bytes of the original.
+        segments: frames of each segment; none where one network is fitted to all.
+
+    Raises:
+        ConfigError: the network cannot be made.
+    """
+    lengths = list(segments) or [info.frames]
+    part = dataclasses.replace(info, frames=max(lengths), timestamps=None)
+    video = NeuralVideo.seeded(chosen_config(plan.model, part), part, plan.fit.seed, fitting=True)
+    fit = plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1")
+    summary = summarize(video.config, part)
+    need = memory_need(video, fit)
+    available = available_memory()
+    try:
+        at_once = frames_at_once(need, need.batch, available if plan.device == "cpu" else None)
+    except FitError:
+        speed, batch = 0.0, need.batch
+    else:
+        fit, speed = _measure(plan, video, dataclasses.replace(fit, phases=()), at_once)
+        batch = fit.batch_size or 1
+    epochs = plan.fit.total_epochs
+    seconds: float | None = None
+    if speed and plan.fit.time_budget is not None:
+        seconds = plan.fit.time_budget
+        epochs = max(round(seconds * speed / info.frames - EVALUATION_PASSES), 1)
+    elif speed:
+        seconds = (epochs + EVALUATION_PASSES) * info.frames / speed
+    parameters = len(lengths) * summary.stored_numbers
+    return FitPreview(
+        model=str(plan.model["name"]),
+        info=info,
+        networks=len(lengths),
+        parameters=parameters,
+        macs=summary.macs,
+        stored_bytes=4 * parameters,
+        coded_bytes=parameters * CODED_BITS // 8,
+        raw_bytes=3 * info.pixels,
+        source_bytes=source_bytes,
+        memory_bytes=need.total,
+        available_bytes=available,
+        batch_size=batch,
+        epochs=epochs,
+        is_timed=plan.fit.time_budget is not None,
+        seconds=seconds,
+        device=plan.device,
+    )
+
+
+def _measure(plan: FitPlan, video: NeuralVideo, fit: FitConfig, at_once: int) -> tuple[FitConfig, float]:
+    """Return the recipe with its batch, and the frames per second that steps on random frames fit."""
+    info, generator = video.info, torch.Generator().manual_seed(0)
+    count = min(max(fit.batch_size or 1, MEASURED_FRAMES), info.frames)
+    frames = torch.randint(256, (count, 3, info.height, info.width), dtype=torch.uint8, generator=generator)
+    loader = FrameLoader(frames, plan.device)
+    video = video.to(plan.device)
+    with plain_float32(benchmark=True), denormals_flushed():
+        if fit.batch_size is None:
+            fit = choose_batch(video, loader, fit)
+        batch = min(fit.batch_size or 1, at_once, count)
+        step = dataclasses.replace(fit, batch_size=batch)
+        return fit, frames_per_second(video, loader, step, MEASURED_SECONDS)

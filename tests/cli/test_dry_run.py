@@ -1,0 +1,105 @@
+"""`--dry-run` and sizes: what a fit would take, and the original beside every size."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import enerv_zoo as ez
+from enerv_zoo.cli import main
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.preview import parameters_for
+
+SMALL = ("--frames", "0:4", "--resize", "64x36", "--epochs", "2", "--device", "cpu")
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["enerv-zoo", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not list(tmp_path.iterdir())
+        return stop.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_a_fit_is_previewed_as_it_is_and_nothing_is_written(command):
+    code, out, _ = command("fit", "bunny", "--model", "nerv", "--size", "60K", *SMALL, "--dry-run", "--json")
+    (preview,) = json.loads(out).values()
+    network = ez.create_model("nerv", frames=4, height=36, width=64, size="60K")
+    assert code == 0
+    assert (preview["parameters"], preview["stored_bytes"]) == (network.stored_numbers, 4 * network.stored_numbers)
+    assert (preview["raw_bytes"], preview["coded_bytes"]) == (4 * 3 * 36 * 64, network.stored_numbers)
+    assert preview["macs"] == ez.summarize(network.config, network.info).macs
+    assert (preview["epochs"], preview["networks"]) == (2, 1)
+    assert preview["seconds"] > 0
+    assert preview["source_bytes"] > 0
+
+
+def test_every_fact_is_a_row(command):
+    code, out, _ = command("fit", "bunny", "--model", "nerv", "--size", "60K", *SMALL, "--dry-run")
+    assert code == 0
+    rows = ("frames ", "network ", "memory ", "time ", "network in float32", ".nvz in 8 bits", "frames as", "original ")
+    assert all(any(line.startswith(row) for line in out.splitlines()) for row in rows)
+    assert "larger than the frames as they are" in out
+
+
+def test_segments_are_counted(command):
+    code, out, _ = command(
+        "fit", "bunny", "--model", "nerv", "--size", "60K", *SMALL, "--segments", "2", "--dry-run", "--json"
+    )
+    (preview,) = json.loads(out).values()
+    one = ez.create_model("nerv", frames=2, height=36, width=64, size="60K").stored_numbers
+    assert (code, preview["networks"], preview["parameters"]) == (0, 2, 2 * one)
+
+
+@pytest.mark.parametrize("name", ["compare", "rd"])
+def test_comparisons_are_previewed_fit_by_fit(command, name):
+    sizes = "--size" if name == "compare" else "--sizes"
+    code, out, _ = command(
+        name, "bunny", "--models", "nerv", "--out", "x", sizes, "60K,90K", *SMALL, "--dry-run", "--json"
+    )
+    assert code == 0
+    assert list(json.loads(out)) == ["nerv-60k", "nerv-90k"]
+
+
+def test_a_compression_is_previewed_to_about_its_size(command, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    frames = np.random.default_rng(0).integers(0, 256, (4, 36, 64, 3), np.uint8)
+    ez.create_model("nerv", frames=4, height=36, width=64, size="60K").save_pretrained(folder / "run")
+    file = ez.compress(folder / "run", folder / "x.nvz", bits=6, data=frames, device="cpu")
+    code, out, _ = command("compress", str(folder / "run"), "y.nvz", "--bits", "6", "--dry-run", "--json")
+    preview = json.loads(out)
+    assert code == 0
+    assert 0.8 < preview["file_bytes"] / file.bytes <= 1.05
+    assert file.raw_bytes == 4 * 3 * 36 * 64
+
+
+def test_a_target_chooses_the_size(command):
+    code, out, _ = command("fit", "bunny", "--model", "nerv", "--bpp", "52", *SMALL, "--dry-run", "--json")
+    (preview,) = json.loads(out).values()
+    assert code == 0
+    assert preview["coded_bytes"] * 8 / (4 * 36 * 64) == pytest.approx(52, rel=0.02)
+    code, out, _ = command("fit", "bunny", "--model", "nerv", "--target-mb", "0.06", *SMALL, "--dry-run", "--json")
+    (preview,) = json.loads(out).values()
+    assert preview["coded_bytes"] == pytest.approx(60_000, rel=0.02)
+
+
+def test_targets_that_mean_nothing_are_refused(command):
+    code, _, err = command("fit", "bunny", "--bpp", "1", "--size", "60K", *SMALL)
+    assert code == 2
+    assert "give it or --size" in err
+    code, _, err = command("fit", "bunny", "--bpp", "1", "--segments", "2", *SMALL)
+    assert code == 2
+    assert "choose --size" in err
+    info = ez.VideoInfo(frames=4, height=36, width=64)
+    for target in ({}, {"bpp": 1.0, "megabytes": 1.0}, {"bpp": 0.0}, {"megabytes": float("nan")}):
+        with pytest.raises(ConfigError, match="a target size"):
+            parameters_for(info, **target)
