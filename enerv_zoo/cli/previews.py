@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from enerv_zoo.cli import console
 from enerv_zoo.cli.console import larger, megabytes
 from enerv_zoo.cli.summary import amount
+from enerv_zoo.config import to_dict
 from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def preview_fits(
                 info, lengths = description.video, [segment.frames for segment in description.segments]
             previews[name] = preview_fit(plan, info, original, lengths)
     if json:
-        console.print_json({name: asdict(preview) for name, preview in previews.items()})
+        console.print_json({name: to_dict(preview) for name, preview in previews.items()})
         return
     for name, preview in previews.items():
         rows = [
@@ -70,7 +70,7 @@ def preview_file(run: str, config: dict[str, Any], device: str, *, json: bool) -
     with console.working("measuring a few frames"):
         preview = preview_compression(run, device=device, **config)
     if json:
-        console.print_json(asdict(preview))
+        console.print_json(to_dict(preview))
         return
     info, size, file = preview.info, preview.file_bytes, "n/a: the search for --max-psnr-drop chooses its size"
     if size is not None:
