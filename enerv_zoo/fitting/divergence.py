@@ -21,6 +21,7 @@ from typing import Any
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.start import sampled_psnr, why_dead
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ LATE = 0.8
 `GAIN`, for this fraction of the schedule and this many steps, after the warm-up. From `LATE` on, no fit is told to be
 near the mean image, as low rates hold it where it is; under a time budget too little is left to begin again."""
 
+CLOSED_FORM_SCHEDULE = 0.15
+AFTER_WARMUP = 0.05
+"""A fit that started in closed form is looked at once (`enerv_zoo.fitting.start`), after this fraction of the schedule,
+and after this one with the full rate."""
+
 TRIES = 4
 """At most as many times a fit goes back without getting any better, and as many times it begins again at all."""
 SLOWER = 0.5
@@ -67,6 +73,8 @@ class DivergenceGuard(Callback):
     def on_phase(self, fitter: Fitter) -> None:
         self.fitter = fitter
         self._expect_nothing()
+        self._started = [] if fitter.epochs_before or fitter.closed_form is None else list(fitter.closed_form)
+        self._start_psnr = sampled_psnr(fitter) if self._started else math.inf
         self._tries = 0  # since the fit was last better than ever
         self._restarts = 0
         self._begin_here()
@@ -75,11 +83,25 @@ class DivergenceGuard(Callback):
         self.best_loss, self.best_psnr, self._top, self._psnr = math.inf, -math.inf, -math.inf, -math.inf
         self._schedule = 0.0  # where the last epoch ended
         self._left, self._left_step, self._missing = 0.0, 0, math.inf  # where it last got better, and how good
+        self._is_alive = False
+        self._death: str | None = None  # whether it has been looked at, and why it is to begin again
 
     def _begin_here(self, back: bool = False) -> None:
         """Take the fitter's state for a good one; `back` if it was gone back to."""
         self._good = self._last = copy.deepcopy(self.fitter.state_dict())
         self._back = back
+
+    def on_step(self, fitter: Fitter) -> None:
+        """End the epoch of a fit whose network has died since it started in closed form."""
+        if not self._started or self._is_alive:
+            return
+        due = max(CLOSED_FORM_SCHEDULE, fitter.scheduler.warmup + AFTER_WARMUP)
+        if self._death is None and fitter.schedule >= min(due, LATE):
+            death = why_dead(fitter, self._started, self._start_psnr)
+            (is_dead,) = fitter.ranks.all_reduce_max(death is not None)
+            self._death = (death or "the network died") if is_dead else None
+            self._is_alive = not is_dead
+        fitter.ends_epoch = self._death is not None
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> bool:
         """Look at an epoch that has just ended.
@@ -92,7 +114,9 @@ class DivergenceGuard(Callback):
         """
         fell = row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP
         stuck = self._why_stuck(row)
-        if stuck is not None:
+        if self._death is not None and self._may_restart(row, self._death):
+            self._recover(row, self._death, restart=True)
+        elif stuck is not None:
             self._recover(row, stuck, restart=True)
         elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
             self._recover(row, "the loss or a weight stopped being a number")
@@ -133,6 +157,14 @@ class DivergenceGuard(Callback):
         if self.recoveries[-1]["action"] != GOES_ON:  # the clip may have nothing that this network can show
             self._record(row, reason, GOES_ON)
         return None
+
+    def _may_restart(self, row: dict[str, Any], reason: str) -> bool:
+        """Return whether a dead network begins again, and go on with it otherwise."""
+        if self.fitter.progress <= LATE and max(self._tries, self._restarts) < TRIES:
+            return True
+        self._record(row, reason, GOES_ON)
+        self._is_alive, self._death = True, None
+        return False
 
     def _stays_near_mean(self, row: dict[str, Any]) -> bool:
         before, now, steps = self._schedule, self.fitter.schedule, self.fitter.steps_done
@@ -186,5 +218,5 @@ class DivergenceGuard(Callback):
 
 _COUNTERS = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step",
+    "_left_step", "_started", "_start_psnr", "_is_alive", "_death",
 )  # fmt: skip

@@ -71,6 +71,9 @@ class Fitter:
         seconds_before, frames_before: what the phases before this one took, and how many frames they fitted.
         began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
+        closed_form: tensors that parts have set in closed form (`start_in_closed_form`), by name; `None` where that is
+            not known, and a restart computes it.
+        ends_epoch: set by a callback after a step, ends the epoch there.
         gradients: of batches; its `micro_batch` frames pass the network at once.
         is_consistent: whether the state is that of a whole step; not so while a step changes it, nor after an epoch
             until its row of history is kept.
@@ -110,6 +113,8 @@ class Fitter:
         self.total_epochs = total_epochs or config.epochs
         self.epoch = self.step = self.attempt = 0
         self.rate_scale, self.began = 1.0, 0.0
+        self.closed_form: dict[str, Tensor] | None = None
+        self.ends_epoch = False
         self._spent = spent
         self._looked = 0.0  # when the last status was given, in seconds of fitting
         self._graphs_considered = False
@@ -180,7 +185,8 @@ class Fitter:
     # ------------------------------------------------------------------ steps
 
     def fit_epoch(self, on_status: OnStatus | None = None, on_step: OnStep | None = None) -> dict[str, Any]:
-        """Run what is left of the current epoch; it ends early where time is up, or the loss is no number any more.
+        """Run what is left of the current epoch; it ends early where time is up, a callback says so (`ends_epoch`), or
+        the loss is not finite any more.
 
         Args:
             on_status: called about twice a second.
@@ -193,6 +199,7 @@ class Fitter:
         """
         order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
+        self.ends_epoch = False
         start = time.perf_counter()
         shares = self.feed.batches(self.ranks.share(batch) for batch in left)
         for batch, (index, frames) in zip(left, shares, strict=True):
@@ -212,7 +219,7 @@ class Fitter:
                     on_status(status)
             if on_step is not None:
                 on_step()
-            if self.config.time_budget is not None and self.done:
+            if self.ends_epoch or (self.config.time_budget is not None and self.done):
                 break
             start = time.perf_counter()
         self._catch_up()
@@ -341,8 +348,9 @@ class Fitter:
         """Begin again from other initial weights, with the whole schedule; rate, attempts and spent time stay."""
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
-        fresh.start_from(self.feed.frames)
-        video.load_state_dict(fresh.state_dict())
+        if self.closed_form is None:
+            self.closed_form = start_in_closed_form(fresh, self.feed.frames)
+        video.load_state_dict({**fresh.state_dict(), **self.closed_form})
         self.optimizer.state.clear()
         if self.average is not None:
             self.average.reset()
@@ -379,6 +387,13 @@ class Fitter:
             self.average.load_state_dict(state["average"])
         for name in _COUNTERS:
             setattr(self, name, state.get(name, getattr(self, name)))
+
+
+def start_in_closed_form(video: NeuralVideo, frames: Tensor) -> dict[str, Tensor]:
+    """Let a network's parts set their first weights from the frames (N, 3, H, W), uint8, and return these by name."""
+    before = {name: tensor.clone() for name, tensor in video.state_dict().items()}
+    after = video.start_from(frames).state_dict()
+    return {name: tensor.clone() for name, tensor in after.items() if not torch.equal(tensor, before[name])}
 
 
 _COUNTERS = (

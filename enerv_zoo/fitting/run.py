@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
+
 from enerv_zoo.config import FitConfig, Recipe
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.evaluation import Report, plot_psnr, write_preview
@@ -24,7 +26,7 @@ from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder, read_report
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
 from enerv_zoo.fitting.history import History, read_history
 from enerv_zoo.fitting.interruption import Interruption
-from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
@@ -154,8 +156,9 @@ def fit(
     with FitFolder.opened(out, plan, ranks, resume, overwrite) as folder, lent(plan.loss, plan.device):
         if folder.state == "ended":
             return ranks.broadcast_from_zero(_read_result, folder.path)
+        state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
-            session = _Session(source, folder, frames_in, weights, callbacks)
+            session = _Session(source, folder, state, frames_in, weights, callbacks)
         with shown_progress(session.original.info.name, False if on_status or not ranks.first else progress) as bar:
             return session.run(on_status or bar, began)
 
@@ -166,6 +169,7 @@ class _Session:
     Args:
         source: the video.
         folder: where the fit goes, and what is planned.
+        state: that the fit goes on from (`FitFolder.last_state`).
         frames_in: where frames are while fitting.
         weights: a fit to begin with, or `None`.
         callbacks: the user's own.
@@ -175,11 +179,14 @@ class _Session:
         self,
         source: Any,
         folder: FitFolder,
+        state: dict[str, Any],
         frames_in: str,
         weights: str | Path | NeuralVideo | None,
         callbacks: Iterable[Callback],
     ) -> None:
         self.folder, self.ranks, self.plan = folder, folder.ranks, folder.plan
+        self._state = state
+        self._closed_form: dict[str, torch.Tensor] | None = None
         self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
         self.video = self._network(weights)
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
@@ -202,8 +209,11 @@ class _Session:
             assert self.folder.path is not None
             return FolderNetwork(self.folder.path).read(NeuralVideo).start_fitting(encode=False)
         video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
+        if "fitter" in self._state:
+            return video  # a checkpoint has its weights
         if weights is None:
-            return video.start_from(self.original.frames)
+            self._closed_form = start_in_closed_form(video, self.original.frames)
+            return video
         _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
 
@@ -220,7 +230,7 @@ class _Session:
             logger.info("%d frames per step suit this device; the rate is %.2g", fit.batch_size, fit.lr)
         (spent,) = self.ranks.all_reduce_max(time.monotonic() - began)
         pace, phases = _pace(self.plan, self.ranks), self.plan.fit.split()
-        state = self.folder.last_state()
+        state = self._state
         with self.ranks.all_or_none():
             fitter = self._fitter(phases, state, spent, pace)
         self.folder.start(self.plan)
@@ -245,6 +255,7 @@ class _Session:
             epochs_before=sum(phase.epochs for phase in phases[:number]),
             total_epochs=sum(phase.epochs for phase in phases),
         )  # fmt: skip
+        fitter.closed_form = self._closed_form
         fitter.seconds_before, fitter.frames_before = state.get("before", (0.0, 0))
         if self.plan.device == "cpu":
             gradients = fitter.gradients
