@@ -219,7 +219,7 @@ def test_other_refusals(video, run, tmp_path):
         compress(run, tmp_path / "x.bin")
     with pytest.raises(ConfigError, match="need the video; name it with data"):
         compress(video, tmp_path / "x.nvz", tune_epochs=1)
-    with pytest.raises(VideoError, match=r"draws \d+x\d+, 'bunny' is 1280x720"):
+    with pytest.raises(VideoError, match=r"decodes to \d+x\d+, 'bunny' is 1280x720"):
         compress(video, tmp_path / "x.nvz", data="bunny")
     assert not list(tmp_path.iterdir())
 
