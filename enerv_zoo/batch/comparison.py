@@ -31,8 +31,8 @@ class FitsFailed(FitError):
 
     def __init__(self, results: dict[str, dict[str, Any]], reasons: dict[str, str], out: Path) -> None:
         first, why = next(iter(reasons.items()))
-        kept = f"; the others are in {out}, and the same again tries those that failed once more" if results else ""
-        super().__init__(f"{len(reasons)} of {len(results) + len(reasons)} fits failed, first {first}: {why}{kept}")
+        rest = f"; the others are in {out}, and the same again tries those that failed once more" if results else ""
+        super().__init__(f"{len(reasons)} of {len(results) + len(reasons)} fits failed, first {first}: {why}{rest}")
         self.results, self.reasons = results, reasons
 
 
@@ -95,11 +95,11 @@ def compare(
 def _jobs(
     source: Any, models: Sequence[str], size: str | float | Sequence[str | float] | None, options: dict[str, Any]
 ) -> list[FitJob]:
-    """Every family in every size, decided and checked before anything is fitted."""
+    """Return a job for every family in every size, checked before anything is fitted."""
     sizes = list(size) if isinstance(size, Sequence) and not isinstance(size, str) else [size]
-    for what, given in (("model", models), ("size", sizes)):
-        if not given or len(set(given)) != len(given):
-            raise ConfigError(f"name each {what} to compare once, got {', '.join(map(str, given)) or 'none'}")
+    for noun, names in (("model", models), ("size", sizes)):
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(f"name each {noun} to compare once, got {', '.join(map(str, names)) or 'none'}")
     frames_in = options.pop("frames_in", "auto")
     jobs = []
     for model, budget in itertools.product(models, sizes):
