@@ -121,7 +121,7 @@ class WorkerPool(Dispatcher):
         queue = deque(Task(job.name, fit_job, (job, folder, chosen), self.cpus, gpus, reports=True) for job in jobs)
         progress = Progress(len(jobs))
         for job in jobs:
-            progress.found(job.name, 1.0)
+            progress.add(job.name, 1.0)
         for task, value, error in self.run(queue, progress):
             outcome = value if error is None else FitOutcome(task.name, error=error)
             progress.end(task.name, failed=outcome.error is not None)

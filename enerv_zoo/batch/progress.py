@@ -137,13 +137,13 @@ class Progress:
     _all: _Work = field(default_factory=_Work)
     _over: _Work = field(default_factory=_Work)
 
-    def found(self, name: str, work: float) -> None:
+    def add(self, name: str, work: float) -> None:
         """Note how much work a job is, before it is begun."""
         self._work[name] = work
         self._all.add(work)
 
     def end(self, name: str, *, failed: bool) -> None:
-        """Note that a job is over; one whose work was never `found` says nothing of the rate."""
+        """Note that a job is over; one whose work was never added says nothing of the rate."""
         self.ended += 1
         self.failed += failed
         self._over.add(self._work.get(name))

@@ -130,7 +130,7 @@ class Fleet(Dispatcher):
             if error is None and task.function is prepare:
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
-                    progress.found(task.name, answer.work)
+                    progress.add(task.name, answer.work)
                     fit = self._fit(by_name[task.name], answer, store, chosen)
                     waiting = same.setdefault(answer.id, deque())
                     waiting.append(fit)

@@ -145,7 +145,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: 
             _publish(store, job.name, folder)
             return FitOutcome(job.name, metrics=read_mapping(folder / METRICS))
 
-    with _kept(store, job.name, folder, every), graceful_stop():
+    with _sharing_checkpoints(store, job.name, folder, every), graceful_stop():
         outcome = run_job(job, scratch, device, lambda name: reporter(name, report))
     if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
         _publish(store, job.name, folder)
@@ -193,8 +193,8 @@ def _adopt(store: Store, job: FitJob, key: str, folder: Path) -> bool:
 
 
 @contextmanager
-def _kept(store: Store, name: str, folder: Path, every: float) -> Iterator[None]:
-    """While the block runs, what the fit needs to go on elsewhere is put into the store as it comes."""
+def _sharing_checkpoints(store: Store, name: str, folder: Path, every: float) -> Iterator[None]:
+    """Put a fit's checkpoints into the store while the block runs, so that it can go on elsewhere."""
     ended = threading.Event()
     last: list[Any] = [None]
 

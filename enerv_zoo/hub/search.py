@@ -1,4 +1,4 @@
-"""Which fits are on the Hub."""
+"""Fits on the Hub, found by name or author."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enerv_zoo.metrics.columns import installed_in
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A fit on the Hub, as far as its card tells; what it does not tell is `None`.
+    """A fit on the Hub, by its card; `None` where the card says nothing.
 
     Attributes:
         id: what `enerv_zoo.load` takes.
@@ -46,14 +46,14 @@ class Pretrained:
         return self.scores.get("psnr")
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, scores by their names."""
+        """Return all of it as plain data, scores by their names."""
         return {key: value for key, value in vars(self).items() if key != "scores"} | {"psnr": None, **self.scores}
 
 
 def list_pretrained(
     query: str | None = None, *, author: str | None = None, limit: int = 100, token: str | bool | None = None
 ) -> list[Pretrained]:
-    """Fits that are on the Hub, those pushed last first.
+    """Return fits that are on the Hub, those pushed last first.
 
     Args:
         query: words of the repository's name.
