@@ -153,7 +153,7 @@ def test_saved_and_loaded(video, expected, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(format=99), "format 99 is not read"),
+        (lambda d: d.update(format=99), "format 99 is not one"),
         (lambda d: d["segments"][1].update(first=6), "begins at frame 6"),
         (lambda d: d["segments"][1].update(folder="../elsewhere"), "no option"),
         (lambda d: d["segments"][1].update(frames=-3), "frames"),

@@ -150,7 +150,9 @@ def check_format(data: Mapping[str, Any], where: str) -> None:
     """
     version = data.get("format")
     if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ConfigError(f"{where}: format {version!r:.40} is not read by this version (1 to {FORMAT} are); upgrade")
+        raise ConfigError(
+            f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
+        )
 
 
 def check_license(license: Any) -> str | None:

@@ -152,7 +152,7 @@ FIRST, SECOND = "segment-00000/", "segment-00001/"
         ({SECOND + "config.json": b" " * (17 << 20)}, r"segment-00001/config\.json has 17,825,792 bytes"),
         ({SECOND + "fit.json": b'{"source": "/etc/passwd"}'}, "names a source that is no sample"),
         ({"fit.json": b'{"source": "http://127.0.0.1/x.mp4"}'}, "names a source that is no sample"),
-        ({"segments.json": b"{}"}, "format None is not read"),
+        ({"segments.json": b"{}"}, "format None is not one"),
         ({"segments.json": b" " * (17 << 20)}, r"segments\.json has 17,825,792 bytes"),
         ({"segments.json": {"segments": [{"first": 0, "frames": 3}]}}, "1 segments of 3 frames in all"),
         (
