@@ -1,4 +1,4 @@
-"""How a network's tensors are coded: what a part says of its own, and what holds where it says nothing.
+"""Coding hints of a network's tensors: those that a part gives, and defaults where it gives none.
 
 A part that knows better has `coding_hints()`, which returns hints by the names that tensors have in it. Compression
 asks the network (`NeuralVideo.coding_hints`), and never looks at names.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class CodingHint:
-    """How a tensor is coded.
+    """Coding of a tensor.
 
     Attributes:
         kind: `"weight"` (of a matrix or a convolution), `"grid"` (a table or grid of feature maps) or `"bias"` (and

@@ -25,7 +25,7 @@ class MetaParameters(TorchFunctionMode):
 
     Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device
     makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about. Random weights are not
-    drawn for parameters that hold none.
+    generated for parameters that hold none.
     """
 
     makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}

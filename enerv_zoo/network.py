@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PIXELS_PER_BATCH = {"cpu": 500_000}
 PIXELS_PER_BATCH_ELSEWHERE = 4 * 1280 * 720
-"""Decoding draws about this many pixels at a time unless told otherwise: beyond that a CPU gains nothing
+"""About this many pixels are decoded at a time unless told otherwise: beyond that a CPU gains nothing
 (benchmarks/decode_speed.py), and four 720p frames on other devices."""
 
 
@@ -114,7 +114,7 @@ class Network(nn.Module):
     # ------------------------------------------------------------------ while fitting
 
     def _content(self) -> dict[str, Any]:
-        """The embeddings that draw their numbers from frames while fitting."""
+        """Return the embeddings that are computed from frames while fitting."""
         return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
 
     @property
@@ -148,21 +148,30 @@ class Network(nn.Module):
         Returns:
             This network.
         """
-        stages: list[Any] = list(self.stages)
-        steps = [(step, takes) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
-        for part, takes in [(self.join, self._joined), *steps, (self.head, self._headed)]:
-            if hasattr(part, "start_from"):
-                part.start_from(frames, [self.embeddings[name] for name in takes or ()])
+        for part, takes in self._parts_with_start():
+            part.start_from(frames, [self.embeddings[name] for name in takes or ()])
         return self
 
+    @property
+    def has_closed_form_start(self) -> bool:
+        """Whether `start_from` gives any part its first weights."""
+        return bool(self._parts_with_start())
+
+    def _parts_with_start(self) -> list[tuple[Any, tuple[str, ...] | None]]:
+        """Return the parts that have a closed-form start, and the embeddings that each takes."""
+        stages: list[Any] = list(self.stages)
+        steps = [(step, takes) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
+        parts = [(self.join, self._joined), *steps, (self.head, self._headed)]
+        return [(part, takes) for part, takes in parts if hasattr(part, "start_from")]
+
     def bake(self, frames: Tensor) -> Self:
-        """End a fit: store what embeddings of content draw from the video's frames, and drop what only a fit needs.
+        """End a fit: store the embeddings of the video's content, and drop what only a fit needs.
 
         Args:
             frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
 
         Returns:
-            This network, which from here on draws any frame by its index.
+            This network, which from here on decodes any frame by its index.
 
         Raises:
             ConfigError: other frames than the video's, by number or size.
@@ -178,7 +187,7 @@ class Network(nn.Module):
         return self
 
     def _encode(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from frames (B, 3, H, W) in [0, 1]."""
+        """Return each embedding of content for frames (B, 3, H, W) in [0, 1]."""
         embedded = {}
         for name, part in self._content().items():
             if part.encoder is not None:
@@ -188,7 +197,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def _tables(self, frames: Tensor) -> dict[str, Tensor]:
-        """What each embedding of content draws from all frames, in float32."""
+        """Return each embedding of content for all frames, in float32."""
         batches = []
         with self._evaluating(), self.in_float32():
             for batch in frames.split(self._batch_size(None)):
@@ -209,7 +218,7 @@ class Network(nn.Module):
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
 
     def outputs(self, index: Tensor, known: Mapping[str, Tensor] | None = None) -> list[Tensor]:
-        """All that the head draws for frame indices (B,), uncropped; the last one is the frame.
+        """Return all outputs of the head for frame indices (B,), uncropped; the last one is the frame.
 
         Args:
             index: (B,), whole or fractional.
@@ -225,7 +234,7 @@ class Network(nn.Module):
         return self._refined(draw, index, known)
 
     def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
-        """Frames refined by their neighbours; what several of them need is drawn once."""
+        """Frames refined by their neighbours; what several of them need is decoded once."""
         offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
         wanted = index[:, None] + offsets
         inside = ((wanted >= 0) & (wanted <= self.info.frames - 1)).to(self.device)
@@ -257,7 +266,7 @@ class Network(nn.Module):
         return self._crop(self.outputs(index)[-1])
 
     def objective(self, index: Tensor, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-        """What a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
+        """Return what a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
 
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
@@ -283,7 +292,7 @@ class Network(nn.Module):
 
     @property
     def stored_numbers(self) -> int:
-        """How many numbers a decoder needs: parameters, running statistics, and what embeddings of content store."""
+        """Number of stored parameters: with running statistics, and what embeddings of content store."""
         if self.is_fitting:
             with MetaParameters():
                 return Network(self.config, self.info).stored_numbers
@@ -312,7 +321,7 @@ class Network(nn.Module):
         return wanted or max(least, pixels // math.prod(self.drawn_size))
 
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> Self:
-        """Take the fastest way to draw that the device has, from here on; frames may differ in their last bits.
+        """Take the fastest way to decode that the device has, from here on; frames may differ in their last bits.
 
         Fitting and `enerv_zoo.evaluate` measure in float32 unless told otherwise; this is for watching and repeated
         use. Embeddings that are the same for every frame are computed here, once. Call it again to choose otherwise,
@@ -341,7 +350,7 @@ class Network(nn.Module):
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What `.to`, `.half` and the like do to every tensor, encodings included."""
+        """Apply what `.to`, `.half` and the like do to every tensor, encodings included."""
         dtype = fn(torch.empty(0)).dtype
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(

@@ -171,7 +171,7 @@ class Registry:
 
 
 _IMPORTED = "enerv_zoo_parts_"
-"""What names of modules begin with that `import_file` makes."""
+"""Prefix of the names of modules that `import_file` makes."""
 
 
 def imported_files() -> list[str]:
@@ -210,7 +210,7 @@ def _options(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 @functools.cache
 def _types(part: Callable[..., Any]) -> dict[str, Any]:
-    """What checks the values of a part's options, for those whose declaration can be checked."""
+    """Return the checks of a part's options, for those whose declaration can be checked."""
     from pydantic import TypeAdapter
 
     function = getattr(part, "func", part)  # of a partial

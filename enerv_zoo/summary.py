@@ -1,4 +1,4 @@
-"""What a network is made of: its parts, the shapes between them, what each stores and what each computes.
+"""Summary of a network: its parts, the shapes between them, what each stores and what each computes.
 
     summary = summarize(model_config("enerv", info), info)
     summary.macs                        # multiply-accumulates per frame
@@ -107,7 +107,7 @@ def summarize(config: ModelConfig, info: VideoInfo) -> ModelSummary:
 
 @dataclass
 class _Passage:
-    """What went through a module."""
+    """Shapes and work of one pass through a module."""
 
     inputs: tuple[Shape, ...] = ()
     outputs: tuple[Shape, ...] = ()
@@ -116,7 +116,7 @@ class _Passage:
 
 @dataclass
 class _Seen:
-    """What went through every module, by its path."""
+    """Passages through every module, by its path."""
 
     counter: FlopCounterMode = field(default_factory=lambda: FlopCounterMode(display=False))
     passages: dict[str, _Passage] = field(default_factory=dict)

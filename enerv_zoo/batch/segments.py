@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import TODO, FitJob, Runner, Todo, job_of
-from enerv_zoo.config import Recipe, to_dict
+from enerv_zoo.config import Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.files import remove_leftovers, write_json, write_text
@@ -36,8 +36,10 @@ from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.metrics.columns import MISSING, flat, names_in
 from enerv_zoo.metrics.scoring import weighted_means
+from enerv_zoo.network import Network
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
@@ -53,7 +55,7 @@ from enerv_zoo.storage.segments import (
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.zoo import Model
+from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +120,14 @@ class SegmentsJob:
 
     def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
         """Whether a segment is to begin with the weights of the one before."""
-        return description.goes_on(number) if self.warm_start is None else self.warm_start and number > 0
+        if self.warm_start is not None:
+            return self.warm_start and number > 0
+        return description.goes_on(number) and not self._has_closed_form_start(description.video)
+
+    def _has_closed_form_start(self, info: VideoInfo) -> bool:
+        """Whether the network starts from the frames themselves, which is worth more than other frames' weights."""
+        with MetaParameters():
+            return Network(chosen_config(self.plan.model, info), info).has_closed_form_start
 
     def jobs(self, description: SegmentsDescription) -> list[FitJob]:
         """Return a fit for each segment, in order: the plan, for its frames and its part of the time."""
@@ -188,7 +197,8 @@ def fit_segments(
         resume: go on with the segment that was begun; those that have ended stay. As for `fit`, it also begins what has
             not begun, and reads what has ended.
         warm_start: begin each segment with the weights of the one before. By default those do that go on with its
-            scene, as far as `"auto"` knows: there it helps (docs/long-videos.md).
+            scene, as far as `"auto"` knows: there it helps (docs/long-videos.md), but for networks with a closed-form
+            start (`pca_nerv`), which begin with that.
         distributed: fit each segment with all processes that `torchrun` started, as `fit` takes it.
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
             weights; by default they are fitted one after the other, here.

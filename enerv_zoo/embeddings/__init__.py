@@ -11,13 +11,13 @@ map; reports
 
 It may say how its tensors are coded (`coding_hints`, see `enerv_zoo.coding`), as any part may.
 
-An embedding may be of the frames' content. While fitting it then draws its numbers from the frames themselves, by an
+An embedding may be of the frames' content. While fitting it is then computed from the frames themselves, by an
 encoder that is not stored; a fit ends by baking them into what is. Such a part also has
 
 - `start_encoding()`, which makes the encoder (random, from PyTorch's generator) and drops what is stored;
 - `encoder`: an `nn.Module`, or `None` while there is none;
 - `encode(frames)`: (B, 3, H, W) in [0, 1] to (B, *shape);
-- `bake(table)`: keep (N, *shape), drop the encoder, and draw by index from here on.
+- `bake(table)`: keep (N, *shape), drop the encoder, and go by the index from here on.
 """
 
 from enerv_zoo.embeddings.content import ContentEmbedding

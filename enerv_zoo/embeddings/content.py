@@ -1,4 +1,4 @@
-"""The content of frames: a small map for each, drawn by an encoder while fitting, and stored."""
+"""The content of frames: a small map per frame, computed by an encoder while fitting, and stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enerv_zoo.registry import embeddings
 
 @embeddings.register("content")
 class ContentEmbedding(nn.Module):
-    """HNeRV's embedding: a ConvNeXt encoder draws a tiny map from each frame (Chen et al. 2023, 3.1).
+    """HNeRV's embedding: a ConvNeXt encoder computes a tiny map of each frame (Chen et al. 2023, 3.1).
 
     What is stored is the table of those maps. A fractional index blends the two maps beside it.
 

@@ -1,7 +1,7 @@
 """Fusion: how time meets space. Two roles, told apart by the class attribute `role`.
 
 **join**: embeddings -> the first feature map. Built as `Join(shapes, width, grid, *, options)` from the shapes of its
-inputs (see `enerv_zoo.embeddings`), the channels C and the (h, w) to draw. `forward(*embedded)` maps tensors
+inputs (see `enerv_zoo.embeddings`), the channels C and the (h, w) of its map. `forward(*embedded)` maps tensors
 (B or 1, *shape) to (B, C, h, w).
 
 **modulate**: a feature map, changed by embeddings. Built as `Modulation(channels, size, shapes, *, options)` from the

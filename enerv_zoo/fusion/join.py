@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 @fusion.register("coupled")
 class Coupled(nn.Module):
-    """NeRV's stem: one MLP draws the whole feature map from a vector (Chen et al. 2021, 3.1).
+    """NeRV's stem: one MLP makes the whole feature map of a vector (Chen et al. 2021, 3.1).
 
     Args:
         hidden: widths of the hidden layers.

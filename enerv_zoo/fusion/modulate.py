@@ -24,10 +24,10 @@ def _width(shapes: Sequence[Shape]) -> int:
 
 @fusion.register("temporal_affine")
 class TemporalAffine(nn.Module):
-    """Instance norm, then gamma x + beta a channel, both drawn from the condition (Li et al. 2022, 3.3).
+    """Instance norm, then gamma x + beta per channel, both computed from the condition (Li et al. 2022, 3.3).
 
     Args:
-        activation: after the linear layer that draws (gamma, beta).
+        activation: after the linear layer that gives (gamma, beta).
 
     Shapes: (B, C, H, W), (B, D) -> (B, C, H, W).
     """
@@ -93,7 +93,7 @@ class Add(nn.Module):
 
 
 class _ScaleShift(nn.Module):
-    """x (scale(c) + 1) + shift(c), a channel: scale and shift are drawn from the condition by an MLP each."""
+    """x (scale(c) + 1) + shift(c), per channel: scale and shift are of the condition, by an MLP each."""
 
     def __init__(self, channels: int, condition_width: int) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ AUXILIARY = 0.1
 
 @heads.register("flow_guided")
 class FlowGuidedHead(nn.Module):
-    """Each frame is drawn alone, and blended with its neighbours, warped to it by flow (Lee et al. 2023, 3.3).
+    """Each frame is decoded alone, and blended with its neighbours, warped to it by flow (Lee et al. 2023, 3.3).
 
     The last feature map gives the *independent* frame and how much it counts; the third to last gives a flow to each
     neighbour and how much that counts. The neighbours' independent frames, warped backward and blended, are the
@@ -64,7 +64,7 @@ class FlowGuidedHead(nn.Module):
         return [torch.sigmoid(at_least_float32(drawn[:, :3])), drawn[:, 3:], self.flow(features[self.coarse])]
 
     def aggregate(self, drawn: Sequence[Tensor], around: Tensor) -> list[Tensor]:
-        """Refine what `forward` has drawn by the neighbours' independent frames (B, A, 3, H, W)."""
+        """Refine what `forward` returned by the neighbours' independent frames (B, A, 3, H, W)."""
         independent, shares, coarse = drawn
         count = len(self.neighbours)
         size = independent.shape[-2:]
@@ -87,11 +87,11 @@ class FlowGuidedHead(nn.Module):
         self.latest = torch.zeros(info.frames, 3, *size, device=self.frame.weight.device)
 
     def end_fitting(self) -> None:
-        """Forget them: from here on neighbours are drawn."""
+        """Forget them: from here on neighbours are decoded."""
         self.latest = None
 
     def recall(self, index: Tensor) -> Tensor:
-        """The neighbours (B, A, 3, H, W) of frames (B,), as they were drawn last."""
+        """Return the neighbours (B, A, 3, H, W) of frames (B,), as they were decoded last."""
         assert self.latest is not None
         places = torch.stack([index.long() + neighbour for neighbour in self.neighbours], dim=1)
         inside = (places >= 0) & (places < len(self.latest))

@@ -85,7 +85,7 @@ def activation(name: str) -> nn.Module:
 
 
 def output(name: str | float) -> nn.Module:
-    """What maps a head's numbers to [0, 1], in float32.
+    """Return the layer that maps a head's values to [0, 1], in float32.
 
     Args:
         name: `"sigmoid"`, `"tanh"` for (tanh + 1) / 2, or a number to add (frames may then leave [0, 1]).

@@ -1,4 +1,4 @@
-"""What makes a function a family."""
+"""Decorator that registers families."""
 
 from __future__ import annotations
 

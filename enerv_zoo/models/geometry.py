@@ -20,11 +20,11 @@ def plan(
     grid: Sequence[int] | None = None,
     cells: int = CELLS,
 ) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """Choose a base grid (h, w) and strides that draw at least height x width.
+    """Choose a base grid (h, w) and strides that decode at least height x width.
 
     Where nothing is given: at most five strides out of 2, 3, 4, 5, largest first, and a grid of about 9 x 16 cells,
     or as many as `cells` says.
-    Sizes that the strides divide exactly are preferred; else a little more is drawn, and cropped.
+    Sizes that the strides divide exactly are preferred; else a little more is decoded, and cropped.
 
     Args:
         height, width: of the frame.

@@ -90,7 +90,7 @@ def hnerv(
     act: str = "gelu",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """A tiny map for every frame, drawn by an encoder that is not stored, and a decoder.
+    """A tiny map per frame, computed by an encoder that is not stored, and a decoder.
 
     Args:
         info: the video.

@@ -1,4 +1,4 @@
-"""What reads and writes files: entropy models, anchors and code bases."""
+"""Parts that read and write files: entropy models, anchors and code bases."""
 
 from __future__ import annotations
 

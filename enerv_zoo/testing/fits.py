@@ -1,4 +1,4 @@
-"""What a fit is made with and measured by: losses, optimizers, schedules and metrics."""
+"""Parts of fits: losses, optimizers, schedules and metrics."""
 
 from __future__ import annotations
 

@@ -154,8 +154,8 @@ class JoinTests(NetworkPartTests):
 
     Attributes:
         shapes: of the embeddings that it takes, without the batch.
-        channels: that it is to draw.
-        grid: (h, w) that it is to draw.
+        channels: of the map that it makes.
+        grid: (h, w) of that map.
     """
 
     registry = registry.fusion

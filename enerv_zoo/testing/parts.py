@@ -1,4 +1,4 @@
-"""What holds for a part of any kind."""
+"""Tests of a part of any kind."""
 
 from __future__ import annotations
 
