@@ -48,7 +48,7 @@ def test_a_manifest_on_this_machine(tmp_path, monkeypatch, capfd):
     (tmp_path / "zoo.yaml").write_text(json.dumps({"fits": groups}))
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
     try:
         assert cli(monkeypatch, "fleet", tmp_path / "zoo.yaml", "--out", out, "--json") == 1
         printed = capfd.readouterr()
