@@ -1,4 +1,4 @@
-"""A video by index and by time: which frames somebody means, when each is shown, and how they are handed over.
+"""A video by index and by time: frames, and when each is shown.
 
 The names and meanings are those of torchcodec's `VideoDecoder`, so that what was written for one takes the other.
 """
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
     @classmethod
     def only(cls, batch: FrameBatch) -> Frame:
-        """The frame of a batch of one."""
+        """Return the frame of a batch of one."""
         return cls(batch.data[0], batch.pts_seconds.item(), batch.duration_seconds.item())
 
 
@@ -73,7 +73,7 @@ class FrameBatch:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What players ask of a video.
+    """Metadata of a video for players.
 
     Attributes:
         num_frames, height, width: its size.
@@ -90,12 +90,12 @@ class Metadata:
 
     @property
     def duration_seconds(self) -> float:
-        """From the first frame to the end of the last."""
+        """Seconds from the first frame to the end of the last."""
         return self.end_stream_seconds - self.begin_stream_seconds
 
 
 class Timeline:
-    """When each frame of a video is shown, in seconds; at 25 frames per second where the video has no rate.
+    """Times of a video's frames, in seconds; at 25 frames per second where the video has no rate.
 
     Attributes:
         starts: when each frame appears, (N,) float64.
@@ -116,7 +116,7 @@ class Timeline:
         return Metadata(info.frames, info.height, info.width, rate, begin, end)
 
     def played_at(self, seconds: Seconds) -> list[int]:
-        """The frames on display at some times.
+        """Return the frames on display at some times.
 
         Raises:
             FrameError: a time before the first frame or after the end of the last, or none at all.
@@ -128,7 +128,7 @@ class Timeline:
         return (np.searchsorted(self.starts, times, side="right") - 1).tolist()
 
     def played_between(self, start: float, stop: float) -> range:
-        """The frames on display from `start` until just before `stop`.
+        """Return the frames on display from `start` until just before `stop`.
 
         Raises:
             FrameError: the times are in the wrong order or outside the video.
@@ -141,7 +141,7 @@ class Timeline:
         return range(int(np.searchsorted(self.ends, start, "right")), int(np.searchsorted(self.starts, stop, "left")))
 
     def batch(self, frames: Tensor, indices: Sequence[int]) -> FrameBatch:
-        """Frames (N, 3, H, W) at whole indices, with their times."""
+        """Return frames (N, 3, H, W) at integer indices with their times."""
         starts = self.starts[list(indices)]
         durations = self.ends[list(indices)] - starts
         return FrameBatch(frames, torch.from_numpy(starts), torch.from_numpy(durations))
@@ -160,13 +160,13 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @abstractmethod
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """Frames (b, 3, H, W), float in [0, 1], in the order of `indices`; all frames by default."""
+        """Decode frames (b, 3, H, W), float in [0, 1], in the order of `indices`; all frames by default."""
 
     def __len__(self) -> int:
         return self.info.frames
 
     def __getitem__(self, key: int | slice | Indices) -> Tensor:
-        """Frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.
+        """Return frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.
 
         Args:
             key: an integer, a slice, integers in a list, tensor or array (negative ones count from the end), or a mask:
@@ -190,7 +190,7 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @cached_property
     def timeline(self) -> Timeline:
-        """When each frame is shown."""
+        """Times of the frames."""
         return Timeline(self.info)
 
     @property
@@ -204,24 +204,24 @@ class FrameAccess(Dataset[Tensor], ABC):
         return self.timeline.metadata
 
     def get_frame_at(self, index: int) -> Frame:
-        """The frame at a whole index, with its times; errors are those of `video[index]`."""
+        """Return the frame at an integer index, with its times; errors are those of `video[index]`."""
         return Frame.only(self.get_frames_at([index]))
 
     def get_frames_at(self, indices: Indices) -> FrameBatch:
-        """The frames at whole indices, with their times; errors are those of `video[indices]`."""
+        """Return the frames at integer indices, with their times; errors are those of `video[indices]`."""
         whole = frame_indices(indices, len(self))
         return self.timeline.batch(self._frames(whole), whole)
 
     def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
-        """The frames of `video[start:stop:step]`, with their times."""
+        """Return the frames of `video[start:stop:step]`, with their times."""
         return self.get_frames_at(range(len(self))[start:stop:step])
 
     def get_frame_played_at(self, seconds: float) -> Frame:
-        """The frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
+        """Return the frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
         return Frame.only(self.get_frames_played_at([seconds]))
 
     def get_frames_played_at(self, seconds: Seconds) -> FrameBatch:
-        """The frames on display at times in seconds, with their own times.
+        """Return the frames on display at times in seconds, with their own times.
 
         Raises:
             FrameError: an `IndexError`; a time before the first frame or after the end of the last.
@@ -229,7 +229,7 @@ class FrameAccess(Dataset[Tensor], ABC):
         return self.get_frames_at(self.timeline.played_at(seconds))
 
     def get_frames_played_in_range(self, start_seconds: float, stop_seconds: float) -> FrameBatch:
-        """The frames on display from `start_seconds` until just before `stop_seconds`.
+        """Return the frames on display from `start_seconds` until just before `stop_seconds`.
 
         Raises:
             FrameError: an `IndexError`; times in the wrong order, or outside the video.
@@ -238,7 +238,7 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @usable_threads()
     def _frames(self, indices: Sequence[int]) -> Tensor:
-        """Frames (N, 3, H, W), uint8, at whole indices from 0."""
+        """Return frames (N, 3, H, W), uint8, at integer indices from 0."""
         shape = (len(indices), 3, self.info.height, self.info.width)
         frames = torch.empty(shape, dtype=torch.uint8, device="cpu")
         done = 0
@@ -249,11 +249,11 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @torch.inference_mode()
     def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """Frames as uint8 batches (b, 3, H, W) on the CPU, in order.
+        """Decode frames as uint8 batches (b, 3, H, W) on the CPU, in order.
 
         Args:
-            indices: whole or fractional; all frames by default.
-            batch_size: frames a batch; by default as many as suit the device.
+            indices: integer or fractional; all frames by default.
+            batch_size: frames per batch; by default as many as suit the device.
         """
         yield from _sent(map(_as_bytes, self.decode_float(indices, batch_size)))
 
@@ -264,7 +264,7 @@ def _as_bytes(frames: Tensor) -> Tensor:
 
 
 def _sent(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Batches on the CPU; of a GPU's, each is on its way while the next one is drawn."""
+    """Copy batches to the CPU; of a GPU's, each is on its way while the next one is decoded."""
     coming: deque[tuple[Tensor, torch.cuda.Event]] = deque()
     for batch in batches:
         if not batch.is_cuda:
@@ -295,7 +295,7 @@ def check_called(index: Any) -> None:
 
 
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
-    """The whole indices from 0 that somebody means in a video of `count` frames.
+    """Return the integer indices from 0 of a key in a video of `count` frames.
 
     Args:
         key: an integer, a slice, or integers in a list, tensor or array; negative ones count from the end. Or a mask:
@@ -317,7 +317,7 @@ def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
         return np.flatnonzero(given).tolist()
     given = np.atleast_1d(given)
     if (broken := given[given != np.floor(given)]).size:
-        raise FrameError(f"frame index {broken[0]} is not whole; call the video for frames between frames")
+        raise FrameError(f"frame index {broken[0]} is no integer; call the video for frames between frames")
     if (outside := given[(given < -count) | (given >= count)]).size:
         raise FrameError(f"frame {outside[0]:.0f} is outside the video, which has {count} frames")
     return [int(index) % count for index in given]

@@ -35,11 +35,11 @@ class NeuralVideo(Network, FrameAccess):
 
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """As `decode`, but float in [0, 1], on the network's device."""
-        wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        """Decode frames as `decode` does, but float in [0, 1], on the network's device."""
+        places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         batch_size = self._batch_size(batch_size)
         fixed = self._kept
-        for index in wanted.split(batch_size) if len(wanted) else ():
+        for index in places.split(batch_size) if len(places) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
             padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
             with self._evaluating():

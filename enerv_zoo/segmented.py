@@ -1,4 +1,4 @@
-"""`SegmentedVideo`: a long video, one network a segment, drawn as if it were one."""
+"""`SegmentedVideo`: a long video, one network per segment."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from enerv_zoo.video.origin import Origin
 
 CACHED_NETWORKS = 2
-"""Networks that stay loaded: the one that draws, and the one that drew before."""
+"""Networks that stay loaded: the one that decodes, and the one before."""
 
 
 class SegmentedVideo(FrameAccess):
-    """A video whose frames several networks draw, one after the other.
+    """A video whose frames several networks decode, one after the other.
 
     It is indexed, timed, decoded and called as a `NeuralVideo` is. Networks are loaded when they are needed, and the
     last few stay: memory holds these, however long the video is.
@@ -38,10 +38,10 @@ class SegmentedVideo(FrameAccess):
         info: of the whole video.
         segments: in order, without a gap.
         load: the network of a segment, by its number; with a module-level function or object the video can be pickled.
-        kept: how many networks stay loaded.
+        kept: number of networks that stay loaded.
 
     Attributes:
-        device: where networks draw.
+        device: that networks decode on.
         origin: the video that they were fitted to, as far as that is known, or `None`.
 
     Raises:
@@ -59,35 +59,35 @@ class SegmentedVideo(FrameAccess):
         self.segments = tuple(segments)
         self.device = torch.device("cpu")
         self.origin: Origin | None = None
-        self._load, self._kept = load, max(kept, 1)
+        self._load, self._cached = load, max(kept, 1)
         self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
         self._firsts = np.array([segment.first for segment in self.segments])
         check_cover(self.segments, info)
 
     def network(self, number: int) -> NeuralVideo:
-        """The network of a segment, loaded if need be.
+        """Return the network of a segment, loaded if need be.
 
         Raises:
-            ConfigError: it draws something else than the segment.
+            ConfigError: it decodes something else than the segment.
         """
         if number in self._loaded:
             self._loaded.move_to_end(number)
             return self._loaded[number]
-        while len(self._loaded) >= self._kept:
+        while len(self._loaded) >= self._cached:
             self._loaded.popitem(last=False)  # before the next one takes memory
-        with usable_threads(), torch.inference_mode(False):  # whoever draws now, others may want gradients
+        with usable_threads(), torch.inference_mode(False):  # whoever decodes now, others may want gradients
             network = self._load(number).to(self.device).eval()
         self.segments[number].check(number, network.info, self.info)
         self._loaded[number] = network.optimize(*self._way) if self._way else network
         return network
 
     def networks(self) -> Iterator[NeuralVideo]:
-        """The networks of all segments in order, of which a few are in memory."""
+        """Iterate over the networks of all segments in order, of which a few are in memory."""
         return (self.network(number) for number in range(len(self.segments)))
 
     def segment_of(self, index: float) -> int:
-        """The number of the segment that draws a frame index, whole or fractional."""
+        """Return the number of the segment that decodes a frame index, integer or fractional."""
         return int(np.clip(np.searchsorted(self._firsts, index, side="right") - 1, 0, len(self.segments) - 1))
 
     @property
@@ -97,13 +97,13 @@ class SegmentedVideo(FrameAccess):
 
     @property
     def stored_numbers(self) -> int:
-        """How many numbers a decoder needs, for all segments."""
+        """Parameters and statistics that a decoder needs, of all segments."""
         return sum(network.stored_numbers for network in self.networks())
 
-    # ------------------------------------------------------------------ drawing
+    # ------------------------------------------------------------------ decoding
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Frames (B, 3, H, W), float in [0, 1], differentiable, for indices (B,), whole or fractional.
+        """Return frames (B, 3, H, W), float in [0, 1], differentiable, at indices (B,), integer or fractional.
 
         Between the last frame of a segment and the first of the next is a cut and nothing else: the last frame stands.
         """
@@ -112,17 +112,17 @@ class SegmentedVideo(FrameAccess):
         numbers = [self.segment_of(i) for i in index.tolist()]
         for number in sorted(set(numbers)):
             places = [place for place, other in enumerate(numbers) if other == number]
-            drawn = self.network(number)(self._local(number, index[places]))
-            for place, frame in zip(places, drawn, strict=True):
+            frames = self.network(number)(self._local(number, index[places]))
+            for place, frame in zip(places, frames, strict=True):
                 rows[place] = frame
         shape = (0, 3, self.info.height, self.info.width)
-        found = [row for row in rows if row is not None]
-        return torch.stack(found) if found else torch.empty(shape, device=self.device)
+        decoded = [row for row in rows if row is not None]
+        return torch.stack(decoded) if decoded else torch.empty(shape, device=self.device)
 
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """As `decode`, but float in [0, 1], on the networks' device."""
-        wanted = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
-        for number, run in groupby(wanted.tolist(), key=self.segment_of):
+        """Decode frames as `decode` does, but float in [0, 1], on the networks' device."""
+        places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        for number, run in groupby(places.tolist(), key=self.segment_of):
             local = self._local(number, torch.tensor(list(run), dtype=torch.float64))
             yield from self.network(number).decode_float(local.tolist(), batch_size)
 
@@ -134,25 +134,25 @@ class SegmentedVideo(FrameAccess):
     # ------------------------------------------------------------------ as a network
 
     def to(self, device: str | torch.device) -> SegmentedVideo:
-        """Draw on a device from here on."""
+        """Decode on a device from here on."""
         self.device = torch.device(device)
         for network in self._loaded.values():
             network.to(self.device)
         return self
 
     def eval(self) -> SegmentedVideo:
-        """For the sake of code that takes either; segments are fitted one by one, elsewhere."""
+        """Return the video; segments are fitted one by one, elsewhere."""
         return self
 
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
-        """Take the fastest way to draw that the device has; see `NeuralVideo.optimize`."""
+        """Take the fastest way to decode that the device has; see `NeuralVideo.optimize`."""
         self._way = (precision, inductor)
         for network in self._loaded.values():
             network.optimize(precision, inductor)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the networks: another process loads its own."""
+        """Return the state without the networks: another process loads its own."""
         return {**self.__dict__, "_loaded": OrderedDict()}
 
     def save_pretrained(self, path: str | Path) -> Path:

@@ -106,7 +106,7 @@ def test_what_is_in_segments_is_no_single_network(runs):
 def test_a_replaced_segment_is_noticed(runs, tmp_path):
     folder = ez.load(runs / "two").save_pretrained(tmp_path / "two")
     ez.load(runs / "one").save_pretrained(folder / "segment-00001")
-    with pytest.raises(ConfigError, match="segment 1 draws 6 frames of 64x36; expected 3"):
+    with pytest.raises(ConfigError, match="segment 1 decodes to 6 frames of 64x36; expected 3"):
         open_run(folder).check()
 
 

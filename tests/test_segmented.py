@@ -136,7 +136,7 @@ def test_segments_are_the_videos_frames(segments, words):
 
 def test_a_network_of_other_frames_is_refused():
     swapped = SegmentedVideo(INFO, [Segment(0, 3), Segment(3, 5), Segment(8, 6)], network)
-    with pytest.raises(ConfigError, match=r"segment 0 draws 5 frames of 32x18; expected 3 of 32x18"):
+    with pytest.raises(ConfigError, match=r"segment 0 decodes to 5 frames of 32x18; expected 3 of 32x18"):
         swapped[0]
 
 
@@ -153,12 +153,12 @@ def test_saved_and_loaded(video, expected, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(format=99), "format 99 is not read"),
+        (lambda d: d.update(format=99), "format 99 is not one"),
         (lambda d: d["segments"][1].update(first=6), "begins at frame 6"),
         (lambda d: d["segments"][1].update(folder="../elsewhere"), "no option"),
         (lambda d: d["segments"][1].update(frames=-3), "frames"),
         (lambda d: d.update(segments=[]), "segments"),
-        (lambda d: d["video"].update(height=17), "draws 5 frames of 32x18; expected 5 of 32x17"),
+        (lambda d: d["video"].update(height=17), "decodes to 5 frames of 32x18; expected 5 of 32x17"),
         (
             lambda d: d["segments"].append({"first": 14, "frames": 1}),
             "4 segments of 15 frames in all",

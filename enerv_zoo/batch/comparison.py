@@ -31,8 +31,8 @@ class FitsFailed(FitError):
 
     def __init__(self, results: dict[str, dict[str, Any]], reasons: dict[str, str], out: Path) -> None:
         first, why = next(iter(reasons.items()))
-        kept = f"; the others are in {out}, and the same again tries those that failed once more" if results else ""
-        super().__init__(f"{len(reasons)} of {len(results) + len(reasons)} fits failed, first {first}: {why}{kept}")
+        rest = f"; the others are in {out}, and the same again tries those that failed once more" if results else ""
+        super().__init__(f"{len(reasons)} of {len(results) + len(reasons)} fits failed, first {first}: {why}{rest}")
         self.results, self.reasons = results, reasons
 
 

@@ -59,7 +59,7 @@ class RateDistortion:
     original: Video = field(compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the frames as plain data."""
+        """Return all of it but the frames as plain data."""
         return {
             "video": self.video,
             "source": self.source,
@@ -130,8 +130,8 @@ def rate_distortion(
         fits: dict[str, dict[str, Any]] = {}
         if models:
             budgets: Any = None if sizes is None else list(sizes)
-            given = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
-            fits = compare(source, models, out=folder / FITS, **given)
+            settings = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
+            fits = compare(source, models, out=folder / FITS, **settings)
             unnamed = source if source_name(source) is None else None
             original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
         else:
@@ -206,10 +206,10 @@ class _Points:
         def measure() -> RatePoint:
             self.on_stage(f"{name} in {bits} bits")
             options: dict[str, Any] = {"tune_epochs": self.tune_epochs, "device": self.device, "measure": False}
-            made = compress(run, path, data=self.original, bits=bits, **options)
+            compressed = compress(run, path, data=self.original, bits=bits, **options)
             setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
-            seconds = fit["fit_seconds"] + made.seconds
-            return measure_network(load(path, self.device), self.original, setting, made.bytes, seconds, self.metrics)
+            size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
+            return measure_network(load(path, self.device), self.original, setting, size, seconds, self.metrics)
 
         return self._known(("network", fit["id"], bits, self.tune_epochs), measure, path)
 
@@ -226,10 +226,12 @@ class _Points:
 
         return self._known(("codec", name, codec.settings, quality), measure)
 
-    def _known(self, asked: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None) -> RatePoint:
+    def _known(
+        self, settings: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None
+    ) -> RatePoint:
         """Return a point, measured if it is not known, or if its file is not the one that was measured."""
         others = [] if self.metrics == check_metrics(DEFAULT_METRICS) else [self.metrics]
-        key = hashlib.sha256(json.dumps([self.frames, *asked, *others], sort_keys=True).encode()).hexdigest()[:32]
+        key = hashlib.sha256(json.dumps([self.frames, *settings, *others], sort_keys=True).encode()).hexdigest()[:32]
         if key in self.rows:
             point = RatePoint.from_dict(self.rows[key], str(self.folder / POINTS))
             if path is None or (path.is_file() and path.stat().st_size == point.bytes):

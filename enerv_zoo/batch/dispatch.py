@@ -21,7 +21,7 @@ LOOK_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Answer:
-    """How a task ended.
+    """Answer of a worker to a task.
 
     Attributes:
         value: that its function returned.

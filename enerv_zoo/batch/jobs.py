@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,7 +24,7 @@ from typing import Any, Literal, Protocol
 from enerv_zoo.compatibility import turned_sizes
 from enerv_zoo.config import SQUARE, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.fitting.folder import fit_state
+from enerv_zoo.fitting.folder import State, fit_state
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
 from enerv_zoo.fitting.status import OnStatus
@@ -38,7 +39,9 @@ from enerv_zoo.zoo import check_choice
 logger = logging.getLogger(__name__)
 
 Todo = Literal["fit", "resume", "nothing"]
-"""What a job needs: all of it, the rest of it, or nothing, as its fit has ended before."""
+"""Work that is left of a job: all of it, the rest of it, or nothing, as its fit has ended before."""
+
+TODO: dict[State, Todo] = {"new": "fit", "begun": "resume", "ended": "nothing"}
 
 OnFit = Callable[[str], OnStatus | None]
 """Called with a job's name as its fit begins; returns that fit's `on_status`."""
@@ -74,7 +77,7 @@ class FitJob:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def _selection(self) -> dict[str, Any]:
-        """The part of the video as format 1 had it, so that a fit keeps its id; what that could not say is added."""
+        """Return the part of the video as format 1 had it, so that a fit keeps its id, and what that could not say."""
         selection = turned_sizes(self.recipe.video)
         if selection.pop("square_pixels", False) or not isinstance(self.source, str | Path):
             return selection
@@ -82,8 +85,32 @@ class FitJob:
             selection["pixels"] = "stored"  # of an address, nothing is read for an id
         return selection
 
+    @property
+    def whole(self) -> FitJob:
+        """The fit of the whole video, which is this one."""
+        return self
+
+    def todo(self, out: str | Path, device: str = "auto") -> Todo:
+        """Return what there is to do; nothing is written.
+
+        Raises:
+            ConfigError: its folder holds a network of unknown origin.
+            FitError: its folder holds a fit of another plan.
+        """
+        folder = Path(out) / self.name
+        state = fit_state(folder)
+        if state == "new":
+            return "fit"
+        if not (folder / RECORD).is_file():
+            raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
+        plan = self.plan(device)
+        with suppress(VideoError):  # a video that is not at hand any more is not compared
+            plan = plan if is_address(self.source) else replace(plan, contents=read_contents(self.source))
+        check_record(folder, plan)
+        return TODO[state]
+
     def plan(self, device: str) -> FitPlan:
-        """What `fit` makes of this job."""
+        """Return the plan that `fit` makes of this job."""
         return plan_fit(self.source, recipe=self.recipe, device=device, **self._own_loss())
 
     def run(
@@ -116,11 +143,11 @@ class FitJob:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """How a job ended.
+    """Outcome of a job.
 
     Attributes:
         name: of the job.
-        fitting: what there was to do for it.
+        fitting: work that was left of it.
         metrics: of the whole fit, as in `metrics.json`; `None` where it failed.
         error: why it failed, in one line.
         seconds: that it took, all attempts together.
@@ -142,7 +169,7 @@ class FitOutcome:
 
 
 class Runner(Protocol):
-    """Whatever does jobs: `run_here`, a `WorkerPool` on this machine, or a `Fleet` of machines that share a folder."""
+    """Protocol of runners: `run_here`, a `WorkerPool` here, or a `Fleet` of machines that share a folder."""
 
     def __call__(
         self, jobs: Sequence[FitJob], out: str | Path, *, device: str = "auto", on_fit: OnFit = ...
@@ -155,7 +182,7 @@ class Runner(Protocol):
 
 
 def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> FitJob:
-    """A plan as a job, which any machine can do.
+    """Turn a plan into a job, which any machine can do.
 
     Args:
         name: of its folder.
@@ -171,32 +198,6 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
     return FitJob(name, plan.source or source, recipe, plan.loss, frames_in)
 
 
-def todo(job: FitJob, out: str | Path, device: str = "auto") -> Todo:
-    """What there is to do for a job; nothing is written.
-
-    Raises:
-        ConfigError: its folder holds a network that nobody knows the origin of.
-        FitError: its folder holds a fit that was decided otherwise.
-    """
-    folder = Path(out) / job.name
-    state = fit_state(folder)
-    if state == "new":
-        return "fit"
-    if not (folder / RECORD).is_file():
-        raise ConfigError(f"{folder}: holds a network without the record of its fit ({RECORD}); move it away")
-    check_record(folder, _looked_at(job, device))
-    return "nothing" if state == "ended" else "resume"
-
-
-def _looked_at(job: FitJob, device: str) -> FitPlan:
-    """The job's plan, with its source's contents where they are at hand."""
-    plan = job.plan(device)
-    try:
-        return plan if is_address(job.source) else replace(plan, contents=read_contents(job.source))
-    except VideoError:
-        return plan
-
-
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:
     """Do what there is to do for one job: fit, go on with a fit that was cut off, or nothing.
 
@@ -205,7 +206,7 @@ def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = 
     """
     folder, began = Path(out) / job.name, time.time()
     try:
-        needed = todo(job, out, device)
+        needed = job.todo(out, device)
         if needed != "nothing":
             job.run(folder, device, resume=needed == "resume", on_status=on_fit(job.name))
         outcome = FitOutcome(job.name, needed, metrics=read_mapping(folder / METRICS))
@@ -224,9 +225,7 @@ def run_here(
         ConfigError: two jobs of one name, or `out` is an address.
         FitError: no such device.
     """
-    check_names([job.name for job in jobs])
-    check_local(out)
-    chosen = choose_device(device)
+    chosen = check_jobs(jobs, out, device)
     for job in jobs:
         yield run_job(job, out, chosen, on_fit)
 
@@ -242,16 +241,19 @@ def check_names(names: Sequence[str]) -> None:
         raise ConfigError(f"two fits would be called {min(twice)!r}; give one of them another name")
 
 
-def check_local(out: str | Path) -> None:
-    """Refuse an address, which takes workers that have the store's files in a folder of their own.
+def check_jobs(jobs: Sequence[FitJob], out: str | Path, device: str) -> str:
+    """Return the device on which a runner of this machine fits jobs into a folder.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: two jobs of one name, or `out` is an address, which only a cluster's workers fit into.
+        FitError: no such device.
     """
+    check_names([job.name for job in jobs])
     if is_address(str(out)):
         raise ConfigError(f"{out}: only a Ray cluster fits into an address; name a folder, or give --address")
+    return choose_device(device)
 
 
 def reason(error: Exception) -> str:
-    """An error in one line."""
+    """Return an error in one line."""
     return " ".join(str(error).split()) or type(error).__name__

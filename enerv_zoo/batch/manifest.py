@@ -32,7 +32,7 @@ MAX_FITS = 1_000_000
 LISTED = {"videos": "video", "models": "model", "sizes": "size", "recipes": "recipe", "seeds": "seed"}
 """Lists of an entry, and how one value of each may be given."""
 _COLUMNS = {*LISTED.values(), *TEXTS, *SELECTION, "format"}
-"""What a table has of an entry."""
+"""Columns of a table that are fields of an entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +109,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of the folder and the repository."""
+        """Name of the folder and the repository."""
         return self.fit.name
 
 
 def read_manifest(manifest: str | Path) -> Manifest:
-    """A manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row for each fit, or a bundled one by name.
+    """Read a manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row per fit, or a bundled one by name.
 
     The columns of a table are `video`, `model`, `size`, `recipe` and `seed`, and `frames`, `resize`, `crop`,
     `square_pixels`, `stream`, `yuv`, `deinterlace`, `segments`, `name`, `license` and `format`, as in a manifest's
@@ -144,13 +144,13 @@ def read_manifest(manifest: str | Path) -> Manifest:
 
 
 def _entry(row: Mapping[str, Any]) -> Spec:
-    """A row of a table as an entry of `fits`: columns that an entry has not are fields of the recipe's `fit`."""
+    """Return a row of a table as an entry of `fits`: columns that an entry has not are fields of the recipe's `fit`."""
     own = {key: str(value) if key in TEXTS else value for key, value in row.items() if key in _COLUMNS}
     return {**own, "fit": {key: value for key, value in row.items() if key not in own}}
 
 
 def manifest_jobs(manifest: Manifest) -> list[Job]:
-    """Every fit of a manifest, in its order.
+    """Return every fit of a manifest, in its order.
 
     Raises:
         ConfigError: an option that means nothing, a family, recipe or size that there is not, more than `MAX_FITS`, or
@@ -177,7 +177,7 @@ def manifest_jobs(manifest: Manifest) -> list[Job]:
 
 
 def _with_lists(spec: Spec) -> Spec:
-    """An entry whose single values are lists of one."""
+    """Return an entry whose single values are lists of one."""
     listed = dict(spec)
     for many, one in LISTED.items():
         if one in listed:
@@ -218,7 +218,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
 
 
 def _fields(video: str, plan: FitPlan, recipe: Any, seed: int | None, version: int) -> dict[str, Any]:
-    """What a name may be made of."""
+    """Return the fields of a name."""
     resize = plan.video.get("resize")
     return {
         "video": Path(video).stem,
@@ -233,8 +233,8 @@ def _fields(video: str, plan: FitPlan, recipe: Any, seed: int | None, version: i
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:
-    def value(found: re.Match[str]) -> str:
-        field = found[1]
+    def value(match: re.Match[str]) -> str:
+        field = match[1]
         if field not in fields:
             raise ConfigError(
                 f"the name {template!r} holds {{{field}}}.{did_you_mean(field, fields)} Known: {', '.join(fields)}"
@@ -247,7 +247,7 @@ def _filled(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def check_name(name: str) -> str:
-    """A name that a folder and a repository can have.
+    """Return a name that a folder and a repository can have.
 
     Raises:
         ConfigError: it is none.

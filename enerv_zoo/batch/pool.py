@@ -18,11 +18,10 @@ from typing import Any
 import torch
 
 from enerv_zoo.batch.dispatch import LOOK_EVERY, Answer, Dispatcher
-from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, check_local, check_names, reason
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, check_jobs, reason
 from enerv_zoo.batch.pool_worker import fit_job
 from enerv_zoo.batch.progress import BatchStatus, Board, Progress, Task
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.machine import available_cores, start_worker
 from enerv_zoo.registry import imported_files
 
@@ -106,15 +105,13 @@ class WorkerPool(Dispatcher):
             jobs: with names of their own.
             out: a folder of this machine.
             device: `"auto"` (GPUs where there are any), `"cpu"` or `"cuda"`.
-            on_fit: not called; `on_update` tells the progress of all fits.
+            on_fit: not called; `on_update` gets the progress of all fits.
 
         Raises:
             ConfigError: two jobs of one name, or `out` is an address.
             FitError: no such device.
         """
-        check_names([job.name for job in jobs])
-        check_local(out)
-        chosen = choose_device(device)
+        chosen = check_jobs(jobs, out, device)
         if chosen != self._device:
             self.close()  # workers of another device
             self._device = chosen
@@ -124,7 +121,7 @@ class WorkerPool(Dispatcher):
         queue = deque(Task(job.name, fit_job, (job, folder, chosen), self.cpus, gpus, reports=True) for job in jobs)
         progress = Progress(len(jobs))
         for job in jobs:
-            progress.found(job.name, 1.0)
+            progress.add(job.name, 1.0)
         for task, value, error in self.run(queue, progress):
             outcome = value if error is None else FitOutcome(task.name, error=error)
             progress.end(task.name, failed=outcome.error is not None)
@@ -174,7 +171,7 @@ class WorkerPool(Dispatcher):
                 yield worker, answer
 
     def _hear(self, worker: _Worker) -> Answer | None:
-        """Take in what a worker has said. Returns how its task ended, if it has."""
+        """Read a worker's messages. Returns its answer, if there is one."""
         try:
             while worker.pipe.poll():
                 match worker.pipe.recv():
@@ -194,7 +191,7 @@ class WorkerPool(Dispatcher):
         return Answer(lost=f"exit code {worker.process.exitcode}")
 
     def facts(self, names: list[str]) -> dict[str, dict[str, Any]]:
-        """Return what workers have told."""
+        """Return the facts that workers have reported."""
         return self._board.look(names)
 
     def cancel(self, running: Iterable[Any]) -> None:
@@ -217,7 +214,7 @@ class WorkerPool(Dispatcher):
         return self._workers[-1]
 
     def _environment(self, place: int) -> dict[str, str]:
-        """The variables of a worker: its threads, and the GPU that it has for itself."""
+        """Return the variables of a worker: its threads, and the GPU that it has for itself."""
         variables = {"OMP_NUM_THREADS": str(self._threads())}
         if self._device == "cuda":
             count = torch.cuda.device_count()

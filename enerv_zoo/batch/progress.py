@@ -1,4 +1,4 @@
-"""How far a batch is: what there is to do, what is over, and what that says of the rest."""
+"""Progress of a batch: jobs that are over, jobs that run, and an estimate of the rest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Running:
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """How far a batch is.
+    """Progress of a batch.
 
     Attributes:
         jobs: in all.
@@ -110,7 +110,7 @@ class Task:
 
 @dataclass
 class _Work:
-    """Of some jobs, how much work is known of, and how many are known."""
+    """Sum of the work of jobs, and their number."""
 
     known: float = 0.0
     count: int = 0
@@ -123,7 +123,7 @@ class _Work:
 
 @dataclass
 class Progress:
-    """What `BatchStatus` is made of; sums that each event changes, so that a look costs the same for a million jobs."""
+    """Sums of a `BatchStatus`, which each event changes, so that a look costs the same for a million jobs."""
 
     jobs: int
     began: float = field(default_factory=time.monotonic)
@@ -137,13 +137,13 @@ class Progress:
     _all: _Work = field(default_factory=_Work)
     _over: _Work = field(default_factory=_Work)
 
-    def found(self, name: str, work: float) -> None:
+    def add(self, name: str, work: float) -> None:
         """Note how much work a job is, before it is begun."""
         self._work[name] = work
         self._all.add(work)
 
     def end(self, name: str, *, failed: bool) -> None:
-        """Note that a job is over; one whose work was never `found` says nothing of the rate."""
+        """Note that a job is over; one whose work was never added says nothing of the rate."""
         self.ended += 1
         self.failed += failed
         self._over.add(self._work.get(name))
@@ -178,7 +178,7 @@ class Progress:
         )  # fmt: skip
 
     def _left(self) -> float:
-        """How much work is left; a job that nobody looked at yet is as much as the others on average."""
+        """Return the work that is left; a job that nobody looked at yet is as much as the others on average."""
         mean = self._all.known / self._all.count if self._all.count else 1.0
         unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
         return self._all.known - self._over.known + mean * unknown

@@ -18,10 +18,10 @@ from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, is_segmented, segment_folders
 
 PUSHES = "published.json"
-"""In the folder of all fits: what of them is on the Hub."""
+"""File in the folder of all fits: commits that they were pushed in."""
 INDEX = "index.yaml"
 CONTENTS = (WEIGHTS, RECORD, METRICS, PREVIEW, CARD)
-"""What a push is made of, beside the repository's name and the licence."""
+"""Files that a push is made of, beside the repository's name and the licence."""
 
 
 class Publisher:

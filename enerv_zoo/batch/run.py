@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.batch.dispatch import Dispatcher
-from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, Runner, Todo, check_names, job_of, reason, run_here, todo
+from enerv_zoo.batch.jobs import FitJob, FitOutcome, OnFit, Runner, check_names, reason, run_here
 from enerv_zoo.batch.manifest import Job
 from enerv_zoo.batch.publish import INDEX, PUSHES, Publisher
 from enerv_zoo.batch.segments import SegmentsJob
@@ -19,7 +19,7 @@ from enerv_zoo.batch.stored_segments import cut, finish
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers
-from enerv_zoo.fitting.folder import REPORT, segments_state
+from enerv_zoo.fitting.folder import REPORT
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.report.fleet import write_fleet_report
@@ -34,7 +34,7 @@ NUMBER, COUNT, TEXT = "float64", "int64", "string"
 
 
 def columns_of(names: Iterable[str]) -> dict[str, str]:
-    """The summary's columns and their types. A row is a fit, or a video in segments, whose segments are rows, too.
+    """Return the summary's columns and their types. A row is a fit, a video in segments or one of its segments.
 
     Args:
         names: of the metrics.
@@ -61,7 +61,7 @@ class BatchResult:
 
     @property
     def failed(self) -> list[dict[str, Any]]:
-        """The rows of what could not be done."""
+        """Rows of what could not be done."""
         return [row for row in self.rows if row["state"] == "failed"]
 
 
@@ -80,8 +80,7 @@ def survey_batch(
 
 
 def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None) -> dict[str, Any]:
-    fit = job.fit
-    model = fit.recipe.model if isinstance(fit, FitJob) else fit.plan.model
+    fit, model = job.fit, job.fit.whole.recipe.model
     row: dict[str, Any] = {
         "name": job.name, "video": str(fit.source), "model": model.get("name"), "size": model.get("size"),
         "segments": None if isinstance(fit, FitJob) else fit.segments, "fitting": None, "pushing": None,
@@ -89,7 +88,7 @@ def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None)
     }  # fmt: skip
     try:
         if not is_address(str(out)):
-            row["fitting"] = _needed(fit, out, device)
+            row["fitting"] = fit.todo(out, device)
         if row["fitting"] == "nothing":
             row["psnr"] = read_mapping(Path(out) / job.name / METRICS).get("psnr")
         if publisher is not None:
@@ -98,13 +97,6 @@ def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None)
     except Exception as error:  # whatever ends one job must not end the others
         row["error"] = reason(error)
     return row
-
-
-def _needed(fit: FitJob | SegmentsJob, out: str | Path, device: str) -> Todo:
-    if isinstance(fit, FitJob):
-        return todo(fit, out, device)
-    states: dict[str, Todo] = {"new": "fit", "begun": "resume", "ended": "nothing"}
-    return states[segments_state(Path(out) / fit.name)]
 
 
 def run_batch(
@@ -215,8 +207,7 @@ class _Batch:
         """Return a row per job, and one per segment."""
         rows = []
         for job in self.jobs.values():
-            fit = job.fit if isinstance(job.fit, FitJob) else job_of(job.name, job.fit.source, job.fit.plan)
-            row = _row(columns, fit, self._outcome(job.name))
+            row = _row(columns, job.fit.whole, self._outcome(job.name))
             row["repository"] = self.publisher and self.publisher.repository(job)
             rows.append(row)
             rows += [_row(columns, part, self._outcome(part.name), job.name) for part in self.parts.get(job.name, ())]
@@ -236,8 +227,8 @@ def map_here(function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]) ->
 
 
 def _metrics(jobs: Sequence[Job]) -> list[str]:
-    """The names of the metrics that fits are measured by, in the order of their first mention."""
-    configs = (from_dict(FitConfig, j.fit.recipe.fit) if isinstance(j.fit, FitJob) else j.fit.plan.fit for j in jobs)
+    """Return the names of the metrics that fits are measured by, in the order of their first mention."""
+    configs = (from_dict(FitConfig, job.fit.whole.recipe.fit) for job in jobs)
     return list(dict.fromkeys(spec["name"] for config in configs for spec in check_metrics(config.metrics)))
 
 
@@ -262,7 +253,7 @@ def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str 
 
 
 def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:
-    """The summary and the page, into the store."""
+    """Write the summary and the page into the store."""
     with tempfile.TemporaryDirectory() as folder:
         table, page = Path(folder) / SUMMARY, Path(folder) / REPORT
         write_fleet_report(rows, page)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
-from enerv_zoo.batch.jobs import FitJob, Runner
+from enerv_zoo.batch.jobs import TODO, FitJob, Runner, Todo, job_of
 from enerv_zoo.config import Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -80,9 +80,32 @@ class SegmentsJob:
     frames_in: str = "auto"
     warm_start: bool | None = False
 
+    @property
+    def whole(self) -> FitJob:
+        """The plan as a fit of the whole video."""
+        return job_of(self.name, self.source, self.plan, self.frames_in)
+
+    def todo(self, out: str | Path, device: str = "auto") -> Todo:
+        """Return what there is to do; nothing is written."""
+        return TODO[segments_state(Path(out) / self.name)]
+
     def record(self) -> dict[str, Any]:
-        """What the folder's `fit.json` holds."""
+        """Return the contents of the folder's `fit.json`."""
         return {**self.plan.record(), "segments": self.segments, "warm_start": self.warm_start}
+
+    def as_begun(self, record: dict[str, Any], folder: str) -> SegmentsJob:
+        """Return the job as a folder's record has begun it.
+
+        Raises:
+            FitError: the record is of another fit.
+        """
+        job = replace(self, plan=as_begun(self.plan, record, folder))
+        if (other := difference(record, job.record())) is not None:
+            raise FitError(
+                f"{folder}: holds a fit with other {other}. "
+                "Repeat the command as it was, fit into another folder, or move that one away"
+            )
+        return job
 
     def describe(self) -> SegmentsDescription:
         """Look the video over, and cut it.
@@ -91,9 +114,9 @@ class SegmentsJob:
             EnervZooError: it cannot be read, or cannot be cut like this.
         """
         cutting = parse_segments(self.segments)
-        found = survey(self.source, **self.plan.video, scenes=cutting.scenes)
-        parts = plan_segments(cutting, found.info.frames, found.info.fps, found.cuts)
-        return SegmentsDescription(found.info, tuple(parts), found.cuts if cutting.scenes else None)
+        video = survey(self.source, **self.plan.video, scenes=cutting.scenes)
+        parts = plan_segments(cutting, video.info.frames, video.info.fps, video.cuts)
+        return SegmentsDescription(video.info, tuple(parts), video.cuts if cutting.scenes else None)
 
     def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
         """Whether a segment is to begin with the weights of the one before."""
@@ -107,7 +130,7 @@ class SegmentsJob:
             return Network(chosen_config(self.plan.model, info), info).has_closed_form_start
 
     def jobs(self, description: SegmentsDescription) -> list[FitJob]:
-        """A fit for each segment, in order: the plan, for its frames and its part of the time."""
+        """Return a fit for each segment, in order: the plan, for its frames and its part of the time."""
         folder, source = PurePosixPath(self.name), self.plan.source or self.source
         return [
             FitJob(
@@ -127,11 +150,11 @@ OnSegment = Callable[[int, int], OnStatus | None]
 
 @dataclass
 class SegmentsResult:
-    """What `fit_segments` gives.
+    """The result of `fit_segments`.
 
     Attributes:
         video: the networks, as one video.
-        metrics: numbers of the whole; also `metrics.json`.
+        metrics: scores of the whole; also `metrics.json`.
         folder: where all of it is.
         ended_before: whether there was nothing left to do, as for `FitResult`.
     """
@@ -255,7 +278,7 @@ def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> No
 
 
 def _part(plan: FitPlan, description: SegmentsDescription, number: int) -> Recipe:
-    """What fits a segment: the plan, for its frames and its part of the time."""
+    """Return the recipe of a segment: the plan, for its frames and its part of the time."""
     segment = description.segments[number]
     chosen = Selection.of(plan.video.get("frames"))
     first = chosen.start + segment.first * chosen.step
@@ -277,7 +300,7 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 
 
 def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool) -> tuple[State, dict[str, Any]]:
-    """How far what is in the folder is, where it is the fit that was asked for, and which part of the video it fits.
+    """Return the state of the folder's fit, and the part of the video that it fits.
 
     Raises:
         FitError: the folder holds another fit.
@@ -291,14 +314,7 @@ def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool)
         return state, job.plan.video
     if not (folder / RECORD).is_file():
         raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
-    before = read_mapping(folder / RECORD)
-    job = replace(job, plan=as_begun(job.plan, before, str(folder)))
-    if (other := difference(before, job.record())) is not None:
-        raise FitError(
-            f"{folder}: holds a fit with other {other}. "
-            "Repeat the command as it was, choose another --out, or delete the folder"
-        )
-    return state, job.plan.video
+    return state, job.as_begun(read_mapping(folder / RECORD), str(folder)).plan.video
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:
@@ -310,7 +326,7 @@ def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDes
 
 
 def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
-    """Numbers of the whole, from those of its segments; means are over frames. Writes `metrics.json`, `frames.csv`."""
+    """Return scores of the whole, means over frames of its segments. Writes `metrics.json` and `frames.csv`."""
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
     names = names_in(parts[0])
@@ -340,7 +356,7 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
 
 
 def _write_frames(folder: Path, description: SegmentsDescription) -> None:
-    """One `frames.csv` for the whole, numbered as the whole is."""
+    """Write one `frames.csv` for the whole, numbered as the whole is."""
     lines: list[str] = []
     for number, segment in enumerate(description.segments):
         text = (segment_folder(folder, number) / FRAMES).read_text(encoding="utf-8")

@@ -61,14 +61,14 @@ class Store:
             yield
 
     def names(self, folder: str) -> set[str]:
-        """The names of the files in a folder; none if it is not there."""
+        """Return the names of the files in a folder; none if it is not there."""
         with self._explained(folder):
             self._fs.invalidate_cache()  # others write here, too
             try:
-                found = self._fs.ls(self._at(folder), detail=False)
+                paths = self._fs.ls(self._at(folder), detail=False)
             except FileNotFoundError:
                 return set()
-            return {str(path).rstrip("/").rpartition("/")[2] for path in found}
+            return {str(path).rstrip("/").rpartition("/")[2] for path in paths}
 
     def get(self, key: str, path: Path) -> None:
         """Copy a file from here to a path.
@@ -112,7 +112,7 @@ class Store:
                 return
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """A JSON file's mapping; `None` where there is none, or none that can be read."""
+        """Return a JSON file's mapping; `None` where there is none, or none that can be read."""
         with self._explained(key):
             try:
                 data = json.loads(self._fs.cat_file(self._at(key)))

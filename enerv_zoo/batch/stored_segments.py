@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.batch.jobs import FitJob
 from enerv_zoo.batch.segments import SegmentsJob, summarise
 from enerv_zoo.batch.store import Store
-from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.folder import FRAMES
-from enerv_zoo.fitting.plan import as_begun, difference
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
@@ -27,20 +24,14 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     store = Store(root)
     before = store.read(f"{job.name}/{RECORD}")
     if before is not None:
-        job = replace(job, plan=as_begun(job.plan, before, f"{root}/{job.name}"))
-    record = job.record()
+        job = job.as_begun(before, f"{store.root}/{job.name}")
     segments = store.read(f"{job.name}/{SEGMENTS}")
-    other = None if before is None else difference(before, record)
-    if other is not None:
-        raise ConfigError(
-            f"{store.root}/{job.name}: holds a fit with other {other}; give this one another name, or move that away"
-        )
     if before is not None and segments is not None:
         description = segments_from_json(segments, f"{job.name}/{SEGMENTS}")
     else:
         description = job.describe()
         store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
-        store.write(f"{job.name}/{RECORD}", record)
+        store.write(f"{job.name}/{RECORD}", job.record())
     return job.jobs(description)
 
 

@@ -29,9 +29,9 @@ from enerv_zoo.machine import available_cores
 logger = logging.getLogger(__name__)
 
 PROCESS_BYTES = 800 << 20
-"""What a worker takes before its first tensor."""
+"""Memory of a worker before its first tensor."""
 CONTEXT_BYTES = 1 << 30
-"""What a process takes of a GPU before its first tensor, and what its allocator leaves unused."""
+"""Memory of a GPU that a process takes before its first tensor, and that its allocator leaves unused."""
 SMALLEST_SHARE = 0.05
 TASKS_PER_CORE = 2.0
 """Tasks that are handed out, over those that the cluster can do at once."""
@@ -41,11 +41,11 @@ RAY_VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""What is set while Ray is imported and started; the processes that it starts inherit it."""
+"""Variables that are set while Ray is imported and started; the processes that it starts inherit it."""
 
 
 class Fleet(Dispatcher):
-    """Workers of a Ray cluster, as the `Runner` of `compare`, `publish`, `rate_distortion` and `fit_segments`.
+    """Workers of a Ray cluster, as the `Runner` of `compare`, `run_batch`, `rate_distortion` and `fit_segments`.
 
         with Fleet("auto") as fleet:
             ez.compare("s3://bucket/clip.mp4", ["nerv", "enerv"], out="/shared/compare", runner=fleet)
@@ -130,7 +130,7 @@ class Fleet(Dispatcher):
             if error is None and task.function is prepare:
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
-                    progress.found(task.name, answer.work)
+                    progress.add(task.name, answer.work)
                     fit = self._fit(by_name[task.name], answer, store, chosen)
                     waiting = same.setdefault(answer.id, deque())
                     waiting.append(fit)
@@ -154,7 +154,7 @@ class Fleet(Dispatcher):
         return Task(job.name, do, arguments, self.cpus, share if device == "cuda" else 0.0, memory, reports=True)
 
     def _needs(self, prepared: Prepared, device: str) -> tuple[float, int]:
-        """The share of a GPU and the bytes of host memory that a fit asks for."""
+        """Return the share of a GPU and the bytes of host memory that a fit asks for."""
         if device == "cpu":
             most = max((node["Resources"].get("memory", 0) for node in self._nodes()), default=0)
             return 1.0, int(min(prepared.memory + PROCESS_BYTES, most))
@@ -163,7 +163,7 @@ class Fleet(Dispatcher):
         return gpu_share(prepared.memory, self._gpu_memory or 1), 0
 
     def choose_device(self, device: str) -> str:
-        """What `"auto"` means here: CUDA where any machine of the cluster has a GPU, else the CPU.
+        """Return the device of all fits; `"auto"` is CUDA where any machine of the cluster has a GPU, else the CPU.
 
         Raises:
             FitError: no machine has such a device, or the name means nothing.
@@ -247,7 +247,7 @@ class Fleet(Dispatcher):
 
 @contextmanager
 def _variables(values: dict[str, str]) -> Iterator[None]:
-    """A context with variables in the environment, but for those that are there: Ray takes settings no other way."""
+    """Set variables of the environment, but for those that are there: Ray takes settings no other way."""
     ours = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(ours)
     try:
@@ -258,7 +258,7 @@ def _variables(values: dict[str, str]) -> Iterator[None]:
 
 
 def _ray() -> Any:
-    """The module; it takes seconds to import, and is an extra."""
+    """Return the module; it takes seconds to import, and is an extra."""
     try:
         import ray
     except ImportError as error:
@@ -272,12 +272,12 @@ def _reporting(board: Any, function: Callable[..., Any], *arguments: Any) -> Any
 
 
 def _gpu_bytes() -> int:
-    """In a worker: the memory of its GPU."""
+    """Return the memory of a worker's GPU."""
     import torch
 
     return torch.cuda.get_device_properties(0).total_memory
 
 
 def gpu_share(needed: int, memory: int) -> float:
-    """The share of a GPU of `memory` bytes that a fit takes which needs `needed` of them: hundredths, rounded up."""
+    """Return the share of a GPU of `memory` bytes for a fit that needs `needed` of them, in hundredths, rounded up."""
     return min(max(math.ceil(100 * (needed + CONTEXT_BYTES) / memory) / 100, SMALLEST_SHARE), 1.0)

@@ -1,4 +1,4 @@
-"""What a worker of a fleet does: it fits in a folder of its own, and shares checkpoints and results through the store.
+"""Worker of a fleet: it fits in a folder of its own, and shares checkpoints and results through the store.
 
 Nothing here needs Ray: workers are processes that import this package, and jobs and answers are plain data.
 """
@@ -41,9 +41,9 @@ from enerv_zoo.zoo import chosen_config
 logger = logging.getLogger(__name__)
 
 JOB = "job.json"
-"""In a fit's folder: the id of the job that it is of."""
+"""File in a fit's folder: the id of its job."""
 BY_ID = ".jobs"
-"""In the store: a file for each id that was fitted, which names the folder."""
+"""Folder in the store: a file for each id that was fitted, which names the folder."""
 RESULTS = [name for name in OURS if name not in (WEIGHTS, CHECKPOINT, PREVIOUS)]
 
 LAST_WORDS = 30.0
@@ -52,11 +52,11 @@ LAST_WORDS = 30.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known of a job once its video was looked at.
+    """A job whose video was opened.
 
     Attributes:
         id: of the job, by the video's contents and the recipe.
-        memory: bytes that the fit needs at most, as far as can be told before its first step.
+        memory: bytes that the fit needs at most, as far as is known before its first step.
         work: pixels to be fitted in all epochs: how long it takes, up to a factor.
         ended: how it ended, where it did before.
     """
@@ -145,7 +145,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: 
             _publish(store, job.name, folder)
             return FitOutcome(job.name, metrics=read_mapping(folder / METRICS))
 
-    with _kept(store, job.name, folder, every), graceful_stop():
+    with _sharing_checkpoints(store, job.name, folder, every), graceful_stop():
         outcome = run_job(job, scratch, device, lambda name: reporter(name, report))
     if outcome.error is None and outcome.fitting != "nothing" and not _has_ended(store.names(job.name)):
         _publish(store, job.name, folder)
@@ -157,7 +157,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: 
 
 
 def _has_ended(names: set[str]) -> bool:
-    """What `has_ended` asks of a folder here: weights are put last, and checkpoints go after them."""
+    """Whether a fit in the store has ended: weights are put last, and checkpoints go after them."""
     return WEIGHTS in names and CHECKPOINT not in names
 
 
@@ -165,8 +165,7 @@ def _fetch(store: Store, name: str, folder: Path) -> bool:
     """Copy what a fit needs to go on, or what says that it has ended. Returns whether there is anything."""
     there = store.names(name)
     ended = _has_ended(there)
-    wanted = (RECORD, METRICS, WEIGHTS) if ended else (RECORD, CHECKPOINT)
-    for file in there.intersection(wanted):
+    for file in there.intersection((RECORD, METRICS, WEIGHTS) if ended else (RECORD, CHECKPOINT)):
         store.get(f"{name}/{file}", folder / file)
     return RECORD in there
 
@@ -194,8 +193,8 @@ def _adopt(store: Store, job: FitJob, key: str, folder: Path) -> bool:
 
 
 @contextmanager
-def _kept(store: Store, name: str, folder: Path, every: float) -> Iterator[None]:
-    """While the block runs, what the fit needs to go on elsewhere is put into the store as it comes."""
+def _sharing_checkpoints(store: Store, name: str, folder: Path, every: float) -> Iterator[None]:
+    """Put a fit's checkpoints into the store while the block runs, so that it can go on elsewhere."""
     ended = threading.Event()
     last: list[Any] = [None]
 

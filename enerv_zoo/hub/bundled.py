@@ -13,12 +13,12 @@ BUNDLED = Path(__file__).with_name("bundled")
 
 
 def bundled_networks() -> dict[str, Path]:
-    """Their names, which `enerv_zoo.load` takes, and their files."""
+    """Return the names of bundled fits, which `enerv_zoo.load` takes, and their files."""
     return {file.stem: file for file in sorted(BUNDLED.glob(f"*{SUFFIX}"))}
 
 
 def list_bundled(query: str | None = None) -> list[Pretrained]:
-    """What is known of them; no network is asked.
+    """Return bundled fits with their scores; no network is asked.
 
     Args:
         query: a part of the name.

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 TAGS = ["neural-video-representation", "implicit-neural-representation", "video-compression"]
 COSTS = {"bpp": "bits per pixel", "stored_numbers": "stored parameters"}
-"""What a card says beside the scores: names in `metrics.json`, and for people."""
+"""Costs on a card, beside the scores: names in `metrics.json`, and headings."""
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
 
 
 def card(description: Description, repo_id: str, *, picture: bool, clip: str | None) -> str:
-    """A model card as Markdown with a YAML head that the Hub reads.
+    """Return a model card as Markdown with a YAML head that the Hub reads.
 
     Args:
         description: what `config.json` says. Its strings are anybody's: they are escaped.
@@ -49,7 +49,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
 
 
 def head(description: Description) -> dict[str, Any]:
-    """The card's YAML head; `enerv_zoo` in it is what `list_pretrained` shows."""
+    """Return the card's YAML head; `enerv_zoo` in it is what `list_pretrained` shows."""
     video, model = description.video, description.model
     metrics = description.fit.metrics if description.fit else {}
     scores = _scores(metrics)
@@ -76,7 +76,7 @@ def head(description: Description) -> dict[str, Any]:
 
 
 def _scores(metrics: Mapping[str, Any]) -> dict[str, int | float]:
-    """The numbers of a card, by their names in `metrics.json`."""
+    """Return the scores of a card, by their names in `metrics.json`."""
     names = (*names_in(metrics), *COSTS)
     return {name: value for name in names if (value := _number(metrics.get(name))) is not None}
 
@@ -86,17 +86,17 @@ def _heading(name: str) -> str:
 
 
 def one_line(text: Any) -> str:
-    """A stranger's text without line breaks and control characters."""
+    """Return untrusted text without line breaks and control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
 def escape(text: Any) -> str:
-    """A stranger's text as it stands, whatever it means in Markdown, HTML or in the YAML around it."""
+    """Escape untrusted text, whatever it means in Markdown, HTML or in the YAML around it."""
     return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text)))
 
 
 def _plain(value: Any) -> Any:
-    """A mapping, such as a loss's weights, as options and YAML take it; anything else as it is."""
+    """Return a mapping, such as a loss's weights, as options and YAML take it; anything else as it is."""
     return json.dumps(value, default=str) if isinstance(value, dict) else value
 
 

@@ -43,7 +43,7 @@ class AccessOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Access:
-    """How a repository is reached.
+    """Access to a repository.
 
     Attributes:
         revision: branch, tag or commit; the main branch by default.
@@ -86,8 +86,8 @@ def patiently(call: Callable[..., Answer], *args: Any, **options: Any) -> Answer
         except HfHubHTTPError as error:
             if error.response.status_code not in BUSY:
                 raise
-            told = error.response.headers.get("Retry-After", "")
-            time.sleep(min(float(told) if told.isdecimal() else wait, LONGEST_WAIT))
+            delay = error.response.headers.get("Retry-After", "")
+            time.sleep(min(float(delay) if delay.isdecimal() else wait, LONGEST_WAIT))
         except HTTPError as error:
             if type(error).__name__ not in HUNG_UP:
                 raise
@@ -146,7 +146,7 @@ def _explanation(error: BaseException, repo_id: str, revision: str | None) -> Hu
 
 
 def _refusal(error: HfHubHTTPError, repo_id: str, hub: str) -> HubError:
-    """What an answer means that is about the user or the moment rather than about the repository."""
+    """Return an error for an answer that is about the user or the moment rather than about the repository."""
     code = error.response.status_code
     said = f" ({' '.join(error.server_message.split())[:200]})" if error.server_message else ""
     if code == 401:

@@ -40,17 +40,17 @@ def no_such_path(text: str) -> ConfigError:
 
 def nearest(path: Path) -> Path | None:
     """The path here whose parts are nearest to those of one at which nothing is; `None` where a part has none near."""
-    found = Path(path.anchor)
+    existing = Path(path.anchor)
     for part in path.parts[1:] if path.anchor else path.parts:
-        if (found / part).exists():
-            found = found / part
+        if (existing / part).exists():
+            existing = existing / part
             continue
         try:
-            there = [entry.name for entry in found.iterdir() if not entry.name.startswith(".")]
+            there = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
         except OSError:
             return None
         near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
         if not near:
             return None
-        found = found / near[0]
-    return found
+        existing = existing / near[0]
+    return existing

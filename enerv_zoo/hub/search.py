@@ -1,4 +1,4 @@
-"""Which fits are on the Hub."""
+"""Fits on the Hub, found by name or author."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enerv_zoo.metrics.columns import installed_in
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A fit on the Hub, as far as its card tells; what it does not tell is `None`.
+    """A fit on the Hub, by its card; `None` where the card says nothing.
 
     Attributes:
         id: what `enerv_zoo.load` takes.
@@ -46,14 +46,14 @@ class Pretrained:
         return self.scores.get("psnr")
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, scores by their names."""
+        """Return all of it as plain data, scores by their names."""
         return {key: value for key, value in vars(self).items() if key != "scores"} | {"psnr": None, **self.scores}
 
 
 def list_pretrained(
     query: str | None = None, *, author: str | None = None, limit: int = 100, token: str | bool | None = None
 ) -> list[Pretrained]:
-    """Fits that are on the Hub, those pushed last first.
+    """Return fits that are on the Hub, those pushed last first.
 
     Args:
         query: words of the repository's name.
@@ -65,7 +65,7 @@ def list_pretrained(
         HubError: the Hub cannot be asked.
     """
     with explained(f"author {author!r}" if author else "the list of fits"):
-        found = hub_api(token).list_models(
+        models = hub_api(token).list_models(
             filter=LIBRARY,
             author=author,
             search=query,
@@ -73,20 +73,20 @@ def list_pretrained(
             limit=limit,
             expand=["cardData", "lastModified", "downloads", "private"],
         )
-        return [_entry(info) for info in islice(found, limit)]
+        return [_entry(info) for info in islice(models, limit)]
 
 
 def _entry(info: Any) -> Pretrained:
     data = info.card_data.to_dict() if info.card_data else {}
     ours = data.get("enerv_zoo")
-    told = ours if isinstance(ours, Mapping) else {}
+    entry = ours if isinstance(ours, Mapping) else {}
 
     def number(key: str) -> Any:
-        value = told.get(key)
+        value = entry.get(key)
         return value if isinstance(value, (int, float)) else None
 
     def text(key: str) -> str | None:
-        return one_line(told[key])[:100] if isinstance(told.get(key), str) else None
+        return one_line(entry[key])[:100] if isinstance(entry.get(key), str) else None
 
     return Pretrained(
         id=info.id,
@@ -96,7 +96,7 @@ def _entry(info: Any) -> Pretrained:
         height=number("height"),
         width=number("width"),
         stored_numbers=number("stored_numbers"),
-        scores={name: value for name in installed_in(told) if (value := number(name)) is not None},
+        scores={name: value for name in installed_in(entry) if (value := number(name)) is not None},
         downloads=info.downloads,
         updated=info.last_modified.date().isoformat() if info.last_modified else None,
         private=info.private,

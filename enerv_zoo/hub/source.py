@@ -81,9 +81,9 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
         return path
     if (file := bundled_networks().get(id_or_path)) is not None:
         return file
-    if looks_like_path(id_or_path) or (found := repository(id_or_path, access)) is None:
+    if looks_like_path(id_or_path) or (listed := repository(id_or_path, access)) is None:
         raise no_such_path(id_or_path)
-    return found
+    return listed
 
 
 def _on_the_hub(text: str, access: Access) -> tuple[str, Access]:

@@ -1,4 +1,4 @@
-"""A video in one file, `.nvz`: configs and numbers of its network, or of its segments' networks, entropy-coded."""
+"""A video in one file, `.nvz`: configs and entropy-coded weights of its network, or of its segments' networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enerv_zoo.nvz import EncodedNetwork, NvzFile, QuantizedTensor, Sizes, write
 from enerv_zoo.storage.description import Description, FitRecord, N, check_license, from_json, to_json
 from enerv_zoo.storage.folder import described_origin
 from enerv_zoo.storage.record import PARTS, check_selection
-from enerv_zoo.storage.tensors import check_numbers, check_tensors
+from enerv_zoo.storage.tensors import build_network, check_tensors
 from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.samples import samples
@@ -41,11 +41,11 @@ def to_network(
     fit: FitRecord | None = None,
     license: str | None = None,
 ) -> EncodedNetwork:
-    """What a file says of a network.
+    """Return a network as a file holds it.
 
     Args:
         video: the network.
-        tensors: coded numbers, by the names of `video.weights()`; those of other names are stored as they are.
+        tensors: coded tensors, by the names of `video.weights()`; those of other names are stored as they are.
         fit: how it was fitted, for the record.
         license: of the weights, by its identifier on the Hub.
 
@@ -110,7 +110,7 @@ class FileNetwork:
 
     @cached_property
     def description(self) -> Description:
-        """What the file's head says of the network.
+        """Description of the network in the file's head.
 
         Raises:
             ConfigError: it is damaged or of a newer format.
@@ -119,12 +119,12 @@ class FileNetwork:
 
     @property
     def fit(self) -> FitRecord | None:
-        """How the network was fitted."""
+        """Record of the fit."""
         return self.description.fit
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What `fit.json` would say: the sample that the file names, and how that was cut.
+        """Contents that `fit.json` would have: the sample that the file names, and how that was cut.
 
         Raises:
             ConfigError: it is damaged, or asks to open anything but a sample.
@@ -139,7 +139,7 @@ class FileNetwork:
 
     @property
     def origin(self) -> Origin:
-        """What is known of the video that was fitted."""
+        """Video that was fitted, as far as it is known."""
         return described_origin(self.description)
 
     def outline(self) -> Network:
@@ -154,7 +154,7 @@ class FileNetwork:
         for tensor in tensors:
             if tensor.dtype not in _TYPES:
                 raise ConfigError(
-                    f"{where}: {tensor.name:.80} holds numbers of type {tensor.dtype}, which no network has"
+                    f"{where}: {tensor.name:.80} holds values of type {tensor.dtype}, which no network has"
                 )
         claimed = {t.name: torch.empty(t.shape, dtype=_TYPES[t.dtype], device="meta") for t in tensors}
         check_tensors(network, current_names(model, claimed), where)
@@ -172,14 +172,10 @@ class FileNetwork:
             ConfigError: the file is damaged, does not match itself or asks for too much.
         """
         self.outline()
-        description = self.description
-        tensors = self.file.read(self.number).tensors
-        state = {name: _tensor(tensor) for name, tensor in tensors.items()}
-        check_numbers(state, str(self.path))
-        network = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
-        network.load_state_dict(current_names(description.model, state))
+        state = {name: _tensor(tensor) for name, tensor in self.file.read(self.number).tensors.items()}
+        network = build_network(build, self.description, state, str(self.path))
         network.origin, network.file_bytes = self.origin, self.bytes
-        return network.eval()
+        return network
 
 
 def _tensor(tensor: QuantizedTensor | np.ndarray) -> Tensor:

@@ -23,7 +23,7 @@ from enerv_zoo.shell import command
 
 CONFIG = "config.json"
 RECORD = "fit.json"
-"""How it is fitted: what a fit writes before its first step, and keeps."""
+"""Record of the fit, written before its first step."""
 FORMAT = 2
 """Version of the folder format; newer ones are refused with a clear line, older ones load for ever."""
 
@@ -42,7 +42,7 @@ LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 @dataclass(frozen=True)
 class SourceContents:
-    """What is known of the video's contents: enough to know it again, and not where it lies.
+    """Contents of a video: enough to recognise it, and not where it lies.
 
     Attributes:
         digest: the first hex digits of its SHA-256.
@@ -57,7 +57,7 @@ class SourceContents:
 
 @dataclass(frozen=True)
 class FitRecord:
-    """How a network was fitted, as far as it is known.
+    """Record of a network's fit, as far as it is known.
 
     Attributes:
         recipe: network, recipe and part of the video; `enerv_zoo.fit(..., recipe=...)` takes it.
@@ -74,7 +74,7 @@ class FitRecord:
 
 @dataclass(frozen=True)
 class Description:
-    """What `config.json` says.
+    """Contents of `config.json`.
 
     Attributes:
         model: the network's composition.
@@ -99,7 +99,7 @@ def write_description(description: Description, folder: Path) -> None:
 
 
 def to_json(description: Description) -> dict[str, Any]:
-    """What `config.json` holds, as plain data."""
+    """Return the contents of `config.json` as plain data."""
     known = {key: value for key, value in to_dict(description).items() if value is not None}
     if description.fit is not None and description.fit.source is None:
         del known["fit"]["source"]
@@ -125,16 +125,12 @@ def read_description(path: str | Path) -> Description:
 
 
 def from_json(data: Mapping[str, Any], where: str) -> Description:
-    """What plain data of `config.json` says; it may be a stranger's.
+    """Read a description from the untrusted contents of `config.json`.
 
     Raises:
         ConfigError: `where` it comes from, it is damaged or of a newer format.
     """
-    version = data.get("format")
-    if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ConfigError(
-            f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
-        )
+    check_format(data, where)
     fit = data.get("fit")
     if isinstance(fit, Mapping) and isinstance(recipe := fit.get("recipe"), Mapping):
         fit = {**fit, "recipe": upgrade(recipe, f"{where}: fit", fitted=True)}
@@ -146,8 +142,21 @@ def from_json(data: Mapping[str, Any], where: str) -> Description:
     )
 
 
+def check_format(data: Mapping[str, Any], where: str) -> None:
+    """Refuse a file of a newer format.
+
+    Raises:
+        ConfigError: `where` it comes from, it is of no format that this version reads.
+    """
+    version = data.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise ConfigError(
+            f"{where}: format {version!r:.40} is not one that this version reads (1 to {FORMAT}); upgrade"
+        )
+
+
 def check_license(license: Any) -> str | None:
-    """The licence, if it can be one.
+    """Return the licence, if it can be one.
 
     Raises:
         ConfigError: it is no identifier.
@@ -158,7 +167,7 @@ def check_license(license: Any) -> str | None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping; strictly, since it may be a stranger's.
+    """Read a JSON file that holds a mapping; strictly, since it is untrusted.
 
     Raises:
         ConfigError: the file is missing, too large, no JSON, or holds something else.

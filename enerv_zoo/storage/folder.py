@@ -26,7 +26,7 @@ from enerv_zoo.storage.description import (
     write_description,
 )
 from enerv_zoo.storage.record import METRICS, fit_record, present_record
-from enerv_zoo.storage.tensors import check_numbers, check_tensors, read_header
+from enerv_zoo.storage.tensors import build_network, check_tensors, read_header
 from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin, protected
 
@@ -83,7 +83,7 @@ class FolderNetwork:
 
     @cached_property
     def description(self) -> Description:
-        """What `config.json` says.
+        """Contents of `config.json`.
 
         Raises:
             EnervZooError: no fit is there, or the file is damaged or of a newer format.
@@ -97,7 +97,7 @@ class FolderNetwork:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What `fit.json` says, in the present format; empty where there is none.
+        """Contents of `fit.json` in the present format; empty where there is none.
 
         Raises:
             ConfigError: it is damaged.
@@ -106,7 +106,7 @@ class FolderNetwork:
 
     @cached_property
     def fit(self) -> FitRecord | None:
-        """How the network was fitted, by `fit.json` and `metrics.json`, else by `config.json`.
+        """Record of the fit, by `fit.json` and `metrics.json`, else by `config.json`.
 
         Raises:
             ConfigError: one of them is damaged.
@@ -125,7 +125,7 @@ class FolderNetwork:
 
     @property
     def origin(self) -> Origin:
-        """What is known of the video that was fitted; what is damaged says nothing."""
+        """Video that was fitted, as far as it is known; a damaged record says nothing."""
         try:
             record = self._stored_record
         except ConfigError:
@@ -166,19 +166,17 @@ class FolderNetwork:
             EnervZooError: as `check` does, or the weights are not finite.
         """
         self.check()
-        description, weights = self.description, self.folder / WEIGHTS
+        weights = self.folder / WEIGHTS
         try:
             state = from_bytes(weights.read_bytes())  # its own reader takes no path that is not UTF-8
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"{weights}: damaged or no safetensors file ({error})") from error
-        check_numbers(state, str(weights))
-        video = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
-        video.load_state_dict(current_names(description.model, state))
-        video.origin = self.origin
-        return video.eval()
+        network = build_network(build, self.description, state, str(weights))
+        network.origin = self.origin
+        return network
 
 
 def described_origin(description: Description, source: str | None = None) -> Origin:
-    """Return what `config.json`, or a compressed file, says of the video that was fitted."""
+    """Return the origin of the fitted video, by `config.json` or a compressed file."""
     contents = description.fit.source if description.fit else None
     return Origin(source, contents.digest, contents.bytes) if contents else Origin(source)

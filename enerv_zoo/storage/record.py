@@ -1,4 +1,4 @@
-"""`fit.json` in a repository: how the network was fitted, without what is nobody else's business."""
+"""`fit.json` in a repository: how the network was fitted, without what is private."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTS = ("video", "model", "fit")
 
 
 def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return what `fit.json` says in the present format; nothing where it says nothing.
+    """Return a record of `fit.json` in the present format; an empty one stays empty.
 
     Raises:
         ConfigError: `file` is damaged or of a newer format.
@@ -42,7 +42,7 @@ def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 
 def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], where: str = "") -> FitRecord:
-    """What `config.json` says of a fit, from what `fit.json` and `metrics.json` hold.
+    """Return the record of a fit for `config.json`, from `fit.json` and `metrics.json`.
 
     Raises:
         ConfigError: `where` they come from, they are damaged.
@@ -50,12 +50,12 @@ def fit_record(record: Mapping[str, Any] | None, metrics: Mapping[str, Any], whe
     recipe = None if record is None else _recipe(record, where)
     origin = Origin.of_record(record or {})
     source = None if origin.digest is None else {"digest": origin.digest[:SHORT], "bytes": origin.bytes}
-    numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
-    return from_dict(FitRecord, {"recipe": recipe, "metrics": numbers, "source": source}, where)
+    scores = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
+    return from_dict(FitRecord, {"recipe": recipe, "metrics": scores, "source": source}, where)
 
 
 def _recipe(record: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A record's network, recipe and part of the video, in the present format."""
+    """Return a record's network, recipe and part of the video, in the present format."""
     record = upgrade(record, where, fitted=True)
     return {**{part: record.get(part) or {} for part in PARTS}, "format": FORMAT}
 
@@ -87,7 +87,7 @@ def check_record(folder: Path) -> None:
 
 
 def check_selection(record: Mapping[str, Any], file: str) -> None:
-    """Refuse what a stranger's record says of a source and how it was cut, unless it is harmless.
+    """Refuse an untrusted record whose source and selection are not harmless.
 
     Raises:
         ConfigError: `file` is damaged, or its source is no sample.

@@ -34,7 +34,7 @@ from enerv_zoo.video.selection import Selection
 
 
 class StoredNetwork(Protocol):
-    """One network of a run; what is read of it is read when it is needed, once."""
+    """One network of a run, of which each file is read once, when it is needed."""
 
     @property
     def is_fitted(self) -> bool:
@@ -46,19 +46,19 @@ class StoredNetwork(Protocol):
 
     @property
     def description(self) -> Description:
-        """What its config says."""
+        """Contents of its config."""
 
     @property
     def fit(self) -> FitRecord | None:
-        """How it was fitted, with its scores."""
+        """Record of its fit, with its scores."""
 
     @property
     def record(self) -> dict[str, Any]:
-        """What `fit.json` says, in the present format."""
+        """Contents of `fit.json` in the present format."""
 
     @property
     def origin(self) -> Origin:
-        """What is known of the video that was fitted."""
+        """Video that was fitted, as far as it is known."""
 
     def outline(self) -> Network:
         """Return the network without its weights."""
@@ -92,7 +92,7 @@ class Run:
 
     @cached_property
     def _root(self) -> StoredNetwork:
-        """What holds the record of the whole."""
+        """Stored network with the record of the whole."""
         return self.stored[0] if self.whole is None or self.sizes is not None else FolderNetwork(self.path)
 
     @cached_property
@@ -101,7 +101,7 @@ class Run:
 
     @property
     def fitted(self) -> int:
-        """How many of its networks are there."""
+        """Number of its networks that are there."""
         return len(self._fitted)
 
     @cached_property
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def description(self) -> Description:
-        """What `config.json` says; of a video in segments, of the whole, with the composition of the first network.
+        """Contents of `config.json`; of a video in segments, of the whole, with the composition of the first network.
 
         Raises:
             EnervZooError: no fit is there, or its config is damaged or of a newer format.
@@ -126,7 +126,7 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What `fit.json` says of the whole, in the present format; empty where nobody knows.
+        """Record of the whole in `fit.json`, in the present format; empty where nobody knows.
 
         Raises:
             ConfigError: it is damaged.
@@ -143,7 +143,7 @@ class Run:
 
     @cached_property
     def fit(self) -> FitRecord | None:
-        """How it was fitted, with its scores; of a video in segments, means over frames where nothing else is known.
+        """Record of its fit, with its scores; of a video in segments, means over frames where nothing else is known.
 
         Raises:
             ConfigError: a record is damaged.
@@ -164,7 +164,7 @@ class Run:
 
     @property
     def origin(self) -> Origin:
-        """What is known of the video that was fitted."""
+        """Video that was fitted, as far as it is known."""
         return self._root.origin
 
     @property
@@ -200,7 +200,7 @@ class Run:
         return self.stored[0]
 
     def _rows(self) -> list[Row]:
-        """What is known of it without looking at weights; of a damaged one, less."""
+        """Return rows for a summary, without looking at weights; fewer of a damaged run."""
         rows: list[Row] = []
         with suppress(EnervZooError):
             rows += video_rows(self.info)

@@ -14,7 +14,7 @@ from enerv_zoo.config import Count, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove, write_json
 from enerv_zoo.network import Network
-from enerv_zoo.storage.description import FORMAT, read_json
+from enerv_zoo.storage.description import FORMAT, check_format, read_json
 from enerv_zoo.storage.folder import save
 
 SEGMENTS = "segments.json"
@@ -23,7 +23,7 @@ MAX_SEGMENTS = 100_000
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames that one network draws.
+    """A range of frames that one network decodes.
 
     Attributes:
         first: its first frame.
@@ -37,7 +37,7 @@ class Segment:
 
     @property
     def stop(self) -> int:
-        """The frame after its last."""
+        """Index of the frame after its last."""
         return self.first + self.frames
 
     def check(self, number: int, network: VideoInfo, whole: VideoInfo) -> None:
@@ -54,8 +54,8 @@ class Segment:
         size = (self.frames, whole.height, whole.width)
         if (network.frames, network.height, network.width) != size:
             raise ConfigError(
-                f"segment {number} draws {network.frames} frames of {network.size_text}; expected {self.frames} of "
-                f"{whole.size_text}"
+                f"segment {number} decodes to {network.frames} frames of {network.size_text}; expected {self.frames} "
+                f"of {whole.size_text}"
             )
 
 
@@ -76,7 +76,7 @@ def check_cover(segments: Sequence[Segment], info: VideoInfo) -> None:
 
 @dataclass(frozen=True)
 class SegmentsDescription:
-    """What `segments.json` says.
+    """Contents of `segments.json`.
 
     Attributes:
         video: the whole video.
@@ -96,12 +96,12 @@ class SegmentsDescription:
 
 
 def segment_folder(folder: Path, number: int) -> Path:
-    """Where the network of a segment is. The name follows from the number; no file can ask for another one."""
+    """Return the folder of a segment's network. The name follows from the number; no file can ask for another one."""
     return folder / f"segment-{number:05d}"
 
 
 def segment_folders(folder: Path) -> list[Path]:
-    """The folders of segments that are there, in order."""
+    """Return the folders of segments that are there, in order."""
     parts = (path for path in folder.glob("segment-*") if path.name.removeprefix("segment-").isdecimal())
     return sorted(parts)
 
@@ -134,7 +134,7 @@ def write_segments(description: SegmentsDescription, folder: Path) -> None:
 
 
 def segments_to_json(description: SegmentsDescription) -> dict[str, Any]:
-    """What `segments.json` says, as plain data; a compressed file of several networks says the same of them."""
+    """Return the contents of `segments.json`, and of a compressed file of segments, as plain data."""
     return {"format": FORMAT, "library": f"enerv-zoo {__version__}", **to_dict(description)}
 
 
@@ -149,10 +149,8 @@ def read_segments(path: str | Path) -> SegmentsDescription:
 
 
 def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescription:
-    """The inverse of `segments_to_json`; errors are those of `read_segments`."""
-    version = data.get("format")
-    if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ConfigError(f"{where}: format {version!r:.40} is not read by this version (1 to {FORMAT} are); upgrade")
+    """Read a description from plain data, the inverse of `segments_to_json`; errors are those of `read_segments`."""
+    check_format(data, where)
     known = {key: data[key] for key in ("video", "segments", "scenes") if key in data}
     description = from_dict(SegmentsDescription, known, where)
     try:

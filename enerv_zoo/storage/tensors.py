@@ -1,4 +1,4 @@
-"""Whether a file holds a network's weights: its header says so before any number of it is read."""
+"""Weights in files: their header is checked before anything of them is read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from enerv_zoo.compatibility import current_names
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.network import Network
+from enerv_zoo.storage.description import Description, N
 
 MAX_HEADER_BYTES = 16 << 20
 
@@ -22,11 +24,11 @@ DTYPES = {
     "I64": torch.int64,
     "I32": torch.int32,
 }
-"""The types of numbers that weights may have, by their names in a safetensors file."""
+"""Types that weights may have, by their names in a safetensors file."""
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
-    """The tensors that a safetensors file says it holds, without their numbers (on the meta device).
+    """Return the tensors that a safetensors file says it holds, on the meta device.
 
     Raises:
         ConfigError: the file is damaged or no safetensors file.
@@ -69,12 +71,15 @@ def check_tensors(network: Network, state: Mapping[str, Tensor], where: str) -> 
             )
 
 
-def check_numbers(state: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that are not finite: they draw nothing.
+def build_network(build: type[N], description: Description, state: Mapping[str, Tensor], where: str) -> N:
+    """Return a network of a class with weights from a file, in evaluation mode.
 
     Raises:
-        ConfigError: names the first such tensor.
+        ConfigError: names the first tensor that is not finite.
     """
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ConfigError(f"{where}: {name} holds infinite numbers or NaN; the fit collapsed or the file is bad")
+            raise ConfigError(f"{where}: {name} holds infinite values or NaN; the fit collapsed or the file is bad")
+    network = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
+    network.load_state_dict(current_names(description.model, state))
+    return network.eval()

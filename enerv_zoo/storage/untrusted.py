@@ -1,4 +1,4 @@
-"""Whether a config may be built: it may be a stranger's, so it is built and drawn without its numbers first."""
+"""Untrusted configs: each is built, and decodes a frame, on the meta device first."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MAX_OPTION_LENGTH = 64
 MAX_GRID = 1 << 20
 MAX_NUMBERS = 1 << 32
 MAX_TENSOR_BYTES = 8 << 30
-"""What drawing one frame may take in one piece; an 8K frame of 64 channels does."""
+"""Bytes of the largest tensor that decoding a frame may take; an 8K frame of 64 channels does."""
 
 
 def build_on_meta(model: ModelConfig, video: VideoInfo, where: str) -> Network:
-    """The network that a config asks for, without its stored parameters (they are on PyTorch's meta device).
+    """Return the network of a config with its parameters on the meta device.
 
     Raises:
         ConfigError: its parts do not fit together, or it would fill the memory.
@@ -45,25 +45,27 @@ def build_on_meta(model: ModelConfig, video: VideoInfo, where: str) -> Network:
     sizes = {name: tensor.numel() for name, tensor in network.state_dict().items()}
     empty = next((name for name, size in sizes.items() if size == 0), None)
     if empty is not None:
-        raise ConfigError(f"{where}: asks for a part without numbers ({empty}); nothing is drawn by it")
-    numbers = sum(sizes.values())
-    if numbers > MAX_NUMBERS:
-        raise ConfigError(f"{where}: asks for {numbers:,} stored parameters; more than {MAX_NUMBERS:,} are not loaded")
+        raise ConfigError(f"{where}: asks for a part without parameters ({empty}); it decodes nothing")
+    count = sum(sizes.values())
+    if count > MAX_NUMBERS:
+        raise ConfigError(f"{where}: asks for {count:,} stored parameters; more than {MAX_NUMBERS:,} are not loaded")
     return network
 
 
 def check_forward_on_meta(network: Network, where: str) -> None:
-    """Draw a frame by shapes alone, on the meta device, where an outlined network then is.
+    """Decode a frame by shapes alone, on the meta device, where an outlined network then is.
 
     PyTorch takes seconds to load what this needs, so it is for repositories, not for folders.
 
     Raises:
-        ConfigError: the frame has another size than the video's, or drawing it would fill the memory.
+        ConfigError: the frame has another size than the video's, or decoding it would fill the memory.
     """
-    frame = _tried(lambda: _draw(network.to("meta")), where)
+    frame = _tried(lambda: _decode_on_meta(network.to("meta")), where)
     info = network.info
     if frame is not None and frame.shape != (1, 3, info.height, info.width):
-        raise ConfigError(f"{where}: draws {tuple(frame.shape[1:])}, expected a frame (3, {info.height}, {info.width})")
+        raise ConfigError(
+            f"{where}: decodes to {tuple(frame.shape[1:])}, expected a frame (3, {info.height}, {info.width})"
+        )
 
 
 def _tried(make: Callable[[], Result], where: str) -> Result:
@@ -111,15 +113,15 @@ class _Bounded(TorchDispatchMode):
         largest = max((t.numel() * t.itemsize for t in tree_leaves(results) if isinstance(t, Tensor)), default=0)
         if largest > MAX_TENSOR_BYTES:
             raise ConfigError(
-                f"drawing a frame takes {largest / 2**30:,.0f} GB in one piece; more than {MAX_TENSOR_BYTES >> 30} GB "
+                f"decoding a frame takes {largest / 2**30:,.0f} GB in one piece; more than {MAX_TENSOR_BYTES >> 30} GB "
                 "is not loaded"
             )
         return results
 
 
 @torch.no_grad()
-def _draw(network: Network) -> Tensor | None:
-    """A frame's shape, by way of the shapes of everything before it; `None` where a part looks at its numbers."""
+def _decode_on_meta(network: Network) -> Tensor | None:
+    """Return a frame's shape, by the shapes of everything before it; `None` where a part reads values."""
     try:
         with meta_arithmetic(), _Bounded():
             return network(torch.zeros(1, device="meta"))

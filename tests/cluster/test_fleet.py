@@ -48,7 +48,7 @@ def test_a_manifest_on_this_machine(tmp_path, monkeypatch, capfd):
     (tmp_path / "zoo.yaml").write_text(json.dumps({"fits": groups}))
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=128 << 20)
     try:
         assert cli(monkeypatch, "fleet", tmp_path / "zoo.yaml", "--out", out, "--json") == 1
         printed = capfd.readouterr()
@@ -145,8 +145,8 @@ def test_time_left_follows_work_done(monkeypatch):
     monkeypatch.setattr("enerv_zoo.batch.progress.time.time", lambda: 50.0)
     fits = [Task("b", print, (), cpus=2.0, gpus=0.5, attempts=2)]
     assert progress.status(()).seconds_left is None
-    progress.found("a", 1.0)
-    progress.found("b", 3.0)  # the other two count as 2
+    progress.add("a", 1.0)
+    progress.add("b", 3.0)  # the other two count as 2
     progress.end("a", failed=False)
     progress.facts["b"] = {"since": 40.0, "host": "here", "pid": 1, "progress": 1 / 3, "psnr": 30.0}
     status = progress.status(fits)

@@ -15,7 +15,7 @@ from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.store import Store
 from enerv_zoo.batch.stored_segments import cut, finish
 from enerv_zoo.cluster.worker import do, prepare
-from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.errors import FitError, VideoError
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, load_checkpoint
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.storage.folder import WEIGHTS
@@ -189,5 +189,5 @@ def test_segments_are_jobs_and_become_one_video(tmp_path):
     assert same(video.network(1).state_dict(), alone.video.network(1).state_dict())
     assert alone.metrics["psnr"] == metrics["psnr"]
     other = SegmentsJob("long", "bunny", plan, "3")
-    with pytest.raises(ConfigError, match="other segments"):
+    with pytest.raises(FitError, match="other segments"):
         cut(other, root)

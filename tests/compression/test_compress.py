@@ -320,8 +320,8 @@ def test_a_file_whose_segments_do_not_match_is_refused(parts, tmp_path):
     for name, kept, whole, message in (
         ("fewer", networks[:2], file.whole, "has 2 networks for 3 segments"),
         ("none", networks, None, "holds 3 networks and does not say of which segments"),
-        ("other", networks, {**file.whole, "format": 99}, "format 99 is not read by this version"),
-        ("order", networks[::-1], file.whole, "segment 0 draws 3 frames of 64x36; expected 2"),
+        ("other", networks, {**file.whole, "format": 99}, "format 99 is not one that"),
+        ("order", networks[::-1], file.whole, "segment 0 decodes to 3 frames of 64x36; expected 2"),
     ):
         write_nvz(tmp_path / f"{name}.nvz", kept, whole=whole)
         with pytest.raises(ConfigError, match=message):

@@ -76,7 +76,7 @@ MANY = {f"e{i}": CONFIG["model"]["embeddings"]["time"] for i in range(1000)}
         (changed(CONFIG, *STAGE, "depth", 10**6), "less than or equal to 64"),
         (changed(CONFIG, *STAGE, "out_channels", 1 << 20), "do not match"),
         (changed(CONFIG, "model", "stages", CONFIG["model"]["stages"] * 99), "at most 16"),
-        (changed(CONFIG, "model", "head", "kernel", 0), "a part without numbers"),
+        (changed(CONFIG, "model", "head", "kernel", 0), "a part without parameters"),
         (changed(CONFIG, "model", "head", "kernel", 1.5), "the option 'kernel' is 1.5, expected int"),
         (changed(CONFIG, "video", "frames", 1 << 30), r"timestamps for|has 1,073,741,824 frames"),
         (changed(changed(CONFIG, "video", "frames", 1 << 30), "video", "timestamps", None), "has 1,073,741,824 frames"),
@@ -171,7 +171,7 @@ def test_weights_that_draw_nothing(tmp_path, value):
     state = load_file(folder / "model.safetensors")
     state["head.conv.bias"][1] = value
     save_file(state, folder / "model.safetensors")
-    with pytest.raises(EnervZooError, match=r"head\.conv\.bias holds infinite numbers or NaN"):
+    with pytest.raises(EnervZooError, match=r"head\.conv\.bias holds infinite values or NaN"):
         ez.load(folder)
 
 
@@ -198,7 +198,7 @@ def test_an_ordinary_large_network_is_not_refused():
         (changed(changed(CONFIG, *STAGE, "out_channels", 1 << 20), "model", "grid", [64, 64]), "more than 8 GB is not"),
         (
             changed(changed(CONFIG, "video", "height", 12), "model", "head", "kernel", 2),
-            r"draws \(3, 11, 15\), expected",
+            r"decodes to \(3, 11, 15\), expected",
         ),
         (changed(CONFIG, *SPACE, "widths", [1 << 20, 1 << 20, 4]), "more than 4,294,967,296 are not loaded"),
     ],

@@ -152,10 +152,13 @@ FIRST, SECOND = "segment-00000/", "segment-00001/"
         ({SECOND + "config.json": b" " * (17 << 20)}, r"segment-00001/config\.json has 17,825,792 bytes"),
         ({SECOND + "fit.json": b'{"source": "/etc/passwd"}'}, "names a source that is no sample"),
         ({"fit.json": b'{"source": "http://127.0.0.1/x.mp4"}'}, "names a source that is no sample"),
-        ({"segments.json": b"{}"}, "format None is not read"),
+        ({"segments.json": b"{}"}, "format None is not one"),
         ({"segments.json": b" " * (17 << 20)}, r"segments\.json has 17,825,792 bytes"),
         ({"segments.json": {"segments": [{"first": 0, "frames": 3}]}}, "1 segments of 3 frames in all"),
-        ({"segments.json": {"segments": [{"first": 0, "frames": 6}]}}, "segment 0 draws 3 frames of 64x36; expected 6"),
+        (
+            {"segments.json": {"segments": [{"first": 0, "frames": 6}]}},
+            "segment 0 decodes to 3 frames of 64x36; expected 6",
+        ),
         ({"segments.json": {"segments": [{"first": 0, "frames": 3}] * 2}}, "segment 1 begins at frame 0"),
         ({"segments.json": {"segments": [{"first": i, "frames": 1} for i in range(6)]}}, "holds 2 of 6 segments"),
         ({"segments.json": {"segments": [{"first": 0, "frames": 6, "folder": "../x"}]}}, "no option"),
@@ -173,7 +176,7 @@ def test_hostile_repositories_are_refused(client, long_files, change, message, t
         ez.pull("bob/evil", tmp_path / "pulled")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "pulled").exists()
-    late = any("fit.json" in name for name in change) or "draws" in message
+    late = any("fit.json" in name for name in change) or "decodes to" in message
     assert late or not client.asked(WEIGHTS), "refused before weights are downloaded"
 
 
