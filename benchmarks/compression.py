@@ -95,7 +95,8 @@ def main() -> None:
     tuned = control(case["run"], case["epochs"], case["lr"])
     video = ez.load(case["run"])
     info = video.info
-    case["run"] = f"{video.config.family}, {video.stored_numbers:,} numbers, {info.frames}x{info.height}x{info.width}"
+    shape = f"{info.frames}x{info.height}x{info.width}"
+    case["run"] = f"{video.config.family}, {video.stored_numbers:,} parameters, {shape}"
     Console().print(table, f"tuned without rounding: {tuned:.2f} dB")
     result = {"benchmark": "compression", "machine": machine("cpu"), "rows": rows, "control_psnr": tuned}
     write_result(f"compression-cpu{torch.get_num_threads()}-{video.config.family}", case, result)

@@ -41,7 +41,7 @@ def box(axes: Axes, x: float, y: float, width: float, height: float, part: Part,
     axes.add_patch(
         FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.04", facecolor=colour, edgecolor="#5b6570")
     )
-    cost = f"{part.stored_numbers / 1e6:.2f} M numbers, {part.macs / 1e9:,.2f} GMAC" + (" once" if part.once else "")
+    cost = f"{part.stored_numbers / 1e6:.2f} M parameters, {part.macs / 1e9:,.2f} GMAC" + (" once" if part.once else "")
     axes.text(x + width / 2, y + height * 0.66, title, ha="center", va="center", fontsize=9.5, weight="bold")
     axes.text(x + width / 2, y + height * 0.26, cost, ha="center", va="center", fontsize=7.5, color="#3a434c")
 

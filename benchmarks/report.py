@@ -24,7 +24,7 @@ COLUMNS = (
     "peak MiB, plain / ours",
 )  # fmt: skip
 JUMPS = (
-    "frame", "machine", "drawn by", "first frame, ms", "middle, ms", "last, ms", "slowest / fastest", "in order, ms",
+    "frame", "machine", "decoded by", "first frame, ms", "middle, ms", "last, ms", "slowest / fastest", "in order, ms",
 )  # fmt: skip
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -70,7 +70,7 @@ def speed_rows(record: dict[str, Any]) -> Iterator[str]:
 
 
 FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs")
-SPEEDS = ("family", "fitting, frames/s", "drawing, frames/s", "drawing fast, frames/s", "machine")
+SPEEDS = ("family", "fitting, frames/s", "decoding, frames/s", "optimized, frames/s", "machine")
 
 
 def family_rows(record: dict[str, Any]) -> Iterator[str]:
@@ -93,7 +93,7 @@ COMPRESSION = ("network", "file", "bytes", "times smaller", "PSNR, dB", "against
 
 def compression_rows(record: dict[str, Any]) -> Iterator[str]:
     """A row for every case of `compression`, and the same tuning without rounding."""
-    network = record["case"]["run"]
+    network = record["case"]["run"].replace(" numbers", " parameters")  # older results say so
     for name, row in record["rows"].items():
         numbers = (f"{row['bytes']:,}", f"{row['ratio']:.2f}", f"{row['psnr']:.2f}")
         change = f"{row['psnr'] - row['psnr_before']:+.2f}"
@@ -104,7 +104,8 @@ def compression_rows(record: dict[str, Any]) -> Iterator[str]:
 
 
 RATES = (
-    "source", "by", "bits per pixel", "PSNR, dB", "BD-rate", "BD-PSNR", "seconds to encode a point", "decode frames/s",
+    "source", "family or codec", "bits per pixel", "PSNR, dB", "BD-rate", "BD-PSNR", "seconds per point",
+    "decode frames/s",
 )  # fmt: skip
 
 
@@ -123,8 +124,8 @@ def rate_rows(record: dict[str, Any]) -> Iterator[str]:
                 curve["name"],
                 f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
                 f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
-                "anchor" if gain is None else "share no PSNR" if rate is None else f"{rate:+.0f} %",
-                "" if gain is None else "share no rate" if quality is None else f"{quality:+.2f} dB",
+                "anchor" if gain is None else "no common PSNR" if rate is None else f"{rate:+.0f} %",
+                "" if gain is None else "no common rate" if quality is None else f"{quality:+.2f} dB",
                 f"{ends['encode_seconds'][0]:,.1f} to {ends['encode_seconds'][-1]:,.1f}",
                 f"{ends['decode_fps'][len(points) // 2]:,.0f}",
             ]
@@ -136,13 +137,13 @@ SAMPLES = ("", "bytes", "bits per pixel", "PSNR, dB", "MS-SSIM", "decode frames/
 
 
 def sample_rows(record: dict[str, Any]) -> Iterator[str]:
-    """The fit that comes along, as it was fitted, and x264 at about as many bytes and at about its PSNR."""
+    """The bundled fit, as it was fitted, and x264 at about as many bytes and at about its PSNR."""
     sample, codec = record["sample"], record["x264"]
     numbers = sample["stored_numbers"]
     pixels = 8 * sample["bytes"] / sample["bpp"]
     yield cells(
         [
-            f"{sample['network']}, {numbers:,} numbers, float32",
+            f"{sample['network']}, {numbers:,} parameters, float32",
             f"{4 * numbers:,}",
             f"{32 * numbers / pixels:.3f}",
             f"{sample['psnr_before']:.2f}",
@@ -152,7 +153,7 @@ def sample_rows(record: dict[str, Any]) -> Iterator[str]:
     )
     near = min(codec, key=lambda point: abs(point["bytes"] / sample["bytes"] - 1))
     alike = min(codec, key=lambda point: abs(point["psnr"] - sample["psnr"]))
-    rows = {"`bunny-sample`, the same in one file": {**sample, "decode_fps": sample["fps"]}}
+    rows = {"`bunny-sample`, as `.nvz`": {**sample, "decode_fps": sample["fps"]}}
     rows |= {f"x264 slow, {point['setting']}": point for point in (near, alike)}
     for name, row in rows.items():
         quality = (f"{row['psnr']:.2f}", f"{row['ms_ssim']:.4f}", f"{row['decode_fps']:,.0f}")
@@ -160,8 +161,8 @@ def sample_rows(record: dict[str, Any]) -> Iterator[str]:
 
 
 COSTS = (
-    "frame", "epochs", "PSNR, dB", "MS-SSIM", "bits per pixel", "core-hours a minute", "MB a minute", "fitted frames/s",
-    "decoded frames/s",
+    "frame", "epochs", "PSNR, dB", "MS-SSIM", "bits per pixel", "core-hours per minute", "MB per minute",
+    "fitted frames/s", "decoded frames/s",
 )  # fmt: skip
 
 
@@ -184,8 +185,8 @@ def cost_rows(record: dict[str, Any]) -> Iterator[str]:
 
 
 FLEETS = (
-    "fits", "workers", "seconds", "fitting", "seconds of a fit: nerv, enerv", "beside each fit, s",
-    "a second run, nothing to do, s",
+    "fits", "workers", "seconds", "fitting", "seconds of a fit: nerv, enerv", "besides each fit, s",
+    "repeated run, s",
 )  # fmt: skip
 
 

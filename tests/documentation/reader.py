@@ -64,6 +64,8 @@ INSTEAD: dict[str, str] = {
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
     "torchrun": "every process takes seconds to begin; the tests of ranks start it",
     "ray start": "starts a cluster; tests/cluster does",
+    "uv venv": "makes an environment; the tests of installation do",
+    "uv pip install": "installs packages; the tests of installation do",
     "uv run mkdocs serve": "a server that does not end; .ci/run builds the pages",
 }
 """Commands that are not run, by their beginnings, and why."""

@@ -64,7 +64,7 @@ def test_places_are_checked():
 )
 def test_batch_grows_as_long_as_that_pays(clip, monkeypatch, speeds, chosen):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    monkeypatch.setattr(batches, "_frames_a_second", lambda video, feed, config, *_: speeds[config.batch_size])
+    monkeypatch.setattr(batches, "frames_per_second", lambda video, feed, config, *_: speeds[config.batch_size])
     recipe = choose_batch(video, FrameLoader(clip.frames), FitConfig(batch_size=None, lr=1e-3))
     assert recipe.batch_size == chosen
     assert recipe.lr == pytest.approx(1e-3 * chosen**0.5)
