@@ -33,74 +33,70 @@ def cells(row: Iterable[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def jump_rows(record: dict[str, Any]) -> Iterator[str]:
+def jump_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every contestant of `random_access`."""
     case, machine = record["case"], record["machine"]
     for name, laps in record["milliseconds"].items():
-        yield cells(
-            [
-                case["resolution"],
-                f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
-                name if name == "H.264" else f"{case['model']} {case['size']}, {name}",
-                *(f"{laps[i]:.1f}" for i in (0, len(laps) // 2, -1)),
-                f"{max(laps) / min(laps):.2f}",
-                f"{record['in_order'][name]:.1f}",
-            ]
-        )
+        yield [
+            case["resolution"],
+            f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
+            name if name == "H.264" else f"{case['model']} {case['size']}, {name}",
+            *(f"{laps[i]:.1f}" for i in (0, len(laps) // 2, -1)),
+            f"{max(laps) / min(laps):.2f}",
+            f"{record['in_order'][name]:.1f}",
+        ]
 
 
-def speed_rows(record: dict[str, Any]) -> Iterator[str]:
+def speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """The row of a benchmark of two contestants."""
     case, machine, speeds = record["case"], record["machine"], record["frames_per_second"]
     ratio, memory = record["speed_up"], record["peak_megabytes"]
     learns = "ssim" not in record["benchmark"]
-    yield cells(
-        [
-            f"{case['model']} {case['size']}" if learns else "",
-            case["resolution"],
-            str(case["batch"] or "default"),
-            case["precision"] if learns else "float32",
-            f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
-            f"{speeds['plain']:.1f}",
-            f"{speeds['enerv_zoo']:.1f}",
-            f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})",
-            f"{memory['plain']:.0f} / {memory['enerv_zoo']:.0f}",
-        ]
-    )
+    yield [
+        f"{case['model']} {case['size']}" if learns else "",
+        case["resolution"],
+        str(case["batch"] or "default"),
+        case["precision"] if learns else "float32",
+        f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
+        f"{speeds['plain']:.1f}",
+        f"{speeds['enerv_zoo']:.1f}",
+        f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})",
+        f"{memory['plain']:.0f} / {memory['enerv_zoo']:.0f}",
+    ]
 
 
 FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs")
 SPEEDS = ("family", "fitting, frames/s", "decoding, frames/s", "optimized, frames/s", "machine")
 
 
-def family_rows(record: dict[str, Any]) -> Iterator[str]:
+def family_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every family of `zoo`, the best first."""
     for name, row in record["families"].items():
         numbers = (f"{row['stored_numbers']:,}", f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]))
-        yield cells([f"`{name}`", row["paper"], row["parts"], *numbers])
+        yield [f"`{name}`", row["paper"], row["parts"], *numbers]
 
 
-def family_speed_rows(record: dict[str, Any]) -> Iterator[str]:
+def family_speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every family of `zoo_speed`."""
     machine, case = record["machine"], record["case"]
     where = f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {case['precision']}"
     for name, speeds in record["frames_per_second"].items():
-        yield cells([f"`{name}`", *(f"{speeds[key]:.0f}" for key in ("fitting", "drawing", "drawing_fast")), where])
+        yield [f"`{name}`", *(f"{speeds[key]:.0f}" for key in ("fitting", "drawing", "drawing_fast")), where]
 
 
 COMPRESSION = ("network", "file", "bytes", "times smaller", "PSNR, dB", "against the fit", "over the entropy")
 
 
-def compression_rows(record: dict[str, Any]) -> Iterator[str]:
+def compression_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every case of `compression`, and the same tuning without rounding."""
     network = record["case"]["run"].replace(" numbers", " parameters")  # older results say so
     for name, row in record["rows"].items():
         numbers = (f"{row['bytes']:,}", f"{row['ratio']:.2f}", f"{row['psnr']:.2f}")
         change = f"{row['psnr'] - row['psnr_before']:+.2f}"
-        yield cells([network, name, *numbers, change, f"{row['bytes'] / row['entropy_bytes'] - 1:.2%}"])
+        yield [network, name, *numbers, change, f"{row['bytes'] / row['entropy_bytes'] - 1:.2%}"]
         network = ""
     before, tuned = row["psnr_before"], record["control_psnr"]
-    yield cells([network, "tuned, nothing rounded", "", "", f"{tuned:.2f}", f"{tuned - before:+.2f}", ""])
+    yield [network, "tuned, nothing rounded", "", "", f"{tuned:.2f}", f"{tuned - before:+.2f}", ""]
 
 
 RATES = (
@@ -109,7 +105,7 @@ RATES = (
 )  # fmt: skip
 
 
-def rate_rows(record: dict[str, Any]) -> Iterator[str]:
+def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every curve of `rd`: the range of its points, and how far it is from the anchor."""
     video = record["video"]
     source = f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
@@ -118,46 +114,42 @@ def rate_rows(record: dict[str, Any]) -> Iterator[str]:
         points, gain = curve["points"], gains.get(curve["name"])
         ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}
         rate, quality = (gain["bd_rate"], gain["bd_psnr"]) if gain else (None, None)
-        yield cells(
-            [
-                source,
-                curve["name"],
-                f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
-                f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
-                "anchor" if gain is None else "no common PSNR" if rate is None else f"{rate:+.0f} %",
-                "" if gain is None else "no common rate" if quality is None else f"{quality:+.2f} dB",
-                f"{ends['encode_seconds'][0]:,.1f} to {ends['encode_seconds'][-1]:,.1f}",
-                f"{ends['decode_fps'][len(points) // 2]:,.0f}",
-            ]
-        )
+        yield [
+            source,
+            curve["name"],
+            f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
+            f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
+            "anchor" if gain is None else "no common PSNR" if rate is None else f"{rate:+.0f} %",
+            "" if gain is None else "no common rate" if quality is None else f"{quality:+.2f} dB",
+            f"{ends['encode_seconds'][0]:,.1f} to {ends['encode_seconds'][-1]:,.1f}",
+            f"{ends['decode_fps'][len(points) // 2]:,.0f}",
+        ]
         source = ""
 
 
 SAMPLES = ("", "bytes", "bits per pixel", "PSNR, dB", "MS-SSIM", "decode frames/s")
 
 
-def sample_rows(record: dict[str, Any]) -> Iterator[str]:
+def sample_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """The bundled fit, as it was fitted, and x264 at about as many bytes and at about its PSNR."""
     sample, codec = record["sample"], record["x264"]
     numbers = sample["stored_numbers"]
     pixels = 8 * sample["bytes"] / sample["bpp"]
-    yield cells(
-        [
-            f"{sample['network']}, {numbers:,} parameters, float32",
-            f"{4 * numbers:,}",
-            f"{32 * numbers / pixels:.3f}",
-            f"{sample['psnr_before']:.2f}",
-            "",
-            "",
-        ]
-    )
+    yield [
+        f"{sample['network']}, {numbers:,} parameters, float32",
+        f"{4 * numbers:,}",
+        f"{32 * numbers / pixels:.3f}",
+        f"{sample['psnr_before']:.2f}",
+        "",
+        "",
+    ]
     near = min(codec, key=lambda point: abs(point["bytes"] / sample["bytes"] - 1))
     alike = min(codec, key=lambda point: abs(point["psnr"] - sample["psnr"]))
     rows = {"`bunny-sample`, as `.nvz`": {**sample, "decode_fps": sample["fps"]}}
     rows |= {f"x264 slow, {point['setting']}": point for point in (near, alike)}
     for name, row in rows.items():
         quality = (f"{row['psnr']:.2f}", f"{row['ms_ssim']:.4f}", f"{row['decode_fps']:,.0f}")
-        yield cells([name, f"{row['bytes']:,}", f"{row['bpp']:.3f}", *quality])
+        yield [name, f"{row['bytes']:,}", f"{row['bpp']:.3f}", *quality]
 
 
 COSTS = (
@@ -166,22 +158,20 @@ COSTS = (
 )  # fmt: skip
 
 
-def cost_rows(record: dict[str, Any]) -> Iterator[str]:
+def cost_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every height and number of epochs of `cost_model`."""
     for point in record["points"]:
-        yield cells(
-            [
-                f"{point['width']}x{point['height']}",
-                str(point["epochs"]),
-                f"{point['psnr']:.1f}",
-                f"{point['ms_ssim']:.3f}",
-                f"{point['bpp']:.3f}",
-                f"{point['seconds_a_minute'] / 3600:.1f}",
-                f"{point['bytes_a_minute'] / 1e6:.0f}",
-                f"{point['fit_frames_per_second']:.2f}",
-                f"{point['decode_frames_per_second']:.1f}",
-            ]
-        )
+        yield [
+            f"{point['width']}x{point['height']}",
+            str(point["epochs"]),
+            f"{point['psnr']:.1f}",
+            f"{point['ms_ssim']:.3f}",
+            f"{point['bpp']:.3f}",
+            f"{point['seconds_a_minute'] / 3600:.1f}",
+            f"{point['bytes_a_minute'] / 1e6:.0f}",
+            f"{point['fit_frames_per_second']:.2f}",
+            f"{point['decode_frames_per_second']:.1f}",
+        ]
 
 
 FLEETS = (
@@ -190,65 +180,61 @@ FLEETS = (
 )  # fmt: skip
 
 
-def fleet_rows(record: dict[str, Any]) -> Iterator[str]:
+def fleet_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row of a real fleet, from `fleet`."""
     spent = (f"{own['mean']:.1f} ± {own['variation']:.0%}" for own in record["fit_seconds"].values())
-    yield cells(
-        [
-            str(record["jobs"]),
-            str(record["workers"]),
-            f"{record['seconds']:.0f}",
-            f"{record['fitting_share']:.0%}",
-            ", ".join(spent),
-            f"{record['seconds_beside_the_fit']:.1f}",
-            f"{record['nothing_to_do_seconds']:.1f}",
-        ]
-    )
+    yield [
+        str(record["jobs"]),
+        str(record["workers"]),
+        f"{record['seconds']:.0f}",
+        f"{record['fitting_share']:.0%}",
+        ", ".join(spent),
+        f"{record['seconds_beside_the_fit']:.1f}",
+        f"{record['nothing_to_do_seconds']:.1f}",
+    ]
 
 
 SIMULATED = ("fleet", "jobs", "workers", "hours", "fitting", "work lost", "failures", "last 5 % of jobs take")
 
 
-def simulated_rows(record: dict[str, Any]) -> Iterator[str]:
+def simulated_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every scenario of `fleet_simulation`."""
     for row in record["rows"]:
-        yield cells(
-            [
-                row["scenario"],
-                f"{row['jobs']:,}",
-                f"{row['workers']:,}",
-                f"{row['hours']:.2f}",
-                f"{row['utilisation']:.1%}",
-                f"{row['lost']:.2%}",
-                f"{row['failures']:,.0f}",
-                f"{row['tail']:.1%} of the time",
-            ]
-        )
+        yield [
+            row["scenario"],
+            f"{row['jobs']:,}",
+            f"{row['workers']:,}",
+            f"{row['hours']:.2f}",
+            f"{row['utilisation']:.1%}",
+            f"{row['lost']:.2%}",
+            f"{row['failures']:,.0f}",
+            f"{row['tail']:.1%} of the time",
+        ]
 
 
 STARTS = ("epochs", "fresh", "from the same scene", "from another scene", "collapses rolled back")
 
 
-def start_rows(record: dict[str, Any]) -> Iterator[str]:
+def start_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every number of epochs of `warm_start`: means over seeds, and the least and the most."""
     for row in record["rows"]:
         found = (
             f"{row[name]:.1f} ({min(row['each'][name]):.1f} to {max(row['each'][name]):.1f})"
             for name in ("fresh", "same scene", "other scene")
         )
-        yield cells([str(row["epochs"]), *found, str(row["recoveries"])])
+        yield [str(row["epochs"]), *found, str(row["recoveries"])]
 
 
 LOADS = ("threads wait by", "busy loops", "fitted frames/s", "decoded frames/s")
 
 
-def load_rows(record: dict[str, Any]) -> Iterator[str]:
+def load_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every setting of `loaded`, alone and beside busy loops: medians, and the least and the most."""
     for row in record["rows"]:
         speeds = (
             f"{median(row[part]):.2f} ({min(row[part]):.2f} to {max(row[part]):.2f})" for part in ("fit", "decode")
         )
-        yield cells([row["setting"], str(row["busy_loops"]), *speeds])
+        yield [row["setting"], str(row["busy_loops"]), *speeds]
 
 
 SECONDS = (
@@ -257,16 +243,16 @@ SECONDS = (
 )  # fmt: skip
 
 
-def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[str]:
+def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every fit of `time_to_psnr`: by clip and seconds, the best first."""
     clips = list(dict.fromkeys(row["clip"] for row in record["rows"]))
     for row in sorted(record["rows"], key=lambda row: (clips.index(row["clip"]), row["budget"], -row["psnr"])):
         quality = (f"{row['psnr']:.2f}", f"{row['worst']:.2f}", f"{row['decode']:.0f}")
         cost = (f"{row['stored']:,}", f"{row['kmacs']:.1f}", str(row["epochs"]))
-        yield cells([row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality])
+        yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
 
 
-LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[str]]]] = {
+LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[list[str]]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
     "fleet": (FLEETS, fleet_rows),
@@ -287,9 +273,14 @@ def table(benchmark: str) -> str:
     records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
     if not records:
         return "No results yet.\n"
-    columns, rows = LAYOUTS.get(benchmark, (COLUMNS, speed_rows))
-    lines = [line for record in records for line in rows(record)]
-    return "\n".join([cells(columns), "|---" * len(columns) + "|", *lines, ""])
+    columns, rows_of = LAYOUTS.get(benchmark, (COLUMNS, speed_rows))
+    rows = [row for record in records for row in rows_of(record)]
+    note = ""
+    if "machine" in columns and len(machines := {row[columns.index("machine")] for row in rows}) == 1:
+        where = columns.index("machine")
+        columns, *rows = ([*row[:where], *row[where + 1 :]] for row in (columns, *rows))
+        note = f"\n*{machines.pop()}.*\n"
+    return "\n".join([cells(columns), "|---" * len(columns) + "|", *map(cells, rows), note])
 
 
 def main() -> int:

@@ -29,12 +29,20 @@ STEPS = 24
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`."""
+    """Return the names of the families that match a shell-style wildcard, sorted: `list_models("enerv*")`.
+
+    Args:
+        pattern: a wildcard as in a shell; all families by default.
+    """
     return models.names(pattern)
 
 
 def list_components(kind: str, pattern: str = "*") -> list[str]:
     """Return the names of the parts of a kind (`"block"`, `"loss"`, ...) that match a wildcard, sorted.
+
+    Args:
+        kind: a registry's kind, such as `"block"`, `"loss"`, `"metric"` or `"anchor"`.
+        pattern: a wildcard as in a shell; all parts by default.
 
     Raises:
         ConfigError: there is no such kind.

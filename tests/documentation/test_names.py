@@ -53,7 +53,7 @@ OPTION = re.compile(
 CALL = re.compile(r"enerv-zoo (?P<command>[a-z][a-z-]*)")
 OTHERS = {
     "--check", "--extra", "--head", "--help", "--nnodes", "--no-sync", "--nproc-per-node", "--rdzv-endpoint",
-    "--upgrade", *(option for parameter in APP.params for option in parameter.opts),
+    "--torch-backend", "--upgrade", *(option for parameter in APP.params for option in parameter.opts),
 }  # fmt: skip
 """Options of other programs, and of the command line itself."""
 PROSE = {"is", "and", "help", "on", "to", "of", "has", "one", "needs", "fits", "does", "can", "as", "with", "shows"}
