@@ -103,7 +103,7 @@ def draw_curves(rows: list[dict[str, Any]]) -> None:
     chosen = [row for row in rows if row["clip"] == rows[0]["clip"] and row["budget"] == longest and not row["seed"]]
     for row in sorted(chosen, key=lambda row: -row["psnr"]):
         plot.plot(*zip(*row["curve"], strict=True), label=row["model"])
-    plot.set(xlabel="processor seconds", ylabel="PSNR while fitting (dB)", xscale="log")
+    plot.set(xlabel="processor seconds", ylabel="PSNR while fitting (dB)", xlim=(0, None))
     plot.grid(alpha=0.3)
     plot.legend()
     figure.savefig(IMAGES / "time-to-psnr.png", dpi=110)
