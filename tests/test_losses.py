@@ -150,15 +150,15 @@ def test_a_value_that_a_loss_refuses_is_named_with_it():
         build_loss({"L1": 1, "MS_SSIM": 1}, 16, 16)
 
 
-def test_a_loss_registered_as_if_it_need_not_be_built_says_what_it_is_called_with(monkeypatch):
+def test_a_loss_registered_as_if_it_need_not_be_built_says_what_it_is_called_with():
     def methods(prediction, target):
         return (prediction - target).abs().mean()
 
     def operators(prediction, target):
         return (prediction - target) ** 2
 
-    monkeypatch.setitem(losses._parts, "methods", methods)
-    monkeypatch.setitem(losses._parts, "operators", operators)
+    losses.register("methods")(methods)
+    losses.register("operators")(operators)
     with pytest.raises(ConfigError, match=r"loss 'methods' cannot be built with .*'int' object has no attribute"):
         build_loss("methods", 16, 16)
     with pytest.raises(ConfigError, match="loss 'operators': called with the height and width of frames, it gave int"):
@@ -261,8 +261,8 @@ def test_a_lent_module_is_frozen_in_the_mode_it_is_in(pick, training):
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
-def test_a_registered_module_moves_with_the_fit_in_a_sum_too(monkeypatch):
-    monkeypatch.setitem(losses._parts, "windowed", lambda height, width: Windowed())
+def test_a_registered_module_moves_with_the_fit_in_a_sum_too():
+    losses.register("windowed")(lambda height, width: Windowed())
     with FakeTensorMode():
         for loss in ("windowed", {"L1": 1, "windowed": 0.5}):
             prediction, target = (torch.rand(1, 3, 8, 8, device="cuda") for _ in range(2))

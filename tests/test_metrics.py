@@ -335,7 +335,7 @@ def test_what_means_nothing_is_refused_before_anything_is_fitted(metrics, messag
         ("odd", {"scope": "clip", "shape": (2,)}, r"gave a tensor of \(2,\), expected one score"),
     ],
 )
-def test_metrics_that_break_the_contract_are_named(name, declared, message, original, monkeypatch):
+def test_metrics_that_break_the_contract_are_named(name, declared, message, original):
     shape = declared.pop("shape", (3,))
     body = {
         "unit": "", "better": "higher", "scope": "frame", "missing": lambda self, info: None,

@@ -226,10 +226,9 @@ def test_a_fit_is_tuned_without_the_package_that_has_its_optimizer(caplog):
     assert "as the fit's own is not here: unknown optimizer 'signs'" in caplog.text
 
 
-def test_what_builds_something_else_is_named(monkeypatch):
+def test_what_builds_something_else_is_named():
     for registry in (optimizers, schedules):
-        registry.names()
-        monkeypatch.setattr(registry, "_parts", {**registry._parts, "odd": lambda first, second: 3})
+        registry.register("odd")(lambda first, second: 3)
     with pytest.raises(ConfigError, match=r"'odd': .* it gave int, expected a torch\.optim\.Optimizer"):
         make_optimizer(network(), FitConfig(optimizer="odd"))
     with pytest.raises(ConfigError, match=r"'odd': .* it gave int, expected a function from a step to a rate"):

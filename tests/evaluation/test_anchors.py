@@ -82,8 +82,7 @@ class Coarse:
 
 
 @pytest.fixture
-def coarse(monkeypatch):
-    anchors.names()
+def coarse():
     anchors.register("coarse")(Coarse)
 
 

@@ -84,9 +84,8 @@ class Mirrored:
         return codebases.build({"name": "e-nerv"}).tensors(network, turned)
 
 
-def test_a_registered_code_base_is_recognised_and_read(values, monkeypatch, tmp_path, cli):
-    codebases.names()
-    monkeypatch.setattr(codebases, "_parts", {**codebases._parts, "mirrored": Mirrored})
+def test_a_registered_code_base_is_recognised_and_read(values, tmp_path, cli):
+    codebases.register("mirrored")(Mirrored)
     state = {name[::-1]: tensor for name, tensor in values.state.items()}
     assert_draws(import_checkpoint(state, config={"mirror": True, "of": values.config}, **SIZE), values)
     torch.save(state, tmp_path / "model.pth")
@@ -97,11 +96,10 @@ def test_a_registered_code_base_is_recognised_and_read(values, monkeypatch, tmp_
     assert_draws(ez.load("fit"), values)
 
 
-def test_a_config_that_not_one_code_base_alone_recognises(values, monkeypatch):
+def test_a_config_that_not_one_code_base_alone_recognises(values):
     with pytest.raises(EnervZooError, match=r"no code base recognises this config; name one .* of boosting-nerv,"):
         import_checkpoint(values.state, config={"depth": 3}, **SIZE)
-    codebases.names()
-    monkeypatch.setattr(codebases, "_parts", {**codebases._parts, "twin": codebases._parts["e-nerv"]})
+    codebases.register("twin")(codebases.get("e-nerv"))
     with pytest.raises(EnervZooError, match="e-nerv and twin recognise this config"):
         import_checkpoint(values.state, config=values.config, **SIZE)
 

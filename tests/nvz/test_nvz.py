@@ -55,9 +55,8 @@ class Golomb:
 
 
 @pytest.fixture
-def golomb(monkeypatch):
-    entropy_models.names()
-    monkeypatch.setattr(entropy_models, "_parts", {**entropy_models._parts, "golomb": Golomb})
+def golomb():
+    entropy_models.register("golomb")(Golomb)
 
 
 def with_golomb(**options):
@@ -87,9 +86,10 @@ def test_files_without_one_are_of_version_1():
     assert b"entropy" not in zlib.decompress(WHOLE[24 : 24 + struct.unpack_from("<I", WHOLE, 12)[0]], -15)
 
 
-def test_a_model_that_is_not_here_is_named_in_one_line(golomb, monkeypatch):
-    data = encode([EncodedNetwork({}, with_golomb(k=3))])
-    monkeypatch.undo()
+def test_a_model_that_is_not_here_is_named_in_one_line():
+    with entropy_models.temporary():
+        entropy_models.register("golomb")(Golomb)
+        data = encode([EncodedNetwork({}, with_golomb(k=3))])
     file = decode(data, "bunny.nvz")
     assert len(file) == 1
     with pytest.raises(

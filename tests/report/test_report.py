@@ -468,7 +468,7 @@ def test_at_phone_width_and_in_the_dark(page, open_page, scheme):
     assert all(box["width"] <= 390 for box in (tab.locator(name).bounding_box() for name in ("#stage", "#scrub", "h1")))
 
 
-def test_where_lower_is_better_the_worst_frames_are_the_highest(runs, tmp_path, open_page, monkeypatch):
+def test_where_lower_is_better_the_worst_frames_are_the_highest(runs, tmp_path, open_page):
     registry.metrics.register("wrongness")(type("Wrongness", (), {"unit": "", "better": "lower", "scope": "frame"}))
     folder = tmp_path / "fit"
     shutil.copytree(runs[0], folder)
