@@ -54,7 +54,7 @@ def main() -> None:
     fits = ez.compare(
         "bunny",
         names,
-        out=f"{case.pop('out')}/zoo",
+        out=case.pop("out"),
         on_model=lambda name: Console(stderr=True).print(name),
         size=case["size"],
         frames=case["frames"],

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 Todo = Literal["fit", "resume", "nothing"]
 """Work that is left of a job: all of it, the rest of it, or nothing, as its fit has ended before."""
 
-TODO: dict[State, Todo] = {"new": "fit", "begun": "resume", "ended": "nothing"}
+WORK_LEFT: dict[State, Todo] = {"new": "fit", "begun": "resume", "ended": "nothing"}
 
 OnFit = Callable[[str], OnStatus | None]
 """Called with a job's name as its fit begins; returns that fit's `on_status`."""
@@ -107,7 +107,7 @@ class FitJob:
         with suppress(VideoError):  # a video that is not at hand any more is not compared
             plan = plan if is_address(self.source) else replace(plan, contents=read_contents(self.source))
         check_record(folder, plan)
-        return TODO[state]
+        return WORK_LEFT[state]
 
     def plan(self, device: str) -> FitPlan:
         """Return the plan that `fit` makes of this job."""

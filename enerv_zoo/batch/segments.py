@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
-from enerv_zoo.batch.jobs import TODO, FitJob, Runner, Todo, job_of
+from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
 from enerv_zoo.config import Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -87,7 +87,7 @@ class SegmentsJob:
 
     def todo(self, out: str | Path, device: str = "auto") -> Todo:
         """Return what there is to do; nothing is written."""
-        return TODO[segments_state(Path(out) / self.name)]
+        return WORK_LEFT[segments_state(Path(out) / self.name)]
 
     def record(self) -> dict[str, Any]:
         """Return the contents of the folder's `fit.json`."""

@@ -54,9 +54,9 @@ def compare(
     from enerv_zoo import batch
 
     budgets = None if size is None else options.listed(size)
+    settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
     if dry_run:
-        plan_options = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
-        plans = batch.plan_comparison(video, options.listed(models), size=budgets, device=device, **plan_options)
+        plans = batch.plan_comparison(video, options.listed(models), size=budgets, device=device, **settings)
         previews.preview_fits(video, plans, json=json)
         return
     failure = None
@@ -69,10 +69,8 @@ def compare(
                 size=budgets,
                 device=device,
                 on_model=on_model,
-                recipe=options.chosen_recipe(preset, recipe),
                 **runner,
-                **selection,
-                **fit_options,
+                **settings,
             )
     except batch.FitsFailed as error:
         results, failure = error.results, error
@@ -149,11 +147,11 @@ def rd(
     from enerv_zoo import batch
 
     budgets = None if sizes is None else options.listed(sizes)
+    settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
     if dry_run:
-        plan_options = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
         plans = {}
         if families := options.listed(models):
-            plans = batch.plan_comparison(video, families, size=budgets, device=device, **plan_options)
+            plans = batch.plan_comparison(video, families, size=budgets, device=device, **settings)
         previews.preview_fits(video, plans, json=json, files=_integers(bits))
         if not json:
             console.out.print(f"codecs, after that: {codecs or 'none'}")
@@ -172,9 +170,7 @@ def rd(
             on_model=on_model,
             on_stage=lambda text: console.err.print(text, style="dim"),
             **runner,
-            recipe=options.chosen_recipe(preset, recipe),
-            **selection,
-            **fit_options,
+            **settings,
         )
     page = closing_report(result.best_files, out, device, result.original, result) if report else None
     if json:
