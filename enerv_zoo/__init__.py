@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from enerv_zoo.loading import load, push
     from enerv_zoo.machine import tune_process
     from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.published_results import published
     from enerv_zoo.recipes import list_recipes
     from enerv_zoo.report import write_report
     from enerv_zoo.segmented import SegmentedVideo
@@ -69,6 +70,7 @@ __all__ = [
     "list_recipes",
     "load",
     "open_video",
+    "published",
     "pull",
     "push",
     "rate_distortion",
@@ -93,6 +95,7 @@ _HOMES = {
     "loading": "load push",
     "machine": "tune_process",
     "neural_video": "NeuralVideo",
+    "published_results": "published",
     "recipes": "list_recipes",
     "report": "write_report",
     "segmented": "SegmentedVideo",

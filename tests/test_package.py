@@ -34,7 +34,7 @@ ORDER = [
     {"composition"},
     {"compatibility"},
     {"ssim", "threads"},
-    {"frame_access", "layers", "metrics", "recipes", "video"},
+    {"frame_access", "layers", "metrics", "published_results", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models", "optimizers"},
     {"stages", "display"},
     {"network"},

@@ -37,6 +37,9 @@ def compare(
     workers: fleets.Workers = None,
     address: fleets.Address = None,
     dry_run: previews.DryRun = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show published results of these families on this clip beside yours.")
+    ] = False,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -50,8 +53,14 @@ def compare(
         enerv-zoo compare bunny --models nerv,enerv,hnerv --preset quick --out runs/compare
 
         enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
+
+        enerv-zoo compare bunny --models enerv,hnerv --size 1.5M --epochs 300 --published --out runs/compare
     """
+    from dataclasses import asdict
+
     from enerv_zoo import batch
+    from enerv_zoo.cli import published as literature
+    from enerv_zoo.storage import open_run
 
     budgets = None if size is None else options.listed(size)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
@@ -75,10 +84,15 @@ def compare(
     except batch.FitsFailed as error:
         results, failure = error.results, error
     page = closing_report([out / name for name in results], out, device) if report and results else None
+    info = open_run(out / next(iter(results))).info if published and results else None
     if json:
-        console.print_json(results)
+        theirs = [] if info is None else literature.of_comparison(results, info)
+        console.print_json({"fits": results, "published": list(map(asdict, theirs))} if published else results)
     elif results:
         console.out.print(_comparison(results))
+        if info is not None:
+            console.out.print()
+            literature.print_beside(results, info)
         files = console.files(out, "compare.json", "psnr.png", page=page)
         console.out.print()
         console.out.print(f"written to {out}: {files}, and a folder for each fit")

@@ -221,18 +221,29 @@ def models(
             "--pretrained", help="List the fits on the Hub and the bundled ones; PATTERN is a word of their names."
         ),
     ] = False,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="List published results; PATTERN is a method, a family, or a clip."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """List model families with their options; or recipes, parts, or fits on the Hub.
+    """List model families with their options; or recipes, parts, fits on the Hub, or published results.
 
     Examples:
 
         enerv-zoo models 'enerv*'
 
         enerv-zoo models --pretrained bunny
+
+        enerv-zoo models --published UVG
     """
-    if recipes + parts + pretrained > 1:
-        raise typer.BadParameter("give one of --recipes, --parts and --pretrained")
+    if recipes + parts + pretrained + published > 1:
+        raise typer.BadParameter("give one of --recipes, --parts, --pretrained and --published")
+    if published:
+        from enerv_zoo.cli.published import print_published
+
+        print_published(pattern, json)
+        return
     if pretrained:
         _list_pretrained(None if pattern == "*" else pattern, json)
         return

@@ -162,7 +162,7 @@ def test_import(cli, golden, tmp_path):
         (("info", "empty", "--length", "9"), 2, "for '--length': it is for a family; a RUN has its own"),
         (("info", "empty", "--size", "1M"), 2, "for '--size'"),
         (("info", "empty", "--resize", "9x9"), 2, "for '--resize'"),
-        (("models", "--recipes", "--parts"), 2, "give one of --recipes, --parts and --pretrained"),
+        (("models", "--recipes", "--parts"), 2, "give one of --recipes, --parts, --pretrained and --published"),
         (("models", "--pretrained", "--parts"), 2, "give one of"),
         (("fit", "bunny", "--nonsense"), 2, "nonsense"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import enerv_zoo as ez
 
@@ -42,6 +43,12 @@ def provide(tiny_run, golden, tmp_path):
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:12", resize="128x72"))
         elif path.name == "two-frames.mp4":
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:2", resize="64x48"))
+        elif path.suffix == ".yuv":
+            (tmp_path / path).write_bytes(bytes(1920 * 1080 * 3 // 2) * 4)
+        elif path.name == "blackswan":
+            (tmp_path / path).mkdir()
+            for number in range(4):
+                Image.new("RGB", (1920, 1080), (0, 50 * number, 99)).save(tmp_path / path / f"{number:05}.jpg")
         elif path.name == "zoo.yaml":
             (tmp_path / path).write_text(
                 "owner: user\nfits: [{videos: [bunny], recipes: [quick], fit: {epochs: 1}, frames: '0:3'}]"
