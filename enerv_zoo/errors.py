@@ -23,7 +23,7 @@ class FitError(EnervZooError):
 
 
 class ReportedByRankZero(FitError):
-    """What ends one of several processes of a fit, and what the first of them tells the user."""
+    """End of one of several processes of a fit, and the reason that rank 0 reports to the user."""
 
 
 class FrameError(EnervZooError, IndexError):

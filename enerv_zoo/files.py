@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
+"""Write files so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 

@@ -290,8 +290,8 @@ def check_called(index: Any) -> None:
         FrameError: the index is no tensor of one dimension.
     """
     if not isinstance(index, Tensor) or index.ndim != 1:
-        given = f"one of shape {tuple(index.shape)}" if isinstance(index, Tensor) else repr(index)
-        raise FrameError(f"a video is called with a tensor of indices (B,), got {given:.60}; video[3] is a frame")
+        text = f"one of shape {tuple(index.shape)}" if isinstance(index, Tensor) else repr(index)
+        raise FrameError(f"a video is called with a tensor of indices (B,), got {text:.60}; video[3] is a frame")
 
 
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
@@ -310,25 +310,25 @@ def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
             return list(range(count)[key])
         except (TypeError, ValueError) as error:
             raise FrameError(f"{key}: {error}") from error
-    given = _numbers(key, "frame indices")
-    if given.dtype == bool:
-        if given.shape != (count,):
-            raise FrameError(f"a mask holds a boolean for each of the {count} frames, got one of shape {given.shape}")
-        return np.flatnonzero(given).tolist()
-    given = np.atleast_1d(given)
-    if (broken := given[given != np.floor(given)]).size:
+    indices = _numbers(key, "frame indices")
+    if indices.dtype == bool:
+        if indices.shape != (count,):
+            raise FrameError(f"a mask holds a boolean for each of the {count} frames, got one of shape {indices.shape}")
+        return np.flatnonzero(indices).tolist()
+    indices = np.atleast_1d(indices)
+    if (broken := indices[indices != np.floor(indices)]).size:
         raise FrameError(f"frame index {broken[0]} is no integer; call the video for frames between frames")
-    if (outside := given[(given < -count) | (given >= count)]).size:
+    if (outside := indices[(indices < -count) | (indices >= count)]).size:
         raise FrameError(f"frame {outside[0]:.0f} is outside the video, which has {count} frames")
-    return [int(index) % count for index in given]
+    return [int(index) % count for index in indices]
 
 
-def _numbers(given: Any, what: str) -> np.ndarray:
+def _numbers(values: Any, noun: str) -> np.ndarray:
     """A number, or a list, tensor or array of them, as an array of at most one dimension."""
     try:
-        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     except (TypeError, ValueError, RuntimeError):  # lists of lists of different lengths, numbers that NumPy lacks
         array = np.asarray(None)
     if array.dtype.kind not in "biuf" or array.ndim > 1:
-        raise FrameError(f"expected {what}, one or a list of them, got {type(given).__name__} {given!r:.60}")
+        raise FrameError(f"expected {noun}, one or a list of them, got {type(values).__name__} {values!r:.60}")
     return array

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as `torchrun` tells it: read from the environment, without PyTorch."""
+"""Rank of this process among several, as `torchrun` sets it: read from the environment, without PyTorch."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Launch:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and prints."""
+        """Return whether this process is the one that writes and prints."""
         return self.rank == 0
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What `torchrun` says of this process; a process that it did not start is the first of one.
+    """Return this process's place from `torchrun`'s variables; a process that it did not start is rank 0 of one.
 
     Raises:
         ConfigError: the variables are incomplete, or contradict each other.
@@ -46,8 +46,8 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
         return Launch()
     given = {name: environment.get(name) for name in _NAMES}
     if not all(value is not None and value.isdecimal() for value in given.values()):
-        said = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise ConfigError(f"expected integers in {', '.join(_NAMES)}, got {said}; start processes with torchrun")
+        text = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise ConfigError(f"expected integers in {', '.join(_NAMES)}, got {text}; start processes with torchrun")
     rank, size, local_rank, local_size = (int(value or 0) for value in given.values())
     if not (rank < size and local_rank < local_size <= size):
         raise ConfigError(

@@ -42,10 +42,10 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise FitError(f"{folder}: is a file; --out takes a folder")
-    made: set[Path] = set()
+    created: set[Path] = set()
     try:
         try:
-            file = _acquire(folder, wait, made)
+            file = _acquire(folder, wait, created)
         except OSError as error:
             raise FitError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from error
         try:
@@ -54,15 +54,15 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             _release(folder / LOCK, file)
     finally:
         with suppress(OSError):  # a folder that holds something stays
-            for path in sorted(made, reverse=True):
+            for path in sorted(created, reverse=True):
                 path.rmdir()
 
 
-def _acquire(folder: Path, wait: float, made: set[Path]) -> int:
+def _acquire(folder: Path, wait: float, created: set[Path]) -> int:
     """The descriptor of the lock's file, locked. Adds the folders that it makes to `made`."""
     path, until = folder / LOCK, time.monotonic() + wait
     while True:
-        made.update(path for path in (folder, *folder.parents) if not path.exists())
+        created.update(path for path in (folder, *folder.parents) if not path.exists())
         folder.mkdir(parents=True, exist_ok=True)
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -105,7 +105,7 @@ def _try_lock(file: int, folder: Path) -> bool:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether a path still names the file that was opened."""
+    """Return whether a path still names the file that was opened."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a process may use of the machine (a container's share, where it is in one), and how a program tunes itself."""
+"""Share of the machine that a process may use (a container's, where it is in one), and a program's own tuning."""
 
 from __future__ import annotations
 

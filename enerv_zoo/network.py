@@ -36,10 +36,10 @@ PIXELS_PER_BATCH_ELSEWHERE = 4 * 1280 * 720
 class Network(nn.Module):
     """A network that maps frame indices (B,), integer or fractional, to frames (B, 3, H, W), float in [0, 1].
 
-    The way of a frame: every embedding maps the index to a vector or a map; the join makes the first feature map
-    (B, channels, h, w); the steps of the stages modulate it and upsample it; the head turns it into RGB. Join,
-    modulations and head take the embeddings that their `with` names. Where the strides do not divide the frame's size
-    the network decodes a little more, and the right and bottom margins are cropped.
+    Every embedding maps the index to a vector or a map; the join makes the first feature map (B, channels, h, w); the
+    steps of the stages modulate and upsample it; the head turns it into RGB. Join, modulations and head take the
+    embeddings that their `with` names. Where the strides do not divide the frame's size, the network decodes a little
+    more, and the right and bottom margins are cropped.
 
     Args:
         config: the composition.
@@ -111,15 +111,13 @@ class Network(nn.Module):
             if name not in (*self._joined, *self._steering):
                 raise ConfigError(f"no part takes the embedding {name!r}; name it in the 'with' of one")
 
-    # ------------------------------------------------------------------ while fitting
-
     def _content(self) -> dict[str, Any]:
         """Return the embeddings that are computed from frames while fitting."""
         return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
 
     @property
     def is_fitting(self) -> bool:
-        """Whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
+        """Return whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
         encoding = any(part.encoder is not None for part in self._content().values())
         return encoding or getattr(self.head, "latest", None) is not None
 
@@ -154,7 +152,7 @@ class Network(nn.Module):
 
     @property
     def has_closed_form_start(self) -> bool:
-        """Whether `start_from` gives any part its first weights."""
+        """Return whether `start_from` gives any part its first weights."""
         return bool(self._parts_with_start())
 
     def _parts_with_start(self) -> list[tuple[Any, tuple[str, ...] | None]]:
@@ -210,42 +208,39 @@ class Network(nn.Module):
         """The frames that the head refines a frame by, relative to it."""
         return getattr(self.head, "neighbours", ())
 
-    # ------------------------------------------------------------------ the network
-
     def fixed_embeddings(self) -> dict[str, Tensor]:
         """The outputs of the embeddings that are the same for every frame."""
         index = torch.zeros(1, dtype=torch.float64, device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
 
-    def outputs(self, index: Tensor, known: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+    def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
         """Return all outputs of the head for frame indices (B,), uncropped; the last one is the frame.
 
         Args:
             index: (B,), whole or fractional.
-            known: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
+            fixed: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
         """
         draw = self._compiled or self._draw
-        known = self.fixed_embeddings() if known is None else known
+        fixed = self.fixed_embeddings() if fixed is None else fixed
         if not self.neighbours:
-            return draw(index.to(self.device), known)
+            return draw(index.to(self.device), fixed)
         if self.is_fitting:
             index = index.to(self.device)
-            return self.head.aggregate(draw(index, known), self.head.recall(index))
-        return self._refined(draw, index, known)
+            return self.head.aggregate(draw(index, fixed), self.head.recall(index))
+        return self._refined(draw, index, fixed)
 
-    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
+    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
         """Frames refined by their neighbours; what several of them need is decoded once."""
         offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
-        wanted = index[:, None] + offsets
-        inside = ((wanted >= 0) & (wanted <= self.info.frames - 1)).to(self.device)
-        drawn_at, places = wanted.clamp(0, self.info.frames - 1).unique(return_inverse=True)
-        drawn = draw(drawn_at.to(self.device), known)
-        places = places.to(self.device)
-        around = drawn[0][places[:, 1:]] * inside[:, 1:, None, None, None]
-        return self.head.aggregate([each[places[:, 0]] for each in drawn], around)
+        indices = index[:, None] + offsets
+        inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
+        unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
+        outputs, places = draw(unique.to(self.device), fixed), places.to(self.device)
+        around = outputs[0][places[:, 1:]] * inside[:, 1:, None, None, None]
+        return self.head.aggregate([each[places[:, 0]] for each in outputs], around)
 
-    def _draw(self, index: Tensor, known: Mapping[str, Tensor]) -> list[Tensor]:
-        embedded = {name: known[name] if name in known else part(index) for name, part in self.embeddings.items()}
+    def _draw(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
+        embedded = {name: fixed[name] if name in fixed else part(index) for name, part in self.embeddings.items()}
         x = _per_frame(self.join(*(embedded[name] for name in self._joined)), index)
         steering = {name: _per_frame(embedded[name], index) for name in self._steering}
         features = []
@@ -287,7 +282,7 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
@@ -313,12 +308,10 @@ class Network(nn.Module):
         """Numbers that papers count as parameters, but that follow from the config and are not stored."""
         return sum(getattr(part, "fixed_numbers", 0) for part in self.embeddings.values())
 
-    # ------------------------------------------------------------------ how it computes
-
-    def _batch_size(self, wanted: int | None) -> int:
-        pixels = PIXELS_PER_BATCH.get(self.device.type, PIXELS_PER_BATCH_ELSEWHERE)
+    def _batch_size(self, batch_size: int | None) -> int:
         least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
-        return wanted or max(least, pixels // math.prod(self.drawn_size))
+        pixels = PIXELS_PER_BATCH.get(self.device.type, PIXELS_PER_BATCH_ELSEWHERE)
+        return batch_size or max(least, pixels // math.prod(self.drawn_size))
 
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> Self:
         """Take the fastest way to decode that the device has, from here on; frames may differ in their last bits.
@@ -337,8 +330,8 @@ class Network(nn.Module):
             This network.
         """
         self.precision = choose_precision(precision, self.device.type)
-        wanted = self.device.type == "cuda" if inductor is None else inductor
-        self._compiled = Compiled(self._draw) if wanted else None
+        use_inductor = self.device.type == "cuda" if inductor is None else inductor
+        self._compiled = Compiled(self._draw) if use_inductor else None
         with torch.inference_mode(), self._evaluating():
             self._kept = self.fixed_embeddings()
         return self

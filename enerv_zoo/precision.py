@@ -1,4 +1,4 @@
-"""How exactly a network computes: float32, or bfloat16 where the device is made for it."""
+"""Precision of a network's computation: float32, or bfloat16 where the device is made for it."""
 
 from __future__ import annotations
 

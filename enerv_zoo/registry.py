@@ -1,4 +1,4 @@
-"""Named parts, and how third parties add theirs.
+"""Registries of named parts, and the door for those of third parties.
 
 There is one `Registry` for each kind of part. A part is a class (or, for families and losses, a function) registered
 under a name:
@@ -59,16 +59,16 @@ class Registry:
         """Decorator that registers a part under `name`; a taken name is refused."""
 
         def decorate(part: Part) -> Part:
-            known = self._parts.setdefault(name, part)
-            if known is not part:
-                owner = f"{known.__module__}.{known.__qualname__}"
+            earlier = self._parts.setdefault(name, part)
+            if earlier is not part:
+                owner = f"{earlier.__module__}.{earlier.__qualname__}"
                 raise ConfigError(f"the {self.kind} name {name!r} is taken by {owner}; register under another name")
             return part
 
         return decorate
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Sorted names that match a shell-style wildcard, plug-ins included."""
+        """Return the sorted names that match a shell-style wildcard, plug-ins included."""
         self._load_builtins()
         self._load_plugins()
         return sorted(name for name in self._parts if fnmatchcase(name, pattern))
@@ -123,15 +123,15 @@ class Registry:
         if option.name not in types:
             return value
         try:
-            found = types[option.name].validate_python(value)
+            validated = types[option.name].validate_python(value)
         except ValidationError:
-            wanted = (
+            expected = (
                 option.annotation if isinstance(option.annotation, str) else inspect.formatannotation(option.annotation)
             )
             raise ConfigError(
-                f"{self.kind} {name!r}: the option {option.name!r} is {value!r:.80}, expected {wanted}"
+                f"{self.kind} {name!r}: the option {option.name!r} is {value!r:.80}, expected {expected}"
             ) from None
-        return found if isinstance(value, float) and isinstance(found, int) else value
+        return validated if isinstance(value, float) and isinstance(validated, int) else value
 
     def build(self, spec: Mapping[str, Any], *sizes: Any) -> Any:
         """Build the part that a plain dict describes: `{"name": ..., <option>: ...}`.
@@ -226,17 +226,17 @@ def _types(part: Callable[..., Any]) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     function = getattr(part, "func", part)  # of a partial
-    found = {}
+    entries = {}
     try:
         hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except Exception:  # a stranger's declaration may name what cannot be found
         return {}
     for name, hint in hints.items():
         try:
-            found[name] = TypeAdapter(hint)
+            entries[name] = TypeAdapter(hint)
         except Exception:  # or a type that nobody can check
             logger.debug("%s: the option %s is not checked", part, name)
-    return found
+    return entries
 
 
 embeddings = Registry("embedding", "enerv_zoo.embeddings")

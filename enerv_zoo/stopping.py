@@ -1,4 +1,4 @@
-"""How a program asks that signals stop its fits after a whole step."""
+"""Signals that stop a fit after a whole step, for programs that ask for it."""
 
 from __future__ import annotations
 

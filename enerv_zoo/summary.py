@@ -93,15 +93,15 @@ def summarize(config: ModelConfig, info: VideoInfo) -> ModelSummary:
     with MetaParameters():
         video = Network(config, info)
     video = video.to("meta").eval()
-    with _watching(video) as seen, torch.no_grad():
+    with _watching(video) as record, torch.no_grad():
         video._draw(torch.zeros(1, dtype=torch.float64, device="meta"), {})
     parts = [
-        _part(video, seen, f"embeddings.{name}", f"embedding {name}", spec["name"])
+        _part(video, record, f"embeddings.{name}", f"embedding {name}", spec["name"])
         for name, spec in config.embeddings.items()
     ]
-    parts.append(_part(video, seen, "join", "join", config.join["name"]))
-    parts += [_stage(video, seen, index) for index in range(len(config.stages))]
-    parts.append(_part(video, seen, "head", "head", config.head["name"]))
+    parts.append(_part(video, record, "join", "join", config.join["name"]))
+    parts += [_stage(video, record, index) for index in range(len(config.stages))]
+    parts.append(_part(video, record, "head", "head", config.head["name"]))
     return ModelSummary(tuple(parts), video.stored_numbers, video.fixed_numbers)
 
 
@@ -137,11 +137,11 @@ class _Seen:
 
 @contextmanager
 def _watching(video: Network) -> Iterator[_Seen]:
-    seen = _Seen()
-    handles = [handle for path, module in video.named_modules() if path for handle in seen.watch(path, module)]
+    record = _Seen()
+    handles = [handle for path, module in video.named_modules() if path for handle in record.watch(path, module)]
     try:
-        with seen.counter:
-            yield seen
+        with record.counter:
+            yield record
     finally:
         for handle in handles:
             handle.remove()
@@ -156,19 +156,19 @@ def _shapes(values: Any) -> tuple[Shape, ...]:
     return ()
 
 
-def _part(video: Network, seen: _Seen, path: str, role: str, name: str, parts: tuple[Part, ...] = ()) -> Part:
+def _part(video: Network, record: _Seen, path: str, role: str, name: str, parts: tuple[Part, ...] = ()) -> Part:
     module = video.get_submodule(path)
     stored = sum(t.numel() for t in module.state_dict().values() if t.is_floating_point())
-    passage = seen.passages[path]
+    passage = record.passages[path]
     once = bool(getattr(module, "fixed", False))
     return Part(path, role, name, passage.inputs, passage.outputs, stored, passage.flops // 2, once, parts)
 
 
-def _stage(video: Network, seen: _Seen, index: int) -> Part:
+def _stage(video: Network, record: _Seen, index: int) -> Part:
     """A stage with its steps, in the order of the way through it."""
     path = f"stages.{index}"
     steps = tuple(
-        _part(video, seen, f"{path}.{number}", "modulation" if "with" in step else "block", step["name"])
+        _part(video, record, f"{path}.{number}", "modulation" if "with" in step else "block", step["name"])
         for number, step in enumerate(video.config.stages[index])
     )
-    return _part(video, seen, path, f"stage {index + 1}, x{video.config.strides[index]}", "", steps)
+    return _part(video, record, path, f"stage {index + 1}, x{video.config.strides[index]}", "", steps)

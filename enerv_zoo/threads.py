@@ -1,4 +1,4 @@
-"""How many threads PyTorch may take while this package computes, without a change for the host process."""
+"""Threads that PyTorch may take while this package computes, without a change for the host process."""
 
 from __future__ import annotations
 

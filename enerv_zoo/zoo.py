@@ -48,8 +48,8 @@ def list_components(kind: str, pattern: str = "*") -> list[str]:
         ConfigError: there is no such kind.
     """
     if kind not in COMPONENTS:
-        known = ", ".join(COMPONENTS)
-        raise ConfigError(f"no kind of part is called {kind!r}.{did_you_mean(kind, COMPONENTS)} There are: {known}")
+        kinds = ", ".join(COMPONENTS)
+        raise ConfigError(f"no kind of part is called {kind!r}.{did_you_mean(kind, COMPONENTS)} There are: {kinds}")
     return COMPONENTS[kind].names(pattern)
 
 

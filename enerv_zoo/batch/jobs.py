@@ -206,10 +206,10 @@ def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = 
     """
     folder, began = Path(out) / job.name, time.time()
     try:
-        needed = job.todo(out, device)
-        if needed != "nothing":
-            job.run(folder, device, resume=needed == "resume", on_status=on_fit(job.name))
-        outcome = FitOutcome(job.name, needed, metrics=read_mapping(folder / METRICS))
+        todo = job.todo(out, device)
+        if todo != "nothing":
+            job.run(folder, device, resume=todo == "resume", on_status=on_fit(job.name))
+        outcome = FitOutcome(job.name, todo, metrics=read_mapping(folder / METRICS))
     except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))

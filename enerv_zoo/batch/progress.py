@@ -168,8 +168,8 @@ class Progress:
             lasted = max(now - facts["since"], 0.0)
             spent = [spent[0] + task.cpus * lasted, spent[1] + task.gpus * lasted]
             going += self._work.get(task.name, 0.0) * facts["progress"]
-            known = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
-            running.append(Running(task.name, *known, task.attempts))
+            state = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
+            running.append(Running(task.name, *state, task.attempts))
         seconds = time.monotonic() - self.began
         done, left = self._over.known + going, self._left() - going
         return BatchStatus(

@@ -234,7 +234,7 @@ def _metrics(jobs: Sequence[Job]) -> list[str]:
 
 def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
     size, metrics = job.recipe.model.get("size"), outcome.metrics or {}
-    known = {
+    facts = {
         "name": job.name,
         "id": outcome.id,
         "part_of": part_of,
@@ -249,7 +249,7 @@ def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str 
         "fitting": outcome.fitting,
         "url": outcome.url,
     }
-    return {column: known[column] if column in known else metrics.get(column) for column in columns}
+    return {column: facts[column] if column in facts else metrics.get(column) for column in columns}
 
 
 def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:

@@ -119,13 +119,13 @@ class SegmentsJob:
         return SegmentsDescription(video.info, tuple(parts), video.cuts if cutting.scenes else None)
 
     def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
-        """Whether a segment is to begin with the weights of the one before."""
+        """Return whether a segment is to begin with the weights of the one before."""
         if self.warm_start is not None:
             return self.warm_start and number > 0
         return description.goes_on(number) and not self._has_closed_form_start(description.video)
 
     def _has_closed_form_start(self, info: VideoInfo) -> bool:
-        """Whether the network starts from the frames themselves, which is worth more than other frames' weights."""
+        """Return whether the network starts from the frames themselves: a better start than other frames' weights."""
         with MetaParameters():
             return Network(chosen_config(self.plan.model, info), info).has_closed_form_start
 

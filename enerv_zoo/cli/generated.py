@@ -42,13 +42,13 @@ class OptionsOf:
     only: Collection[str] | None = None
     defaults: bool = False
 
-    def parameters(self, taken: Collection[str]) -> list[inspect.Parameter]:
+    def parameters(self, reserved: Collection[str]) -> list[inspect.Parameter]:
         """Return a keyword parameter, as Typer reads it, for each field that gets an option."""
         hints = get_type_hints(self.config, include_extras=True)
         texts = field_descriptions(self.config)
         parameters = []
         for field in dataclasses.fields(self.config):
-            if field.name in taken or (self.only is not None and field.name not in self.only):
+            if field.name in reserved or (self.only is not None and field.name not in self.only):
                 continue
             kind, option = _split(hints[field.name])
             default = option.default or (_shown(field) if self.defaults and field.default is not None else False)
@@ -74,8 +74,8 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     names: dict[str, list[str]] = {}
     for name, parameter in signature.parameters.items():
         if name in filled:
-            taken = {*signature.parameters, *(other for own in names.values() for other in own)}
-            own_parameters = filled[name].parameters(taken)
+            reserved = {*signature.parameters, *(other for own in names.values() for other in own)}
+            own_parameters = filled[name].parameters(reserved)
             names[name] = [each.name for each in own_parameters]
             parameters += own_parameters
         else:

@@ -278,6 +278,6 @@ def _gpu_bytes() -> int:
     return torch.cuda.get_device_properties(0).total_memory
 
 
-def gpu_share(needed: int, memory: int) -> float:
+def gpu_share(need: int, memory: int) -> float:
     """Return the share of a GPU of `memory` bytes for a fit that needs `needed` of them, in hundredths, rounded up."""
-    return min(max(math.ceil(100 * (needed + CONTEXT_BYTES) / memory) / 100, SMALLEST_SHARE), 1.0)
+    return min(max(math.ceil(100 * (need + CONTEXT_BYTES) / memory) / 100, SMALLEST_SHARE), 1.0)

@@ -157,7 +157,7 @@ def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: 
 
 
 def _has_ended(names: set[str]) -> bool:
-    """Whether a fit in the store has ended: weights are put last, and checkpoints go after them."""
+    """Return whether a fit in the store has ended: weights are put last, and checkpoints go after them."""
     return WEIGHTS in names and CHECKPOINT not in names
 
 

@@ -12,6 +12,7 @@ import torch
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, from_dict
+from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import matching_frames
@@ -29,7 +30,6 @@ from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.video import Video
 
-DEFAULT_BITS = 8
 RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
 """Metrics of a fit that, beside its scores, are others once it is compressed."""
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from enerv_zoo.compression.network import DEFAULT_BITS
 from enerv_zoo.config import CompressConfig, VideoInfo, from_dict
+from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions

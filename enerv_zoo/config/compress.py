@@ -12,6 +12,9 @@ from enerv_zoo.config.ranges import Bits, Fraction01, NotNegative, Positive
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option
 
+DEFAULT_BITS = 8
+"""Bits of every weight unless a compression is told otherwise."""
+
 
 @dataclass(frozen=True)
 class CompressConfig:
@@ -65,10 +68,10 @@ class CompressConfig:
 
     @property
     def searches(self) -> bool:
-        """Whether the bits of each tensor are chosen for a target."""
+        """Return whether the bits of each tensor are chosen for a target."""
         return self.bpp is not None or self.max_psnr_drop is not None
 
     @property
     def needs_video(self) -> bool:
-        """Whether the original is needed."""
+        """Return whether the original is needed."""
         return self.tune_epochs > 0 or self.max_psnr_drop is not None

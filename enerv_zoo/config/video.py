@@ -84,7 +84,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class VideoSelection:
-    """Which part of a video is taken, and how; what is `None` is as `enerv_zoo.open_video` has it.
+    """Selected part of a video, and its transform; `None` stands for the default of `enerv_zoo.open_video`.
 
     Attributes:
         frames: which frames, such as 0:53, 10:, ::2 or 5.

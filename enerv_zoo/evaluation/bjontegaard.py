@@ -49,10 +49,10 @@ def _checked(curve: Curve, name: str) -> list[tuple[float, float]]:
     return points
 
 
-def _check_overlap(first: list[float], second: list[float], what: str) -> None:
+def _check_overlap(first: list[float], second: list[float], axis: str) -> None:
     if max(min(first), min(second)) >= min(max(first), max(second)):
         raise EnervZooError(
-            f"the curves share no {what}: {min(first):.4g} to {max(first):.4g} and {min(second):.4g} to "
+            f"the curves share no {axis}: {min(first):.4g} to {max(first):.4g} and {min(second):.4g} to "
             f"{max(second):.4g}; add points so that they overlap"
         )
 

@@ -164,14 +164,14 @@ def evaluate(
         scorer.add(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255)
         done += len(decoded)
     rows = scorer.rows()
-    stored = stored_bytes(video)
+    size = stored_bytes(video)
     return Report(
         scores=scorer.scores(rows),
         missing=scorer.missing,
-        bpp=bits_per_pixel(stored, video.info),
+        bpp=bits_per_pixel(size, video.info),
         fps=timer.rate(),
         stored_numbers=video.stored_numbers,
-        stored_bytes=stored,
+        stored_bytes=size,
         device=str(video.device),
         frames=tuple(FrameScore(*row) for row in zip(indices, rows, strict=True)),
     )
@@ -208,13 +208,13 @@ def evaluate_segments(
         rows = (dataclasses.replace(row, frame=row.frame + segment.first) for row in report.frames)
         reports.append(dataclasses.replace(report, frames=tuple(rows)))
     is_whole = len(reports) == len(video.segments)
-    stored = sum(report.stored_bytes for report in reports) if is_whole else sum(map(stored_bytes, video.networks()))
+    size = sum(report.stored_bytes for report in reports) if is_whole else sum(map(stored_bytes, video.networks()))
     return dataclasses.replace(
         merged(reports),
         fps=joint_rate(reports),
-        stored_bytes=stored,
+        stored_bytes=size,
         stored_numbers=sum(r.stored_numbers for r in reports) if is_whole else video.stored_numbers,
-        bpp=bits_per_pixel(stored, video.info),
+        bpp=bits_per_pixel(size, video.info),
     )
 
 
@@ -317,9 +317,9 @@ def stored_bytes(video: NeuralVideo) -> int:
     return len(to_bytes(video.weights()))
 
 
-def bits_per_pixel(stored: int, info: VideoInfo) -> float:
+def bits_per_pixel(size: int, info: VideoInfo) -> float:
     """Return 8 times the stored bytes over all pixels of the video."""
-    return 8 * stored / info.pixels
+    return 8 * size / info.pixels
 
 
 class _Timer:

@@ -1,4 +1,4 @@
-"""How many frames per step, where the recipe leaves it to the device."""
+"""Number of frames per step, where the recipe leaves it to the device."""
 
 from __future__ import annotations
 

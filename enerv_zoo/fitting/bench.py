@@ -1,4 +1,4 @@
-"""How fast this machine fits and decodes, in under a minute: the short form of the programs in `benchmarks/`."""
+"""Speed of fitting and decoding on this machine, in under a minute: the short form of the programs in `benchmarks/`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRAMES = 16
 
 @dataclass(frozen=True)
 class Speed:
-    """What one network does on this machine.
+    """Speeds of one network on this machine.
 
     Attributes:
         size, resolution: the network's budget and its frames, HEIGHTxWIDTH.

@@ -152,7 +152,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether the folder holds a checkpoint, whole or not."""
+    """Return whether the folder holds a checkpoint, whole or not."""
     return (folder / CHECKPOINT).exists() or (folder / PREVIOUS).exists()
 
 

@@ -1,4 +1,4 @@
-"""Rounding, pruning and rate within the steps of a fit: the network is fitted as a file will hold it."""
+"""Constraints within the steps of a fit (rounding, pruning, rate): the network is fitted as a file will hold it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from enerv_zoo.nvz.quantisation import QuantSpecs, rounded, steps, uniform_specs
 
 
 class WeightConstraint:
-    """What a phase makes of the weights in every step.
+    """Constraint of a phase on the weights, applied in every step.
 
     Frames are decoded with rounded weights, and the gradient that arrives at those moves the exact ones (straight
     through, Bengio et al. 2013). Pruned weights stay zero. The rate, if it has a weight, is that of a Laplace

@@ -1,4 +1,4 @@
-"""Where a long video is cut into segments: at changes of scene, and by length."""
+"""Cuts of a long video into segments: at changes of scene, and by length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True)
 class Cutting:
-    """How to cut: at scenes, into a number of segments, or into segments of some seconds.
+    """Rule for cuts: at scenes, into a number of segments, or into segments of some seconds.
 
     Attributes:
         scenes: whether changes of scene are looked for.
@@ -73,12 +73,12 @@ def plan_segments(cutting: Cutting, frames: int, fps: float | None, cuts: Sequen
         return _evenly(0, frames, cutting.count)
     longest = max(math.floor((cutting.seconds or LONGEST) * rate), 1)
     shortest = max(round(SHORTEST * rate), 1)
-    taken = [0]
+    chosen = [0]
     for cut in sorted(cuts):
-        if cut - taken[-1] >= shortest and frames - cut >= shortest:
-            taken.append(cut)
-    taken.append(frames)
-    pieces = pairwise(taken)
+        if cut - chosen[-1] >= shortest and frames - cut >= shortest:
+            chosen.append(cut)
+    chosen.append(frames)
+    pieces = pairwise(chosen)
     return [s for start, stop in pieces for s in _evenly(start, stop, math.ceil((stop - start) / longest))]
 
 

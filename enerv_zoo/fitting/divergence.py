@@ -205,7 +205,7 @@ class DivergenceGuard(Callback):
         logger.warning("epoch %d: %s; %s", row["epoch"], reason, action)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the fitter's state."""
+        """Return the guard's own state for a checkpoint."""
         return {"recoveries": self.recoveries, **{name: getattr(self, name) for name in _COUNTERS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

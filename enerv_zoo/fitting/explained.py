@@ -20,15 +20,15 @@ MIN_SHARE = 0.1
 least `MIN_SHARE` of the variance of pixels in time. It is neither in a still, nor in noise."""
 
 
-def variation(drawn: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def variation(decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return sums over frames (B, 3, H, W) that tell them from a constant, and from the mean image.
 
     Returns:
         Scalars: the variance over space and colours, from every 16th pixel, of `drawn` and of `target`, and the mean
         squared difference of their cells.
     """
-    difference = _cells(drawn - target).square().mean(dim=(1, 2, 3)).sum()
-    return _contrast(drawn), _contrast(target), difference
+    difference = _cells(decoded - target).square().mean(dim=(1, 2, 3)).sum()
+    return _contrast(decoded), _contrast(target), difference
 
 
 def _contrast(frames: Tensor) -> Tensor:

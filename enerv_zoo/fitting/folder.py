@@ -138,19 +138,19 @@ def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tupl
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether a folder's fit is complete: its checkpoints go last, after weights, numbers and pictures are written."""
+    """Return whether a folder's fit is complete: its checkpoints go last, after all results are written."""
     return (folder / WEIGHTS).exists() and not has_checkpoint(folder)
 
 
 def fit_state(folder: Path) -> State:
-    """How far the fit in a folder is. One that was stopped before its first checkpoint holds nothing to go on from."""
+    """Return the progress of the fit in a folder; one without a checkpoint holds nothing to go on from."""
     if has_ended(folder):
         return "ended"
     return "begun" if any((folder / name).exists() for name in OURS if name not in (RECORD, HISTORY)) else "new"
 
 
 def segments_state(folder: Path) -> State:
-    """How far a video in segments is."""
+    """Return the progress of a video in segments."""
     if not is_segmented(folder):
         return "new"
     if (folder / METRICS).is_file():
@@ -248,7 +248,7 @@ def clear(folder: Path) -> None:
 
 
 def read_report(folder: Path) -> Report:
-    """What `evaluate` measured at the end of a fit, from `metrics.json` and `frames.csv`.
+    """Read the scores that `evaluate` measured at the end of a fit, from `metrics.json` and `frames.csv`.
 
     Raises:
         ConfigError: one of them is not there, or damaged.

@@ -1,4 +1,4 @@
-"""Where a fit's frames are, and how they reach the device."""
+"""Place of a fit's frames, and their way to the device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCHES_AHEAD = 2
 
 
 def host_place(place: str) -> str:
-    """Where `enerv_zoo.open_video` is to keep frames that a fit wants in `place`.
+    """Return the memory in which `enerv_zoo.open_video` keeps frames that a fit asks for in `place`.
 
     Raises:
         FitError: there is no such place.

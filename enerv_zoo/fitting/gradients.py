@@ -56,7 +56,7 @@ class BatchGradients:
 
     @property
     def is_warmed_up(self) -> bool:
-        """Whether batches take from here on what they have taken last: what is recorded, is recorded."""
+        """Return whether batches take from here on what they have taken last: what is recorded, is recorded."""
         return self.graph is None or self.graph.is_warmed_up
 
     def __call__(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:

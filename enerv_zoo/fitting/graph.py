@@ -62,11 +62,11 @@ class StepGraph:
 
     @property
     def is_warmed_up(self) -> bool:
-        """Whether it is known how steps are run: recorded, or as they are."""
+        """Return whether it is known how steps are run: recorded, or as they are."""
         return not self.works or self._replay is not None
 
     def __call__(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
-        """What `accumulate` does; the sums that are returned hold until the next call."""
+        """Run `accumulate`; the sums that are returned hold until the next call."""
         if self._shape is None:
             self._shape = frames.shape, batch
         if not self.works or self._shape != (frames.shape, batch):

@@ -106,9 +106,9 @@ class Interruption(Callback):
         """Say what is kept once another process is gone: the state of the last whole step."""
         if self._checkpoints.folder is None:
             return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
-        kept = "is kept" if self._checkpoints.save() else "could not be kept, an older checkpoint may be there"
+        outcome = "is kept" if self._checkpoints.save() else "could not be kept, an older checkpoint may be there"
         epoch = self._checkpoints.fitter.current_epoch
-        return FitError(f"{lost}; epoch {epoch} {kept}: go on with fit --resume, on as many as you like")
+        return FitError(f"{lost}; epoch {epoch} {outcome}: go on with fit --resume, on as many as you like")
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -40,8 +40,7 @@ STEPS_BETWEEN_SYNCS = 32
 
 COMPILING_COSTS = 60.0
 COMPILING_SAVES = 0.25
-"""What `torch.compile` is taken to cost, in seconds, and which part of the rest of a fit on CUDA to save."""
-
+"""Seconds that `torch.compile` is taken to cost, and the part of the rest of a fit on CUDA that it saves."""
 
 OnStep = Callable[[], None]
 
@@ -162,7 +161,7 @@ class Fitter:
 
     @property
     def done(self) -> bool:
-        """Whether the last step is over."""
+        """Return whether the last step is over."""
         return self.progress >= 1
 
     @property

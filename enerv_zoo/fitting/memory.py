@@ -1,4 +1,4 @@
-"""What a fit will need in memory, counted before its first step on shapes alone."""
+"""Memory need of a fit, counted before its first step on shapes alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MemoryNeed:
 
 
 def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
-    """How many frames of a batch are to pass a network at once, so that a fit stays within a host's memory.
+    """Return how many frames of a batch may pass a network at once, so that a fit stays within a host's memory.
 
     A system that runs out of memory kills the process without a word, so this is decided beforehand; a GPU's own
     memory is tried, as running out of it does no harm.
@@ -63,10 +63,10 @@ def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
     """
     if available is None:
         return batch
-    at_once, kept = batch, need.kept / need.batch
-    while at_once > 1 and need.weights + 2 * kept * at_once > available:
+    at_once, per_frame = batch, need.kept / need.batch
+    while at_once > 1 and need.weights + 2 * per_frame * at_once > available:
         at_once = (at_once + 1) // 2
-    least = need.weights + kept * at_once
+    least = need.weights + per_frame * at_once
     if least > available:
         raise FitError(
             f"fitting needs at least {least / 1e6:,.0f} MB of memory, {available / 1e6:,.0f} are available; fit a "
@@ -115,18 +115,18 @@ def kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
 def _kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
     info, device = video.info, video.device
     own = {_storage(tensor) for tensor in (*video.parameters(), *video.buffers())}
-    kept: dict[int, Tensor] = {}
+    saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         if _storage(tensor) not in own:
-            kept[_storage(tensor)] = tensor
+            saved[_storage(tensor)] = tensor
         return tensor
 
     loss = ready_loss(build_loss(config.loss, info.height, info.width), device)
     target = torch.zeros(batch, 3, info.height, info.width, device=device)
     with meta_arithmetic(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         video.objective(torch.zeros(batch, dtype=torch.float64, device=device), target, loss)
-        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+        return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
 def _storage(tensor: Tensor) -> int:

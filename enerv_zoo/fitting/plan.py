@@ -39,7 +39,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class FitPlan:
-    """What is fitted to what, and how.
+    """Network, video and recipe of a fit.
 
     Attributes:
         source: name or absolute path of the video; `None` for arrays.
@@ -65,7 +65,7 @@ class FitPlan:
         return Origin.of_record({"source": self.source, "source_contents": self.contents})
 
     def record(self) -> dict[str, Any]:
-        """What `fit.json` holds."""
+        """Return the contents of `fit.json`."""
         return {
             "format": FORMAT,
             "source": self.source,
@@ -101,15 +101,15 @@ def plan_fit(
 
     The arguments and errors are those of `fit`.
     """
-    given: dict[str, Any] = dict(options)
-    selection = {name: given.pop(name, None) for name in SELECTION}
+    fields: dict[str, Any] = dict(options)
+    selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     choice = choose_model(model, base.model, size, model_options)
     if base.others is not None and choice["name"] != base.model.get("name"):
         size = base.model.get("size") if size is None else size
         base = read_recipe(base.others)
         choice = choose_model(model, base.model, size, model_options)
-    merged = {**base.fit, **given, **_length(given)}
+    merged = {**base.fit, **fields, **_length(fields)}
     if merged.get("time_budget") is not None:
         merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
@@ -140,12 +140,12 @@ def plan_fit(
 
 
 def _is_adam(optimizer: Any) -> bool:
-    """Whether the optimizer of a recipe is the one that its default betas are for."""
+    """Return whether the optimizer of a recipe is the one that its default betas are for."""
     return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
 
 
 def _name_of(loss: Loss) -> str:
-    """What a record calls a callable of the user's own.
+    """Return the name under which a record lists a callable of the user's own.
 
     Raises:
         ConfigError: it is a class.
@@ -157,7 +157,7 @@ def _name_of(loss: Loss) -> str:
 
 
 def _length(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What options that say how long to fit change in a recipe's: epochs replace its time budget.
+    """Return a recipe's fields with the length of the fit replaced: epochs replace its time budget.
 
     Raises:
         ConfigError: both are given.
@@ -274,13 +274,13 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
 
 
 def _changes(before: Any, now: Any, name: str = "it") -> list[str]:
-    """What differs: of mappings only that, under the names of its keys."""
+    """Return the differences: of mappings only those, under the names of their keys."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         was, is_now = ("not given" if value is _ABSENT else repr(value) for value in (before, now))
         return [f"{name} was {was}, now it is {is_now}"]
-    told = []
+    changes = []
     for key in {**before, **now}:
         pair = (before.get(key, _ABSENT), now.get(key, _ABSENT))
         if pair[0] != pair[1]:
-            told += _changes(*pair, key if name == "it" else f"{name}.{key}")
-    return told
+            changes += _changes(*pair, key if name == "it" else f"{name}.{key}")
+    return changes

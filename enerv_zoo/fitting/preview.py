@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from enerv_zoo.config import FitConfig, VideoInfo
+from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.batch import choose_batch, frames_per_second
 from enerv_zoo.fitting.frame_loader import FrameLoader
@@ -20,9 +21,6 @@ from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.summary import summarize
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.zoo import chosen_config
-
-CODED_BITS = 8
-"""Bits per parameter by which a target size chooses a network: those of `compress`, before its entropy coding."""
 
 MEASURED_FRAMES = 8
 """Frames that steps are measured on, unless a batch has more."""
@@ -89,9 +87,9 @@ def parameters_for(info: VideoInfo, *, bpp: float | None = None, megabytes: floa
     if (bpp is None) == (megabytes is None):
         raise ConfigError("a target size is in bits per pixel or in megabytes; give one of them")
     bits = bpp * info.pixels if bpp is not None else 8e6 * (megabytes or 0.0)
-    if not bits >= CODED_BITS:
-        raise ConfigError(f"a target size has to hold one parameter of {CODED_BITS} bits, got {bits:.3g} bits")
-    return round(bits / CODED_BITS)
+    if not bits >= DEFAULT_BITS:
+        raise ConfigError(f"a target size has to hold one parameter of {DEFAULT_BITS} bits, got {bits:.3g} bits")
+    return round(bits / DEFAULT_BITS)
 
 
 @usable_threads()
@@ -138,7 +136,7 @@ def preview_fit(
         parameters=parameters,
         macs=summary.macs,
         stored_bytes=4 * parameters,
-        coded_bytes=parameters * CODED_BITS // 8,
+        coded_bytes=parameters * DEFAULT_BITS // 8,
         raw_bytes=3 * info.pixels,
         source_bytes=source_bytes,
         memory_bytes=need.total,

@@ -60,7 +60,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process is rank 0, which decides, writes and prints."""
+        """Return whether this process is rank 0, which decides, writes and prints."""
         return self.rank == 0
 
     def share(self, batch: Tensor) -> Tensor:
@@ -72,10 +72,10 @@ class Ranks:
         if self.size == 1:
             self.noticed = self.notice
             return list(numbers)
-        told = torch.tensor([*numbers, self.notice], dtype=torch.float64)
+        message = torch.tensor([*numbers, self.notice], dtype=torch.float64)
         with self._noticing_loss():
-            dist.all_reduce(told, dist.ReduceOp.MAX, group=self._hosts)
-        *agreed, noticed = told.tolist()
+            dist.all_reduce(message, dist.ReduceOp.MAX, group=self._hosts)
+        *agreed, noticed = message.tolist()
         self.noticed = int(noticed)
         return agreed
 

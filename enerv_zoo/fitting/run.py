@@ -58,7 +58,7 @@ ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fi
 
 @dataclass
 class FitResult:
-    """What `fit` gives.
+    """Result of `fit`.
 
     Attributes:
         video: the fitted network.

@@ -62,7 +62,7 @@ class SharedStep:
         sums.copy_(totals)
 
     def agree(self, failure: FitError | None, micro_batch: int) -> int:
-        """Whether everybody has gradients, before they are added up. Returns the smallest micro-batch of all.
+        """Check that all ranks have gradients before they are added up, and return the smallest micro-batch of all.
 
         Raises:
             FitError: a process has failed, this one or another.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Status:
-    """How far a fit is. Loss and PSNR are means over the epoch so far, of frames as they were decoded while fitting.
+    """Progress of a fit. Loss and PSNR are means over the epoch so far, of frames as they were decoded while fitting.
 
     Attributes:
         epoch: 1-based, over all phases; epochs: of how many, `None` under a time budget.

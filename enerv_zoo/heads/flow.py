@@ -63,9 +63,9 @@ class FlowGuidedHead(nn.Module):
         drawn = self.frame(features[-1])
         return [torch.sigmoid(at_least_float32(drawn[:, :3])), drawn[:, 3:], self.flow(features[self.coarse])]
 
-    def aggregate(self, drawn: Sequence[Tensor], around: Tensor) -> list[Tensor]:
+    def aggregate(self, frames: Sequence[Tensor], around: Tensor) -> list[Tensor]:
         """Refine what `forward` returned by the neighbours' independent frames (B, A, 3, H, W)."""
-        independent, shares, coarse = drawn
+        independent, shares, coarse = frames
         count = len(self.neighbours)
         size = independent.shape[-2:]
         factor = size[0] / coarse.shape[-2]

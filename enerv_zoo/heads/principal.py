@@ -123,15 +123,15 @@ def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) 
 def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_mean: bool) -> None:
     """Give a level the principal components of what the others leave."""
     width, channels, scale = len(level.mean), level.grid.shape[1], video.factor // level.factor
-    kept: list[Tensor] = []
+    cached: list[Tensor] = []
 
     def cells() -> Iterator[Tensor]:
         """The level's cells (T, rows, columns, D) in each piece."""
         for place in video.places:
-            yield kept[0] if kept else video.residual(place, level, others)
+            yield cached[0] if cached else video.residual(place, level, others)
 
     if len(video.places) == 1:
-        kept.append(next(cells()))
+        cached.append(next(cells()))
     average, directions = _components(lambda: (each.reshape(-1, width) for each in cells()), width, channels)
     offsets = (average @ directions).float()
     average, directions = average.float(), directions.float()

@@ -63,7 +63,7 @@ class Unreachable(HubError):
 
 
 def is_offline() -> bool:
-    """Whether `HF_HUB_OFFLINE` is set."""
+    """Return whether `HF_HUB_OFFLINE` is set."""
     from huggingface_hub import constants
 
     return constants.HF_HUB_OFFLINE
@@ -148,20 +148,20 @@ def _explanation(error: BaseException, repo_id: str, revision: str | None) -> Hu
 def _refusal(error: HfHubHTTPError, repo_id: str, hub: str) -> HubError:
     """Return an error for an answer that is about the user or the moment rather than about the repository."""
     code = error.response.status_code
-    said = f" ({' '.join(error.server_message.split())[:200]})" if error.server_message else ""
+    reason = f" ({' '.join(error.server_message.split())[:200]})" if error.server_message else ""
     if code == 401:
-        return HubError(f"{repo_id}: the token is not valid{said}; log in again with 'hf auth login' or set HF_TOKEN")
+        return HubError(f"{repo_id}: the token is not valid{reason}; log in again with 'hf auth login' or set HF_TOKEN")
     if code == 403:
-        return HubError(f"{repo_id}: not allowed{said}; use a token that may read or write this repository")
+        return HubError(f"{repo_id}: not allowed{reason}; use a token that may read or write this repository")
     if code in (409, 412):
         return HubError(
-            f"{repo_id}: somebody else pushed to it meanwhile{said}; nothing was overwritten, look and push again"
+            f"{repo_id}: somebody else pushed to it meanwhile{reason}; nothing was overwritten, look and push again"
         )
     if code == 429:
-        return Unreachable(f"{repo_id}: {hub} was asked too often{said}; try again later")
+        return Unreachable(f"{repo_id}: {hub} was asked too often{reason}; try again later")
     if code >= 500:
         return Unreachable(f"{repo_id}: {hub} is out of order ({code}); try again later")
-    return HubError(f"{repo_id}: {hub} answered {code}{said}")
+    return HubError(f"{repo_id}: {hub} answered {code}{reason}")
 
 
 def _short(error: BaseException) -> str:

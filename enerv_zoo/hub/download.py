@@ -48,7 +48,7 @@ _OF_A_SEGMENT = re.compile(rf"segment-[0-9]{{5}}/({'|'.join(map(re.escape, OF_A_
 
 
 def is_published(name: str) -> bool:
-    """Whether a repository of ours may hold a file, by its path in the repository."""
+    """Return whether a repository of ours may hold a file, by its path in the repository."""
     return name in PUBLISHED or _OF_A_SEGMENT.fullmatch(name) is not None
 
 
@@ -177,7 +177,7 @@ def _check_size(listing: _Listing, name: str, most: int) -> None:
 
 
 class _Listing:
-    """What the Hub says a revision holds, and the way to get it."""
+    """Contents of a revision as the Hub lists them, and the way to get it."""
 
     def __init__(self, repo_id: str, access: Access) -> None:
         self.repo_id, self.access, self.api = repo_id, access, hub_api(access.token)

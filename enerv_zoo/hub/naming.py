@@ -1,4 +1,4 @@
-"""Telling paths from repositories: what a user may have meant by a text that names nothing here."""
+"""Tell paths from repositories: the possible meanings of a text that names nothing here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = (
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether a text means a file or a folder although nothing is there: by its form, or by its first folder."""
+    """Return whether a text means a file or a folder although nothing is there: by its form, or by its first folder."""
     if text.startswith(("/", "./", "../", "~")) or text in (".", "..") or text.endswith("/") or "\\" in text:
         return True
     first, _, rest = text.partition("/")

@@ -1,4 +1,4 @@
-"""What a user's string means: a folder or a file here, a repository on the Hub, or a name that this version knows."""
+"""Meaning of a user's string: a folder or a file here, a repository on the Hub, or a bundled name."""
 
 from __future__ import annotations
 
@@ -112,15 +112,15 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
         return repo_id, replace(access, revision=access.revision or revision or None)
     if REPO_ID.fullmatch(name):
         return name, access
-    known = {*index, *bundled_networks()}
-    if known and _NAME.fullmatch(name):
+    names = {*index, *bundled_networks()}
+    if names and _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name}: no fit is there, and no published one has this name.{_near(name, known)} "
-            f"There are: {', '.join(sorted(known))}"
+            f"{name}: no fit is there, and no published one has this name.{_near(name, names)} "
+            f"There are: {', '.join(sorted(names))}"
         )
     return None
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def _near(name: str, names: Iterable[str]) -> str:
     path = nearest(Path(name))
-    return did_you_mean(name, known) or ("" if path is None else f" Did you mean the folder {str(path)!r} here?")
+    return did_you_mean(name, names) or ("" if path is None else f" Did you mean the folder {str(path)!r} here?")

@@ -97,9 +97,9 @@ def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
         write_description(replace(described, fit=stored.fit, license=license or described.license), staging / part)
         publish_record(run.path / part, staging / part / RECORD)
     publish_record(run.path, staging / RECORD)
-    made = {path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()}
-    weights = [Path(name).with_name(WEIGHTS).as_posix() for name in made if Path(name).name == CONFIG]
-    return made | {name: run.path / name for name in (*weights, PREVIEW, CARD) if (run.path / name).is_file()}
+    files = {path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()}
+    weights = [Path(name).with_name(WEIGHTS).as_posix() for name in files if Path(name).name == CONFIG]
+    return files | {name: run.path / name for name in (*weights, PREVIEW, CARD) if (run.path / name).is_file()}
 
 
 def _make_card(video: FrameAccess, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
@@ -156,12 +156,12 @@ class _Commit:
             patiently(api.create_branch, self.repo_id, branch=self.revision, exist_ok=True)
         before = patiently(api.model_info, self.repo_id, revision=self.revision, timeout=TIMEOUT)
         there = {file.rfilename for file in before.siblings or ()}
-        gone = sorted(name for name in there if is_published(name) and name not in files)
+        obsolete = sorted(name for name in there if is_published(name) and name not in files)
         commit = api.create_commit(  # never again after an error: it may have been made
             self.repo_id,
             [
                 *(CommitOperationAdd(name, path) for name, path in files.items()),
-                *(CommitOperationDelete(name) for name in gone),
+                *(CommitOperationDelete(name) for name in obsolete),
             ],
             commit_message=message,
             revision=self.revision,

@@ -1,4 +1,4 @@
-"""Reading the authors' checkpoints."""
+"""Reader of the authors' checkpoints."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Codebase(Protocol):
     """One code base's configs and tensor names."""
 
     def recognises(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
-        """Whether a config, and a checkpoint with tensors of these names, are of this code base."""
+        """Return whether a config, and a checkpoint with tensors of these names, are of this code base."""
         ...
 
     def model(self, config: Mapping[str, Any], info: VideoInfo) -> ModelConfig:
@@ -133,12 +133,12 @@ def choose_codebase(name: str | None, config: Mapping[str, Any], tensors: Collec
     """
     if name is not None:
         return codebases.build({"name": name})
-    known = {each: codebases.build({"name": each}) for each in codebases.names()}
-    fitting = [each for each, codebase in known.items() if codebase.recognises(config, tensors)]
+    bases = {each: codebases.build({"name": each}) for each in codebases.names()}
+    fitting = [each for each, codebase in bases.items() if codebase.recognises(config, tensors)]
     if len(fitting) != 1:
         which = f"{' and '.join(fitting)} recognise" if fitting else "no code base recognises"
-        raise ConfigError(f"{which} this config; name one (codebase, --codebase) of {', '.join(known)}")
-    return known[fitting[0]]
+        raise ConfigError(f"{which} this config; name one (codebase, --codebase) of {', '.join(bases)}")
+    return bases[fitting[0]]
 
 
 def _check_grid(network: Network, grid: Tensor | None) -> None:

@@ -28,9 +28,9 @@ def _read(config: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> Options:
     return {key: _need(config, key, kind) for key, kind in kinds.items()}
 
 
-def _check(config: Mapping[str, Any], **known: Any) -> None:
+def _check(config: Mapping[str, Any], **expected: Any) -> None:
     """Refuse options with another value than the only one that is known here, which is their default."""
-    for option, value in known.items():
+    for option, value in expected.items():
         if config.get(option, value) != value:
             raise ConfigError(f"the config's {option!r} is {config[option]!r}; known: {value}")
 

@@ -97,8 +97,8 @@ def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -
     """
     filters = weight.permute(0, 2, 3, 1).unflatten(0, (-1, stride**2)).transpose(0, 1).flatten(0, 1)
     offsets = None if bias is None else bias.unflatten(0, (-1, stride**2)).transpose(0, 1).flatten()
-    drawn = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=weight.shape[-1] // 2).permute(0, 2, 3, 1)
-    rows = drawn.unflatten(-1, (stride, -1)).transpose(2, 3)  # (B, H, stride, W, stride C)
+    output = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=weight.shape[-1] // 2).permute(0, 2, 3, 1)
+    rows = output.unflatten(-1, (stride, -1)).transpose(2, 3)  # (B, H, stride, W, stride C)
     return rows.flatten(1, 2).unflatten(-1, (stride, -1)).flatten(2, 3).permute(0, 3, 1, 2)
 
 
@@ -150,9 +150,9 @@ def upsampler(
     """
     layer = choose("upsampling", UPSAMPLERS, name)
     layer = PixelShuffleConv if layer is CompactConv and stride == COARSE_STRIDE else layer
-    given = {key: value for key, value in options.items() if value != UPSAMPLING_DEFAULTS[key]}
+    changed = {key: value for key, value in options.items() if value != UPSAMPLING_DEFAULTS[key]}
     legal = signature(layer).parameters
-    for option, value in given.items():
+    for option, value in changed.items():
         if option not in legal or (option == "kernel" and value % 2 == 0):
             raise ConfigError(f"upsampling {name!r} cannot have {option}={value}")
-    return layer(in_channels, out_channels, stride, bias=bias, **given)
+    return layer(in_channels, out_channels, stride, bias=bias, **changed)

@@ -94,8 +94,8 @@ def columns(data: Iterable[Mapping[str, Any]]) -> list[Column]:
 
 def names_in(data: Mapping[str, Any]) -> list[str]:
     """Return names of metrics in data such as `metrics.json`: those installed, and those with a `<name>_missing`."""
-    known = set(installed_in(data))
-    return [name for name in data if name in known or (is_name(name) and name + MISSING in data)]
+    names = set(installed_in(data))
+    return [name for name in data if name in names or (is_name(name) and name + MISSING in data)]
 
 
 def installed_in(data: Mapping[str, Any]) -> list[str]:
@@ -110,5 +110,5 @@ def flat(scores: Mapping[str, float | None], missing: Mapping[str, str]) -> dict
 
 
 def is_name(name: Any) -> bool:
-    """Whether something can be a metric's name: lower-case letters, digits and underscores, 40 at most."""
+    """Return whether something can be a metric's name: lower-case letters, digits and underscores, 40 at most."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None and not name.endswith(MISSING)

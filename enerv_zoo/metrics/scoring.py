@@ -109,8 +109,8 @@ class Scorer:
     def rows(self) -> list[dict[str, float | None]]:
         """The scores of each frame so far, by the metrics that score frames."""
         nothing: list[float | None] = [None] * self._count
-        known = {name: torch.cat(scores).tolist() for name, scores in self._batches.items() if scores}
-        values = zip(*(known.get(name, nothing) for name in self._frame_names), strict=True)
+        scores_by_name = {name: torch.cat(scores).tolist() for name, scores in self._batches.items() if scores}
+        values = zip(*(scores_by_name.get(name, nothing) for name in self._frame_names), strict=True)
         rows = [dict(zip(self._frame_names, row, strict=True)) for row in values]
         return rows or [{} for _ in nothing]
 
@@ -147,8 +147,8 @@ def weighted_means(
     """
     means: dict[str, float | None] = {}
     for name in names:
-        known = [(value, count) for scores, count in parts if (value := scores.get(name)) is not None]
-        means[name] = sum(v * count for v, count in known) / sum(count for _, count in known) if known else None
+        pairs = [(value, count) for scores, count in parts if (value := scores.get(name)) is not None]
+        means[name] = sum(v * count for v, count in pairs) / sum(count for _, count in pairs) if pairs else None
     return means
 
 

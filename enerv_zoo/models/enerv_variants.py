@@ -34,8 +34,8 @@ def _variant(name: str, *without: str) -> Callable[[Change], Callable[..., Model
 
         @wraps(change)
         def make(info: VideoInfo, **options: Any) -> ModelConfig:
-            given = {p.name: p.default for p in kept if p.kind is p.KEYWORD_ONLY} | options
-            return replace(change(enerv(info, **options), given), family=name)
+            defaults = {p.name: p.default for p in kept if p.kind is p.KEYWORD_ONLY} | options
+            return replace(change(enerv(info, **options), defaults), family=name)
 
         make.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
         return family(name, widths=[width for width in WIDTHS if width not in without])(make)

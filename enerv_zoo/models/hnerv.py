@@ -51,8 +51,8 @@ def content_plan(
     Raises:
         ConfigError: they do not.
     """
-    given = dec_strds or enc_strds
-    _, decoder = plan(info.height, info.width, given, cells=CELLS)
+    strides = dec_strds or enc_strds
+    _, decoder = plan(info.height, info.width, strides, cells=CELLS)
     encoder = tuple(enc_strds) if enc_strds else decoder
     cells, rest = divmod(math.prod(encoder), math.prod(decoder))
     if rest:

@@ -253,8 +253,8 @@ def encode(networks: Iterable[EncodedNetwork], whole: dict[str, Any] | None = No
     _parse_head(text, "what is to be written")  # nothing is written that is not read
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
     squeezed = squeezer.compress(text) + squeezer.flush()
-    named = any("entropy_model" in tensor for entry in entries for tensor in entry["tensors"])
-    fixed = _FIXED.pack(MAGIC, VERSION if named else 1, 0, len(squeezed), len(text), 0)[:-4]
+    names_models = any("entropy_model" in tensor for entry in entries for tensor in entry["tensors"])
+    fixed = _FIXED.pack(MAGIC, VERSION if names_models else 1, 0, len(squeezed), len(text), 0)[:-4]
     return b"".join([fixed, struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))), squeezed, *bodies])
 
 

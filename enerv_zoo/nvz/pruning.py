@@ -28,10 +28,10 @@ def masks(video: Network, fraction: float) -> dict[str, Tensor]:
     if not fraction or not matrices:
         return {}
     magnitudes = torch.cat([tensor.abs().flatten() for tensor in matrices.values()])
-    gone = round(fraction * len(magnitudes))
+    count = round(fraction * len(magnitudes))
     order = torch.argsort(magnitudes, stable=True)  # of equal ones the first go, so that the count is exact
     stays = torch.ones(len(magnitudes), dtype=torch.bool, device=magnitudes.device)
-    stays[order[:gone]] = False
+    stays[order[:count]] = False
     parts = stays.split([tensor.numel() for tensor in matrices.values()])
     return {name: part.view(tensor.shape) for (name, tensor), part in zip(matrices.items(), parts, strict=True)}
 

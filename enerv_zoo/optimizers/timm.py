@@ -13,7 +13,7 @@ from enerv_zoo.registry import optimizers
 
 
 class TimmOptimizer:
-    """What builds one of timm's optimizers."""
+    """Builder of one of timm's optimizers."""
 
     def __init__(self, name: str) -> None:
         info = get_optimizer_info(name)

@@ -131,9 +131,9 @@ class FileNetwork:
         """
         fit, name = self.description.fit, self.description.video.name
         recipe, contents = (fit.recipe, fit.source) if fit else (None, None)
-        known = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
+        facts = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
         parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
-        record = {"format": FORMAT, "source": name if name in samples() else None, **known, **parts}
+        record = {"format": FORMAT, "source": name if name in samples() else None, **facts, **parts}
         check_selection(record, str(self.path))
         return record
 

@@ -100,11 +100,11 @@ def write_description(description: Description, folder: Path) -> None:
 
 def to_json(description: Description) -> dict[str, Any]:
     """Return the contents of `config.json` as plain data."""
-    known = {key: value for key, value in to_dict(description).items() if value is not None}
+    facts = {key: value for key, value in to_dict(description).items() if value is not None}
     if description.fit is not None and description.fit.source is None:
-        del known["fit"]["source"]
+        del facts["fit"]["source"]
     head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
-    return {**head, **known}
+    return {**head, **facts}
 
 
 def read_description(path: str | Path) -> Description:

@@ -72,7 +72,7 @@ class FolderNetwork:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether a fit that ended wrote the folder."""
+        """Return whether a fit that ended wrote the folder."""
         return (self.folder / CONFIG).is_file()
 
     @property

@@ -25,7 +25,7 @@ def source_name(source: Any) -> str | None:
 
 
 def is_recorded(record: Mapping[str, Any], source: Any) -> bool:
-    """Whether a source is the recorded one, which `None` stands for."""
+    """Return whether a source is the recorded one, which `None` stands for."""
     return source is None or source_name(source) == record.get("source")
 
 

@@ -38,7 +38,7 @@ class StoredNetwork(Protocol):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it is there: of a video in segments that is being fitted, some are not."""
+        """Return whether the segment is there: of a video that is being fitted, some are not."""
 
     @property
     def bytes(self) -> int | None:

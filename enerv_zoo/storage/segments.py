@@ -91,7 +91,7 @@ class SegmentsDescription:
     scenes: tuple[int, ...] | None = None
 
     def goes_on(self, number: int) -> bool:
-        """Whether a segment is known to go on with the scene of the one before."""
+        """Return whether a segment is known to go on with the scene of the one before."""
         return number > 0 and self.scenes is not None and self.segments[number].first not in self.scenes
 
 
@@ -107,7 +107,7 @@ def segment_folders(folder: Path) -> list[Path]:
 
 
 def is_segmented(path: str | Path) -> bool:
-    """Whether a folder holds a video in segments, fitted to the end or not."""
+    """Return whether a folder holds a video in segments, fitted to the end or not."""
     return (Path(path) / SEGMENTS).is_file()
 
 
@@ -151,8 +151,8 @@ def read_segments(path: str | Path) -> SegmentsDescription:
 def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescription:
     """Read a description from plain data, the inverse of `segments_to_json`; errors are those of `read_segments`."""
     check_format(data, where)
-    known = {key: data[key] for key in ("video", "segments", "scenes") if key in data}
-    description = from_dict(SegmentsDescription, known, where)
+    facts = {key: data[key] for key in ("video", "segments", "scenes") if key in data}
+    description = from_dict(SegmentsDescription, facts, where)
     try:
         check_cover(description.segments, description.video)
     except ConfigError as error:

@@ -63,10 +63,10 @@ class EntropyModelTests(PartTests):
         }
         read = decode(encode([EncodedNetwork({}, tensors)])).read(0).tensors
         for name, tensor in tensors.items():
-            found = read[name]
-            assert isinstance(found, QuantizedTensor)
-            assert (found.levels == tensor.levels).all()
-            assert found.entropy_model == tensor.entropy_model
+            decoded = read[name]
+            assert isinstance(decoded, QuantizedTensor)
+            assert (decoded.levels == tensor.levels).all()
+            assert decoded.entropy_model == tensor.entropy_model
 
     def test_bits_are_a_differentiable_estimate_of_the_bytes(self) -> None:
         values = self.laplace(100, 100).requires_grad_()

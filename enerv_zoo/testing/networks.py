@@ -238,11 +238,11 @@ class HeadTests(NetworkPartTests):
         return part(inputs[:stages], *inputs[stages:])
 
     def _outputs(self, part: Any) -> list[Tensor]:
-        drawn = self.run(part, self.inputs())
+        output = self.run(part, self.inputs())
         around = getattr(part, "neighbours", ())
         if not around:
-            return drawn
-        return part.aggregate(drawn, random_frames(BATCH, len(around), *drawn[0].shape[1:]))
+            return output
+        return part.aggregate(output, random_frames(BATCH, len(around), *output[0].shape[1:]))
 
     def test_frames_are_finite_and_have_their_size(self) -> None:
         part: Any = self.make()

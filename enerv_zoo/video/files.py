@@ -280,7 +280,7 @@ def _is_still(container: InputContainer) -> bool:
 
 
 def _ends_early(container: InputContainer, stream: VideoStream, packets: int) -> bool:
-    """Whether the file has fewer packets than its index lists.
+    """Return whether the file has fewer packets than its index lists.
 
     That is exact in the mp4 family alone, whose index lists every packet that its edit list leaves. Counts in headers
     are not compared: an edit list, and a frame dropped in an AVI file, make them too large in whole files.

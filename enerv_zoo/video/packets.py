@@ -128,7 +128,7 @@ def _one_frame_per_packet(stream: VideoStream) -> bool:
 
 
 def hides_packets(stream: VideoStream) -> bool:
-    """Whether a stream may reorder frames and have packets that are none: timestamps of decoding then say nothing."""
+    """Return whether a stream may reorder frames and have packets that are none: decoding times then say nothing."""
     return bool(stream.codec_context.has_b_frames) and not _one_frame_per_packet(stream)
 
 
@@ -167,7 +167,7 @@ def remembered(path: Path, number: int | None) -> list[FrameIndex | None]:
 
 
 def recording_begins(marked: Packet, following: Sequence[Packet]) -> bool:
-    """Whether a recording begins behind a packet that FFmpeg marks as incomplete, as the count of packets breaks.
+    """Return whether a recording begins behind a packet that FFmpeg marks as incomplete: the count of packets breaks.
 
     FFmpeg cannot know whether packets were lost there, and marks the last packet that it had read whole. A recording
     begins with a keyframe, and its clock stands elsewhere; or it goes on at once, as between parts of a stream.

@@ -1,4 +1,4 @@
-"""Opening videos: a source, a selection and a transform become a `Video`."""
+"""Open videos: a source, a selection and a transform become a `Video`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _CHANGES_WITH_CONTENTS = (
 
 
 def is_address(source: object) -> bool:
-    """Whether a source is a URL rather than a path or a name; `file:` addresses are paths."""
+    """Return whether a source is a URL rather than a path or a name; `file:` addresses are paths."""
     if not isinstance(source, str) or source.lower().startswith("file:"):
         return False
     return _ADDRESS.fullmatch(source) is not None

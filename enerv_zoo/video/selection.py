@@ -72,12 +72,12 @@ class Selection:
         return cls(start, stop, step)
 
     def wants(self, index: int) -> bool:
-        """Whether frame `index` is selected."""
+        """Return whether frame `index` is selected."""
         inside = self.start <= index and (self.stop is None or index < self.stop)
         return inside and (index - self.start) % self.step == 0
 
     def ends_at(self, read: int) -> bool:
-        """Whether nothing more is needed once `read` frames have been read."""
+        """Return whether nothing more is needed once `read` frames have been read."""
         return self.stop is not None and read >= self.stop
 
     def indices(self, total: int) -> range:

@@ -93,7 +93,7 @@ DEFAULT = ReadOptions()
 
 
 class Source(ABC):
-    """Something that yields frames in order, one at a time.
+    """Source that yields frames in order, one at a time.
 
     Attributes:
         name: of the video.

@@ -64,7 +64,7 @@ class FrameStore:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the frames are in a file."""
+        """Return whether the frames are in a file."""
         return self._file is not None
 
     def add(self, frame: Tensor) -> None:

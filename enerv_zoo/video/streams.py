@@ -47,7 +47,7 @@ def choose_stream(container: InputContainer, path: Path, number: int | None = No
 
 
 def is_picture(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a stream of an AVIF or HEIF file is a still."""
+    """Return whether a stream of an AVIF or HEIF file is a still."""
     return container.metadata.get("major_brand") in _PICTURES and stream.frames <= 1
 
 

@@ -75,10 +75,10 @@ class Transform:
         if self.resize is None:
             return cropped
         size = self.resize.size(*cropped)
-        needed = 2 * 3 * size[0] * size[1]
-        if needed > LARGE and (available := available_memory()) is not None and needed > available:
+        need = 2 * 3 * size[0] * size[1]
+        if need > LARGE and (available := available_memory()) is not None and need > available:
             raise VideoError(
-                f"a frame of {size_text(*size)} takes {needed / 1e6:,.0f} MB, {available / 1e6:,.0f} are available; "
+                f"a frame of {size_text(*size)} takes {need / 1e6:,.0f} MB, {available / 1e6:,.0f} are available; "
                 "choose a smaller resize"
             )
         return size

@@ -1,4 +1,4 @@
-"""Writing videos and images: which format, which target, and all of a file or nothing."""
+"""Writer of videos and images: the format, the target, and all of a file or nothing."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
 
 
 def _means_folder(path: str | Path) -> bool:
-    """Whether a path names a folder of images; refuses suffixes that nothing is written for."""
+    """Return whether a path names a folder of images; refuses suffixes that nothing is written for."""
     target = Path(path)
     if target.name.lower() in (*MOVIES, ".gif"):
         raise VideoError(
