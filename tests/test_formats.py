@@ -17,7 +17,7 @@ from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.config import FitConfig, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.fitting.status import Status
+from enerv_zoo.progress import Status
 from enerv_zoo.recipes import bundled_files, list_recipes, read_recipe
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.description import from_json, to_json

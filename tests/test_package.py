@@ -31,7 +31,7 @@ ORDER = [
         "shell",
         "stopping",
     },
-    {"composition"},
+    {"composition", "progress"},
     {"compatibility"},
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "published_results", "recipes", "video"},

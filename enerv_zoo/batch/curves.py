@@ -83,7 +83,7 @@ def rate_distortion(
     device: str = "auto",
     runner: Runner = run_here,
     on_model: OnFit = lambda name: None,
-    on_stage: Callable[[str], None] = lambda text: None,
+    on_stage: Callable[[str], object] = lambda text: None,
     **options: Any,
 ) -> RateDistortion:
     """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
@@ -182,7 +182,7 @@ class _Points:
         metrics: Sequence[Spec],
         device: str,
         tune_epochs: int,
-        on_stage: Callable[[str], None],
+        on_stage: Callable[[str], object],
     ) -> None:
         self.folder, self.original, self.device = folder, original, device
         self.metrics, self.tune_epochs, self.on_stage = metrics, tune_epochs, on_stage

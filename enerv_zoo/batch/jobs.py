@@ -27,9 +27,9 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import State, fit_state
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
-from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.losses import Loss
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.progress import OnStatus
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.reading import find_source

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from enerv_zoo.fitting.status import OnStatus, Status
+from enerv_zoo.progress import OnStatus, Status
 
 REPORT_EVERY = 2.0
 """Seconds between two reports of a worker."""

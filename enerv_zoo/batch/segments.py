@@ -32,7 +32,6 @@ from enerv_zoo.fitting.folder import (
 from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.run import ENDED
-from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
@@ -41,6 +40,7 @@ from enerv_zoo.metrics.columns import MISSING, flat, names_in
 from enerv_zoo.metrics.scoring import weighted_means
 from enerv_zoo.network import Network
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.progress import OnStatus
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import (

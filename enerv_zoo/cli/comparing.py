@@ -171,6 +171,8 @@ def rd(
             console.out.print(f"codecs, after that: {codecs or 'none'}")
         return
     with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
+        if not runner:
+            on_model(video)
         result = batch.rate_distortion(
             video,
             options.listed(models),
@@ -182,7 +184,7 @@ def rd(
             anchor=anchor,
             device=device,
             on_model=on_model,
-            on_stage=lambda text: console.err.print(text, style="dim"),
+            on_stage=on_model if console.err.is_terminal and not runner else _say,
             **runner,
             **settings,
         )
@@ -195,6 +197,10 @@ def rd(
     fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
     console.out.print()
     console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
+
+
+def _say(stage: str) -> None:
+    console.err.print(stage, style="dim")
 
 
 def _integers(text: str) -> list[int]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enerv_zoo.cli import console, options, previews
+from enerv_zoo.cli.progress import shown
+from enerv_zoo.progress import stage
 
 if TYPE_CHECKING:
     from enerv_zoo.compression import Compressed
@@ -38,7 +40,6 @@ def compress(
 
         enerv-zoo compress runs/bunny bunny.nvz --max-psnr-drop 0.2
     """
-    from enerv_zoo import compression
     from enerv_zoo.errors import ConfigError
     from enerv_zoo.files import free_name
 
@@ -47,8 +48,10 @@ def compress(
         return
     if file.exists() and not overwrite:
         raise ConfigError(f"{file}: is there already; choose another name or add --overwrite")
-    with console.working("compressing") as show_stage:
-        result = compression.compress(run, file, data=data, device=device, on_stage=show_stage, **config)
+    with shown(run):
+        from enerv_zoo import compression
+
+        result = compression.compress(run, file, data=data, device=device, on_stage=stage, **config)
     if json:
         console.print_json(_plain(result))
         return

@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,14 +72,6 @@ def files(folder: Path, *names: str, page: Path | None) -> str:
     """Name the files of a folder that are there, and a page to be opened."""
     present = [name for name in names if (folder / name).is_file()]
     return ", ".join([*([f"{page.name} (open it in a browser)"] if page else []), *present])
-
-
-@contextmanager
-def working(stage: str) -> Iterator[Callable[[str], None]]:
-    """Show what is being done while the block runs, on a terminal; call the value to show the next stage."""
-    spinner = "line" if err.options.ascii_only else "dots"
-    with err.status(Text(printable(stage)), spinner=spinner) as status:
-        yield lambda text: status.update(Text(printable(text)))
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import completion, console, fleets, options, previews
+from enerv_zoo.cli.progress import shown
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
 from enerv_zoo.launch import launched
@@ -129,8 +130,6 @@ def fit(
 
         torchrun --nproc-per-node 4 -m enerv_zoo fit holiday.mp4 --preset balanced --batch-size 8 --out runs/holiday
     """
-    from enerv_zoo import fitting
-    from enerv_zoo.cli.progress import shown
     from enerv_zoo.files import free_name
 
     chosen = options.chosen_recipe(preset, recipe)
@@ -156,6 +155,8 @@ def fit(
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
     with shown(_name(video)) as on_status:
+        from enerv_zoo import fitting  # takes seconds
+
         result = fitting.fit(
             video, model, init_from=init_from, on_status=on_status, distributed=launched().size > 1, **arguments
         )
@@ -209,14 +210,12 @@ def _fit_segments(
     json: bool,
 ) -> None:
     from enerv_zoo import batch
-    from enerv_zoo.cli.progress import shown
     from enerv_zoo.files import free_name
 
-    with workers as runner, ExitStack() as stack:
+    with workers as runner, fleets.bars() as on_fit:
 
         def on_segment(number: int, count: int) -> Any:
-            stack.close()
-            return stack.enter_context(shown(f"{_name(video)} {number + 1}/{count}"))
+            return on_fit(f"{_name(video)} {number + 1}/{count}")
 
         result = batch.fit_segments(
             video, model, segments=segments, warm_start=warm_start, distributed=launched().size > 1,

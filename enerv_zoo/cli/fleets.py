@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,7 @@ from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import BatchStatus
+    from enerv_zoo.progress import Display
 
 SHOWN = 12
 """Running fits that are listed; of more, the first."""
@@ -78,13 +79,13 @@ def runner_at(
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str], Any]]:
+def bars() -> Iterator[Callable[..., Display]]:
     """Show a bar for each of several fits, in turn: the `on_fit` of a runner that fits here."""
-    with ExitStack() as stack:
+    with shown() as display:
 
-        def on_fit(name: str) -> Any:
-            stack.close()
-            return stack.enter_context(shown(name))
+        def on_fit(name: str) -> Display:
+            display.begin(name)
+            return display
 
         yield on_fit
 

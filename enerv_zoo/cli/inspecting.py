@@ -10,6 +10,7 @@ import typer
 
 from enerv_zoo import registry
 from enerv_zoo.cli import completion, console, options
+from enerv_zoo.cli.progress import shown
 from enerv_zoo.config import size_text
 
 if TYPE_CHECKING:
@@ -372,7 +373,7 @@ def bench(
     for column in table.columns[2:]:
         column.justify = "right"
     speeds = []
-    with console.working("measuring"):
+    with shown("measuring"):
         for speed in fitting.bench(model, device=device):
             speeds.append(speed)
             rates = (f"{rate:.1f}" for rate in (speed.fit, speed.decode, speed.decode_compiled))

@@ -9,6 +9,7 @@ import typer
 
 from enerv_zoo.cli import console
 from enerv_zoo.cli.console import larger, megabytes
+from enerv_zoo.cli.progress import shown
 from enerv_zoo.cli.summary import amount
 from enerv_zoo.config import to_dict
 from enerv_zoo.shell import duration
@@ -41,7 +42,7 @@ def preview_fits(
     from enerv_zoo.video.scenes import survey
 
     previews = {}
-    with console.working("measuring a few steps"):
+    with shown("measuring a few steps"):
         original = size_of(source)
         for name, plan in plans.items():
             if segments is None:
@@ -67,7 +68,7 @@ def preview_file(run: str, config: dict[str, Any], device: str, *, json: bool) -
     """Print what a compression would take, and about how large the file would be."""
     from enerv_zoo.compression.preview import preview_compression
 
-    with console.working("measuring a few frames"):
+    with shown("measuring a few frames"):
         preview = preview_compression(run, device=device, **config)
     if json:
         console.print_json(to_dict(preview))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enerv_zoo.cli import console, options
+from enerv_zoo.cli.progress import shown
 from enerv_zoo.launch import launched
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def report(
 
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
-    with console.working("writing the report"):
+    with shown(str(out)):
         write_report(runs, out, frames=frames, data=data, device=device)
     console.out.print(f"written to {out}: open it in a browser")
 
@@ -71,7 +72,7 @@ def closing_report(
     if not launched().first:
         return None
     try:
-        with console.working("writing the report"):
+        with shown(folder.name):
             return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)
     except EnervZooError as error:
         logger.warning("no report was written: %s", error)

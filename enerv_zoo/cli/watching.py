@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enerv_zoo.cli import console, options
+from enerv_zoo.cli.progress import shown
 
 if TYPE_CHECKING:
     from enerv_zoo.evaluation import Report
@@ -47,20 +48,21 @@ def evaluate(
 
         enerv-zoo eval runs/bunny other.mp4 --frames 0:53 --out runs/bunny/report --images runs/bunny/images
     """
-    from enerv_zoo import evaluation, hub, loading
-    from enerv_zoo.fitting.plan import choose_device
-    from enerv_zoo.video.origin import protected
+    with shown(run):
+        from enerv_zoo import evaluation, hub, loading
+        from enerv_zoo.fitting.plan import choose_device
+        from enerv_zoo.video.origin import protected
 
-    opened = hub.open_run(run, hub.Access(revision))
-    network = loading.load(opened, choose_device(device))
-    report = evaluation.evaluate_segments(network, opened.originals(video, **changes), frames=frames, **measures)
-    if out is not None:
-        with protected(network.origin, video):
-            report.write_json(out / "report.json")
-            report.write_csv(out / "frames.csv")
-    if images is not None:
-        with protected(video):
-            evaluation.render(network, images, frames=frames, overwrite=overwrite)
+        opened = hub.open_run(run, hub.Access(revision))
+        network = loading.load(opened, choose_device(device))
+        report = evaluation.evaluate_segments(network, opened.originals(video, **changes), frames=frames, **measures)
+        if out is not None:
+            with protected(network.origin, video):
+                report.write_json(out / "report.json")
+                report.write_csv(out / "frames.csv")
+        if images is not None:
+            with protected(video):
+                evaluation.render(network, images, frames=frames, overwrite=overwrite)
     if json:
         console.print_json(report.to_dict())
         return
@@ -114,22 +116,23 @@ def render(
 
         enerv-zoo render runs/bunny compared.mp4 --side-by-side --frames 0:53
     """
-    from enerv_zoo import evaluation, hub, loading
-    from enerv_zoo.errors import VideoError
-    from enerv_zoo.files import check_target
-    from enerv_zoo.fitting.plan import choose_device
-    from enerv_zoo.video.origin import protected
+    with shown(run):
+        from enerv_zoo import evaluation, hub, loading
+        from enerv_zoo.errors import VideoError
+        from enerv_zoo.files import check_target
+        from enerv_zoo.fitting.plan import choose_device
+        from enerv_zoo.video.origin import protected
 
-    opened = hub.open_run(run, hub.Access(revision))
-    network = loading.load(opened, choose_device(device))
-    with protected(network.origin, video):
-        check_target(out)
-    if out.is_file() and not overwrite:
-        raise VideoError(f"{out}: exists; choose another name or add --overwrite")
-    network.optimize(precision, inductor=False)
-    source = opened.original(video) if side_by_side or video else None
-    with protected(video):
-        path = evaluation.render(
-            network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite
-        )
+        opened = hub.open_run(run, hub.Access(revision))
+        network = loading.load(opened, choose_device(device))
+        with protected(network.origin, video):
+            check_target(out)
+        if out.is_file() and not overwrite:
+            raise VideoError(f"{out}: exists; choose another name or add --overwrite")
+        network.optimize(precision, inductor=False)
+        source = opened.original(video) if side_by_side or video else None
+        with protected(video):
+            path = evaluation.render(
+                network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite
+            )
     console.out.print(f"written to {path}")

@@ -80,7 +80,7 @@ class NetworkCompression:
         record: FitRecord | None,
         license: str | None,
         config: CompressConfig,
-        on_stage: Callable[[str], None],
+        on_stage: Callable[[str], object],
     ) -> None:
         self.video, self.original, self.record, self.config, self.on_stage = video, original, record, config, on_stage
         self.license = config.license or license

@@ -43,7 +43,7 @@ def compress(
     *,
     data: Any = None,
     device: str = "auto",
-    on_stage: Callable[[str], None] = lambda text: None,
+    on_stage: Callable[[str], object] = lambda text: None,
     **options: Unpack[CompressOptions],
 ) -> Compressed:
     """Write a fit as one `.nvz` file of entropy-coded integers.
@@ -120,7 +120,7 @@ def _compressions(
     original: OpenPart | None,
     device: str,
     config: CompressConfig,
-    on_stage: Callable[[str], None],
+    on_stage: Callable[[str], object],
 ) -> Iterator[NetworkCompression]:
     """Iterate over compressions of copies of a video's networks."""
     for number, network in enumerate(video.networks()):

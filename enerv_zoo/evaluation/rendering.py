@@ -13,6 +13,7 @@ from torch import Tensor
 from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
 from enerv_zoo.files import check_target
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video, write_video
@@ -72,11 +73,12 @@ def render(
 
 
 def _decoded(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
-    done = 0
+    done, advance = 0, stage("writing frames", len(indices))
     for batch in _ahead(video.decode(indices)):
         for frame in batch:
             yield frame if original is None else side_by_side(original.frames[indices[done]], frame)
             done += 1
+            advance(1)
 
 
 def side_by_side(original: Tensor, fitted: Tensor) -> Tensor:

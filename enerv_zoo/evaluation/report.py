@@ -24,6 +24,7 @@ from enerv_zoo.metrics.columns import flat, is_name
 from enerv_zoo.metrics.scored import Scored
 from enerv_zoo.metrics.scoring import means, weighted_means
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
@@ -159,10 +160,11 @@ def evaluate(
     compared = dataclasses.replace(video.info, frames=len(indices), timestamps=None)
     scorer = Scorer(metrics, compared, video.device)
     timer = _Timer(video.device)
-    done = 0
+    done, advance = 0, stage("evaluating", len(indices))
     for decoded in timer.timed(video.decode_float(indices, batch_size)):
         scorer.add(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255)
         done += len(decoded)
+        advance(len(decoded))
     rows = scorer.rows()
     size = stored_bytes(video)
     return Report(
@@ -256,10 +258,11 @@ def joint_rate(reports: Sequence[Report]) -> float:
 def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None = None) -> float:
     """Return the mean PSNR in dB of frames, all by default, and nothing else, for a fit in progress."""
     indices = list(range(len(original)) if indices is None else indices)
-    scores, done = [], 0
+    scores, done, advance = [], 0, stage("evaluating", len(indices))
     for decoded in video.decode_float(indices):
         scores.append(psnr(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255))
         done += len(decoded)
+        advance(len(decoded))
     return float(torch.cat(scores).mean())
 
 

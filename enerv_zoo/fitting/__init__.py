@@ -5,7 +5,7 @@ from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.interruption import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.run import FitResult, fit
-from enerv_zoo.fitting.status import Status
+from enerv_zoo.progress import Status
 
 __all__ = [
     "Callback",

@@ -25,10 +25,10 @@ from enerv_zoo.fitting.meter import EpochMeter
 from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
-from enerv_zoo.fitting.status import OnStatus, Status
 from enerv_zoo.losses import Loss, build_loss, ready_loss
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import Scheduler, make_optimizer
+from enerv_zoo.progress import OnStatus, Status
 
 logger = logging.getLogger(__name__)
 

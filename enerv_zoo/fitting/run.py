@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -30,10 +30,8 @@ from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
-from enerv_zoo.fitting.progress import shown_progress
 from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
-from enerv_zoo.fitting.status import OnStatus
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
@@ -43,6 +41,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.precision import denormals_flushed, plain_float32
+from enerv_zoo.progress import OnStatus, shown_progress, stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.record import METRICS, fit_record
@@ -151,16 +150,20 @@ def fit(
     ranks = join(device, distributed)
     with ranks.all_or_none():
         plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
-    plan = dataclasses.replace(plan, contents=ranks.broadcast_from_zero(read_contents, source))
     weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
-    with FitFolder.opened(out, plan, ranks, resume, overwrite) as folder, lent(plan.loss, plan.device):
+    with ExitStack() as stack:
+        title = Path(plan.source or "video").stem
+        bar = stack.enter_context(shown_progress(title, False if on_status or not ranks.first else progress))
+        stage("reading")
+        plan = dataclasses.replace(plan, contents=ranks.broadcast_from_zero(read_contents, source))
+        folder = stack.enter_context(FitFolder.opened(out, plan, ranks, resume, overwrite))
+        stack.enter_context(lent(plan.loss, plan.device))
         if folder.state == "ended":
             return ranks.broadcast_from_zero(_read_result, folder.path)
         state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
             session = _Session(source, folder, state, frames_in, weights, callbacks)
-        with shown_progress(session.original.info.name, False if on_status or not ranks.first else progress) as bar:
-            return session.run(on_status or bar, began)
+        return session.run(on_status or bar, began)
 
 
 class _Session:
@@ -212,6 +215,7 @@ class _Session:
         if "fitter" in self._state:
             return video  # a checkpoint has its weights
         if weights is None:
+            stage("starting in closed form")
             self._closed_form = start_in_closed_form(video, self.original.frames)
             return video
         _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
@@ -225,6 +229,7 @@ class _Session:
             began: when the fit's time budget began, by the monotonic clock.
         """
         if self.plan.fit.batch_size is None:
+            stage("choosing a batch size")
             fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
             self.plan = dataclasses.replace(self.plan, fit=fit)
             logger.info("%d frames per step suit this device; the rate is %.2g", fit.batch_size, fit.lr)
@@ -310,6 +315,7 @@ class _Session:
         }
         video.origin = self.plan.origin
         if folder is not None:
+            stage("writing the fit")
             with _keeping_the_checkpoint(folder):
                 save(video, folder, fit=fit_record(self.plan.record(), metrics))
                 write_json(folder / METRICS, metrics)

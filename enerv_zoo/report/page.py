@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.files import check_target, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.metrics.columns import MISSING, Column, columns
+from enerv_zoo.progress import stage
 from enerv_zoo.report.collecting import ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from torch import Tensor
 
     from enerv_zoo.batch import RateDistortion
 
@@ -152,7 +154,11 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
 def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> list[dict[str, Any]]:
     """Return the movies of the page: the original, the fits, and their heats from it."""
     info = runs[0].video.info
-    encode = functools.partial(movie, fps=fps, pixel_aspect=info.pixel_aspect)
+    advance = stage("writing the report", len(indices) * (1 + 2 * len(runs)))
+
+    def encode(frames: Iterable[Tensor], **options: Any) -> str:
+        return movie(_counted(frames, advance), fps, pixel_aspect=info.pixel_aspect, **options)
+
     original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
     movies = [{"layer": "original", "label": "original", "data": encode(original), "error": False}]
     errors = []
@@ -162,6 +168,12 @@ def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> lis
         heats = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
         errors.append({"layer": f"error{number}", "label": run.name, "data": encode(heats, crf=22), "error": True})
     return [*movies, *errors]
+
+
+def _counted(frames: Iterable[Tensor], advance: Callable[[int], None]) -> Iterator[Tensor]:
+    for frame in frames:
+        yield frame
+        advance(1)
 
 
 def _described(column: Column) -> dict[str, Any]:

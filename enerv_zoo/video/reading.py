@@ -11,6 +11,7 @@ import torch
 
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
+from enerv_zoo.progress import stage
 from enerv_zoo.video.arrays import ArraySource, VideoSource
 from enerv_zoo.video.folders import ImageFolder, different_sizes
 from enerv_zoo.video.opening import open_file
@@ -80,13 +81,16 @@ def open_video(
     if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
         return _part(reading.source, reading.selection)
     count = reading.source.count
-    store = FrameStore(None if count is None else len(reading.selection.indices(count)), place)
+    expected = None if count is None else len(reading.selection.indices(count))
+    store = FrameStore(expected, place)
     moments: list[Moment] = []
     stored: Size | None = None
+    advance = stage("reading", expected)
     for frame, moment in reading.frames():
         stored = stored or frame.shape[:2]
         store.add(reading.transform(frame))
         moments.append(moment)
+        advance(1)
     assert stored is not None, "sources refuse to yield nothing"
     return Video(store.frames(), reading.info(stored, moments), store.on_disk)
 

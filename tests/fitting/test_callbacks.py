@@ -8,8 +8,7 @@ import sys
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.fitting.progress import shown_progress
-from enerv_zoo.fitting.status import Status
+from enerv_zoo.progress import Status, shown_progress
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 FIT = {"model_options": TINY, "frames": "0:4", "resize": "64x36", "batch_size": 2, "lr": 5e-3, "loss": "L2"}
