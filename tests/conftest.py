@@ -5,23 +5,18 @@ from __future__ import annotations
 from isolation import TERMINAL, WORKER  # first: it sets the environment, which others read when they are imported
 
 # isort: split
-import copy
-import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from safetensors import safe_open
-from torch import Tensor
 
-from enerv_zoo.layers import FrequencyEncoding
 from enerv_zoo.machine import available_cores
 from enerv_zoo.registry import temporary_parts
+from enerv_zoo.testing.golden import read_golden
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -64,33 +59,9 @@ def _isolated(tmp_path, monkeypatch):
         yield
 
 
-@dataclass
-class Golden:
-    """Tensors and metadata of one golden file."""
-
-    tensors: dict[str, Tensor]
-    metadata: dict[str, str]
-
-    @property
-    def config(self) -> dict:
-        return json.loads(self.metadata["config"])
-
-    @property
-    def state(self) -> dict[str, Tensor]:
-        return {name.removeprefix("state/"): t for name, t in self.tensors.items() if name.startswith("state/")}
-
-    @property
-    def outputs(self) -> list[Tensor]:
-        return [self.tensors[f"output/{i}"] for i in range(len(self.tensors)) if f"output/{i}" in self.tensors]
-
-
 @pytest.fixture(scope="session")
 def golden():
-    def read(name: str) -> Golden:
-        with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
-            return Golden({key: file.get_tensor(key) for key in file.keys()}, file.metadata())  # noqa: SIM118
-
-    return read
+    return lambda name: read_golden(GOLDEN / f"{name}.safetensors")
 
 
 @pytest.fixture
@@ -109,32 +80,3 @@ def cli(monkeypatch, capsys):
         return code, printed.out, printed.err
 
     return run
-
-
-def in_double(video, index) -> list[Tensor]:
-    """What a network draws in float64, but for its frequency encodings, whose float32 rounding is part of it."""
-    twin = copy.deepcopy(video).double()
-    for part in twin.modules():
-        if isinstance(part, FrequencyEncoding):
-            part.register_forward_hook(lambda part, inputs, output: output.double())
-    with torch.inference_mode():
-        return twin.outputs(index)
-
-
-def assert_draws(video, values: Golden, tolerance: float = 2e-6) -> None:
-    """A network draws what the authors' code drew, up to `tolerance` and what float32 rounds on this processor.
-
-    The golden numbers were rounded on one processor; another one adds in another order. How much that is worth is how
-    far ours are from ours in float64.
-    """
-    index = values.tensors["input/index"]
-    with torch.inference_mode():
-        outputs = video.outputs(index)
-    exact = in_double(video, index)
-    outputs, exact = (drawn[-len(values.outputs) :] for drawn in (outputs, exact))
-    assert len(outputs) == len(values.outputs)
-    for ours, wide, theirs in zip(outputs, exact, values.outputs, strict=True):
-        assert ours.shape == theirs.shape
-        rounding = float((ours - wide).abs().max())
-        assert rounding < 1e-5, "a network that amplifies rounding so much proves nothing"
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance + rounding)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import assert_draws, in_double
 
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.layers import Sine
 from enerv_zoo.losses import SUMS
 from enerv_zoo.registry import codebases, losses
+from enerv_zoo.testing.golden import assert_draws, in_double
 
 NETWORKS = {
     "nerv": "e-nerv",

@@ -21,7 +21,7 @@ from hub.server import running
 import enerv_zoo as ez
 
 CHECKOUT = Path(ez.__file__).parent.parent
-PLUGIN = Path(__file__).parent / "plugin_package"
+PLUGIN = CHECKOUT / "examples" / "plugin"
 
 USE_PLUGIN = """
 import json, torch, enerv_zoo as ez
@@ -47,8 +47,12 @@ print(json.dumps({
 
 
 AS_CHECKPOINT = """
-import torch, enerv_zoo as ez
-state = {"pond/" + name.replace(".", "/"): tensor for name, tensor in ez.load("fit2").state_dict().items()}
+import re, torch, enerv_zoo as ez
+OURS = ((r"embeddings.first.table", "surface"), (r"embeddings.grid(.).table", r"depths.\\1"), (r"head.conv", "to_rgb"))
+OURS += ((r"stages.(.).0.project", r"mixes.\\1"), (r"stages.(.).1.conv", r"convs.\\1"))
+state = ez.load("fit2").state_dict()
+for ours, theirs in OURS:
+    state = {re.sub(ours, theirs, name): tensor for name, tensor in state.items()}
 torch.save(state, "pond.pth")
 """
 
@@ -135,6 +139,10 @@ def installed(environment, tmp_path_factory):
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(packages)  # what installing a pure wheel does, but for its scripts
+    broken = packages / "broken-1.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (broken / "entry_points.txt").write_text("[enerv_zoo.blocks]\nbroken = ripple_nerv.network:NoSuchBlock\n")
     return folder / "bin" / "python", packages
 
 
@@ -166,7 +174,7 @@ PARTS = {
     "anchor": {"shallow": "level=6"},
     "codebase": {"pond_code": ""},
 }
-"""Parts of the package under tests/plugin_package, with their options, and a built-in one."""
+"""Parts of the package under examples/plugin, with their options, and a built-in one."""
 
 
 def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
@@ -251,7 +259,7 @@ def test_whoever_has_not_the_package_is_told_so(installed, tmp_path):
 def test_a_third_partys_own_tests_pass(installed, tmp_path):
     """Its parts against the contracts, by their names as entry points have them."""
     python, _ = installed
-    checks = PLUGIN / "tests" / "check_contracts.py"
+    checks = PLUGIN / "tests" / "test_contracts.py"
     output = run(python, "-m", "pytest", "-p", "no:cacheprovider", "-n0", "--rootdir", tmp_path, checks, cwd=tmp_path)
     assert re.search(r"\b[4-9]\d passed", output)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.nvz import MAX_LEVEL, EncodedNetwork, QuantizedTensor, decode, encode
 from enerv_zoo.nvz.entropy import model_spec
+from enerv_zoo.testing.golden import assert_draws, read_golden
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 from enerv_zoo.video import Video
 
@@ -151,14 +153,19 @@ class CodebaseTests(PartTests):
 
     Attributes:
         info: the video of the example.
+        golden: path of a golden file (`enerv_zoo.testing.golden`) of that code base, or `None`.
     """
 
     registry = registry.codebases
     info: ClassVar[VideoInfo]
+    golden: ClassVar[str | Path | None] = None
 
     def example(self) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-        """Return a config and a checkpoint of this code base."""
-        raise NotImplementedError
+        """Return a config and a checkpoint of this code base; by default those of the golden file."""
+        if self.golden is None:
+            raise NotImplementedError
+        values = read_golden(self.golden)
+        return values.config, values.state
 
     def _import(self, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
         frames, height, width = self.info.frames, self.info.height, self.info.width
@@ -177,6 +184,11 @@ class CodebaseTests(PartTests):
         assert tuple(video[:].shape) == (self.info.frames, 3, self.info.height, self.info.width)
         places = self.build().tensors(video, state)
         assert places.keys() == video.state_dict().keys()
+
+    def test_it_reproduces_the_authors_outputs(self) -> None:
+        if self.golden is not None:
+            values = read_golden(self.golden)
+            assert_draws(self._import(values.config, values.state), values)
 
     def test_every_tensor_has_its_place(self) -> None:
         config, state = self.example()

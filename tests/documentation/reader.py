@@ -61,6 +61,11 @@ IN_PYTHON = {'resize="288x162"': 'resize="64x36"'}
 
 INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
+    "uv run ruff": "CI does",
+    "uv run mypy": "CI does",
+    "uv run mkdocs build": "CI does",
+    "uv run pre-commit": "changes the checkout; CI runs its hooks",
+    "python examples/make_golden.py": "the tests of examples do",
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
     "torchrun": "every process takes seconds to begin; the tests of ranks start it",
     "ray start": "starts a cluster; tests/cluster does",

@@ -26,7 +26,7 @@ from enerv_zoo.recipes import bundled_files
 from .reader import ROOT, blocks, commands
 
 PACKAGE = Path(ez.__file__).parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 APP = typer.main.get_command(app)
 COMMANDS = APP.commands
 USAGE_ERROR = typer.BadParameter.__base__
@@ -179,7 +179,16 @@ WRITTEN = {
     "compare.json", "index.yaml", "points.json", "report.json", "segments.json", "summary.parquet",
 }  # fmt: skip
 """Files that commands write, by their names."""
-EXAMPLES = {"zoo.yaml", "recipe.yaml", "clips.csv", "pyproject.toml", "model_best.pth", "E-NeRV.yaml", "hnerv.yaml"}
+EXAMPLES = {
+    "my_model.py",
+    "zoo.yaml",
+    "recipe.yaml",
+    "clips.csv",
+    "pyproject.toml",
+    "model_best.pth",
+    "E-NeRV.yaml",
+    "hnerv.yaml",
+}
 """Files of a reader's own."""
 
 

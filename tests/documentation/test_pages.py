@@ -21,7 +21,7 @@ from .reader import ROOT, Reader, blocks
 CHECKPOINTS = {"model_best.pth": ("enerv", "E-NeRV.yaml"), "hnerv.pth": ("hnerv", "hnerv.yaml")}
 """What the pages call a checkpoint and its config, and the golden file that stands for it."""
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture(scope="session")

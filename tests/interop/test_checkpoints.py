@@ -8,13 +8,13 @@ import os
 import pytest
 import torch
 import yaml
-from conftest import assert_draws
 from safetensors.torch import save_file
 
 import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.registry import codebases
+from enerv_zoo.testing.golden import assert_draws
 
 SIZE = {"frames": 8, "height": 48, "width": 64}
 

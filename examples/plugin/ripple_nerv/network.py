@@ -43,7 +43,7 @@ class PondEmbedding(nn.Module):
         place = (index / self.last * (len(self.table) - 1)).clamp(0, len(self.table) - 1)
         left = place.floor().clamp(max=max(len(self.table) - 2, 0)).long()
         right = (left + 1).clamp(max=len(self.table) - 1)
-        share = (place - left).float()[:, None, None, None]
+        share = (place - left).to(self.table)[:, None, None, None]
         return torch.lerp(self.table[left], self.table[right], share)
 
     def coding_hints(self):

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+import re
 import zlib
 
 import numpy as np
 import torch
 
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.zoo import model_config
 
 
@@ -70,14 +72,31 @@ class Shallow:
         yield from torch.from_numpy(frames.copy()).permute(0, 3, 1, 2)
 
 
+NAMES = {
+    r"surface": "embeddings.first.table",
+    r"depths\.(\d+)": r"embeddings.grid\1.table",
+    r"mixes\.(\d+)\.(\w+)": r"stages.\1.0.project.\2",
+    r"convs\.(\d+)\.(\w+)": r"stages.\1.1.conv.\2",
+    r"to_rgb\.(\w+)": r"head.conv.\1",
+}
+"""The authors' names of tensors, and ours."""
+
+
 class PondCode:
-    """A code base whose networks are ponds: its config says `waves`, its tensors are named `pond/...`."""
+    """The authors' code of ponds: its configs say `waves`, `ripples` and `ups`."""
 
     def recognises(self, config, tensors) -> bool:
-        return "waves" in config and all(name.startswith("pond/") for name in tensors)
+        return "waves" in config and "surface" in tensors
 
     def model(self, config, info):
-        return model_config("pond", info, channels=config["waves"], grid_channels=config.get("ripples", 2))
+        options = {"channels": config["waves"], "grid_channels": config["ripples"], "strides": config.get("ups")}
+        return model_config("pond", info, **options)
 
     def tensors(self, network, state):
-        return {name.removeprefix("pond/").replace("/", "."): tensor for name, tensor in state.items()}
+        return {self.name(theirs): tensor for theirs, tensor in state.items()}
+
+    def name(self, theirs: str) -> str:
+        for pattern, ours in NAMES.items():
+            if match := re.fullmatch(pattern, theirs):
+                return match.expand(ours)
+        raise ConfigError(f"a pond has no tensor {theirs!r}")

@@ -1,0 +1,1 @@
+"""Parts of most kinds for enerv-zoo, known by their entry points."""

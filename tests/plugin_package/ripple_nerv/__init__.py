@@ -1,1 +1,0 @@
-"""A third-party package: parts of every kind, known by entry points alone."""
