@@ -34,6 +34,17 @@ JOINS = {"coupled": {"hidden": [4]}, "product": {"heads": 1, "head_dim": 2, "mlp
 GRID_OF_TIME = {"name": "temporal_grid", "sizes": [2], "channels": 4}
 
 
+def vector(number: int) -> dict:
+    return {"name": "frequency", **EMBEDDINGS["frequency"]}
+
+
+STEERING = {
+    "add": lambda number: {**GRID_OF_TIME, "scale": 2**number},
+    "add_tile": lambda number: {**GRID_OF_TIME, "size": [2, 4]},
+}
+"""The embedding that a modulation takes in stage `number`; by default a vector."""
+
+
 def names(kind: str) -> list[str]:
     return ez.list_components(kind)
 
@@ -51,9 +62,8 @@ def composed(inputs: tuple[str, ...], join: str, modulate: str | None, block: st
         if modulate is None:
             stages.append((step,))
             continue
-        embeddings |= {"vector": {"name": "frequency", **EMBEDDINGS["frequency"]}} if modulate != "add" else {}
-        embeddings |= {f"map{number}": {**GRID_OF_TIME, "scale": 2**number}} if modulate == "add" else {}
-        steered = {"name": modulate, "with": f"map{number}" if modulate == "add" else "vector"}
+        steered = {"name": modulate, "with": f"steering{number}"}
+        embeddings[f"steering{number}"] = STEERING.get(modulate, vector)(number)
         stages.append((steered, step, *([steered] if modulate == "sft" else [])))
     skips = head == "linear_skip"
     embeddings |= {"skipped": {**GRID_OF_TIME, "centred": True}} if skips else {}

@@ -24,12 +24,17 @@ BLOCKS = [
     "enerv",
     "skip",
     {"name": "skip", "block": {"name": "enerv", "activation": "sin2.5"}},
+    "interpolate",
+    {"name": "interpolate", "mode": "nearest", "norm": "layer_affine", "activation": "gelu"},
+    "convnext",
+    {"name": "convnext", "norm": "layer_affine", "bias": True, "layer_scale": 0.5, "kernel": 5},
 ]
 EMBEDDINGS = [
     {"name": "frequency", "levels": 3, "widths": [6]},
     {"name": "frequency", "levels": 3},
     {"name": "spatial", "levels": 2, "widths": [4], "head_dim": 2, "mlp_dim": 2},
     {"name": "temporal_grid", "sizes": [2, 4], "channels": 4},
+    {"name": "temporal_grid", "sizes": [2, 4], "channels": [3, 1], "size": [2, 5], "centred": True, "spread": 0.1},
     {"name": "content", "strides": [4, 2], "width": 4, "channels": 3},
     {"name": "latent", "channels": 3},
     {"name": "latent", "channels": 3, "frames": 2, "size": [1, 1]},
@@ -40,8 +45,9 @@ JOINS = [
     ("cells", [(4, 3, 5)]),
     ("identity", [(4, 3, 5)]),
     ("conv", [(3, 3, 5)]),
+    ({"name": "conv", "kernel": 1, "bias": "zero", "norm": "layer"}, [(3, 3, 5)]),
 ]
-MODULATIONS = [("temporal_affine", [(6,)]), ("sft", [(6,)]), ("add", [(2, 3, 5)])]
+MODULATIONS = [("temporal_affine", [(6,)]), ("sft", [(6,)]), ("add", [(2, 3, 5)]), ("add_tile", [(2, 3, 1)])]
 HEADS = [
     "rgb",
     {"name": "rgb", "output": "tanh", "kernel": 3},
@@ -62,7 +68,8 @@ NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2}
 
 def narrow(name):
     """Return the spec of a small network of a family."""
-    return {"name": name, **{key: value for key, value in NARROW.items() if key in models.options(name)}}
+    options = {key: value for key, value in NARROW.items() if key in models.options(name)}
+    return {"name": name, **options, **({"channels": 16} if name == "hinerv" else {})}
 
 
 def contract(kind, **attributes):

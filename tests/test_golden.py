@@ -32,6 +32,12 @@ NETWORKS = {
     "nerv_boost": "boosting-nerv",
     "enerv_boost": "boosting-nerv",
     "hnerv_boost": "boosting-nerv",
+    "hinerv": "hinerv",
+    "hinerv_affine_scaled": "hinerv",
+    "hinerv_deep_grid": "hinerv",
+    "hinerv_more_cells_than_frames": "hinerv",
+    "hinerv_option_subpixel": "hinerv",
+    "hinerv_widths_kernels": "hinerv",
 }
 
 

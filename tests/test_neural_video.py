@@ -322,7 +322,7 @@ def test_every_network_compiles_whole_and_learns_the_same(name):
         gradients = [p.grad.flatten() for p in video.parameters() if p.grad is not None]
         found.append((drawn[-1].detach(), torch.cat(gradients)))
     (frames, gradients), (compiled, learned) = found
-    torch.testing.assert_close(compiled, frames)
+    torch.testing.assert_close(compiled, frames, rtol=0, atol=5e-4)  # a compiled bilinear upsampling rounds otherwise
     assert (learned - gradients).norm() < 1e-4 * gradients.norm()
 
 

@@ -34,7 +34,7 @@ def test_nerv_large_as_in_the_enerv_papers_comparison():
 
 TINY = {
     "fc_dim": 8, "stem_dim": [8], "lower_width": 4, "block_dim": 8, "mlp_dim": 8, "enc_dim": [4, 2], "ch_t": 4,
-    "t_dim": [2, 3],
+    "t_dim": [2, 3], "channels": 8, "enc_grid_channels": 2, "base_grid_channels": 2,
 }  # fmt: skip
 COARSE = ("hnerv", "hnerv_boost", "hnerv_latent")
 """Families whose grid has fewer cells, as a map is stored per frame: it fits less well."""

@@ -18,7 +18,7 @@ def import_(
     codebase: Annotated[
         str | None,
         typer.Option(
-            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, or a plug-in's.",
+            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, hinerv, or a plug-in's.",
             show_default="the one that recognises it",
         ),
     ] = None,

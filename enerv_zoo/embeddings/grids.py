@@ -27,10 +27,14 @@ class TemporalGridEmbedding(nn.Module):
 
     Args:
         sizes: cells T of each grid.
-        channels: of all grids together, shared out evenly; with fewer channels than grids, the first ones get them.
+        channels: of each grid; or of all together, shared out evenly: with fewer channels than grids, the first ones
+            get them.
         weight_bits: 32, or fewer for weights that are quantised while fitting (see `enerv_zoo.layers.fake_quantised`).
         scale: of the maps: as many times the rows and columns of the first feature map.
+        size: (rows, columns) of the maps, in place of a scale.
         centred: whether cells are at the centres of their intervals.
+        aligned: whether centred cells span the frames: the first and the last one are the first and the last frame.
+        spread: initial weights are uniform within this distance of 0; by default they are Xavier's (Glorot 2010).
 
     Shapes: (B,) -> (B, channels, scale h, scale w).
     """
@@ -43,25 +47,30 @@ class TemporalGridEmbedding(nn.Module):
         grid: tuple[int, int],
         *,
         sizes: Sequence[int] = (64, 128, 256, 512),
-        channels: int = 32,
+        channels: int | Sequence[int] = 32,
         weight_bits: int = 32,
         scale: int = 1,
+        size: tuple[int, int] | None = None,
         centred: bool = False,
+        aligned: bool = False,
+        spread: float | None = None,
     ) -> None:
         super().__init__()
-        if scale < 1:
-            raise ConfigError(f"the scale of a grid is an integer of at least 1, got {scale}")
-        size = (scale * grid[0], scale * grid[1])
+        height, width = (scale * grid[0], scale * grid[1]) if size is None else size
+        if min(scale, height, width) < 1:
+            raise ConfigError(f"scale and size of a grid are integers of at least 1, got {scale} and {size}")
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"a grid needs at least one cell, got grids of {list(sizes)}")
-        shares = [channels // len(sizes) + (number < channels % len(sizes)) for number in range(len(sizes))]
+        shares = _shared_out(channels, len(sizes)) if isinstance(channels, int) else list(channels)
+        if len(shares) != len(sizes) or min(shares) < 0:
+            raise ConfigError(f"channels are those of each of {len(sizes)} grids, or of all together, got {channels}")
         self.grids = nn.ParameterList(
-            nn.init.xavier_uniform_(torch.empty(cells, share, *size))
+            _initial(torch.empty(cells, share, height, width), spread)
             for cells, share in zip(sizes, shares, strict=True)
             if share
         )
-        self.frames, self.weight_bits, self.centred = info.frames, weight_bits, centred
-        self.shape = (channels, *size)
+        self.frames, self.weight_bits, self.centred, self.aligned = info.frames, weight_bits, centred, aligned
+        self.shape = (sum(shares), height, width)
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """Every tensor is a table of feature maps."""
@@ -70,11 +79,19 @@ class TemporalGridEmbedding(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         grids = [fake_quantised(cells, self.weight_bits) for cells in self.grids]
         if self.centred:
-            maps = [blended(cells, *centred_places(index, self.frames, len(cells))) for cells in grids]
+            maps = [blended(cells, *centred_places(index, self.frames, len(cells), self.aligned)) for cells in grids]
         else:
             t = (index.double() / self.frames).float()
             maps = [_sampled(cells, t) for cells in grids]
         return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
+
+
+def _shared_out(channels: int, grids: int) -> list[int]:
+    return [channels // grids + (number < channels % grids) for number in range(grids)]
+
+
+def _initial(cells: Tensor, spread: float | None) -> Tensor:
+    return nn.init.xavier_uniform_(cells) if spread is None else nn.init.uniform_(cells, -spread, spread)
 
 
 def _sampled(cells: Tensor, t: Tensor) -> Tensor:

@@ -11,6 +11,16 @@ compute in bfloat16 where blocks do; normalisations stay float32.
 """
 
 from enerv_zoo.fusion.join import Cells, Conv, Coupled, Identity, Product
-from enerv_zoo.fusion.modulate import Add, SpatialFeatureTransform, TemporalAffine
+from enerv_zoo.fusion.modulate import Add, AddTile, SpatialFeatureTransform, TemporalAffine
 
-__all__ = ["Add", "Cells", "Conv", "Coupled", "Identity", "Product", "SpatialFeatureTransform", "TemporalAffine"]
+__all__ = [
+    "Add",
+    "AddTile",
+    "Cells",
+    "Conv",
+    "Coupled",
+    "Identity",
+    "Product",
+    "SpatialFeatureTransform",
+    "TemporalAffine",
+]

@@ -117,25 +117,38 @@ class Cells(nn.Module):
 
 @fusion.register("conv")
 class Conv(nn.Module):
-    """A 3 x 3 convolution of one map, then an activation (`pca_nerv`).
+    """A convolution of one map, then norm and activation (`pca_nerv`; Kwan et al. 2023, 3.2).
 
     Args:
-        activation: after the convolution.
+        kernel: of the convolution, odd.
+        bias: whether the convolution has one; `"zero"` for one that starts at 0.
+        norm, activation: after the convolution.
 
     Shapes: (B, D, h, w) -> (B, C, h, w).
     """
 
     role = "join"
 
-    def __init__(self, shapes: Sequence[Shape], width: int, grid: tuple[int, int], *, activation: str = "gelu") -> None:
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        width: int,
+        grid: tuple[int, int],
+        *,
+        kernel: int = 3,
+        bias: layers.Bias = True,
+        norm: str = "none",
+        activation: str = "gelu",
+    ) -> None:
         super().__init__()
         if len(shapes) != 1 or tuple(shapes[0][1:]) != tuple(grid):
             raise ConfigError(f"it joins one map of {size_text(*grid)}, got inputs of shapes {list(shapes)}")
-        self.conv = nn.Conv2d(shapes[0][0], width, 3, padding=1)
+        self.conv = layers.plain_conv(shapes[0][0], width, kernel, bias)
+        self.norm = layers.norm(norm, width)
         self.activation = layers.activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.conv(x))
+        return self.activation(self.norm(self.conv(x)))
 
 
 @fusion.register("identity")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import layers
+from enerv_zoo.coding import CodingHint
 from enerv_zoo.config import size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import fusion
@@ -90,6 +91,39 @@ class Add(nn.Module):
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         return self.activation(x + self.conv(embedded))
+
+
+@fusion.register("add_tile")
+class AddTile(nn.Module):
+    """A small map, repeated over the whole one, added by a 1 x 1 convolution (Kwan et al. 2023, 3.3).
+
+    Pixel (y, x) gets the pixel (y mod a, x mod b) of a small map of a x b: where a block has enlarged the map by as
+    much, its pixels learn what tells them from each other. The convolution's bias starts at 0.
+
+    Shapes: (B, C, H, W), (B, D, a, b) -> (B, C, H, W), with a and b dividing H and W.
+    """
+
+    role = "modulate"
+    convolves = True
+
+    def __init__(self, channels: int, size: tuple[int, int], shapes: Sequence[Shape]) -> None:
+        super().__init__()
+        if len(shapes) != 1 or len(shapes[0]) != 3 or size[0] % shapes[0][1] or size[1] % shapes[0][2]:
+            raise ConfigError(
+                f"it adds one map whose sides divide those of {size_text(*size)}, got embeddings of shapes "
+                f"{list(shapes)}"
+            )
+        self.conv = layers.plain_conv(shapes[0][0], channels, 1, "zero")
+
+    def coding_hints(self) -> dict[str, CodingHint]:
+        """The few weights of the convolution act on every pixel, so none is pruned."""
+        return {"conv.weight": CodingHint("weight", axis=0, prunable=False)}
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        tile = self.conv(embedded)
+        rows, columns = tile.shape[2:]
+        tiles = x.unflatten(3, (-1, columns)).unflatten(2, (-1, rows))
+        return (tiles + tile[:, :, None, :, None, :]).flatten(4).flatten(2, 3)
 
 
 class _ScaleShift(nn.Module):

@@ -26,10 +26,6 @@ def take_no_embeddings(shapes: Sequence[Shape]) -> None:
         raise ConfigError(f"it takes no embeddings, got {len(shapes)}; leave out its 'with'")
 
 
-def _to_rgb(channels: int, kernel: int, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(channels, 3, kernel, padding=(kernel - 1) // 2, bias=bias)
-
-
 @heads.register("rgb")
 class RGBHead(nn.Module):
     """The last feature map to a frame (Chen et al. 2021, 3.1).
@@ -37,7 +33,7 @@ class RGBHead(nn.Module):
     Args:
         output: `"sigmoid"`, `"tanh"` for (tanh + 1) / 2, or a number that is added.
         kernel: of the convolution.
-        bias: whether the convolution has one.
+        bias: whether the convolution has one; `"zero"` for one that starts at 0.
 
     Shapes: [..., (B, C, H, W)] -> [(B, 3, H, W)].
     """
@@ -49,12 +45,12 @@ class RGBHead(nn.Module):
         *,
         output: str | float = "sigmoid",
         kernel: int = 1,
-        bias: bool = True,
+        bias: layers.Bias = True,
     ) -> None:
         super().__init__()
         take_no_embeddings(shapes)
         self.output = layers.output(output)
-        self._add_convolutions(channels, partial(_to_rgb, kernel=kernel, bias=bias))
+        self._add_convolutions(channels, partial(layers.plain_conv, out_channels=3, kernel=kernel, bias=bias))
 
     def _add_convolutions(self, channels: Sequence[int], to_rgb: Callable[[int], nn.Conv2d]) -> None:
         self.conv = to_rgb(channels[-1])

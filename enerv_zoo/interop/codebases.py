@@ -18,7 +18,7 @@ from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.embeddings import SpatialEmbedding
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.interop import names
+from enerv_zoo.interop import hinerv, names
 from enerv_zoo.network import Network
 from enerv_zoo.registry import codebases
 from enerv_zoo.zoo import model_config
@@ -56,11 +56,14 @@ class FamilyCodebase:
         own: whether a config is of this code base.
         options: config -> family and its options.
         renaming: tensor names of each family.
+        prepare: the network's config and a checkpoint's tensors -> those tensors as the network has them, by names that
+            `renaming` knows; `None` where only names differ.
     """
 
     own: Callable[[Mapping[str, Any]], bool]
     options: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
     renaming: Mapping[str, names.Renaming]
+    prepare: Callable[[ModelConfig, Mapping[str, Tensor]], dict[str, Tensor]] | None = None
 
     def recognises(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return self.own(config)
@@ -70,7 +73,7 @@ class FamilyCodebase:
         return model_config(family, info, **options)
 
     def tensors(self, network: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        state = dict(state)
+        state = dict(state) if self.prepare is None else self.prepare(network.config, state)
         _check_grid(network, state.pop("xy_coord", None))
         return _rename(network, state, self.renaming[network.config.family])
 
@@ -125,6 +128,17 @@ def boosting_nerv() -> Codebase:
     )
 
 
+@codebases.register("hinerv")
+def hi_nerv() -> Codebase:
+    """HiNeRV; its training checkpoints too, whose pruned weights are set to 0."""
+    return FamilyCodebase(
+        lambda config: config.get("model") == "HiNeRV",
+        hinerv.options,
+        {"hinerv": hinerv.NAMES},
+        hinerv.prepare,
+    )
+
+
 def choose_codebase(name: str | None, config: Mapping[str, Any], tensors: Collection[str]) -> Codebase:
     """Return the code base of that name; or, without one, the only one that recognises config and tensors.
 
@@ -161,10 +175,9 @@ def _rename(network: Network, state: Mapping[str, Tensor], renaming: names.Renam
                 break
         else:
             raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {network.config.family!r}")
-        if (
-            tensor.ndim == 4 and place in ours and ours[place].ndim == 2 and tensor.shape[2:] == (1, 1)
-        ):  # a convolution of single pixels
-            tensor = tensor.flatten(1)
+        shape = ours[place].shape if place in ours else tensor.shape
+        if {tensor.ndim, len(shape)} == {2, 4} and (1, 1) in (tensor.shape[2:], shape[2:]):
+            tensor = tensor.flatten(1) if tensor.ndim == 4 else tensor[:, :, None, None]  # convolves single pixels
         renamed[place] = tensor
     return renamed
 

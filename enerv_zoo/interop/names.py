@@ -14,7 +14,7 @@ Renaming = list[tuple[str, str]]
 NORMS = {"none": "none", "bn": "batch", "in": "instance"}
 
 
-def _need(config: Mapping[str, Any], key: str, kind: Callable[[Any], Any] = str) -> Any:
+def need(config: Mapping[str, Any], key: str, kind: Callable[[Any], Any] = str) -> Any:
     if key not in config:
         raise ConfigError(f"the config lacks {key!r}; it has {', '.join(sorted(config))}")
     try:
@@ -23,12 +23,12 @@ def _need(config: Mapping[str, Any], key: str, kind: Callable[[Any], Any] = str)
         raise ConfigError(f"the config's {key!r} cannot be used: {config[key]!r}") from None
 
 
-def _read(config: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> Options:
+def read(config: Mapping[str, Any], **kinds: Callable[[Any], Any]) -> Options:
     """Read the options that have the same name here, each as its kind."""
-    return {key: _need(config, key, kind) for key, kind in kinds.items()}
+    return {key: need(config, key, kind) for key, kind in kinds.items()}
 
 
-def _check(config: Mapping[str, Any], **expected: Any) -> None:
+def check_known(config: Mapping[str, Any], **expected: Any) -> None:
     """Refuse options with another value than the only one that is known here, which is their default."""
     for option, value in expected.items():
         if config.get(option, value) != value:
@@ -59,15 +59,15 @@ _HNERV: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _decoder(config: Mapping[str, Any], sine: str) -> Options:
-    height, width, channels = _need(config, "fc_hw_dim", _sizes)
+    height, width, channels = need(config, "fc_hw_dim", _sizes)
     norm = config.get("norm", "none")
     if norm not in NORMS:
         raise ConfigError(f"the config's 'norm' is {norm!r}; known: {', '.join(NORMS)}")
-    activation = _need(config, "act")
+    activation = need(config, "act")
     return {
         **{key: config.get(key, default) for key, default in _DECODER.items()},
         **{key: bool(config.get(key, True)) for key in ("bias", "sin_res", "sigmoid")},
-        **_read(config, stride_list=list),
+        **read(config, stride_list=list),
         "fc_dim": channels,
         "fc_hw": [height, width],
         "act": sine if activation == "sin" else activation,
@@ -77,48 +77,48 @@ def _decoder(config: Mapping[str, Any], sine: str) -> Options:
 
 def nerv(config: Mapping[str, Any]) -> tuple[str, Options]:
     """Return family and options of a config of the NeRV code base."""
-    stem = _need(config, "stem_dim_num", _layers)
+    stem = need(config, "stem_dim_num", _layers)
     encoding = _encoding(config, "", "base_levels such as 1.25_40")
     return "nerv", {**_decoder(config, "sin"), **encoding, "stem_dim": stem, "time": "exclusive"}
 
 
 def enerv(config: Mapping[str, Any]) -> tuple[str, Options]:
     """Return family and options of a config of the E-NeRV code base: E-NeRV, or its NeRV baseline."""
-    name = _need(config, "model_name")
-    shared = {**_decoder(config, "sin30"), **_read(config, pos_b=float, pos_l=int), "time": "inclusive"}
+    name = need(config, "model_name")
+    shared = {**_decoder(config, "sin30"), **read(config, pos_b=float, pos_l=int), "time": "inclusive"}
     if name == "NeRV":
-        return "nerv", {**shared, "stem_dim": _need(config, "stem_dim_num", _layers)}
+        return "nerv", {**shared, "stem_dim": need(config, "stem_dim_num", _layers)}
     if name != "E_NeRV":
         raise ConfigError(f"the config's 'model_name' is {name!r}; known: E_NeRV, NeRV")
-    own = _read(config, block_dim=int, mlp_dim=int, xypos_b=float, xypos_l=int, pos_b_tm=float, pos_l_tm=int)
-    return "enerv", {**shared, **own, "stem_dim": _need(config, "stem_dim_num", _integers)}
+    own = read(config, block_dim=int, mlp_dim=int, xypos_b=float, xypos_l=int, pos_b_tm=float, pos_l_tm=int)
+    return "enerv", {**shared, **own, "stem_dim": need(config, "stem_dim_num", _integers)}
 
 
 def hnerv(config: Mapping[str, Any]) -> tuple[str, Options]:
     """Return family and options of a config of the HNeRV code base: HNeRV, or its NeRV, fed with encoded time."""
     decoder = {
-        **_read(config, **_HNERV),
+        **read(config, **_HNERV),
         "out_bias": _out_bias(config),
         "num_blks": _integers(config.get("num_blks", "1_1")),  # of encoder and decoder, per stage
     }
-    _check(config, norm="none")
+    check_known(config, norm="none")
     if config.get("embed"):
-        return "hnerv_nerv", {**decoder, **_time(config), **_read(config, fc_hw=_integers)}
+        return "hnerv_nerv", {**decoder, **_time(config), **read(config, fc_hw=_integers)}
     return "hnerv", {**decoder, **_content(config)}
 
 
 def boosting(config: Mapping[str, Any]) -> tuple[str, Options]:
     """Return family and options of a config of the Boosting-NeRV code base: NeRV, E-NeRV or HNeRV, boosted."""
-    model = _need(config, "model")
-    _check(config, sft_block="res_sft", lfreq="pi", norm="none")
-    own = _read(config, **_HNERV, dec_blks=list, ch_t=int)
+    model = need(config, "model")
+    check_known(config, sft_block="res_sft", lfreq="pi", norm="none")
+    own = read(config, **_HNERV, dec_blks=list, ch_t=int)
     shared = {**own, "out_bias": _out_bias(config), **_time(config)}
     if model == "HNeRV_Boost":
         return "hnerv_boost", {**shared, **_content(config), "enc_blks": int(config.get("enc_blks", 1))}
     if model == "NeRV_Boost":
-        return "nerv_boost", {**shared, **_read(config, fc_hw=_integers)}
+        return "nerv_boost", {**shared, **read(config, fc_hw=_integers)}
     if model == "ENeRV_Boost":
-        return "enerv_boost", {**shared, **_read(config, fc_hw=_integers, block_dim=int)}
+        return "enerv_boost", {**shared, **read(config, fc_hw=_integers, block_dim=int)}
     raise ConfigError(f"the config's 'model' is {model!r}; known: NeRV_Boost, ENeRV_Boost, HNeRV_Boost")
 
 
@@ -130,11 +130,11 @@ def ffnerv(config: Mapping[str, Any]) -> tuple[str, Options]:
         raise ConfigError("the config's 'sigmoid' is false; known: true")
     shared = _decoder(config, "sin")
     options = {key: value for key, value in shared.items() if key not in ("sin_res", "sigmoid")}
-    return "ffnerv", {**options, **_read(config, t_dim=list, agg_ind=list), "wbit": int(config.get("wbit", 32))}
+    return "ffnerv", {**options, **read(config, t_dim=list, agg_ind=list), "wbit": int(config.get("wbit", 32))}
 
 
 def _encoding(config: Mapping[str, Any], prefix: str, form: str) -> Options:
-    embed = str(_need(config, "embed"))
+    embed = str(need(config, "embed"))
     try:
         start, base, levels = f"{embed if prefix else '_' + embed}".split("_")
         if start != prefix:
@@ -150,12 +150,12 @@ def _time(config: Mapping[str, Any]) -> Options:
 
 
 def _content(config: Mapping[str, Any]) -> Options:
-    return _read(config, enc_strds=list, enc_dim=_integers)
+    return read(config, enc_strds=list, enc_dim=_integers)
 
 
 def _out_bias(config: Mapping[str, Any]) -> str | float:
     """Read `tanh`, `sigmoid`, or a number."""
-    bias = str(_need(config, "out_bias"))
+    bias = str(need(config, "out_bias"))
     try:
         return bias if bias in ("tanh", "sigmoid") else float(bias)
     except ValueError:

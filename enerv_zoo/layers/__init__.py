@@ -4,15 +4,17 @@ from enerv_zoo.layers.activations import ACTIVATIONS, OUTPUTS, Sine, activation,
 from enerv_zoo.layers.attention import TransformerBlock
 from enerv_zoo.layers.encodings import FrequencyEncoding
 from enerv_zoo.layers.interpolation import blended, centred_places, enlarged, from_cells, to_cells
-from enerv_zoo.layers.norms import NORMS, InstanceNorm, instance_norm, norm
+from enerv_zoo.layers.norms import NORMS, ChannelNorm, InstanceNorm, instance_norm, norm
 from enerv_zoo.layers.quantisation import fake_quantised
-from enerv_zoo.layers.upsampling import UPSAMPLERS, Conv, upsampler
+from enerv_zoo.layers.upsampling import UPSAMPLERS, Bias, Conv, plain_conv, upsampler
 
 __all__ = [
     "ACTIVATIONS",
     "NORMS",
     "OUTPUTS",
     "UPSAMPLERS",
+    "Bias",
+    "ChannelNorm",
     "Conv",
     "FrequencyEncoding",
     "InstanceNorm",
@@ -28,6 +30,7 @@ __all__ = [
     "mlp",
     "norm",
     "output",
+    "plain_conv",
     "to_cells",
     "upsampler",
 ]

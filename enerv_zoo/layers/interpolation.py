@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def centred_places(index: Tensor, frames: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+def centred_places(index: Tensor, frames: int, cells: int, aligned: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Return the two cells beside each frame of a video, and how far it is towards the second one.
 
     Cells are at the centres of their intervals: frame i is at (i + 1/2) T / N - 1/2, within [0, T - 1].
@@ -15,11 +15,17 @@ def centred_places(index: Tensor, frames: int, cells: int) -> tuple[Tensor, Tens
         index: of frames (B,), integer or fractional.
         frames: of the video, N.
         cells: on the line, T.
+        aligned: whether the first and the last cell are the first and the last frame, at i (T - 1) / (N - 1); a single
+            frame is then in the middle.
 
     Returns:
         (B,) three times: left, right (int64) and the share of the right one (float32).
     """
-    place = ((index.double() + 0.5) * (cells / frames) - 0.5).clamp(0, cells - 1)
+    if aligned:
+        place = index.double() * ((cells - 1) / (frames - 1)) if frames > 1 else index.double() + (cells - 1) / 2
+    else:
+        place = (index.double() + 0.5) * (cells / frames) - 0.5
+    place = place.clamp(0, cells - 1)
     left = place.floor()
     return left.long(), (left + 1).clamp(max=cells - 1).long(), (place - left).float()
 

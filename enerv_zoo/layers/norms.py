@@ -76,13 +76,32 @@ class InstanceNorm(nn.Module):
         return instance_norm(x)
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel (eps 1e-6), with weights or without.
+
+    Shapes: (B, C, H, W) -> (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, affine: bool = True) -> None:
+        super().__init__(channels, eps=1e-6, elementwise_affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
     "batch": nn.BatchNorm2d,
     "instance": lambda channels: InstanceNorm(),
+    "layer": lambda channels: ChannelNorm(channels, affine=False),
+    "layer_affine": ChannelNorm,
 }
 
 
 def norm(name: str, channels: int) -> nn.Module:
-    """The normalisation called `name`: none, batch (affine, running statistics) or instance (no affine)."""
+    """Return the normalisation called `name`.
+
+    It is none, batch (affine, running statistics), instance (no affine), or layer, over the channels of each pixel (no
+    affine) and layer_affine.
+    """
     return choose("norm", NORMS, name)(channels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from inspect import signature
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,17 @@ from torch.nn import functional as F
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers.activations import choose
 from enerv_zoo.layers.quantisation import fake_quantised
+
+Bias = bool | Literal["zero"]
+"""Whether a convolution has a bias; `"zero"` for one that starts at 0."""
+
+
+def plain_conv(in_channels: int, out_channels: int, kernel: int, bias: Bias = True) -> nn.Conv2d:
+    """Return a convolution with "same" padding."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, bias=bool(bias))
+    if bias == "zero" and conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
 
 
 class Conv(nn.Conv2d):

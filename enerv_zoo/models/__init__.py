@@ -8,6 +8,7 @@ from enerv_zoo.models.boost import enerv_boost, hnerv_boost, nerv_boost
 from enerv_zoo.models.enerv import enerv
 from enerv_zoo.models.enerv_variants import enerv_coupled, enerv_grids, enerv_nerv_block, enerv_unmodulated
 from enerv_zoo.models.ffnerv import ffnerv
+from enerv_zoo.models.hinerv import hinerv
 from enerv_zoo.models.hnerv import hnerv, hnerv_latent, hnerv_nerv
 from enerv_zoo.models.nerv import nerv
 from enerv_zoo.models.pca_nerv import pca_nerv
@@ -21,6 +22,7 @@ __all__ = [
     "enerv_nerv_block",
     "enerv_unmodulated",
     "ffnerv",
+    "hinerv",
     "hnerv",
     "hnerv_boost",
     "hnerv_latent",
