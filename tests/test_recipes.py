@@ -53,6 +53,8 @@ def test_a_preset_has_another_recipe_for_other_families():
     assert (quick.model["name"], quick.fit.loss, quick.fit.rates["head.linear"]) == ("pca_nerv", "L2", 0.1)
     assert (other.model, other.fit.loss, other.fit.rates) == ({"name": "nerv", "size": "0.5M"}, "Fusion6", {})
     assert other.fit == plan_fit("bunny", "nerv", recipe="quick-enerv", device="cpu").fit
+    balanced, own = (plan_fit("bunny", "nerv", recipe=name, device="cpu") for name in ("balanced", "balanced-enerv"))
+    assert balanced.fit == own.fit
     sized = plan_fit("bunny", "nerv", recipe="quick-0.2m", device="cpu")
     assert sized.model == {"name": "nerv", "size": "0.2M"}
     assert "others" not in quick.record()

@@ -27,9 +27,10 @@ class MemoryNeed:
     Attributes:
         weights: weights, their gradients and the optimizer's two moments; weights and moments of two earlier epochs, to
             go back to; the same of the weights' average, if there is one.
-        kept: what one forward pass of a batch keeps for its backward pass, the loss included.
+        kept: what one forward pass of a batch keeps for its backward pass, the loss included; of the phase that keeps
+            most.
         frames: the video's frames, as uint8.
-        batch: frames per step.
+        batch: frames per step of that phase.
     """
 
     weights: int
@@ -87,10 +88,13 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
     with MetaParameters():
         twin = NeuralVideo(video.config, info).train()
         twin = (twin.start_fitting() if video.is_fitting else twin).to("meta")
-    batch = min(config.batch_size or 1, info.frames)
+    phases = config.split()
+    batches = [min(phase.batch_size or 1, info.frames) for phase in phases]
+    kept, batch = max((kept_bytes(twin, phase, batch), batch) for phase, batch in zip(phases, batches, strict=True))
+    averaged = any(phase.ema is not None for phase in phases)
     return MemoryNeed(
-        weights=(10 if config.ema is None else 13) * FLOAT * sum(p.numel() for p in video.parameters()),
-        kept=kept_bytes(twin, config, batch),
+        weights=(13 if averaged else 10) * FLOAT * sum(p.numel() for p in video.parameters()),
+        kept=kept,
         frames=info.frames * 3 * info.height * info.width,
         batch=batch,
     )

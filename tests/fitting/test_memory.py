@@ -24,6 +24,14 @@ def test_what_is_counted_on_shapes_is_what_is_kept(name, loss):
     assert memory_need(video, FitConfig(batch_size=6, loss=loss)).kept == pytest.approx(2 * need.kept, rel=0.3)
 
 
+def test_of_several_phases_the_one_that_keeps_most_counts():
+    video = ez.create_model("nerv", frames=6, height=35, width=62, size="80K")
+    dear = FitConfig(batch_size=3, loss="Fusion6", ema=0.9)
+    phases = FitConfig(batch_size=2, loss="L2", phases=({"epochs": 1, "batch_size": 3, "loss": "Fusion6", "ema": 0.9},))
+    assert memory_need(video, phases) == memory_need(video, dear)
+    assert memory_need(video, dear).weights == 52 * video.stored_numbers
+
+
 def test_as_many_frames_pass_at_once_as_memory_has_room_for(caplog):
     need = MemoryNeed(weights=100, kept=400, frames=0, batch=4)  # 100 a frame, 200 on the way back
     assert frames_at_once(need, 8, None) == 8
