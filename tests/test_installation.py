@@ -133,9 +133,12 @@ def installed(environment, tmp_path_factory):
     folder, packages = environment
     wheels = tmp_path_factory.mktemp("wheels")
     for source in (CHECKOUT, PLUGIN):
-        copy = tmp_path_factory.mktemp("source") / "copy"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*", "runs", "site", "golden", "__pycache__"))
-        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels, cwd=copy)
+        sources = tmp_path_factory.mktemp("source")
+        run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", sources, cwd=source)
+        (archive,) = sources.glob("*.tar.gz")
+        shutil.unpack_archive(archive, sources, filter="data")
+        unpacked = sources / archive.name.removesuffix(".tar.gz")
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels, cwd=unpacked)
     for wheel in wheels.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(packages)  # what installing a pure wheel does, but for its scripts
@@ -271,6 +274,9 @@ def test_the_wheel_holds_recipes_clip_and_licences(installed):
     assert (packages / "enerv_zoo" / "video" / "samples" / "bigbuckbunny.mp4").is_file()
     assert (packages / "enerv_zoo" / "video" / "samples" / "LICENSE.txt").is_file()
     assert (packages / "enerv_zoo" / "py.typed").is_file()
+    assert (packages / "enerv_zoo" / "published_results.csv").is_file()
+    assert not (packages / "tests").exists()
+    assert not list((packages / "enerv_zoo").rglob("test_*.py"))
 
 
 def test_every_command_runs_from_the_wheel(installed, tmp_path):

@@ -14,6 +14,7 @@ from enerv_zoo.cli import (
     comparing,
     compressing,
     console,
+    diagnosing,
     fitting,
     importing,
     inspecting,
@@ -54,6 +55,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "compress": compressing.compress,
         "rd": comparing.rd,
         "bench": inspecting.bench,
+        "doctor": diagnosing.doctor,
     },
     "Share": {
         "push": sharing.push,
@@ -73,9 +75,8 @@ for _panel, _commands in PANELS.items():
 
 def _version(is_given: bool) -> None:
     if is_given:
-        from enerv_zoo import __version__
-
-        console.out.print(f"enerv-zoo {__version__}")
+        for line in diagnosing.version():
+            console.out.print(line)
         raise typer.Exit
 
 
@@ -86,7 +87,9 @@ def _options(
     import_: str | None = typer.Option(
         None, "--import", metavar="FILE.py", help="Register the parts in a Python file of yours; may stand anywhere."
     ),
-    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version, and those of its dependencies.", callback=_version, is_eager=True
+    ),
 ) -> None:
     launch = launched()
     if not launch.first:
