@@ -172,11 +172,11 @@ def _short_fit(device: str, seconds: float) -> Finding:
     from enerv_zoo import compression, fitting, loading
     from enerv_zoo.errors import EnervZooError
 
-    clip = {"frames": "0:8", "resize": "256x144"}
     try:
         result = fitting.fit(
-            "bunny", recipe="quick", size="0.2M", time_budget=seconds, device=device, progress=False, **clip
-        )
+            "bunny", recipe="quick", size="0.2M", frames="0:8", resize="256x144", time_budget=seconds, device=device,
+            progress=False,
+        )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             file = compression.compress(result.video, Path(folder) / "fit.nvz", measure=False)
             frames = loading.load(file.path)[:]

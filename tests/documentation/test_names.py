@@ -52,8 +52,9 @@ OPTION = re.compile(
 )
 CALL = re.compile(r"enerv-zoo (?P<command>[a-z][a-z-]*)")
 OTHERS = {
-    "--check", "--extra", "--head", "--help", "--nnodes", "--no-sync", "--nproc-per-node", "--rdzv-endpoint",
-    "--torch-backend", "--upgrade", *(option for parameter in APP.params for option in parameter.opts),
+    "--abbrev", "--always", "--check", "--dirty", "--exclude", "--extra", "--head", "--help", "--nnodes", "--no-sync",
+    "--nproc-per-node", "--rdzv-endpoint", "--torch-backend", "--upgrade",
+    *(option for parameter in APP.params for option in parameter.opts),
 }  # fmt: skip
 """Options of other programs, and of the command line itself."""
 PROSE = {"is", "and", "help", "on", "to", "of", "has", "one", "needs", "fits", "does", "can", "as", "with", "shows"}
