@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.fitting import Callback, FitInterrupted, fit
+    from enerv_zoo.fitting import Callback, FitInterrupted, TimeLapse, fit
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
     from enerv_zoo.loading import load, push
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.published_results import published
     from enerv_zoo.recipes import list_recipes
-    from enerv_zoo.report import write_report
+    from enerv_zoo.report import LivePage, write_report
     from enerv_zoo.segmented import SegmentedVideo
     from enerv_zoo.stopping import graceful_stop
     from enerv_zoo.summary import summarize
@@ -49,9 +49,11 @@ __all__ = [
     "Fleet",
     "FrameError",
     "HubError",
+    "LivePage",
     "ModelConfig",
     "NeuralVideo",
     "SegmentedVideo",
+    "TimeLapse",
     "VideoError",
     "VideoInfo",
     "WorkerPool",
@@ -89,7 +91,7 @@ _HOMES = {
     "config": "FitConfig VideoInfo",
     "errors": "ConfigError EnervZooError FitError FrameError HubError VideoError",
     "evaluation": "evaluate render",
-    "fitting": "Callback FitInterrupted fit",
+    "fitting": "Callback FitInterrupted TimeLapse fit",
     "hub": "list_pretrained pull",
     "interop": "import_checkpoint",
     "loading": "load push",
@@ -97,7 +99,7 @@ _HOMES = {
     "neural_video": "NeuralVideo",
     "published_results": "published",
     "recipes": "list_recipes",
-    "report": "write_report",
+    "report": "LivePage write_report",
     "segmented": "SegmentedVideo",
     "stopping": "graceful_stop",
     "summary": "summarize",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +14,14 @@ from enerv_zoo.cli.progress import shown
 from enerv_zoo.cli.reporting import WithReport, closing_report
 from enerv_zoo.config import size_text
 from enerv_zoo.launch import launched
+from enerv_zoo.progress import reported_to
 from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
+    from enerv_zoo.fitting import Callback, FitResult
     from enerv_zoo.fitting.plan import FitPlan
     from enerv_zoo.neural_video import NeuralVideo
+    from enerv_zoo.progress import OnReport, Stage, Status
     from enerv_zoo.segmented import SegmentedVideo
 
 RUN = "Run"
@@ -112,6 +115,14 @@ def fit(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,
     dry_run: previews.DryRun = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Serve a page on this machine that shows the fit while it runs."),
+    ] = False,
+    time_lapse: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a movie of one frame of the video, as it is after every epoch."),
+    ] = None,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
@@ -125,6 +136,8 @@ def fit(
         enerv-zoo fit bunny --preset quick --out runs/bunny
 
         enerv-zoo fit holiday.mp4 --size 1.5M --resize 360p --epochs 100 --batch-size 4 --lr 5e-3
+
+        enerv-zoo fit bunny --preset quick --live --time-lapse bunny-fit.mp4 --out runs/bunny
 
         enerv-zoo fit film.mkv --segments auto --preset balanced --out runs/film
 
@@ -142,6 +155,9 @@ def fit(
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None and init_from is not None:
         raise typer.BadParameter("it is for one network; leave out --segments", param_hint="'--init-from'")
+    watches_one = live or time_lapse is not None
+    if watches_one and not segments is address is workers is None:
+        raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
     if bpp is not None or target_mb is not None:
         arguments["size"] = _target_size(video, model, arguments, segments, bpp=bpp, megabytes=target_mb)
     if dry_run:
@@ -154,13 +170,7 @@ def fit(
     if address is not None or workers is not None:
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
-    with shown(_name(video)) as on_status:
-        from enerv_zoo import fitting  # takes seconds
-
-        result = fitting.fit(
-            video, model, init_from=init_from, on_status=on_status, distributed=launched().size > 1, **arguments
-        )
-    page = _page(folder, device, report, result.ended_before)
+    result, page = _fit_one(video, model, arguments, live, time_lapse, report, init_from=init_from)
     if json:
         console.print_json(result.metrics)
         return
@@ -170,11 +180,65 @@ def fit(
     console.out.print(
         console.table([*_metrics_rows(metrics, result.video), ("fitting", speed)], _title(video, metrics))
     )
+    if time_lapse is not None and not result.ended_before:
+        console.out.print()
+        console.out.print(f"the time-lapse is in {time_lapse}")
     pictures = " and ".join(sorted(path.name for path in folder.glob("*.png")))
     look = f"open {page.name}" if page else f"look at {pictures}"
     console.out.print()
     console.out.print(f"written to {folder}: {look}, or play it:")
     console.print_command("render", folder, free_name(folder / "video.mp4"))
+
+
+def _fit_one(
+    video: str,
+    model: str | None,
+    arguments: dict[str, Any],
+    live: bool,
+    time_lapse: Path | None,
+    report: bool,
+    **options: Any,
+) -> tuple[FitResult, Path | None]:
+    """Fit one network, and show it as asked for; return the result and its report."""
+    folder = arguments["out"]
+    with ExitStack() as stack:
+        with shown(_name(video)) as display:
+            from enerv_zoo import fitting  # takes seconds
+            from enerv_zoo.report import LivePage
+
+            callbacks: list[Callback] = []
+            listeners: list[OnReport] = [display]
+            if time_lapse is not None:
+                callbacks.append(_time_lapse(time_lapse, arguments["resume"], arguments["overwrite"]))
+            live_page = None
+            if live and launched().first:
+                live_page = stack.enter_context(LivePage(_name(video), folder))
+                console.err.print(f"the fit is shown at {live_page.address}")
+                callbacks.append(live_page)
+                listeners.append(live_page.show)
+
+            def on_report(report: Stage | Status) -> None:
+                for listener in listeners:
+                    listener(report)
+
+            with reported_to(on_report):
+                result = fitting.fit(
+                    video, model, callbacks=callbacks, on_status=on_report, distributed=launched().size > 1,
+                    **arguments, **options,
+                )  # fmt: skip
+        page = _page(folder, arguments["device"], report, result.ended_before)
+        if live_page is not None:
+            live_page.end_with(page)
+    return result, page
+
+
+def _time_lapse(path: Path, resume: bool, overwrite: bool) -> Callback:
+    from enerv_zoo.errors import VideoError
+    from enerv_zoo.fitting import TimeLapse
+
+    if path.exists() and not (resume or overwrite):  # a fit that is resumed may have ended, with its movie
+        raise VideoError(f"{path}: exists; choose another name for the time-lapse, or add --overwrite")
+    return TimeLapse(path, overwrite=overwrite)
 
 
 def _plan(video: str, model: str | None, arguments: dict[str, Any]) -> FitPlan:

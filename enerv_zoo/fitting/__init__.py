@@ -5,6 +5,7 @@ from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.interruption import FitInterrupted
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.run import FitResult, fit
+from enerv_zoo.fitting.time_lapse import TimeLapse
 from enerv_zoo.progress import Status
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Fitter",
     "Speed",
     "Status",
+    "TimeLapse",
     "bench",
     "fit",
 ]

@@ -46,6 +46,9 @@ class Callback:
     def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
         """After each evaluation: every `eval_every` epochs, and of the fitted video. Scores are means over frames."""
 
+    def on_end(self, fitter: Fitter) -> None:
+        """After the last evaluation, before the fit is written; not called where the fit is interrupted."""
+
     def state_dict(self) -> Any:
         """Return plain data and tensors that a checkpoint keeps; `None` for nothing."""
         return None
@@ -74,6 +77,10 @@ class Callbacks(Callback):
     def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
         for callback in self._callbacks:
             callback.on_evaluation(fitter, scores)
+
+    def on_end(self, fitter: Fitter) -> None:
+        for callback in self._callbacks:
+            callback.on_end(fitter)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each callback that has one, by its name."""

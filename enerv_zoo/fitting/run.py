@@ -192,6 +192,7 @@ class _Session:
         self._closed_form: dict[str, torch.Tensor] | None = None
         self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
         self.video = self._network(weights)
+        self.video.origin = self.plan.origin
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
         frames, on_disk = self.original.frames, self.original.on_disk
@@ -298,6 +299,7 @@ class _Session:
             logger.info("the time budget leaves time to measure frames %s", measured)
         report = shared_report(self.ranks, video, self.original, self.plan.fit.metrics, measured)
         self.own.on_evaluation(fitter, dict(report.scores))
+        self.own.on_end(fitter)
         info, folder, rows = self.original.info, self.folder.own, self.history.rows
         metrics = {
             **{key: value for key, value in report.to_dict().items() if key != "frames"},
@@ -313,7 +315,6 @@ class _Session:
             "fit_frames_per_second": round(fitter.total_frames / max(fitter.total_seconds, 1e-9), 3),
             "recoveries": self.guard.recoveries,
         }
-        video.origin = self.plan.origin
         if folder is not None:
             stage("writing the fit")
             with _keeping_the_checkpoint(folder):

@@ -85,7 +85,9 @@ def write_report(
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
             page["video"] = f"{video['frames']} frames of {size_text(video['height'], video['width'])}"
-    text = template("page.html.jinja").render(css=asset("page.css"), js=asset("page.js"), version=__version__, **page)
+    text = template("page.html.jinja").render(
+        css=asset("page.css"), js=asset("charts.js") + asset("page.js"), version=__version__, **page
+    )
     with protected(*(run.video.origin for run in fits), data):
         write_text(out, text)
     return Path(out)

@@ -19,7 +19,7 @@ from enerv_zoo import fitting, registry
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.fitting.plan import plan_fit
-from enerv_zoo.report import movies
+from enerv_zoo.report import live, movies
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.video import Video
 from enerv_zoo.video.sizes import as_size
@@ -495,3 +495,30 @@ def test_rates_alone_in_a_browser(tmp_path, open_page):
     tab = open_page(ez.write_report([], tmp_path / "x.html", rates=result))
     assert tab.locator("#rates circle").count() == 5
     assert tab.locator("#rates svg").count() == 1, "no MS-SSIM of frames this small"
+
+
+class Look(ez.Callback):
+    """Waits until a live page shows an epoch."""
+
+    def __init__(self, tab):
+        self.tab = tab
+
+    def on_epoch(self, fitter, row):
+        wait_for(self.tab, f"document.getElementById('caption').textContent.endsWith('epoch {row['epoch']}')")
+        wait_for(self.tab, "[...document.images].every(i => i.complete && i.naturalWidth === 320)")
+        wait_for(self.tab, "document.querySelectorAll('#epochs path').length === 2")
+
+
+def test_a_live_page_follows_the_fit_and_becomes_its_report(page, browser, monkeypatch):
+    monkeypatch.setattr(live, "PICTURE_INTERVAL", 0.0)
+    problems = []
+    tab = browser.new_page()
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    with ez.LivePage("bunny", port=0) as served:
+        tab.goto(served.address)
+        ez.fit("bunny", "nerv", callbacks=[served, Look(tab)], **OPTIONS)
+        served.end_with(page)
+    tab.wait_for_url("**/report.html", wait_until="commit", timeout=1000 * LONG)
+    wait_for(tab, "document.querySelectorAll('#stage video').length > 2")
+    tab.close()
+    assert problems == []

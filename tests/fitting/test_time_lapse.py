@@ -1,0 +1,75 @@
+"""Movies of fits: a frame per epoch, also of fits that are interrupted."""
+
+from __future__ import annotations
+
+import pytest
+
+import enerv_zoo as ez
+
+FIT = {
+    "model": "nerv", "frames": "0:3", "resize": "64x36", "size": "60K", "epochs": 4, "batch_size": 3,
+    "checkpoint_every": 0, "lr": 5e-2,
+}  # fmt: skip
+
+
+class Stop(ez.Callback):
+    def __init__(self, after):
+        self.after = after
+
+    def on_epoch(self, fitter, row):
+        if row["epoch"] == self.after:
+            raise RuntimeError("stopped")
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """The pictures of a fit that nothing interrupts."""
+    ez.fit("bunny", callbacks=[ez.TimeLapse(tmp_path / "whole.mkv")], **FIT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["whole.mkv"]
+    return ez.open_video(tmp_path / "whole.mkv")
+
+
+def test_a_movie_has_a_frame_for_the_start_and_for_every_epoch(tmp_path, whole):
+    assert (len(whole), whole.info.fps, whole.info.size_text) == (5, 10.0, "64x36")
+    result = ez.fit("bunny", callbacks=[ez.TimeLapse(tmp_path / "first.mkv", frame=0, fps=5)], **FIT)
+    first = ez.open_video(tmp_path / "first.mkv")
+    assert first.info.fps == 5
+    difference = (first.frames[-1].float() - result.video[0].float()).abs().mean()
+    assert difference < 8  # an encoder is between them
+    assert (first.frames[0].float() - result.video[0].float()).abs().mean() > 2 * difference
+
+
+def test_a_fit_that_is_resumed_gives_one_movie(tmp_path, whole):
+    options = {**FIT, "out": tmp_path / "fit"}
+    lapse = tmp_path / "films" / "fit.mkv"
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit("bunny", callbacks=[ez.TimeLapse(lapse), Stop(3)], **options)
+    assert not lapse.exists()
+    assert len(list((tmp_path / "films" / "fit.mkv.frames").iterdir())) == 4
+    ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], resume=True, **options)
+    assert ez.open_video(lapse).frames.equal(whole.frames)
+    assert [path.name for path in lapse.parent.iterdir()] == ["fit.mkv"]
+    ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], resume=True, **options)  # it has ended: nothing is done
+
+
+def test_a_fit_that_is_begun_anew_gives_a_movie_of_itself(tmp_path, whole):
+    lapse = tmp_path / "fit.mkv"
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit("bunny", callbacks=[ez.TimeLapse(lapse), Stop(4)], **FIT)
+    (tmp_path / "fit.mkv.frames" / "notes.txt").write_text("mine")
+    ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], **{**FIT, "epochs": 1})
+    assert len(ez.open_video(lapse)) == 2
+    assert [path.name for path in (tmp_path / "fit.mkv.frames").iterdir()] == ["notes.txt"]
+
+
+def test_a_file_is_not_replaced_unasked_and_the_video_never(tmp_path, whole):
+    clip = ez.write_video(tmp_path / "clip.mkv", whole)
+    lapse = tmp_path / "whole.mkv"
+    with pytest.raises(ez.VideoError, match="exists; choose another name for the time-lapse"):
+        ez.fit(clip, callbacks=[ez.TimeLapse(lapse)], **FIT)
+    before = clip.read_bytes()
+    with pytest.raises(ez.VideoError, match=r"clip\.mkv: is the video"):
+        ez.fit(clip, callbacks=[ez.TimeLapse(clip, overwrite=True)], **FIT)
+    assert clip.read_bytes() == before
+    ez.fit(clip, callbacks=[ez.TimeLapse(lapse, overwrite=True)], **{**FIT, "epochs": 1})
+    assert len(ez.open_video(lapse)) == 2
