@@ -397,4 +397,5 @@ class Network(nn.Module):
 
 def _per_frame(embedded: Tensor, index: Tensor) -> Tensor:
     """Return an output (B or 1, *shape) for every frame of a batch."""
-    return embedded if len(embedded) == len(index) else embedded.expand(len(index), *embedded.shape[1:])
+    count = index.shape[0]  # and no len(), by which torch.export would fix the batch
+    return embedded if embedded.shape[0] == count else embedded.expand(count, *embedded.shape[1:])
