@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
+    from enerv_zoo.exporting import export
     from enerv_zoo.fitting import Callback, FitInterrupted, TimeLapse, fit
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
@@ -62,6 +63,7 @@ __all__ = [
     "compress",
     "create_model",
     "evaluate",
+    "export",
     "fit",
     "fit_segments",
     "graceful_stop",
@@ -91,6 +93,7 @@ _HOMES = {
     "config": "FitConfig VideoInfo",
     "errors": "ConfigError EnervZooError FitError FrameError HubError VideoError",
     "evaluation": "evaluate render",
+    "exporting": "export",
     "fitting": "Callback FitInterrupted TimeLapse fit",
     "hub": "list_pretrained pull",
     "interop": "import_checkpoint",

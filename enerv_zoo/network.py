@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -184,13 +184,21 @@ class Network(nn.Module):
             self.head.end_fitting()
         return self
 
-    def _encode(self, frames: Tensor) -> dict[str, Tensor]:
-        """Return each embedding of content for frames (B, 3, H, W) in [0, 1]."""
-        embedded = {}
+    @property
+    def content_neighbours(self) -> tuple[int, ...]:
+        """The frames around a frame that encoders of content look at, relative to it; none once they are gone."""
+        parts = [part for part in self._content().values() if part.encoder is not None]
+        return tuple(sorted({offset for part in parts for offset in getattr(part, "neighbours", ())}))
+
+    def _encode(self, frames: Tensor, around: Tensor | None = None) -> dict[str, Tensor]:
+        """Return each embedding of content for frames (B, 3, H, W) in [0, 1], and their `content_neighbours`."""
+        embedded, offsets = {}, self.content_neighbours
         for name, part in self._content().items():
             if part.encoder is not None:
+                places = [offsets.index(offset) for offset in getattr(part, "neighbours", ())]
+                beside = [around[:, places]] if places and around is not None else []
                 with computing(frames.device, self.precision):
-                    embedded[name] = part.encode(frames)
+                    embedded[name] = part.encode(frames, *beside)
         return embedded
 
     @torch.no_grad()
@@ -198,9 +206,10 @@ class Network(nn.Module):
         """Return each embedding of content for all frames, in float32."""
         batches = []
         with self._evaluating(), self.in_float32():
-            for batch in frames.split(self._batch_size(None)):
-                pixels = batch.to(self.device)
-                batches.append(self._encode(pixels if pixels.is_floating_point() else pixels.float() / 255))
+            for index in torch.arange(len(frames)).split(self._batch_size(None)):
+                pixels = frames_around(frames, index, (0, *self.content_neighbours)).to(self.device)
+                pixels = pixels if pixels.is_floating_point() else pixels.float() / 255
+                batches.append(self._encode(pixels[:, 0], pixels[:, 1:]))
         return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
     @property
@@ -260,13 +269,21 @@ class Network(nn.Module):
         check_called(index)
         return self._crop(self.outputs(index)[-1])
 
-    def objective(self, index: Tensor, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    def objective(
+        self, index: Tensor, target: Tensor, loss: Loss, around: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return what a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
+
+        Args:
+            index: of the frames (B,).
+            target: the frames.
+            loss: a scalar of (prediction, target).
+            around: their `content_neighbours` (B, A, 3, H, W); by default the frames themselves.
 
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
-        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target)})
+        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target, around)})
         if self.neighbours and self.is_fitting:
             self.head.remember(index.to(self.device), outputs)
         cropped = self._crop(outputs[-1])
@@ -395,6 +412,13 @@ class Network(nn.Module):
         )
 
 
+def frames_around(frames: Tensor, index: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends."""
+    places = index[:, None] + torch.tensor(offsets, device=index.device)
+    return frames[places.clamp(0, len(frames) - 1)]
+
+
 def _per_frame(embedded: Tensor, index: Tensor) -> Tensor:
     """Return an output (B or 1, *shape) for every frame of a batch."""
-    return embedded if len(embedded) == len(index) else embedded.expand(len(index), *embedded.shape[1:])
+    count = index.shape[0]  # and no len(), by which torch.export would fix the batch
+    return embedded if embedded.shape[0] == count else embedded.expand(count, *embedded.shape[1:])

@@ -25,6 +25,7 @@ EMBEDDINGS = {
     "spatial": {"levels": 2, "widths": [4], "head_dim": 2, "mlp_dim": 2},
     "temporal_grid": {"sizes": [2], "channels": 4},
     "content": {"strides": [4], "width": 4, "channels": 4},
+    "difference": {"strides": [4], "width": 4, "channels": 4},
     "latent": {"channels": 4},
 }
 """Small options for each; a kind of part that is registered and not here is built with its defaults."""
@@ -41,6 +42,7 @@ def vector(number: int) -> dict:
 STEERING = {
     "add": lambda number: {**GRID_OF_TIME, "scale": 2**number},
     "add_tile": lambda number: {**GRID_OF_TIME, "size": [2, 4]},
+    "gate": lambda number: {**GRID_OF_TIME, "scale": 2**number},
 }
 """The embedding that a modulation takes in stage `number`; by default a vector."""
 

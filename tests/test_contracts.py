@@ -36,6 +36,8 @@ EMBEDDINGS = [
     {"name": "temporal_grid", "sizes": [2, 4], "channels": 4},
     {"name": "temporal_grid", "sizes": [2, 4], "channels": [3, 1], "size": [2, 5], "centred": True, "spread": 0.1},
     {"name": "content", "strides": [4, 2], "width": 4, "channels": 3},
+    {"name": "content", "strides": [4, 2], "width": 4, "channels": 3, "layout": "dnerv"},
+    {"name": "difference", "strides": [4], "width": 4, "channels": 2, "layout": "dnerv"},
     {"name": "latent", "channels": 3},
     {"name": "latent", "channels": 3, "frames": 2, "size": [1, 1]},
 ]
@@ -47,7 +49,13 @@ JOINS = [
     ("conv", [(3, 3, 5)]),
     ({"name": "conv", "kernel": 1, "bias": "zero", "norm": "layer"}, [(3, 3, 5)]),
 ]
-MODULATIONS = [("temporal_affine", [(6,)]), ("sft", [(6,)]), ("add", [(2, 3, 5)]), ("add_tile", [(2, 3, 1)])]
+MODULATIONS = [
+    ("temporal_affine", [(6,)]),
+    ("sft", [(6,)]),
+    ("add", [(2, 3, 5)]),
+    ("add_tile", [(2, 3, 1)]),
+    ({"name": "gate", "stride": 2}, [(2, 2, 3)]),
+]
 HEADS = [
     "rgb",
     {"name": "rgb", "output": "tanh", "kernel": 3},
@@ -62,7 +70,7 @@ METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
-NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2}
+NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2, "c1": 4, "c2": 8, "d": 4}
 """Options that make networks small, of those that a family has."""
 
 

@@ -16,6 +16,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config
 
 OPTIONS = {
+    "dnerv": {"c1": 4, "c2": 8, "d": 4},
     "hnerv": {"fc_dim": 8, "enc_dim": [8, 4], "lower_width": 4},
     "hnerv_boost": {"fc_dim": 8, "enc_dim": [8, 4], "lower_width": 4, "ch_t": 4},
     "ffnerv": {"fc_dim": 4, "expansion": 1, "lower_width": 4, "t_dim": [2, 4]},

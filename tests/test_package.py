@@ -46,7 +46,7 @@ ORDER = [
     {"loading"},
     {"summary", "zoo", "evaluation"},
     {"fitting", "interop"},
-    {"compression"},
+    {"compression", "exporting"},
     {"report"},
     {"batch"},
     {"cluster", "testing"},

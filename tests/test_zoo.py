@@ -10,13 +10,14 @@ from enerv_zoo import registry
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.recipes import read_recipe
 from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_parameter_count
 
 SIZES = [(720, 1280), (1280, 720), (768, 1366), (480, 854), (131, 175), (17, 33), (272, 640), (4, 5), (1, 1)]
 
 
-def counted(name: str, height: int, width: int, **options) -> NeuralVideo:
-    info = ez.VideoInfo(frames=132, height=height, width=width)
+def counted(name: str, height: int, width: int, frames: int = 132, **options) -> NeuralVideo:
+    info = ez.VideoInfo(frames=frames, height=height, width=width)
     with MetaParameters():
         return NeuralVideo(model_config(name, info, **options), info)
 
@@ -32,11 +33,17 @@ def test_nerv_large_as_in_the_enerv_papers_comparison():
     assert round(video.stored_numbers / 1e6, 2) == 12.57
 
 
+def test_dnerv_decodes_with_the_published_parameters():
+    video, longer = (counted(height=960, width=1920, frames=frames, **read_recipe("dnerv").model) for frames in (1, 51))
+    assert video.stored_numbers == 3_405_368 + 6_528
+    assert longer.stored_numbers == video.stored_numbers + 50 * 6_528
+
+
 TINY = {
     "fc_dim": 8, "stem_dim": [8], "lower_width": 4, "block_dim": 8, "mlp_dim": 8, "enc_dim": [4, 2], "ch_t": 4,
-    "t_dim": [2, 3], "channels": 8, "enc_grid_channels": 2, "base_grid_channels": 2,
+    "t_dim": [2, 3], "channels": 8, "enc_grid_channels": 2, "base_grid_channels": 2, "c1": 4, "c2": 8,
 }  # fmt: skip
-COARSE = ("hnerv", "hnerv_boost", "hnerv_latent")
+COARSE = ("dnerv", "hnerv", "hnerv_boost", "hnerv_latent")
 """Families whose grid has fewer cells, as a map is stored per frame: it fits less well."""
 
 

@@ -15,6 +15,7 @@ from enerv_zoo.cli import (
     compressing,
     console,
     diagnosing,
+    exporting,
     fitting,
     importing,
     inspecting,
@@ -58,6 +59,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "doctor": diagnosing.doctor,
     },
     "Share": {
+        "export": exporting.export,
         "push": sharing.push,
         "pull": sharing.pull,
         "import": importing.import_,

@@ -18,7 +18,7 @@ def import_(
     codebase: Annotated[
         str | None,
         typer.Option(
-            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, hinerv, or a plug-in's.",
+            help="Whose it is: nerv, e-nerv, hnerv, ffnerv, boosting-nerv, hinerv, dnerv, or a plug-in's.",
             show_default="the one that recognises it",
         ),
     ] = None,
@@ -27,7 +27,7 @@ def import_(
     width: Annotated[int | None, typer.Option(help="Width of the frames in pixels.")] = None,
     content: Annotated[
         str | None,
-        typer.Option(metavar="VIDEO", help="The video itself, for networks that embed its content (HNeRV)."),
+        typer.Option(metavar="VIDEO", help="The video itself, for networks that embed its content (HNeRV, DNeRV)."),
     ] = None,
     changes: options.Changes,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the fit in --out.")] = False,

@@ -17,13 +17,22 @@ encoder that is not stored; a fit ends by baking them into what is. Such a part 
 - `start_encoding()`, which makes the encoder (random, from PyTorch's generator) and drops what is stored;
 - `encoder`: an `nn.Module`, or `None` while there is none;
 - `encode(frames)`: (B, 3, H, W) in [0, 1] to (B, *shape);
+- `neighbours`, if it looks at frames around the frame, too, such as `(-1, 1)`: it then has `encode(frames, around)`
+  with `around` (B, A, 3, H, W), those of the nearest frame beyond the ends, or `None` for the frames themselves;
 - `bake(table)`: keep (N, *shape), drop the encoder, and go by the index from here on.
 """
 
-from enerv_zoo.embeddings.content import ContentEmbedding
+from enerv_zoo.embeddings.content import ContentEmbedding, DifferenceEmbedding
 from enerv_zoo.embeddings.frequency import FrequencyEmbedding
 from enerv_zoo.embeddings.grids import TemporalGridEmbedding
 from enerv_zoo.embeddings.latent import LatentEmbedding
 from enerv_zoo.embeddings.spatial import SpatialEmbedding
 
-__all__ = ["ContentEmbedding", "FrequencyEmbedding", "LatentEmbedding", "SpatialEmbedding", "TemporalGridEmbedding"]
+__all__ = [
+    "ContentEmbedding",
+    "DifferenceEmbedding",
+    "FrequencyEmbedding",
+    "LatentEmbedding",
+    "SpatialEmbedding",
+    "TemporalGridEmbedding",
+]

@@ -1,9 +1,10 @@
-"""The content of frames: a small map per frame, computed by an encoder while fitting, and stored."""
+"""Content of frames, and of their changes: a small map per frame, which an encoder computes while fitting."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +28,14 @@ class ContentEmbedding(nn.Module):
         width: channels of the encoder.
         channels: of the map.
         depth: ConvNeXt blocks a stage.
+        layout: of the encoder: `"hnerv"`, or `"dnerv"` (Zhao et al. 2023), whose blocks have neither norm nor scale.
 
     Shapes: (B,) -> (B, channels, h, w), with h and w the frame's sides over the product of the strides, rounded up.
     """
 
     fixed = False
+    colours = 3
+    """Channels that the encoder takes."""
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class ContentEmbedding(nn.Module):
         width: int = 64,
         channels: int = 16,
         depth: int = 1,
+        layout: Literal["hnerv", "dnerv"] = "hnerv",
     ) -> None:
         super().__init__()
         if not strides or min(strides) < 1:
@@ -49,8 +54,7 @@ class ContentEmbedding(nn.Module):
         stride = math.prod(strides)
         self.shape = (channels, math.ceil(info.height / stride), math.ceil(info.width / stride))
         self.margins = (0, self.shape[2] * stride - info.width, 0, self.shape[1] * stride - info.height)
-        self._widths = [width] * (len(strides) - 1) + [channels]
-        self._strides, self._depth = tuple(strides), depth
+        self._strides, self._width, self._depth, self._layout = tuple(strides), width, depth, layout
         self.table: nn.Parameter | None = nn.Parameter(torch.rand(info.frames, *self.shape))
         self.register_module("encoder", None)
         self.encoder: nn.Module | None
@@ -63,11 +67,12 @@ class ContentEmbedding(nn.Module):
     def start_encoding(self) -> None:
         """Make the encoder, and forget the table; see the contract of embeddings."""
         device = next(self.parameters()).device
-        self.encoder = ConvNeXtEncoder(self._strides, self._widths, self._depth).to(device)
+        build = ConvNeXtEncoder if self._layout == "hnerv" else plain_encoder
+        self.encoder = build(self.colours, self._strides, self._width, self.shape[0], self._depth).to(device)
         self.table = None
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (B, 3, H, W) in [0, 1], repeated at the edges where strides leave a margin, to maps."""
+        """Return the maps of frames (B, 3, H, W) in [0, 1], repeated at the edges where strides leave a margin."""
         if self.encoder is None:
             raise ConfigError("there is no encoder any more, the content of the frames is stored")
         padded = F.pad(frames, self.margins, mode="replicate") if any(self.margins) else frames
@@ -83,31 +88,53 @@ class ContentEmbedding(nn.Module):
         self.encoder = None
 
 
+@embeddings.register("difference")
+class DifferenceEmbedding(ContentEmbedding):
+    """DNeRV's embedding of changes: a map of what tells a frame from the ones before and after (Zhao et al. 2023, 3.1).
+
+    The encoder takes two differences per colour: the frame less the one before, and the one after less the frame. The
+    first and the last frame are their own neighbours. What is stored, and all options, are as in `content`.
+
+    Shapes: (B,) -> (B, channels, h, w), with h and w the frame's sides over the product of the strides, rounded up.
+    """
+
+    colours = 6
+    neighbours = (-1, 1)
+
+    def encode(self, frames: Tensor, around: Tensor | None = None) -> Tensor:
+        """Return the maps of frames (B, 3, H, W) and those around them (B, 2, 3, H, W), by default they themselves."""
+        before, after = (frames, frames) if around is None else around.unbind(1)
+        return super().encode(torch.stack((frames - before, after - frames), dim=2).flatten(1, 2))
+
+
 class ConvNeXtEncoder(nn.Module):
     """Stages of a strided convolution and ConvNeXt blocks (Liu et al. 2022), from frames to a tiny map.
 
     A channel layer norm follows the first convolution and precedes the further ones.
 
     Args:
+        colours: channels of the frames.
         strides: of the stages.
-        widths: channels after each.
+        width: channels after each, but for the last one.
+        channels: after the last one.
         depth: blocks a stage.
 
-    Shapes: (B, 3, H, W) -> (B, widths[-1], H / prod(strides), W / prod(strides)).
+    Shapes: (B, colours, H, W) -> (B, channels, H / prod(strides), W / prod(strides)).
     """
 
-    def __init__(self, strides: Sequence[int], widths: Sequence[int], depth: int) -> None:
+    def __init__(self, colours: int, strides: Sequence[int], width: int, channels: int, depth: int) -> None:
         from timm.layers import LayerNorm2d  # timm takes seconds to load, and only fits need it
         from timm.models.convnext import ConvNeXtBlock
 
         super().__init__()
         self.downsampling = nn.ModuleList()
         self.stages = nn.ModuleList()
-        for number, (stride, before, width) in enumerate(zip(strides, [3, *widths], widths, strict=False)):
-            conv = nn.Conv2d(before, width, stride, stride)
-            norm = LayerNorm2d(before if number else width, eps=1e-6)
+        widths = [width] * (len(strides) - 1) + [channels]
+        for number, (stride, before, after) in enumerate(zip(strides, [colours, *widths], widths, strict=False)):
+            conv = nn.Conv2d(before, after, stride, stride)
+            norm = LayerNorm2d(before if number else after, eps=1e-6)
             self.downsampling.append(nn.Sequential(*((norm, conv) if number else (conv, norm))))
-            self.stages.append(nn.Sequential(*(ConvNeXtBlock(width, ls_init_value=1e-6) for _ in range(depth))))
+            self.stages.append(nn.Sequential(*(ConvNeXtBlock(after, ls_init_value=1e-6) for _ in range(depth))))
         for part in self.modules():
             if isinstance(part, (nn.Conv2d, nn.Linear)):
                 nn.init.trunc_normal_(part.weight, std=0.02)
@@ -119,3 +146,22 @@ class ConvNeXtEncoder(nn.Module):
         for downsample, stage in zip(self.downsampling, self.stages, strict=True):
             x = stage(downsample(x))
         return x
+
+
+def plain_encoder(colours: int, strides: Sequence[int], width: int, channels: int, depth: int) -> nn.Sequential:
+    """Return DNeRV's encoder: per stage a strided convolution, a channel layer norm, blocks; then a 1 x 1 convolution.
+
+    Its blocks are ConvNeXt's without norm and scale, and every layer starts as PyTorch has it (Zhao et al. 2023).
+
+    Args:
+        colours, strides, channels, depth: as in `ConvNeXtEncoder`.
+        width: channels after every stage.
+    """
+    from timm.layers import LayerNorm2d
+    from timm.models.convnext import ConvNeXtBlock
+
+    layers: list[nn.Module] = []
+    for before, stride in zip([colours, *[width] * len(strides)], strides, strict=False):
+        layers += [nn.Conv2d(before, width, stride, stride), LayerNorm2d(width, eps=1e-6)]
+        layers += [ConvNeXtBlock(width, ls_init_value=None, norm_layer=nn.Identity) for _ in range(depth)]
+    return nn.Sequential(nn.Sequential(*layers), nn.Conv2d(width, channels, 1))

@@ -61,7 +61,7 @@ def frames_per_second(
     if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
-    _, frames = next(feed.batches([index]))
+    _, frames = next(feed.batches([index], video.content_neighbours))
     fitter.enable_cuda_graphs(0.0)
     fitter.fit_batch(index, frames)  # the first one sets things up
     while not fitter.gradients.is_warmed_up:

@@ -102,7 +102,7 @@ def bench(
 
 def _steps(fitter: Fitter, order: Iterator[torch.Tensor], count: int = 4) -> int:
     frames = 0
-    for index, pixels in fitter.feed.batches(islice(order, count)):
+    for index, pixels in fitter.feed.batches(islice(order, count), fitter.video.content_neighbours):
         fitter.fit_batch(index, pixels)
         frames += len(index)
     return frames

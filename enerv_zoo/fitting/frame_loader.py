@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from enerv_zoo.errors import FitError
+from enerv_zoo.network import frames_around
 
 logger = logging.getLogger(__name__)
 
@@ -66,24 +67,30 @@ class FrameLoader:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def batches(self, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each index (B,) with its frames (B, 3, H, W), uint8, on the device."""
+    def batches(self, indices: Iterable[Tensor], neighbours: Sequence[int] = ()) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each index (B,) with its frames (B, 3, H, W), uint8, on the device.
+
+        With neighbours, relative to a frame, they are (B, 1 + A, 3, H, W): the frames, then those around them.
+        """
         if not self._gathers_ahead:
             for index in indices:
-                yield index, self.frames[index]
+                yield index, self._gathered(index, neighbours)
             return
         stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         coming: deque[tuple[Tensor, Future[Tensor]]] = deque()
         with ThreadPoolExecutor(1, "frames") as pool:
             for index in indices:
-                coming.append((index, pool.submit(self._load, index, stream)))
+                coming.append((index, pool.submit(self._load, index, neighbours, stream)))
                 if len(coming) > BATCHES_AHEAD:
                     yield self._arrived(*coming.popleft(), stream)
             while coming:
                 yield self._arrived(*coming.popleft(), stream)
 
-    def _load(self, index: Tensor, stream: torch.cuda.Stream | None) -> Tensor:
-        batch = self.frames[index]
+    def _gathered(self, index: Tensor, neighbours: Sequence[int]) -> Tensor:
+        return frames_around(self.frames, index, (0, *neighbours)) if neighbours else self.frames[index]
+
+    def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
+        batch = self._gathered(index, neighbours)
         if stream is None:
             return batch
         with torch.cuda.stream(stream):

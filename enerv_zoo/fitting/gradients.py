@@ -60,7 +60,9 @@ class BatchGradients:
         return self.graph is None or self.graph.is_warmed_up
 
     def __call__(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
-        """Set the gradients of frames (B, 3, H, W), uint8, which are a part of a batch of `batch` frames.
+        """Set the gradients of frames, uint8, which are a part of a batch of `batch` frames.
+
+        They are (B, 3, H, W), or (B, 1 + A, 3, H, W) with those around them (`Network.content_neighbours`).
 
         Where memory runs out, fewer frames pass at once from here on; the recipe stays.
 
@@ -86,8 +88,9 @@ class BatchGradients:
             return sums
         with self._constraint.applied() if self._constraint is not None else nullcontext():
             for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
-                target = pixels.float() / 255
-                objective, decoded = self._network.objective(part, target, self._loss)
+                pixels = pixels.float() / 255
+                target, around = (pixels, None) if pixels.ndim == 4 else (pixels[:, 0], pixels[:, 1:])
+                objective, decoded = self._network.objective(part, target, self._loss, around)
                 (objective * (len(part) / batch) if len(part) < batch else objective).backward()
                 with torch.no_grad():
                     sums += self._meter.measure(objective, decoded.detach(), target)

@@ -200,7 +200,7 @@ class Fitter:
         left = order.split(self.batch_size)[self.step :]
         self.ends_epoch = False
         start = time.perf_counter()
-        shares = self.feed.batches(self.ranks.share(batch) for batch in left)
+        shares = self.feed.batches((self.ranks.share(batch) for batch in left), self.video.content_neighbours)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
             self._count_time(lap := time.perf_counter() - start)
@@ -255,7 +255,9 @@ class Fitter:
         self.meter.seconds += lap
 
     def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
-        """One step on frames (B, 3, H, W), uint8, of indices (B,): this process's part of a batch of `batch` frames.
+        """One step on frames, uint8, of indices (B,): this process's part of a batch of `batch` frames.
+
+        They are (B, 3, H, W), or (B, 1 + A, 3, H, W) with those around them (`Network.content_neighbours`).
 
         Raises:
             FitError: out of memory with a single frame, here or in another process.

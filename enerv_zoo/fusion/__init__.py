@@ -11,7 +11,7 @@ compute in bfloat16 where blocks do; normalisations stay float32.
 """
 
 from enerv_zoo.fusion.join import Cells, Conv, Coupled, Identity, Product
-from enerv_zoo.fusion.modulate import Add, AddTile, SpatialFeatureTransform, TemporalAffine
+from enerv_zoo.fusion.modulate import Add, AddTile, Gate, SpatialFeatureTransform, TemporalAffine
 
 __all__ = [
     "Add",
@@ -19,6 +19,7 @@ __all__ = [
     "Cells",
     "Conv",
     "Coupled",
+    "Gate",
     "Identity",
     "Product",
     "SpatialFeatureTransform",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enerv_zoo import layers
 from enerv_zoo.coding import CodingHint
-from enerv_zoo.config import size_text
+from enerv_zoo.config import PartSpec, as_spec, size_text
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.registry import fusion
+from enerv_zoo.registry import blocks, fusion
 
 Shape = tuple[int, ...]
 
@@ -124,6 +125,57 @@ class AddTile(nn.Module):
         rows, columns = tile.shape[2:]
         tiles = x.unflatten(3, (-1, columns)).unflatten(2, (-1, rows))
         return (tiles + tile[:, :, None, :, None, :]).flatten(4).flatten(2, 3)
+
+
+@fusion.register("gate")
+class Gate(nn.Module):
+    """A map of differences, enlarged by a block, decides what of the map is replaced (Zhao et al. 2023, 3.3).
+
+    With y the enlarged differences, t = tanh(A x + B y) and g = sigmoid(C x + D y), the map becomes g t + (1 - g) x; A
+    to D are 3 x 3 convolutions. The enlarged differences are cropped to the map's size, or repeated at their edges
+    where the network decodes more than the frame.
+
+    Args:
+        width: channels of the 1 x 1 convolution before the block; 0 for as many as the map has.
+        stride: of the block.
+        block: its name, or a spec of its name and options.
+
+    Shapes: (B, C, H, W), (B, D, h, w) -> (B, C, H, W), with stride h and stride w of at least H / 2 and W / 2.
+    """
+
+    role = "modulate"
+    convolves = True
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        shapes: Sequence[Shape],
+        *,
+        width: int = 0,
+        stride: int = 1,
+        block: PartSpec = "nerv",
+    ) -> None:
+        super().__init__()
+        sides = shapes[0][1:] if len(shapes) == 1 and len(shapes[0]) == 3 else (0, 0)
+        if 2 * stride * sides[0] < size[0] or 2 * stride * sides[1] < size[1]:
+            raise ConfigError(
+                f"it takes one map that a stride of {stride} enlarges to {size_text(*size)}, got embeddings of shapes "
+                f"{list(shapes)}"
+            )
+        self.conv = layers.plain_conv(shapes[0][0], width or channels, 1)
+        self.block = blocks.build(as_spec(block), width or channels, channels, stride)
+        self.content_of_map, self.content_of_change, self.gate_of_map, self.gate_of_change = (
+            layers.plain_conv(channels, channels, 3) for _ in range(4)
+        )
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        y = self.block(self.conv(embedded))[..., : x.shape[2], : x.shape[3]]
+        if y.shape != x.shape:
+            y = F.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]), mode="replicate")
+        content = torch.tanh(self.content_of_map(x) + self.content_of_change(y))
+        gate = torch.sigmoid(self.gate_of_map(x) + self.gate_of_change(y))
+        return gate * content + (1 - gate) * x
 
 
 class _ScaleShift(nn.Module):

@@ -97,10 +97,15 @@ class LinearSkipHead(nn.Module):
         for part, linear, factor in zip(grids, maps, self.factors, strict=True):
             cells, weight = part.grids[0].detach().cpu(), linear.weight.detach().cpu().flatten(1)
             places = centred_places(index, part.frames, len(cells))
-            levels.append(Level(cells.contiguous(), factor, *places, weight, torch.zeros(len(weight))))
-        start(frames.cpu(), levels, self.stride)
-        for part, linear, level in zip(grids, maps, levels, strict=True):
+            levels.append(Level(cells.contiguous(), factor * self.stride, *places, weight, torch.zeros(len(weight))))
+        start(frames.cpu(), levels)
+        for part, linear, factor, level in zip(grids, maps, self.factors, levels, strict=True):
             part.grids[0].copy_(level.grid)
-            linear.weight.copy_(level.weight[:, :, None, None])
+            linear.weight.copy_(self._packed(level.weight, factor)[:, :, None, None])
             if linear.bias is not None:
-                linear.bias.copy_(level.mean)
+                linear.bias.copy_(self._packed(level.mean, factor))
+
+    def _packed(self, pixels: Tensor, factor: int) -> Tensor:
+        """Order the pixels (D, ...) of a cell as channels of patches: from rows of pixels to rows of patches."""
+        split = pixels.unflatten(0, (factor, self.stride, factor, self.stride, 3)).transpose(1, 2)
+        return split.flatten(0, 4)

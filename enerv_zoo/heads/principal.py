@@ -16,6 +16,9 @@ PIECE_BYTES = 1 << 28
 RIDGE = 1e-6
 """Added to the diagonal of the least squares over time."""
 
+SAMPLES = 1 << 15
+"""Components are those of about so many cells of a grid, evenly spread in time, where it has many more."""
+
 WIDEST, SPARE, ITERATIONS = 1024, 8, 4
 """Cells of more values get their components by so many subspace iterations, with so many spare directions."""
 
@@ -29,14 +32,14 @@ class Level:
 
     Attributes:
         grid: (T, C, h, w), float32.
-        factor: pixels per side of a cell, of packed frames.
+        side: pixels per side of a cell.
         left, right, share: (N,) cells beside each frame, and how far it is towards the right one.
-        weight: (D, C), with D = factor^2 times the channels of packed frames, ordered (row, column, channel).
+        weight: (D, C), with D = 3 side^2: the pixels of a cell, ordered (row, column, channel).
         mean: (D,), added to every cell.
     """
 
     grid: Tensor
-    factor: int
+    side: int
     left: Tensor
     right: Tensor
     share: Tensor
@@ -64,22 +67,24 @@ class Level:
 
     def at_all_frames(self, coarse: int, place: Place) -> Tensor:
         """Return the grid (N, C, ...) at all frames, at a place in cells of `coarse` pixels per side."""
-        rows, columns = _scaled(place, coarse // self.factor)
+        rows, columns = _scaled(place, coarse // self.side)
         return blended(self.grid[:, :, rows, columns], self.left, self.right, self.share)
 
     def decode_within(self, maps: Tensor, coarse: int) -> Tensor:
         """Return the pixels that maps (T, C, ...) stand for, as cells of `coarse` pixels: (T, rows, columns, D')."""
-        scale = coarse // self.factor
+        scale = coarse // self.side
         pixels = torch.matmul(maps.permute(0, 2, 3, 1), self.weight.T)
         if scale == 1:
             return pixels
-        split = pixels.unflatten(3, (self.factor, -1)).unflatten(2, (-1, scale)).unflatten(1, (-1, scale))
+        split = pixels.unflatten(3, (self.side, -1)).unflatten(2, (-1, scale)).unflatten(1, (-1, scale))
         return split.permute(0, 1, 3, 2, 5, 4, 6).flatten(3)
 
     def cells_within(self, cells: Tensor, coarse: int) -> Tensor:
-        """Divide coarse cells (..., rows, columns, D') into this level's: (..., scale rows, scale columns, D)."""
-        scale = coarse // self.factor
-        split = cells.unflatten(-1, (scale, self.factor, scale, -1)).permute(0, 1, 3, 2, 5, 4, 6)
+        """Divide coarse cells (T, rows, columns, D') into this level's: (T, scale rows, scale columns, D)."""
+        scale = coarse // self.side
+        if scale == 1:
+            return cells
+        split = cells.unflatten(3, (scale, self.side, scale, -1)).permute(0, 1, 3, 2, 5, 4, 6)
         return split.flatten(5).flatten(3, 4).flatten(1, 2)
 
 
@@ -99,7 +104,7 @@ def _solve(diagonal: Tensor, beside: Tensor, sums: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) -> None:
+def start(frames: Tensor, levels: Sequence[Level], sweeps: int = 2) -> None:
     """Give levels the grids and maps by which they decode a video best, one after the other, in turns.
 
     Each level gets what the others leave: over time by least squares, over space by the principal components of its
@@ -110,10 +115,9 @@ def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) 
         frames: (N, 3, H, W), uint8.
         levels: coarse to fine; their grids, weights and means are set; only the first mean is not zero. Cells of each
             are whole cells of those after.
-        patch: pixels per side of a patch of packed frames.
         sweeps: turns.
     """
-    video = _Pieces(frames, levels[0], patch)
+    video = _Pieces(frames, levels[0])
     for sweep in range(sweeps):
         for number, level in enumerate(levels):
             others = [other for other in (levels if sweep else levels[:number]) if other is not level]
@@ -122,7 +126,7 @@ def start(frames: Tensor, levels: Sequence[Level], patch: int, sweeps: int = 2) 
 
 def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_mean: bool) -> None:
     """Give a level the principal components of what the others leave."""
-    width, channels, scale = len(level.mean), level.grid.shape[1], video.factor // level.factor
+    width, channels, scale = len(level.mean), level.grid.shape[1], video.side // level.side
     cached: list[Tensor] = []
 
     def cells() -> Iterator[Tensor]:
@@ -132,7 +136,8 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
 
     if len(video.places) == 1:
         cached.append(next(cells()))
-    average, directions = _components(lambda: (each.reshape(-1, width) for each in cells()), width, channels)
+    stride = max(level.grid[:, 0].numel() // SAMPLES, 1)
+    average, directions = _components(lambda: (each[::stride].reshape(-1, width) for each in cells()), width, channels)
     offsets = (average @ directions).float()
     average, directions = average.float(), directions.float()
     grid = torch.zeros_like(level.grid)
@@ -196,17 +201,16 @@ class _Pieces:
     Args:
         frames: (N, 3, H, W), uint8; edges are repeated up to the size of the grid's cells.
         coarse: the coarsest level.
-        patch: pixels per side of a patch of packed frames.
 
     Attributes:
         places: of the pieces.
-        factor: pixels per side of a cell, of packed frames.
+        side: pixels per side of a cell.
     """
 
-    def __init__(self, frames: Tensor, coarse: Level, patch: int) -> None:
-        self.frames, self.coarse, self.patch, self.factor = frames, coarse, patch, coarse.factor
+    def __init__(self, frames: Tensor, coarse: Level) -> None:
+        self.frames, self.coarse, self.side = frames, coarse, coarse.side
         height, width = coarse.grid.shape[2:]
-        cells = max(PIECE_BYTES // (len(frames) * 3 * (patch * self.factor) ** 2 * 4), 1)
+        cells = max(PIECE_BYTES // (len(frames) * 3 * self.side**2 * 4), 1)
         columns = min(width, cells)
         rows = max(min(height, cells // width), 1)
         self.places = [
@@ -222,9 +226,9 @@ class _Pieces:
         if others:
             cells = cells - self.coarse.mean if self.coarse in others else cells.clone()
         for other in others:
-            maps = level.fit_in_time(other.at_all_frames(self.factor, place))
-            cells -= other.decode_within(maps, self.factor)
-        return level.cells_within(cells, self.factor)
+            maps = level.fit_in_time(other.at_all_frames(self.side, place))
+            cells -= other.decode_within(maps, self.side)
+        return level.cells_within(cells, self.side)
 
     def fitted(self, place: Place, level: Level) -> Tensor:
         """Return the coarse cells (T, rows, columns, D) that come nearest to a piece at a level's rate."""
@@ -240,13 +244,12 @@ class _Pieces:
         """Return a piece: (N, rows, columns, D), float32 in [0, 1]."""
         if None in self._fitted:
             return self._fitted[None]
-        rows, columns = _scaled(place, self.patch * self.factor)
+        rows, columns = _scaled(place, self.side)
         piece = self.frames[:, :, rows, columns].permute(0, 2, 3, 1)
         for axis, pixels in ((1, rows), (2, columns)):
             inside = torch.arange(pixels.stop - pixels.start).clamp(max=piece.shape[axis] - 1)
             piece = piece if len(inside) == piece.shape[axis] else piece.index_select(axis, inside)
-        split = piece.unflatten(2, (-1, self.factor, self.patch))
-        split = split.unflatten(1, (-1, self.factor, self.patch)).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        split = piece.flatten(2).unflatten(2, (-1, 3 * self.side)).unflatten(1, (-1, self.side)).transpose(2, 3)
         cells = split.flatten(3).float().div_(255)
         if len(self.places) == 1:
             self._fitted[None] = cells

@@ -33,8 +33,8 @@ def import_checkpoint(
         checkpoint: a `.pth` / `.pt` file (only ever read with `weights_only=True`), a `.safetensors` file, or a state
             dict.
         codebase: `"e-nerv"` (E-NeRV and its NeRV baseline), `"nerv"`, `"hnerv"` (HNeRV and its NeRV baseline),
-            `"ffnerv"`, `"boosting-nerv"` (all three networks), `"hinerv"`, or a registered one
-            (`enerv_zoo.list_components("codebase")`); by default the one that recognises config and tensors.
+            `"ffnerv"`, `"boosting-nerv"` (all three networks), `"hinerv"`, `"dnerv"`, or a registered
+            one (`enerv_zoo.list_components("codebase")`); by default the one that recognises config and tensors.
         config: the authors' options by their names, or a YAML / JSON file of them.
         frames, height, width: of the video it was fitted to.
         content: all frames (N, 3, H, W) of the video, uint8 or float in [0, 1], for networks that embed content: such a

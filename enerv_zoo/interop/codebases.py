@@ -18,7 +18,7 @@ from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.embeddings import SpatialEmbedding
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.interop import hinerv, names
+from enerv_zoo.interop import dnerv, hinerv, names
 from enerv_zoo.network import Network
 from enerv_zoo.registry import codebases
 from enerv_zoo.zoo import model_config
@@ -139,6 +139,12 @@ def hi_nerv() -> Codebase:
     )
 
 
+@codebases.register("dnerv")
+def d_nerv() -> Codebase:
+    """DNeRV."""
+    return FamilyCodebase(lambda config: config.get("model_name") == "D_NeRV", dnerv.options, {"dnerv": dnerv.NAMES})
+
+
 def choose_codebase(name: str | None, config: Mapping[str, Any], tensors: Collection[str]) -> Codebase:
     """Return the code base of that name; or, without one, the only one that recognises config and tensors.
 
@@ -175,6 +181,8 @@ def _rename(network: Network, state: Mapping[str, Tensor], renaming: names.Renam
                 break
         else:
             raise ConfigError(f"the checkpoint's tensor {name!r} has no place in {network.config.family!r}")
+        if not place:
+            continue
         shape = ours[place].shape if place in ours else tensor.shape
         if {tensor.ndim, len(shape)} == {2, 4} and (1, 1) in (tensor.shape[2:], shape[2:]):
             tensor = tensor.flatten(1) if tensor.ndim == 4 else tensor[:, :, None, None]  # convolves single pixels

@@ -9,7 +9,7 @@ from enerv_zoo.errors import ConfigError
 
 Options = dict[str, Any]
 Renaming = list[tuple[str, str]]
-"""Pairs (pattern, replacement) for whole tensor names, tried in order."""
+"""Pairs (pattern, replacement) for whole tensor names, tried in order; no replacement drops the tensor."""
 
 NORMS = {"none": "none", "bn": "batch", "in": "instance"}
 

@@ -5,6 +5,7 @@ authors' name. A family's `widths` attribute lists the options that a size budge
 """
 
 from enerv_zoo.models.boost import enerv_boost, hnerv_boost, nerv_boost
+from enerv_zoo.models.dnerv import dnerv
 from enerv_zoo.models.enerv import enerv
 from enerv_zoo.models.enerv_variants import enerv_coupled, enerv_grids, enerv_nerv_block, enerv_unmodulated
 from enerv_zoo.models.ffnerv import ffnerv
@@ -15,6 +16,7 @@ from enerv_zoo.models.pca_nerv import pca_nerv
 from enerv_zoo.models.rnerv import rnerv
 
 __all__ = [
+    "dnerv",
     "enerv",
     "enerv_boost",
     "enerv_coupled",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from enerv_zoo import registry
 from enerv_zoo.coding import coding_hints
 from enerv_zoo.config import VideoInfo
+from enerv_zoo.network import frames_around
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 
 BATCH = 3
@@ -140,7 +141,9 @@ class EmbeddingTests(NetworkPartTests):
         part.start_encoding()
         assert part.encoder is not None
         frames = random_frames(self.info.frames, 3, self.info.height, self.info.width)
-        table = part.encode(frames)
+        offsets = getattr(part, "neighbours", ())
+        around = (frames_around(frames, torch.arange(len(frames)), offsets),) if offsets else ()
+        table = part.encode(frames, *around)
         _assert_tensor(table, (self.info.frames, *part.shape))
         table.sum().backward()
         assert all(parameter.grad is not None for parameter in part.encoder.parameters())

@@ -5,12 +5,27 @@ from __future__ import annotations
 import pytest
 import torch
 
-from enerv_zoo.config import FitConfig
+from enerv_zoo.config import FitConfig, VideoInfo
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.interop import import_checkpoint
+from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.metrics import psnr
+from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import Scheduler
+
+
+def follow(fitter: Fitter, order) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return losses and rates of steps on batches of frames, by their indices."""
+    losses, rates = [], []
+    for index, frames in fitter.feed.batches(order, fitter.video.content_neighbours):
+        before = fitter.meter.sums[0].item()
+        fitter.fit_batch(index, frames)
+        losses.append((fitter.meter.sums[0].item() - before) / len(index))
+        rates.append(fitter.optimizer.param_groups[0]["lr"])
+        if fitter.step == fitter.steps:
+            fitter.epoch, fitter.step = fitter.epoch + 1, 0
+    return torch.tensor(losses).double(), torch.tensor(rates).double()
 
 
 def test_fit_follows_the_authors_loop_step_by_step(golden):
@@ -18,18 +33,29 @@ def test_fit_follows_the_authors_loop_step_by_step(golden):
     frames = values.tensors["input/frames"]
     video = import_checkpoint(values.state, codebase="e-nerv", config=values.config, frames=8, height=144, width=176)
     fitter = Fitter(video, FrameLoader(frames), FitConfig(epochs=3, shuffle=False, precision="float32"))
-    losses, rates = [], []
-    for index in [*torch.arange(8)] * 3:
-        before = fitter.meter.sums[0].item()
-        fitter.fit_batch(index[None], frames[index][None])
-        losses.append(fitter.meter.sums[0].item() - before)
-        rates.append(fitter.optimizer.param_groups[0]["lr"])
-        if fitter.step == fitter.steps:
-            fitter.epoch, fitter.step = fitter.epoch + 1, 0
-    torch.testing.assert_close(torch.tensor(rates).double(), values.tensors["history/lr"], rtol=1e-6, atol=0)
-    torch.testing.assert_close(torch.tensor(losses).double(), values.tensors["history/loss"], rtol=1e-5, atol=0)
+    losses, rates = follow(fitter, torch.arange(8).repeat(3).split(1))
+    torch.testing.assert_close(rates, values.tensors["history/lr"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(losses, values.tensors["history/loss"], rtol=1e-5, atol=0)
     with torch.inference_mode():
         drawn = video.eval()(torch.arange(8))
+    torch.testing.assert_close(psnr(drawn, frames / 255), values.tensors["output/psnr"], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_fit_with_frames_around_follows_the_authors(golden, on_disk):
+    values = golden("fit_dnerv")
+    frames = values.tensors["input/frames"]
+    code = choose_codebase("dnerv", values.config, values.state)
+    info = VideoInfo(frames=4, height=64, width=96)
+    video = NeuralVideo.seeded(code.model(values.config, info), info, seed=0, fitting=True)
+    video.load_state_dict(code.tensors(video, values.state))
+    recipe = FitConfig(epochs=5, loss="L2", clip_grad=0.1, precision="float32")
+    fitter = Fitter(video, FrameLoader(frames, on_disk=on_disk), recipe)
+    losses, rates = follow(fitter, values.tensors["input/order"].split(1))
+    torch.testing.assert_close(rates, values.tensors["history/lr"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(losses, values.tensors["history/loss"], rtol=1e-5, atol=0)
+    with torch.inference_mode():
+        drawn = video.eval().bake(frames)(torch.arange(4))
     torch.testing.assert_close(psnr(drawn, frames / 255), values.tensors["output/psnr"], rtol=1e-5, atol=0)
 
 
