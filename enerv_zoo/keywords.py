@@ -78,6 +78,6 @@ class CompressOptions(TypedDict, total=False):
     lr: float
     batch_size: int | None
     seed: int
-    entropy_model: PartSpec
+    entropy_model: PartSpec | None
     license: str | None
     measure: bool

@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+
+import enerv_zoo as ez
 
 HOST = Path(__file__).with_name("manners.py")
 USES = ("fit", "decode", "workers", "evaluate", "compress", "render", "distance")
@@ -69,6 +72,22 @@ try:
 except ez.ConfigError as error:
     print(json.dumps(str(error)))
 """
+
+
+def test_gradients_are_needed_within_a_fit_and_are_as_they_were_after_it():
+    recipe = {"frames": "0:2", "resize": "64x36", "size": "80K", "epochs": 2, "device": "cpu"}
+
+    class Press(ez.Callback):
+        def on_step(self, fitter):
+            torch.set_grad_enabled(False)  # as PyTorch does where an interrupt comes between its lines
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ez.fit("bunny", **recipe, callbacks=[Press()])
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        assert len(ez.fit("bunny", **recipe).history) == 2
+        assert not torch.is_grad_enabled()
 
 
 def test_a_distributed_fit_begins_under_torchrun_alone(tmp_path):

@@ -11,7 +11,7 @@ import torch
 
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
-from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, from_dict
+from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, as_spec, from_dict
 from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
@@ -24,7 +24,8 @@ from enerv_zoo.metrics import check_metrics
 from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, model_spec, pruning
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning
+from enerv_zoo.nvz.entropy import best_model
 from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, uniform_specs
 from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
@@ -84,7 +85,7 @@ class NetworkCompression:
     ) -> None:
         self.video, self.original, self.record, self.config, self.on_stage = video, original, record, config, on_stage
         self.license = config.license or license
-        self.entropy_model = model_spec(config.entropy_model)
+        self.entropy_model = None if config.entropy_model is None else as_spec(config.entropy_model)
         recipe = record.recipe if record else None
         # Metrics of the fit, as far as they are installed here.
         self.metrics: Sequence[MetricSpec] = installed(
@@ -107,8 +108,8 @@ class NetworkCompression:
         pruning.prune(video.stored_parameters(), masks)
         specs = self._choose_specs(before)
         if config.tune_epochs and original is not None:
-            self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight))
-            specs = self._choose_specs(before) if config.searches else specs
+            self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
+            specs = self._choose_specs(before, specs) if config.searches else specs
         tensors = self._quantize(specs)
         report = None
         if original is not None and config.measure:
@@ -126,17 +127,29 @@ class NetworkCompression:
             self.on_stage(f"epoch {row['epoch']} of {config.tune_epochs}: {row['psnr']:.2f} dB")
         self.video.eval()
 
-    def _choose_specs(self, before: float | None) -> dict[str, QuantSpec]:
+    def _choose_specs(self, before: float | None, tuned: dict[str, QuantSpec] | None = None) -> dict[str, QuantSpec]:
+        """Choose the levels of each tensor; those that were tuned for stay, if the file is within its size.
+
+        Args:
+            before: PSNR of the network before, in dB, where it is known.
+            tuned: levels that the weights were tuned for.
+        """
         config = self.config
         if not config.searches:
             return uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
-        self.on_stage("measuring how much each tensor's bits change the frames")
-        choices = search.choices(self.video)
         if config.bpp is not None:
-            return self._within_file(choices, config.bpp * self.video.info.pixels / 8)
+            limit = config.bpp * self.video.info.pixels / 8
+            if tuned is not None and self._file_size(tuned) <= limit:
+                return tuned
+            return self._within_file(self._choices(), limit)
+        choices = self._choices()
         assert before is not None
         assert config.max_psnr_drop is not None
         return self._within_drop(choices, before, config.max_psnr_drop)
+
+    def _choices(self) -> search.Choices:
+        self.on_stage("measuring how much each tensor's bits change the frames")
+        return search.choices(self.video, self.entropy_model)
 
     def _within_drop(self, choices: search.Choices, before: float, drop: float) -> dict[str, QuantSpec]:
         assert self.original is not None
@@ -157,19 +170,28 @@ class NetworkCompression:
     def _within_file(self, choices: search.Choices, limit: float) -> dict[str, QuantSpec]:
         """Return the specs with the least error whose file takes at most `limit` bytes, which encoding measures."""
         overhead = 0.0
-        scores = sum(SCORE_BYTES + len(spec["name"]) for spec in check_metrics(self.metrics))
-        for _ in range(MAX_ENCODINGS):
+        for attempt in range(MAX_ENCODINGS):
             specs = search.within_size(choices, 8 * (limit - overhead))
-            size = len(encode([self._encoded(self._quantize(specs))])) + scores
+            size = self._file_size(specs)
             if size <= limit:
                 return specs
-            overhead += size - limit
+            overhead += (size - limit) * 2**attempt  # a small step may change no tensor's choice
         raise ConfigError(
             f"no file of at most {limit:,.0f} bytes was found, the last one took {size:,}; ask for a little more"
         )
 
+    def _file_size(self, specs: QuantSpecs) -> int:
+        """Return the bytes of the file, scores included."""
+        scores = sum(SCORE_BYTES + len(spec["name"]) for spec in check_metrics(self.metrics))
+        return len(encode([self._encoded(self._quantize(specs))])) + scores
+
     def _quantize(self, specs: QuantSpecs) -> dict[str, QuantizedTensor]:
-        return {name: coded(tensor, specs[name]) for name, tensor in codable(self.video).items()}
+        tensors = {name: coded(tensor, specs[name]) for name, tensor in codable(self.video).items()}
+        hints = self.video.coding_hints()
+        models = {
+            name: best_model(each.levels, hints[name].kind, self.entropy_model)[0] for name, each in tensors.items()
+        }
+        return {name: dataclasses.replace(each, entropy_model=models[name]) for name, each in tensors.items()}
 
     def _decoded(self, tensors: dict[str, QuantizedTensor]) -> NeuralVideo:
         """Return the network that the file decodes to, bit for bit."""
@@ -179,8 +201,6 @@ class NetworkCompression:
         return twin
 
     def _encoded(self, tensors: dict[str, QuantizedTensor], report: Report | None = None) -> EncodedNetwork:
-        if self.entropy_model is not None:
-            tensors = {n: dataclasses.replace(t, entropy_model=self.entropy_model) for n, t in tensors.items()}
         return to_network(self.video, tensors, fit=self._record(report), license=self.license)
 
     def _record(self, report: Report | None) -> FitRecord | None:

@@ -23,6 +23,7 @@ from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, model_spec, write_nvz
+from enerv_zoo.nvz.entropy import TABLE
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
@@ -69,7 +70,7 @@ def compress(
     if Path(path).suffix != SUFFIX:
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
     config = from_dict(CompressConfig, options, "compress")
-    model_spec(config.entropy_model)  # refuses a name that there is not
+    model_spec(config.entropy_model or TABLE)  # refuses a name that there is not
     device = choose_device(device)
     run = open_run(fit) if isinstance(fit, str | Path) else None
     video = check_network(fit if run is None else load(run, device))

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enerv_zoo.coding import CodingHint
+from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import estimate_bits
+from enerv_zoo.nvz.entropy import best_model
 from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
@@ -39,10 +41,14 @@ Choices = dict[str, list[Choice]]
 """The choices of each tensor, by its name."""
 
 
-def choices(video: NeuralVideo) -> Choices:
+def choices(video: NeuralVideo, entropy_model: Spec | None = None) -> Choices:
     """Measure the cost of every tensor in every number of bits, with one scale or one per channel.
 
     Frames are compared with those of the exact network, which is not changed.
+
+    Args:
+        video: the network.
+        entropy_model: of all tensors; by default the best built-in one of each.
     """
     frames = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
     exact = _decode(video, frames)
@@ -52,7 +58,7 @@ def choices(video: NeuralVideo) -> Choices:
     costs: Choices = {}
     for name, tensor in codable(video).items():
         if hints[name].kind == "bias":
-            costs[name] = [_choice(tensor, QuantSpec(VECTOR_BITS), 0.0)]
+            costs[name] = [_choice(tensor, hints[name], QuantSpec(VECTOR_BITS), 0.0, entropy_model)]
             continue
         costs[name] = []
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
@@ -60,14 +66,18 @@ def choices(video: NeuralVideo) -> Choices:
             for bits in PROBE_BITS:
                 parameters[name].data = rounded(tensor, QuantSpec(bits, axis))
                 errors.append(float((_decode(trial, frames) - exact).square().mean()))
-            costs[name] += [_choice(tensor, QuantSpec(bits, axis), _error(bits, errors)) for bits in CHOICES]
+            costs[name] += [
+                _choice(tensor, hints[name], QuantSpec(bits, axis), _error(bits, errors), entropy_model)
+                for bits in CHOICES
+            ]
         parameters[name].data = tensor.clone()
     return costs
 
 
-def _choice(tensor: Tensor, spec: QuantSpec, error: float) -> Choice:
+def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
     quantized = coded(tensor, spec)
-    return Choice(spec, estimate_bits(quantized.levels) + 32 * quantized.scale.size, error)
+    bits = best_model(quantized.levels, hint.kind, entropy_model)[1]
+    return Choice(spec, bits + 32 * quantized.scale.size, error)
 
 
 def _error(bits: float, measured: Sequence[float]) -> float:

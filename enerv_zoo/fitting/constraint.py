@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -10,35 +9,42 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import FitConfig
+from enerv_zoo.config import FitConfig, Spec
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import pruning
-from enerv_zoo.nvz.quantisation import QuantSpecs, rounded, steps, uniform_specs
+from enerv_zoo.nvz.entropy import rate
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, rounded, spread, steps, uniform_specs
 
 
 class WeightConstraint:
     """Constraint of a phase on the weights, applied in every step.
 
     Frames are decoded with rounded weights, and the gradient that arrives at those moves the exact ones (straight
-    through, Bengio et al. 2013). Pruned weights stay zero. The rate, if it has a weight, is that of a Laplace
-    distribution per tensor: n log2(1 + 2e m / s) bits for n weights of mean magnitude m and scale s; its gradient is
-    added in closed form.
+    through, Bengio et al. 2013). Pruned weights stay zero. The rate, if it has a weight, is that of the entropy model
+    which codes a tensor (`enerv_zoo.nvz.entropy.rate`).
 
     Args:
         network: whose weights they are.
         specs: levels of the rounded tensors; a tensor that is not there stays exact.
         masks: of the pruned tensors; True stays.
         rate_weight: of the bits per pixel in the objective.
+        entropy_model: whose bits are the rate; by default those of the best built-in one of each tensor.
     """
 
     def __init__(
-        self, network: Network, specs: QuantSpecs, masks: Mapping[str, Tensor], rate_weight: float = 0.0
+        self,
+        network: Network,
+        specs: QuantSpecs,
+        masks: Mapping[str, Tensor],
+        rate_weight: float = 0.0,
+        entropy_model: Spec | None = None,
     ) -> None:
         self.specs, self.masks, self.rate_weight = specs, dict(masks), rate_weight
+        self.entropy_model = entropy_model
         self._network = network
         self._tensors = network.stored_parameters()
-        hints = network.coding_hints()
-        self._rated = [name for name in specs if rate_weight and hints[name].kind != "bias"]
+        kinds = {name: hint.kind for name, hint in network.coding_hints().items()}
+        self._rated = {name: kinds[name] for name in specs if rate_weight and kinds[name] != "bias"}
 
     @classmethod
     def of(cls, network: Network, config: FitConfig) -> Self | None:
@@ -68,17 +74,18 @@ class WeightConstraint:
 
     def after_backward(self) -> None:
         """Add the rate's gradient, and leave pruned weights none."""
-        for name in self._rated:
+        for name, kind in self._rated.items():
             if (gradient := self._tensors[name].grad) is not None:
-                gradient.add_(self._rate_gradient(name, self._tensors[name].detach()))
+                gradient.add_(self._rate_gradient(self._tensors[name].detach(), self.specs[name], kind))
         for name, mask in self.masks.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.mul_(mask)
 
-    def _rate_gradient(self, name: str, tensor: Tensor) -> Tensor:
-        step, mean = steps(tensor, self.specs[name]).mean(), tensor.abs().mean()
-        slope = 2 * math.e / (math.log(2) * (step + 2 * math.e * mean))  # of n log2(1 + 2e m / s) by each magnitude
-        return tensor.sign() * slope * (self.rate_weight / self._network.info.pixels)
+    def _rate_gradient(self, tensor: Tensor, spec: QuantSpec, kind: str) -> Tensor:
+        step = spread(steps(tensor, spec), tensor, spec.axis)
+        values = (tensor / step).requires_grad_()
+        (gradient,) = torch.autograd.grad(rate(values, kind, self.entropy_model), values)
+        return gradient / step * (self.rate_weight / self._network.info.pixels)
 
     def after_step(self) -> None:
         """Set pruned weights to zero again: momentum must not bring them back."""

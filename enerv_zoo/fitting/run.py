@@ -152,6 +152,7 @@ def fit(
         plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
     weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
     with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())  # a KeyboardInterrupt within a step of PyTorch's may leave it off
         title = Path(plan.source or "video").stem
         bar = stack.enter_context(shown_progress(title, False if on_status or not ranks.first else progress))
         stage("reading")

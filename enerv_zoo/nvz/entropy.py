@@ -18,8 +18,9 @@ from torch import Tensor
 
 from enerv_zoo.config import PartSpec, Spec, as_spec
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.nvz.tables import parse_table
-from enerv_zoo.nvz.tensors import QuantizedTensor, code_levels, decode_levels, scales_of
+from enerv_zoo.nvz.tables import estimate_bits, parse_table
+from enerv_zoo.nvz.temporal import TemporalModel
+from enerv_zoo.nvz.tensors import QuantizedTensor, code_levels, decode_levels, laplace_bits, scales_of
 from enerv_zoo.registry import entropy_models
 
 TABLE = "table"
@@ -52,7 +53,7 @@ class TableModel:
 
     def bits(self, values: Tensor) -> Tensor:
         """Return the bits under a Laplace distribution of the values' mean magnitude m: n log2(1 + 2 e m)."""
-        return values.numel() * torch.log2(1 + 2 * math.e * values.abs().mean()) if values.numel() else values.sum()
+        return laplace_bits(values)
 
     def encode(self, levels: Tensor) -> bytes:
         """Return the table, then the stream."""
@@ -63,6 +64,39 @@ class TableModel:
         view = memoryview(data)
         used = parse_table(view)[1] if math.prod(shape) else 0
         return torch.from_numpy(decode_levels(view[:used], view[used:], tuple(shape)))
+
+
+def best_model(levels: np.ndarray, kind: str, model: Spec | None = None) -> tuple[Spec | None, float]:
+    """Return the entropy model that codes a tensor, as `QuantizedTensor` names it, and an estimate of its bits.
+
+    Args:
+        levels: int32, of any shape.
+        kind: of the tensor, as its `enerv_zoo.coding.CodingHint` says; time is axis 0 of a `"grid"`.
+        model: the one to take, whose bits are then estimated as the table's; by default the built-in one that takes the
+            fewest bits.
+    """
+    bits = estimate_bits(levels)
+    if model is not None:
+        return model_spec(model), bits
+    if kind == "grid" and levels.ndim > 1:
+        temporal = TemporalModel().estimate_bits(torch.from_numpy(levels))
+        if temporal < bits:
+            return {"name": "temporal"}, temporal
+    return None, bits
+
+
+def rate(values: Tensor, kind: str, model: Spec | None = None) -> Tensor:
+    """Return about how many bits values in units of their step take: a differentiable scalar.
+
+    Args:
+        values: of any shape.
+        kind: as for `best_model`.
+        model: entropy model; by default the built-in one that takes the fewest bits.
+    """
+    if model is not None:
+        return entropy_models.build(model).bits(values)
+    bits = laplace_bits(values)
+    return torch.minimum(bits, TemporalModel().bits(values)) if kind == "grid" and values.ndim > 1 else bits
 
 
 def model_spec(model: PartSpec) -> Spec | None:

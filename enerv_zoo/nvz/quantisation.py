@@ -92,13 +92,14 @@ def steps(tensor: Tensor, spec: QuantSpec) -> Tensor:
     return torch.where(largest > 0, largest / levels, torch.ones_like(largest)).float()
 
 
-def _spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
+def spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
+    """Shape steps (n,) along an axis of a tensor so that they divide it."""
     return step if axis is None else step.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
 
 
 def rounded(tensor: Tensor, spec: QuantSpec) -> Tensor:
     """Return a tensor with the values that it has once it is coded."""
-    step = _spread(steps(tensor, spec), tensor, spec.axis)
+    step = spread(steps(tensor, spec), tensor, spec.axis)
     return (tensor / step).round() * step
 
 
@@ -106,5 +107,5 @@ def coded(tensor: Tensor, spec: QuantSpec) -> QuantizedTensor:
     """Return a tensor as integers, for the file."""
     tensor = tensor.detach().cpu()
     step = steps(tensor, spec)
-    levels = (tensor / _spread(step, tensor, spec.axis)).round().to(torch.int32)
+    levels = (tensor / spread(step, tensor, spec.axis)).round().to(torch.int32)
     return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), spec.axis)

@@ -45,6 +45,18 @@ class FrequencyTable:
     low: int
     frequencies: np.ndarray
 
+    @functools.cached_property
+    def family(self) -> object:
+        """The coder's view of the table.
+
+        It gives every symbol 1 and shares 2^24 - n among them in proportion to floating-point weights. Ours are
+        integers below 2^24 that add up to just that, so no step of its arithmetic rounds.
+        """
+        import constriction  # only where something is coded
+
+        weights = (self.frequencies - 1).astype(np.float64)
+        return constriction.stream.model.Categorical(weights, perfect=False, lazy=False)
+
     def bits(self, counts: np.ndarray) -> float:
         """Bits that a tensor takes whose levels occur `counts` (size,) times, the model's own among them."""
         used = counts > 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
@@ -70,8 +73,8 @@ def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
     """Return the best table for levels, and the levels as a stream; of an empty tensor, nothing."""
     if not levels.size:
         return b"", b""
-    model = best_table(levels)
-    return model.data, _encode(levels.reshape(-1), model)
+    table = best_table(levels)
+    return table.data, write_stream([(levels.reshape(-1), table)])
 
 
 def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> QuantizedTensor:
@@ -110,44 +113,63 @@ def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...])
     model, used = parse_table(table)
     if used != len(table):
         raise ConfigError("bytes are left over after a probability model")
-    return _decode(stream, model, math.prod(shape)).reshape(shape)
+    reader = StreamReader(stream)
+    levels = reader.read(model, math.prod(shape)).reshape(shape)
+    reader.end()
+    return levels
 
 
-def _family(model: FrequencyTable) -> object:
-    """Return the coder's view of a table.
+def laplace_bits(values: Tensor) -> Tensor:
+    """Return the bits of values in steps under a Laplace distribution of their mean magnitude m: n log2(1 + 2 e m)."""
+    return values.numel() * torch.log2(1 + 2 * math.e * values.abs().mean()) if values.numel() else values.sum()
 
-    It gives every symbol 1 and shares 2^24 - n among them in proportion to floating-point weights. Ours are
-    integers below 2^24 that add up to just that, so no step of its arithmetic rounds.
-    """
+
+def write_stream(runs: Iterable[tuple[np.ndarray, FrequencyTable]]) -> bytes:
+    """Return runs of levels, each with its table, as one stream; `StreamReader` reads them in the same order."""
     import constriction  # only where something is coded
 
-    return constriction.stream.model.Categorical((model.frequencies - 1).astype(np.float64), perfect=False, lazy=False)
-
-
-def _encode(levels: np.ndarray, model: FrequencyTable) -> bytes:
-    if len(model.frequencies) == 1:
-        return b""
-    import constriction
-
     coder = constriction.stream.stack.AnsCoder()
-    coder.encode_reverse(levels - np.int32(model.low), _family(model))
+    for levels, table in reversed(list(runs)):
+        if len(table.frequencies) > 1:
+            coder.encode_reverse((levels - table.low).astype(np.int32), table.family)
     return coder.get_compressed().astype("<u4").tobytes()
 
 
-def _decode(stream: memoryview, model: FrequencyTable, count: int) -> np.ndarray:
-    if len(model.frequencies) == 1:
-        if len(stream):
-            raise ConfigError("a constant tensor has a stream")
-        return np.full(count, model.low, np.int32)
-    import constriction
+class StreamReader:
+    """Reader of a stream that `write_stream` wrote.
 
-    if len(stream) % 4:
-        raise ConfigError(f"a stream of {len(stream)} bytes is no row of 32-bit words")
-    try:
-        coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
-        symbols = coder.decode(_family(model), count)
-    except (ValueError, AssertionError) as error:
-        raise ConfigError(f"a stream cannot be decoded ({error})") from error
-    if not coder.is_empty():
-        raise ConfigError("a stream is longer than its tensor")
-    return symbols + np.int32(model.low)
+    Raises:
+        ConfigError: the bytes are no stream.
+    """
+
+    def __init__(self, stream: memoryview) -> None:
+        import constriction
+
+        if len(stream) % 4:
+            raise ConfigError(f"a stream of {len(stream)} bytes is no row of 32-bit words")
+        try:
+            self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
+        except (ValueError, AssertionError) as error:
+            raise ConfigError(f"a stream cannot be decoded ({error})") from error
+
+    def read(self, table: FrequencyTable, count: int) -> np.ndarray:
+        """Return the next levels, int32 (count,).
+
+        Raises:
+            ConfigError: the stream is over, or damaged.
+        """
+        if len(table.frequencies) == 1:
+            return np.full(count, table.low, np.int32)
+        try:
+            return self._coder.decode(table.family, count) + np.int32(table.low)
+        except (ValueError, AssertionError) as error:
+            raise ConfigError(f"a stream cannot be decoded ({error})") from error
+
+    def end(self) -> None:
+        """Check that the stream is over.
+
+        Raises:
+            ConfigError: it is longer.
+        """
+        if not self._coder.is_empty():
+            raise ConfigError("a stream is longer than its tensor")

@@ -17,7 +17,7 @@ from enerv_zoo.compression import compress, search
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.nvz import open_nvz, pruning, write_nvz
-from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, rounded, steps, uniform_specs
+from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, rounded, spread, steps, uniform_specs
 
 SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
 
@@ -133,15 +133,15 @@ def test_a_rate_in_the_objective_makes_the_file_smaller(run, tmp_path):
 
 
 def test_the_rates_gradient_is_that_of_its_formula(video):
-    """n log2(1 + 2e m / s) of the numbers, by finite differences."""
+    """n log2(1 + 2e m) of n weights of mean magnitude m in steps, by finite differences."""
     grids = uniform_specs(video, 6, "channel")
     constraint = WeightConstraint(video, grids, {}, rate_weight=1.0)
     name = next(name for name, tensor in codable(video).items() if tensor.ndim > 1)
     tensor = codable(video)[name].double()
-    step = float(steps(tensor, grids[name]).mean())
+    step = spread(steps(tensor, grids[name]), tensor, grids[name].axis)
 
     def rate(weights):
-        return weights.numel() * math.log2(1 + 2 * math.e * float(weights.abs().mean()) / step) / (6 * 36 * 64)
+        return weights.numel() * math.log2(1 + 2 * math.e * float((weights / step).abs().mean())) / (6 * 36 * 64)
 
     moved = tensor.clone()
     moved.flatten()[3] += 1e-4 * moved.flatten()[3].sign()

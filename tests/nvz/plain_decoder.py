@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import struct
@@ -38,7 +39,7 @@ def frequencies(model: bytes) -> tuple[int, list[int]]:
             code = (code + step) % 256
             weights.append(power(64 * (132 - code)) if code else 0)
     else:
-        centre, m, x, zero = struct.unpack("<iBBH", rest)
+        centre, m, x, zero = struct.unpack_from("<iBBH", rest)
         weights = [power((16 * m * abs(k - centre) ** kind) >> x) for k in range(low, low + size)]
     total = (1 << 24) - 256 * zero
     if zero:
@@ -51,24 +52,72 @@ def frequencies(model: bytes) -> tuple[int, list[int]]:
     return low, found
 
 
-def levels(stream: bytes, low: int, found: list[int], count: int) -> list[int]:
-    words = list(struct.unpack(f"<{len(stream) // 4}I", stream))
-    state = 0
-    for _ in range(min(2, len(words))):
-        state = (state << 32) + words.pop()
-    out = []
-    for _ in range(count):
-        q, before, symbol = state % (1 << 24), 0, 0
+class Words:
+    def __init__(self, stream: bytes) -> None:
+        self.words = list(struct.unpack(f"<{len(stream) // 4}I", stream))
+        self.state = 0
+        for _ in range(min(2, len(self.words))):
+            self.state = (self.state << 32) + self.words.pop()
+
+    def level(self, low: int, found: list[int]) -> int:
+        if len(found) == 1:
+            return low
+        q, before, symbol = self.state % (1 << 24), 0, 0
         while q >= before + found[symbol]:
             before += found[symbol]
             symbol += 1
-        state = (state >> 24) * found[symbol] + q - before
-        while state < 1 << 32 and words:
-            state = (state << 32) + words.pop()
-        out.append(low + symbol)
-    assert not words
-    assert state == 0
+        self.state = (self.state >> 24) * found[symbol] + q - before
+        while self.state < 1 << 32 and self.words:
+            self.state = (self.state << 32) + self.words.pop()
+        return low + symbol
+
+    def end(self) -> None:
+        assert not self.words
+        assert self.state == 0
+
+
+def levels(stream: bytes, low: int, found: list[int], count: int) -> list[int]:
+    words = Words(stream)
+    out = [words.level(low, found) for _ in range(count)]
+    words.end()
     return out
+
+
+def length(model: bytes) -> int:
+    return {0: 9, 1: 17, 2: 17}.get(model[0]) or 13 + struct.unpack_from("<I", model, 9)[0]
+
+
+def temporal(stream: bytes, shape: list[int]) -> list[int]:
+    steps, channels, rows = (*shape[:3], 1, 1, 1)[:3]
+    columns = math.prod(shape[3:])
+    if not shape or steps > 65536:
+        steps, channels, rows, columns = 1, 1, 1, math.prod(shape)
+    weights = struct.unpack_from(f"<{channels}b", stream)
+    (present,) = struct.unpack_from("<I", stream, channels)
+    at, models = channels + 4, {}
+    for k in range(20):
+        if present >> k & 1:
+            models[k] = frequencies(stream[at:])
+            at += length(stream[at:])
+    words = Words(stream[at:])
+    places = list(itertools.product(range(channels), range(rows), range(columns)))
+    out, differences = [], []
+
+    def size(back: int, *place: int) -> int:
+        return abs(differences[-back].get(place, 0)) if back <= len(differences) else 0
+
+    for _ in range(steps):
+        classes = {}
+        for c, y, x in places:
+            beside = size(1, c, y - 1, x) + size(1, c, y + 1, x) + size(1, c, y, x - 1) + size(1, c, y, x + 1)
+            activity = 2 * size(1, c, y, x) + beside + 2 * size(2, c, y, x)
+            classes[c, y, x] = max(k for k in range(20) if (activity + 1) ** 2 >= 2**k)
+        difference = {place: words.level(*models[k]) for k in sorted(models) for place in places if classes[place] == k}
+        predicted = {p: (weights[p[0]] * out[-1][p] + 32) // 64 for p in places} if out else dict.fromkeys(places, 0)
+        out.append({place: predicted[place] + difference[place] for place in places})
+        differences.append(difference)
+    words.end()
+    return [step[place] for step in out for place in places]
 
 
 def single(number: float) -> float:
@@ -79,7 +128,7 @@ def read(data: bytes) -> list[tuple[dict, dict[str, tuple[list[int], list]]]]:
     """Each network's description, and of each tensor its shape and numbers in row-major order."""
     assert data[:8] == bytes.fromhex("894E565A0D0A1A0A")
     version, _, squeezed, length, crc = struct.unpack_from("<HHIII", data, 8)
-    assert version == 1
+    assert version in (1, 2)
     assert zlib.crc32(data[:20] + data[24 : 24 + squeezed]) == crc
     text = inflate(data[24 : 24 + squeezed])
     assert len(text) == length
@@ -105,7 +154,10 @@ def numbers(entry: dict, side: bytes, stream: bytes) -> list:
     scales = struct.unpack_from(f"<{1 if axis is None else shape[axis]}f", side)
     if not count:
         return []
+    inner = 1 if axis is None else math.prod(shape[axis + 1 :])
+    if "entropy_model" in entry:
+        assert entry["entropy_model"] == {"name": "temporal"}
+        return [single(k * scales[i // inner % len(scales)]) for i, k in enumerate(temporal(stream, shape))]
     low, found = frequencies(side[4 * len(scales) :])
     whole = [low] * count if len(found) == 1 else levels(stream, low, found, count)
-    inner = 1 if axis is None else math.prod(shape[axis + 1 :])
     return [single(k * scales[i // inner % len(scales)]) for i, k in enumerate(whole)]

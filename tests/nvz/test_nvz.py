@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -17,8 +18,9 @@ from hypothesis.extra import numpy as npst
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode, estimate_bits, open_nvz, write_nvz
-from enerv_zoo.nvz.entropy import TableModel
+from enerv_zoo.nvz.entropy import TableModel, best_model, rate
 from enerv_zoo.nvz.tables import best_table, parse_table
+from enerv_zoo.nvz.temporal import TemporalModel
 from enerv_zoo.registry import entropy_models
 
 from . import plain_decoder
@@ -183,6 +185,55 @@ def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers(
         assert found[name] == (list(values.shape), values.reshape(-1).tolist()), name
 
 
+def grid(*shape, spread=3.0, seed=0):
+    """A grid whose levels wander."""
+    random = np.random.default_rng(seed)
+    return np.rint(np.cumsum(random.laplace(size=shape) * spread * random.random(shape[1:]), axis=0)).astype(np.int32)
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 4, 5), (1, 2, 3, 3), (12, 7), (6,), (2, 3, 2, 2, 3), (65537, 1)])
+def test_the_second_decoder_reads_grids_too(shape):
+    levels = grid(*shape) if shape[0] < 100 else np.zeros(shape, np.int32)
+    tensor = dataclasses.replace(coded(levels), entropy_model={"name": "temporal"})
+    data = encode([EncodedNetwork({}, {"x": tensor})])
+    same({"x": tensor}, decode(data).read(0).tensors)
+    ((_, numbers),) = plain_decoder.read(data)
+    assert numbers["x"] == (list(shape), tensor.values().reshape(-1).tolist())
+
+
+def test_levels_that_follow_those_before_take_fewer_bytes():
+    levels = grid(60, 4, 9, 16)
+    model, bits = best_model(levels, "grid")
+    assert model == {"name": "temporal"}
+    assert bits < 0.7 * estimate_bits(levels)
+    assert bits / 8 == pytest.approx(len(TemporalModel().encode(torch.from_numpy(levels))), rel=0.01)
+    assert best_model(levels, "weight") == (None, estimate_bits(levels))
+    shuffled = np.random.default_rng(1).permutation(levels.reshape(-1)).reshape(levels.shape)
+    assert best_model(shuffled, "grid")[0] is None
+    assert best_model(levels, "grid", {"name": "table"}) == (None, estimate_bits(levels))
+    values = torch.from_numpy(levels).double()
+    assert float(rate(values, "grid")) == pytest.approx(bits, rel=0.2)
+    assert rate(values, "weight") == TableModel().bits(values)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\0\0\0", "hold no 2 weights"),
+        (b"\0\0" + struct.pack("<I", 1 << 20), "more classes than 20"),
+        (b"\0\0" + struct.pack("<I", 0), "class 0 has no table"),
+        (b"\0\0" + struct.pack("<I", 1) + struct.pack("<BiI", 0, 0, 1) + b"abcd", "longer than its tensor"),
+        (b"\x7f\x7f" + struct.pack("<I", (1 << 20) - 1) + struct.pack("<BiI", 0, 1 << 15, 1) * 20, "beyond 32768"),
+        (b"\0\0" + struct.pack("<I", 1) + struct.pack("<BiI", 9, 0, 1), "no probability model"),
+    ],
+)
+def test_a_damaged_grid_is_refused(data, message):
+    with pytest.raises(
+        ValueError if "model" not in message and "longer" not in message else ConfigError, match=message
+    ):
+        TemporalModel().decode(data, (3, 2, 2))
+
+
 def test_a_network_is_read_without_the_others(tmp_path):
     networks = [EncodedNetwork({}, some(i)) for i in range(2)]
     write_nvz(tmp_path / "x.nvz", networks)
@@ -338,7 +389,8 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
         (one(bytes=[1 << 40, 1 << 40]), "cut off or damaged"),
         (one(), "hold no 1 scales"),
         (one(CONSTANT + b"x", bytes=[14, 0]), "left over"),
-        (one(CONSTANT + b"x", bytes=[13, 1]), "has a stream"),
+        (one(CONSTANT + b"x", bytes=[13, 1]), "no row of 32-bit words"),
+        (one(CONSTANT + b"xxxx", bytes=[13, 4]), "longer than its tensor"),
     ],
 )
 def test_hostile_heads_are_refused(data, message):
