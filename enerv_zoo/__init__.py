@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
     from enerv_zoo.evaluation import evaluate, render
-    from enerv_zoo.exporting import export
+    from enerv_zoo.exporting import export, write_player
     from enerv_zoo.fitting import Callback, FitInterrupted, TimeLapse, fit
     from enerv_zoo.hub import list_pretrained, pull
     from enerv_zoo.interop import import_checkpoint
@@ -81,6 +81,7 @@ __all__ = [
     "render",
     "summarize",
     "tune_process",
+    "write_player",
     "write_report",
     "write_video",
 ]
@@ -93,7 +94,7 @@ _HOMES = {
     "config": "FitConfig VideoInfo",
     "errors": "ConfigError EnervZooError FitError FrameError HubError VideoError",
     "evaluation": "evaluate render",
-    "exporting": "export",
+    "exporting": "export write_player",
     "fitting": "Callback FitInterrupted TimeLapse fit",
     "hub": "list_pretrained pull",
     "interop": "import_checkpoint",

@@ -10,7 +10,7 @@ import re
 from tempfile import TemporaryDirectory
 
 OF_THE_MACHINE = re.compile(
-    r"PATH|VIRTUAL_ENV|PYTHON(PATH|HASHSEED)|TMPDIR|TEMP|TMP|SYSTEMROOT|COMSPEC|WINDIR|CI|ENERV_ZOO_(PROCESSES|BROWSER)"
+    r"PATH|VIRTUAL_ENV|PYTHON(PATH|HASHSEED)|TMPDIR|TEMP|TMP|SYSTEMROOT|COMSPEC|WINDIR|CI|ENERV_ZOO_(PROCESSES|BROWSER|ORT_WEB)"
     r"|TERM|PY_COLORS|(PYTEST|LD|DYLD|CUDA|NVIDIA|OMP|MKL|ATEN|ONEDNN)_.*"
 )
 """Variables that stay: those that a process needs to start, those of numeric libraries, and those that pytest reads."""

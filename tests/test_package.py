@@ -24,6 +24,7 @@ ORDER = [
         "launch",
         "locking",
         "machine",
+        "pages",
         "parsing",
         "meta",
         "precision",

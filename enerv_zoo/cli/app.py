@@ -46,6 +46,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Fit and look": {
         "fit": fitting.fit,
         "info": inspecting.info,
+        "play": exporting.play,
         "render": watching.render,
         "models": inspecting.models,
         "report": reporting.report,

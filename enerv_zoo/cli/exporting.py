@@ -1,28 +1,58 @@
-"""`enerv-zoo export`."""
+"""`enerv-zoo export` and `enerv-zoo play`."""
 
 from __future__ import annotations
 
+import shutil
+import time
+import webbrowser
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enerv_zoo.cli import console, options
 from enerv_zoo.cli.progress import shown
 
+if TYPE_CHECKING:
+    from enerv_zoo.storage import Run
+
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of stored weights: float32, or float16 for half the bytes.", show_default="float32, of a player float16"
+    ),
+]
+Runtime = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The unpacked npm package onnxruntime-web, for a player without a connection.",
+        show_default="loaded from cdn.jsdelivr.net",
+    ),
+]
+
 
 def export(
     run: options.Run,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .onnx or .pt2 file.", show_default=False)],
-    precision: Annotated[
-        str, typer.Option(help="Of stored weights: float32, or float16 for half the bytes.")
-    ] = "float32",
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="A .onnx or .pt2 file; a folder or .html file for a player.", show_default=False
+        ),
+    ],
+    precision: Precision = None,
     batch: Annotated[str, typer.Option(metavar="N", help="Frames per call, or dynamic for any number.")] = "dynamic",
     output: Annotated[str, typer.Option(help="Of the model: uint8 or float32 frames, or rgba for a canvas.")] = "uint8",
+    player: Annotated[bool, typer.Option("--player", help="Write a web page that plays the network.")] = False,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="With --player: one .html file, which also opens from disk.")
+    ] = False,
+    runtime: Runtime = None,
     revision: options.Revision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write a fit as a model that decodes without this package: frame index in, frames out.
+    """Write a fit as a model that decodes without this package (frame index in, frames out), or as a web page.
 
     ONNX runs in onnxruntime, in browsers and on phones. It is compared with the network before it is written. Needs
     the extra enerv-zoo[export].
@@ -32,14 +62,96 @@ def export(
         enerv-zoo export runs/bunny bunny.onnx
 
         enerv-zoo export bunny.nvz bunny.onnx --precision float16 --batch 1
+
+        enerv-zoo export runs/bunny site --player
+
+        enerv-zoo export runs/bunny bunny.html --player --single-file
     """
     from enerv_zoo import exporting, hub
     from enerv_zoo.errors import ConfigError
 
+    if (single_file or runtime is not None) and not player:
+        raise typer.BadParameter("--single-file and --runtime are of a player; add --player")
+    if player and single_file != (out.suffix == ".html"):
+        expected = "a name that ends in .html" if single_file else "a folder, or --single-file"
+        raise typer.BadParameter(f"expected {expected}, got {str(out)!r}", param_hint="'OUT'")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
     opened = hub.open_run(run, hub.Access(revision))
     with shown(run):
-        exporting.export(opened, out, precision=precision, batch=batch, output=output)  # type: ignore[arg-type]
-    size, stored = out.stat().st_size, opened.stored_numbers
-    console.out.print(f"written to {out}: {console.megabytes(size)}, {stored:,} parameters in {precision}")
+        if player:
+            page = exporting.write_player(opened, out, runtime=runtime, precision=precision or "float16")  # type: ignore[arg-type]
+        else:
+            exporting.export(opened, out, precision=precision or "float32", batch=batch, output=output)  # type: ignore[arg-type]
+    if player:
+        how = "open it in a browser" if single_file else "serve the folder, for example with: python -m http.server"
+        console.out.print(f"written to {page}: {how}")
+    else:
+        size = console.megabytes(out.stat().st_size)
+        kind = precision or "float32"
+        console.out.print(f"written to {out}: {size}, {opened.stored_numbers:,} parameters in {kind}")
+
+
+def play(
+    run: options.Run,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Show it here, two pixels per character, without a browser.")
+    ] = False,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser at the address.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 for any that is free.")] = 0,
+    runtime: Runtime = None,
+    device: options.Device = "auto",
+    revision: options.Revision = None,
+) -> None:
+    """Play a fit in the browser, which decodes each frame itself, or in this terminal.
+
+    The page is served on 127.0.0.1 until Ctrl-C. In a browser it needs the extra enerv-zoo[export].
+
+    Examples:
+
+        enerv-zoo play runs/bunny
+
+        enerv-zoo play user/bunny-enerv --terminal
+    """
+    from enerv_zoo import exporting, hub
+    from enerv_zoo.exporting.serving import served
+
+    opened = hub.open_run(run, hub.Access(revision))
+    if terminal:
+        _play_here(opened, device)
+        return
+    with TemporaryDirectory() as folder:
+        with shown(run):
+            page = exporting.write_player(opened, Path(folder) / "player", runtime=runtime)
+        with served(page.parent, port) as address:
+            console.out.print(f"playing at {address} until Ctrl-C")
+            if browser:
+                webbrowser.open(address)
+            try:
+                while True:
+                    time.sleep(3600)
+            except KeyboardInterrupt:
+                return
+
+
+def _play_here(run: Run, device: str) -> None:
+    from enerv_zoo import loading
+    from enerv_zoo.cli.terminal import CLEAR, HIDE_CURSOR, HOME, SHOW_CURSOR, half_blocks, pictures_on_time
+    from enerv_zoo.errors import ConfigError
+    from enerv_zoo.fitting.plan import choose_device
+
+    if not console.out.is_terminal or console.out.options.ascii_only:
+        raise ConfigError("--terminal shows pictures on a terminal with colours and UTF-8, and this is none")
+    video = loading.load(run, choose_device(device)).optimize("auto", inductor=False)
+    screen = console.out.file
+    screen.write(HIDE_CURSOR + CLEAR)
+    try:
+        for frame in pictures_on_time(video):
+            columns, rows = shutil.get_terminal_size()
+            screen.write(f"{HOME}{half_blocks(frame, columns, rows - 1, float(video.info.pixel_aspect))}\n")
+            screen.flush()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        screen.write(SHOW_CURSOR)
+        screen.flush()

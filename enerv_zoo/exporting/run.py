@@ -12,6 +12,7 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation.report import check_network
 from enerv_zoo.exporting import onnx_model
 from enerv_zoo.exporting.decoder import Decoder, Output, Precision, rounded
 from enerv_zoo.files import replacing
@@ -20,6 +21,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.network import Network
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.progress import stage
+from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video.origin import protected
@@ -29,7 +31,7 @@ MAX_BATCH = 1024
 
 
 def export(
-    fit: NeuralVideo | Run | str | Path,
+    fit: NeuralVideo | SegmentedVideo | Run | str | Path,
     path: str | Path,
     *,
     precision: Precision = "float32",
@@ -65,15 +67,26 @@ def export(
         raise ConfigError(f"{path}: expected a name that ends in {ONNX} or {TORCH}")
     if target.suffix == ONNX:
         onnx_model.check_installed()
-    run = open_run(fit) if isinstance(fit, str | Path) else fit if isinstance(fit, Run) else None
-    video = fit if run is None else load(run)
+    video, run = opened(fit)
     if not isinstance(video, NeuralVideo):
         raise ConfigError(f"a model is of one network, got {video!r:.80}; name the folder of one segment")
-    video.weights()  # refuses a network that is being fitted
-    metadata = {**_metadata(video, run), "precision": precision, "output": output}
+    metadata = describe(video, run, precision, output)
     with protected(video.origin), replacing(target) as temporary:
         temporary.write_bytes(exported(video, target.suffix, precision, size, output, metadata))
     return target
+
+
+def opened(fit: Any) -> tuple[NeuralVideo | SegmentedVideo, Run | None]:
+    """Return the video of a fit, and the run that it lies in; `None` for a network in memory.
+
+    Raises:
+        ConfigError: it is no fit, or a network that is still being fitted.
+    """
+    run = open_run(fit) if isinstance(fit, str | Path) else fit if isinstance(fit, Run) else None
+    video = check_network(fit if run is None else load(run))
+    if isinstance(video, NeuralVideo):
+        video.weights()  # refuses a network that is being fitted
+    return video, run
 
 
 @usable_threads()
@@ -111,7 +124,7 @@ def _check_choice(name: str, value: Any, choices: Any) -> None:
         raise ConfigError(f"{name} is one of {', '.join(get_args(choices))}, got {value!r}")
 
 
-def _metadata(video: NeuralVideo, run: Run | None) -> dict[str, str]:
+def describe(video: Network, run: Run | None, precision: Precision, output: Output) -> dict[str, str]:
     """Return what a model says of its video, as texts; what is not known is left out."""
     info = video.info
     known = {
@@ -127,5 +140,7 @@ def _metadata(video: NeuralVideo, run: Run | None) -> dict[str, str]:
         "pixel_aspect": None if info.pixel_aspect == 1 else "{}:{}".format(*info.pixel_aspect.as_integer_ratio()),
         "attribution": info.attribution,
         "license": run and run.description.license,
+        "precision": precision,
+        "output": output,
     }
     return {key: str(value) for key, value in known.items() if value is not None}

@@ -11,7 +11,8 @@ from enerv_zoo import __version__
 from enerv_zoo.config import size_text
 from enerv_zoo.files import write_text
 from enerv_zoo.metrics.columns import Column, columns
-from enerv_zoo.report.page import asset, template
+from enerv_zoo.pages import asset, template
+from enerv_zoo.report.page import HERE
 
 MOST_ROWS = 2000
 COLOURS = 6
@@ -35,8 +36,8 @@ def write_fleet_report(rows: Sequence[Mapping[str, Any]], out: str | Path) -> Pa
     lead = quality[0]
     plotted = [row for row in fits if row[lead.name] is not None and row["bpp"]][:MOST_ROWS]
     seconds = sum(row["seconds"] or 0.0 for row in fits)
-    text = template("fleet.html.jinja").render(
-        css=asset("page.css"),
+    text = template(HERE / "fleet.html.jinja").render(
+        css=asset(HERE / "page.css"),
         version=__version__,
         title=f"{len(rows) - len(failed):,} of {len(rows):,} done",
         summary=f"{seconds / 3600:,.2f} hours of fitting, {sum(row['attempts'] for row in fits):,} attempts.",

@@ -19,9 +19,10 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.time_lapse import decoded
 from enerv_zoo.metrics.columns import column
+from enerv_zoo.pages import asset, template
 from enerv_zoo.progress import Stage, Status
 from enerv_zoo.report.collecting import HISTORY_KEYS
-from enerv_zoo.report.page import asset, template
+from enerv_zoo.report.page import HERE
 from enerv_zoo.video.encoders import encode_png
 
 PORT = 8765
@@ -138,8 +139,8 @@ class LivePage(Callback):
     def answer(self, path: str) -> tuple[str, bytes] | None:
         """Return the type and the bytes of what the page's server has at a path; `None` for nothing."""
         if path == "/":
-            text = template("live.html.jinja").render(
-                title=self.title, css=asset("page.css"), js=asset("charts.js"), version=__version__
+            text = template(HERE / "live.html.jinja").render(
+                title=self.title, css=asset(HERE / "page.css"), js=asset(HERE / "charts.js"), version=__version__
             )
             return HTML, text.encode()
         if path == "/state.json":

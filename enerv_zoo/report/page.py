@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,18 @@ from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.files import check_target, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.metrics.columns import MISSING, Column, columns
+from enerv_zoo.pages import asset, template
 from enerv_zoo.progress import stage
 from enerv_zoo.report.collecting import ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.video.origin import protected
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from torch import Tensor
 
     from enerv_zoo.batch import RateDistortion
+
+HERE = Path(__file__).parent
 
 MOST_FRAMES = 400
 """Of a longer video, so many are shown, evenly apart."""
@@ -85,8 +86,11 @@ def write_report(
             video = rates.video
             page["title"] = f"{video['name']}: rate and quality"
             page["video"] = f"{video['frames']} frames of {size_text(video['height'], video['width'])}"
-    text = template("page.html.jinja").render(
-        css=asset("page.css"), js=asset("charts.js") + asset("page.js"), version=__version__, **page
+    text = template(HERE / "page.html.jinja").render(
+        css=asset(HERE / "page.css"),
+        js=asset(HERE / "charts.js") + asset(HERE / "page.js"),
+        version=__version__,
+        **page,
     )
     with protected(*(run.video.origin for run in fits), data):
         write_text(out, text)
@@ -201,19 +205,3 @@ def _cells(run: ShownFit, quality: Sequence[Column]) -> list[str]:
         number("fit_seconds", ",.0f", " s"),
         str(metrics.get("device", "n/a")),
     ]
-
-
-def asset(name: str) -> Any:
-    """A file of this folder, to be put into a page as it is."""
-    from markupsafe import Markup
-
-    return Markup(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-
-
-@functools.cache
-def template(name: str) -> Template:
-    """A page's template; what is put into it is escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(Path(__file__).with_name(name).read_text(encoding="utf-8"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
 import re
 import shlex
 import shutil
-import time
 
 import pytest
 import torch
+from browsers import LONG, wait_for
 
 import enerv_zoo as ez
 from enerv_zoo import fitting, registry
@@ -269,54 +268,6 @@ def test_on_the_command_line(runs, tmp_path, cli):
 
 
 # ---------------------------------------------------------------------- in a browser
-
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-LONG = 600.0
-"""Seconds for what a browser does in one; only what never happens takes so long, also on a slow, busy machine."""
-
-
-def unfit(chromium, folder):
-    """Return the reason why a browser cannot show these pages: it sees no files here, or plays no H.264."""
-    (folder / "probe.html").write_text("<title>probe</title>")
-    tab = chromium.new_page()
-    try:
-        tab.goto((folder / "probe.html").as_uri(), timeout=1000 * LONG)
-        plays = tab.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.640028\"')")
-    except Exception as error:  # as in a sandbox of its own (snap)
-        return f"it opens no file of {folder}: {error}"
-    finally:
-        tab.close()
-    return None if plays else "it plays no H.264"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """A Chromium that shows the pages. Without one, these tests are skipped unless `ENERV_ZOO_BROWSER` is set."""
-    missing = pytest.fail if "ENERV_ZOO_BROWSER" in os.environ else pytest.skip
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing(f"no browser here; install one of {', '.join(BROWSERS)}")
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as driver:
-        options = {"args": ["--no-sandbox", "--disable-dev-shm-usage"], "timeout": 1000 * LONG}
-        try:
-            chromium = driver.chromium.launch(executable_path=path, **options)
-        except Error as error:  # as the command that tells to install a snap
-            missing(f"{path} does not start: {error}")
-        if reason := unfit(chromium, tmp_path_factory.mktemp("probe")):
-            missing(f"{path}: {reason}")
-        yield chromium
-        chromium.close()
-
-
-def wait_for(tab, expression):
-    """Wait until an expression is true; by asking, as the page's policy lets no strings be evaluated in it."""
-    until = time.monotonic() + LONG
-    while not tab.evaluate(expression):
-        assert time.monotonic() < until, f"never true: {expression}"
-        tab.wait_for_timeout(20)
 
 
 @pytest.fixture

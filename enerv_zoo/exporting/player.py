@@ -1,0 +1,198 @@
+"""`write_player`: a web page that plays a network, which decodes each frame in the browser."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from PIL import Image
+from torch import Tensor
+
+from enerv_zoo import __version__
+from enerv_zoo.config import DEFAULT_FPS
+from enerv_zoo.errors import ConfigError
+from enerv_zoo.exporting import onnx_model
+from enerv_zoo.exporting.decoder import Precision
+from enerv_zoo.exporting.run import ONNX, describe, exported, opened
+from enerv_zoo.exporting.runtime import ADDRESS, BACKENDS, VERSION
+from enerv_zoo.files import replacing
+from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pages import asset, template
+from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage import Run
+from enerv_zoo.video.origin import protected
+
+PAGE, RUNTIME, SUFFIX = "index.html", "runtime", ".html"
+ASSETS = Path(__file__).with_name("player")
+POSTER_WIDTH, POSTER_QUALITY = 640, 85
+
+Fit = NeuralVideo | SegmentedVideo | Run | str | Path
+
+
+def write_player(
+    fit: Fit, path: str | Path, *, runtime: str | Path | None = None, precision: Precision = "float16"
+) -> Path:
+    """Write a web page that plays a fit: its networks decode every frame in the browser, by onnxruntime-web.
+
+    The page loads its own files and the runtime, of one version and with its hashes checked, and nothing else. It uses
+    WebGPU where there is one, else WebAssembly in several workers.
+
+    Args:
+        fit: a network, a video in segments, or what `enerv_zoo.load` takes.
+        path: a folder for the page and its files, as any web server or a static Space on the Hub serves it; or a name
+            that ends in `.html` for one file, which also opens from disk.
+        runtime: folder of the unpacked npm package onnxruntime-web, whose files are copied; a single file then needs no
+            connection. By default the page loads them from a public address (cdn.jsdelivr.net).
+        precision: of the stored weights, as in `enerv_zoo.export`.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: the extra `enerv-zoo[export]` is missing, the runtime's files are others, or the folder holds more
+            than a player.
+        EnervZooError: the fit cannot be read, or the page cannot be written.
+    """
+    onnx_model.check_installed()
+    target = Path(path)
+    single = target.suffix == SUFFIX
+    if not single:
+        _check_folder(target)
+    video, run = opened(fit)
+    files = _Files(single, None if runtime is None else Path(runtime))
+    page = _page(video, run, files, precision)
+    with protected(video.origin), replacing(target) as temporary:
+        if single:
+            temporary.write_text(page, encoding="utf-8")
+        else:
+            for name, contents in {**files.beside, PAGE: page.encode()}.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(contents)
+    return target if single else target / PAGE
+
+
+@dataclass
+class _Files:
+    """Files of a page, within it or beside it.
+
+    Attributes:
+        single: whether all are within the page.
+        runtime: folder of the runtime's package; `None` to load it from its address.
+        beside: contents of files beside the page, by their paths.
+        parts: texts within the page, by their ids.
+    """
+
+    single: bool
+    runtime: Path | None
+    beside: dict[str, bytes] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, contents: bytes, integrity: str = "") -> dict[str, Any]:
+        """Add a file, and return where the page's script finds it."""
+        if not self.single:
+            self.beside[name] = contents
+            return {"url": name, "integrity": integrity}
+        part, zipped = f"part{len(self.parts)}", gzip.compress(contents, mtime=0)
+        smaller = len(zipped) < 0.9 * len(contents)
+        self.parts[part] = base64.b64encode(zipped if smaller else contents).decode()
+        return {"part": part, "zipped": smaller}
+
+    def add_runtime(self) -> dict[str, Any]:
+        """Add the runtime's files; a single page has those of WebAssembly alone."""
+        backends = {name: files for name, files in BACKENDS.items() if name == "wasm" or not self.single}
+        return {
+            name: {
+                use: {"url": ADDRESS + file.name, "integrity": file.integrity}
+                if self.runtime is None
+                else self.add(f"{RUNTIME}/{file.name}", file.read(self.runtime), file.integrity)
+                for use, file in files.items()
+            }
+            for name, files in backends.items()
+        }
+
+    @property
+    def policy(self) -> str:
+        """Addresses that the page may load from."""
+        return " ".join(["'self'", *([ADDRESS] if self.runtime is None else [])])
+
+
+def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: _Files, precision: Precision) -> str:
+    info = video.info
+    runtime = files.add_runtime()
+    networks, size = [], 0
+    for number, (segment, network) in enumerate(zip(video.segments, video.networks(), strict=True)):
+        model = exported(network, ONNX, precision, 1, "rgba", describe(network, run, precision, "rgba"))
+        size += len(model)
+        name = f"network{number}{ONNX}" if len(video.segments) > 1 else f"network{ONNX}"
+        networks.append({"first": segment.first, "frames": segment.frames, "file": files.add(name, model)})
+    data = {
+        "frames": info.frames,
+        "fps": info.fps or DEFAULT_FPS,
+        "timestamps": info.timestamps and [time - info.timestamps[0] for time in info.timestamps],
+        "networks": networks,
+        "runtime": runtime,
+    }
+    script = asset(ASSETS / "player.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rate = f", {info.fps:.6g} frames/s" if info.fps else ""
+    wasm = sum(file.size for file in BACKENDS["wasm"].values())
+    original = None if video.origin is None else video.origin.bytes
+    return template(ASSETS / "page.html.jinja").render(
+        title=info.name,
+        subtitle=f"{video.config.family}: {info.frames} frames of {info.size_text}{rate}, "
+        f"{video.stored_numbers:,} parameters",
+        policy=f"default-src 'none'; script-src 'sha256-{digest}' blob: 'wasm-unsafe-eval'; worker-src blob:; "
+        f"style-src 'unsafe-inline'; img-src data:; connect-src {files.policy}; base-uri 'none'; form-action 'none'",
+        width=info.width,
+        height=info.height,
+        aspect=f"{info.width * float(info.pixel_aspect) / info.height:.4f}",
+        frames=info.frames,
+        poster=_poster(video[0]),
+        network=_megabytes(size),
+        runtime=_megabytes(wasm),
+        runtime_version=VERSION,
+        pixels=_megabytes(3 * info.pixels),
+        original=original and _megabytes(original),
+        attribution=info.attribution,
+        license=run and run.description.license,
+        version=__version__,
+        css=asset(ASSETS / "player.css"),
+        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+        worker=asset(ASSETS / "worker.js"),
+        parts=files.parts,
+        script=script,
+    )
+
+
+def _poster(frame: Tensor) -> str:
+    """Return a frame (3, H, W), uint8, as a small JPEG in a data address."""
+    image = Image.fromarray(frame.permute(1, 2, 0).numpy())
+    image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=POSTER_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB"
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but a player.
+
+    Raises:
+        ConfigError: it does, or is a file.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or any(
+        path.name not in (PAGE, RUNTIME) and path.suffix != ONNX for path in folder.iterdir()
+    ):
+        raise ConfigError(f"{folder}: holds other files than a player's; expected a new folder, or a name in {SUFFIX}")

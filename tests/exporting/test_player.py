@@ -1,0 +1,253 @@
+"""The web page that plays a network: its files, what it may load, and its frames in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from browsers import LONG, wait_for
+
+import enerv_zoo as ez
+from enerv_zoo.cli import exporting
+from enerv_zoo.exporting import player, runtime
+from enerv_zoo.exporting.serving import served
+from enerv_zoo.storage import Segment
+
+from .conftest import tiny
+
+
+@pytest.fixture(scope="module")
+def network():
+    info = ez.VideoInfo(frames=5, height=10, width=14, name="</script><b>&", attribution='"<i>', fps=10)
+    return tiny("nerv", info, fc_dim=8, stem_dim=[16], lower_width=8)
+
+
+@pytest.fixture(scope="module")
+def model(network):
+    """The network's model, which the tests of pages do not export again."""
+    return player.exported(network, ".onnx", "float16", 1, "rgba", {"version": "0"})
+
+
+@pytest.fixture
+def quick(monkeypatch, model):
+    monkeypatch.setattr(player, "exported", lambda *options: model)
+
+
+def embedded(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1])
+
+
+def test_a_folder_holds_the_page_and_the_network(network, model, quick, tmp_path):
+    path = ez.write_player(network, tmp_path / "site")
+    page = path.read_text()
+    assert path == tmp_path / "site" / "index.html"
+    assert sorted(file.name for file in path.parent.iterdir()) == ["index.html", "network.onnx"]
+    assert (path.parent / "network.onnx").read_bytes() == model
+    data = embedded(page)
+    assert data["networks"] == [{"first": 0, "frames": 5, "file": {"url": "network.onnx", "integrity": ""}}]
+    addresses = [file for backend in data["runtime"].values() for file in backend.values()]
+    assert all(
+        file["url"].startswith(runtime.ADDRESS) and file["integrity"].startswith("sha384-") for file in addresses
+    )
+    assert "<b>" not in page
+    assert "<i>" not in page
+    script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#39;", "'")
+    assert f"script-src 'sha256-{digest}' blob: 'wasm-unsafe-eval'" in policy
+    assert f"connect-src 'self' {runtime.ADDRESS};" in policy
+    assert ez.write_player(network, tmp_path / "site") == path, "a player may be replaced"
+    (tmp_path / "site" / "mine.txt").write_text("")
+    with pytest.raises(ez.ConfigError, match="holds other files than a player's"):
+        ez.write_player(network, tmp_path / "site")
+
+
+def test_one_file_holds_everything(network, model, quick, tmp_path, monkeypatch):
+    folder = tmp_path / "package" / "dist"
+    folder.mkdir(parents=True)
+    files = {"script": b"export {};", "binary": bytes(1000)}
+    own = {
+        use: runtime.RuntimeFile(use, base64.b64encode(hashlib.sha384(contents).digest()).decode(), len(contents))
+        for use, contents in files.items()
+    }
+    for use, contents in files.items():
+        (folder / use).write_bytes(contents)
+    monkeypatch.setitem(runtime.BACKENDS, "wasm", own)
+    page = ez.write_player(network, tmp_path / "one.html", runtime=folder.parent).read_text()
+    data = embedded(page)
+    assert set(data["runtime"]) == {"wasm"}
+    assert not re.search(r"https?://", page)
+    part = data["networks"][0]["file"]
+    contents = base64.b64decode(re.search(rf'id="{part["part"]}">([^<]*)<', page)[1])
+    assert (player.gzip.decompress(contents) if part["zipped"] else contents) == model
+    (folder / "binary").write_bytes(b"another version")
+    with pytest.raises(ez.ConfigError, match=r"another version's binary; expected .* onnxruntime-web 1\.30\.0"):
+        ez.write_player(network, tmp_path / "two.html", runtime=folder.parent)
+    assert not (tmp_path / "two.html").exists()
+
+
+def test_a_video_in_segments_has_a_network_for_each(network, quick, tmp_path):
+    info = ez.VideoInfo(frames=10, height=10, width=14)
+    video = ez.SegmentedVideo(info, [Segment(0, 5), Segment(5, 5)], lambda number: network)
+    data = embedded(ez.write_player(video, tmp_path / "site").read_text())
+    assert [(each["first"], each["file"]["url"]) for each in data["networks"]] == [
+        (0, "network0.onnx"),
+        (5, "network1.onnx"),
+    ]
+
+
+def test_options_on_the_command_line(cli, network, quick):
+    network.save_pretrained("fit")
+    assert cli("export", "fit", "x.html", "--player", "--single-file")[0] == 0
+    for arguments, message in (
+        (("x.html", "--player"), "expected a folder, or --single-file, got 'x.html'"),
+        (("site", "--player", "--single-file"), "expected a name that ends in .html, got 'site'"),
+        (("x.onnx", "--single-file"), "add --player"),
+    ):
+        code, _, err = cli("export", "fit", *arguments)
+        assert code == 2
+        assert message in err
+
+
+def test_play_serves_the_page_until_it_is_interrupted(cli, network, model, quick, monkeypatch):
+    network.save_pretrained("fit")
+    addresses, answers = [], []
+
+    def interrupted(seconds):
+        for name in ("", "network.onnx"):
+            with urllib.request.urlopen(addresses[0] + name) as answer:
+                answers.append((answer.headers["Content-Type"], answer.read()))
+        other = urllib.request.Request(addresses[0], headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(other)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting.webbrowser, "open", addresses.append)
+    monkeypatch.setattr(exporting.time, "sleep", interrupted)
+    code, out, _ = cli("play", "fit")
+    assert code == 0
+    assert f"playing at {addresses[0]} until Ctrl-C" in out
+    assert answers[0][0] == "text/html"
+    assert answers[1] == ("application/octet-stream", model)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(addresses[0])
+
+
+def test_a_terminal_shows_two_pixels_per_character(cli, network):
+    from enerv_zoo.cli.terminal import half_blocks, pictures_on_time
+
+    frame = torch.tensor([[[255, 0]], [[0, 10]], [[0, 20]]], dtype=torch.uint8).expand(3, 4, 2)
+    text = half_blocks(frame, 2, 2)
+    assert text.count("▀") == 4
+    assert text.startswith("\x1b[38;2;255;0;0;48;2;255;0;0m▀\x1b[38;2;0;10;20;48;2;0;10;20m▀\x1b[0m\n")
+    frames = list(pictures_on_time(network))
+    assert 1 <= len(frames) <= 5
+    assert torch.equal(frames[-1], network[4])
+    network.save_pretrained("fit")
+    code, _, err = cli("play", "fit", "--terminal")
+    assert code == 1
+    assert "this is none" in err
+
+
+# ---------------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The unpacked npm package onnxruntime-web."""
+    folder = os.environ.get("ENERV_ZOO_ORT_WEB")
+    if folder is None:
+        pytest.skip("set ENERV_ZOO_ORT_WEB to the unpacked npm package onnxruntime-web, of the version in runtime.py")
+    return Path(folder)
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open an address; at the end no error may have been said, and nothing else been asked for."""
+    contexts, problems = [], []
+
+    def open_(address):
+        context = browser.new_context(viewport={"width": 900, "height": 800})
+        context.set_default_timeout(1000 * LONG)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on(
+            "request",
+            lambda request: request.url.startswith((address, "data:", "blob:")) or problems.append(request.url),
+        )
+        tab.goto(address)
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+PIXELS = "Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)"
+
+
+def canvas_at(tab, index):
+    """The pixels (3, H, W) of the canvas when it shows an index."""
+    tab.evaluate(f"go({index})")
+    wait_for(tab, f"['failed', undefined].includes(stage.dataset.state) || stage.dataset.shown === '{index:.2f}'")
+    assert tab.evaluate("stage.dataset.state") == "paused", tab.locator("#note").inner_text()
+    width, height = tab.evaluate("[canvas.width, canvas.height]")
+    return torch.tensor(tab.evaluate(PIXELS)).view(height, width, 4)[..., :3].permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("family", ["pca_nerv", "enerv", "ffnerv"])
+def test_the_canvas_shows_the_frames(family, package, open_page, tmp_path):
+    video = tiny(family)
+    page = ez.write_player(video, tmp_path / "site", runtime=package, precision="float32")
+    with served(page.parent) as address:
+        tab = open_page(address)
+        for index in (3, 0, 4, 1, 2):
+            assert (canvas_at(tab, index) - video[index].int()).abs().max() <= 2
+        between = next(video.decode([2.5]))[0].int()
+        assert (canvas_at(tab, 2.5) - between).abs().max() <= 2
+
+
+def test_it_plays_from_one_file_and_by_keyboard(network, package, open_page, tmp_path):
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.keyboard.press("ArrowRight")
+    wait_for(tab, "stage.dataset.shown === '1.00'")
+    tab.keyboard.press("End")
+    wait_for(tab, "stage.dataset.shown === '4.00'")
+    tab.keyboard.press("ArrowRight")
+    tab.locator("#speed").select_option("0.25")
+    tab.locator("#play").click()
+    wait_for(tab, "stage.dataset.shown === '0.75' || Number(stage.dataset.shown) % 1 === 0.75")
+    wait_for(tab, "Number(stage.dataset.rate) > 0")
+    tab.locator("#loop").click()
+    wait_for(tab, "stage.dataset.state === 'paused'")
+    assert tab.evaluate("stage.dataset.shown") == "4.00"
+
+
+def test_it_says_why_it_does_not_play(network, quick, package, browser, tmp_path):
+    page = ez.write_player(network, tmp_path / "site", runtime=package)
+    file = page.parent / "runtime" / "ort-wasm-simd-threaded.wasm"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with served(page.parent) as address:
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.locator("#play").click()
+        wait_for(tab, "stage.dataset.state === 'failed'")
+        assert "is not the file that this page expects" in tab.locator("#note").inner_text()
+        tab.close()
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    tab.locator("#play").click()
+    wait_for(tab, "stage.dataset.state === 'failed'")
+    assert "python -m http.server" in tab.locator("#note").inner_text()
+    tab.close()
