@@ -18,7 +18,7 @@ from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
 from enerv_zoo.meta import MetaParameters
-from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32
+from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import Stage, build_fusion, wired
 from enerv_zoo.threads import usable_threads
@@ -219,7 +219,7 @@ class Network(nn.Module):
 
     def fixed_embeddings(self) -> dict[str, Tensor]:
         """The outputs of the embeddings that are the same for every frame."""
-        index = torch.zeros(1, dtype=torch.float64, device=self.device)
+        index = torch.zeros(1, dtype=widest(self.device), device=self.device)
         return {name: part(index) for name, part in self.embeddings.items() if part.fixed}
 
     def outputs(self, index: Tensor, fixed: Mapping[str, Tensor] | None = None) -> list[Tensor]:
@@ -232,11 +232,16 @@ class Network(nn.Module):
         draw = self._compiled or self._draw
         fixed = self.fixed_embeddings() if fixed is None else fixed
         if not self.neighbours:
-            return draw(index.to(self.device), fixed)
+            return draw(self._here(index), fixed)
         if self.is_fitting:
-            index = index.to(self.device)
+            index = self._here(index)
             return self.head.aggregate(draw(index, fixed), self.head.recall(index))
         return self._refined(draw, index, fixed)
+
+    def _here(self, index: Tensor) -> Tensor:
+        """Return indices on the network's device, in a type that it has."""
+        index = index.float() if widest(self.device) == torch.float32 else index
+        return index.to(self.device)
 
     def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
         """Frames refined by their neighbours; what several of them need is decoded once."""
@@ -244,7 +249,7 @@ class Network(nn.Module):
         indices = index[:, None] + offsets
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
         unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
-        outputs, places = draw(unique.to(self.device), fixed), places.to(self.device)
+        outputs, places = draw(self._here(unique), fixed), places.to(self.device)
         around = outputs[0][places[:, 1:]] * inside[:, 1:, None, None, None]
         return self.head.aggregate([each[places[:, 0]] for each in outputs], around)
 
@@ -285,7 +290,7 @@ class Network(nn.Module):
         """
         outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target, around)})
         if self.neighbours and self.is_fitting:
-            self.head.remember(index.to(self.device), outputs)
+            self.head.remember(self._here(index), outputs)
         cropped = self._crop(outputs[-1])
         if len(outputs) > 1:
             margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])

@@ -81,6 +81,16 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 for devices that have nothing wider (MPS)."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return the same numbers in the widest type of their device."""
+    return x.to(widest(x.device))
+
+
 def computing(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """A context in which convolutions on a device compute in a precision."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()

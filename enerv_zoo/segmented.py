@@ -18,6 +18,7 @@ from enerv_zoo.display import table, video_rows
 from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import wide
 from enerv_zoo.storage.segments import Segment, SegmentsDescription, check_cover, save_segments
 from enerv_zoo.threads import usable_threads
 
@@ -129,7 +130,7 @@ class SegmentedVideo(FrameAccess):
     def _local(self, number: int, index: Tensor) -> Tensor:
         segment = self.segments[number]
         last = segment.frames - 1 if number + 1 < len(self.segments) else float("inf")  # as a whole video's end is
-        return (index.double() - segment.first).clamp(max=last)
+        return (wide(index) - segment.first).clamp(max=last)
 
     # ------------------------------------------------------------------ as a network
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from enerv_zoo.precision import at_least_float32
+from enerv_zoo.precision import at_least_float32, wide
 
 WINDOW = 11
 SIGMA = 1.5
@@ -126,7 +126,7 @@ def _own_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         product = product * _ssim_and_contrast(x, y)[1].relu() ** exponent
         odd = (x.shape[-2] % 2, x.shape[-1] % 2)
         x, y = F.avg_pool2d(x, 2, padding=odd), F.avg_pool2d(y, 2, padding=odd)
-    smallest = _ssim_and_contrast(x.double(), y.double())[0].to(x.dtype)  # few windows: their rounding stays visible
+    smallest = _ssim_and_contrast(wide(x), wide(y))[0].to(x.dtype)  # few windows: their rounding stays visible
     return (product * smallest.relu() ** SCALES[-1]).mean(dim=1)
 
 

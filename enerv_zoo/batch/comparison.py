@@ -58,7 +58,7 @@ def compare(
         out: folder for all of them.
         size: budget of stored parameters, or several; a fit is then called by its family and size.
         on_model: called with each name as its fit begins; returns that fit's `on_status`.
-        device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
+        device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         runner: does the fits; by default one after the other in this process.
         options: as for `enerv_zoo.fit`: `epochs` for equal epochs, or `time_budget` for equal time.
 

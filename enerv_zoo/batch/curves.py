@@ -104,7 +104,7 @@ def rate_distortion(
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
         metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
             best points of a curve, and the comparison of curves, are by it.
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         runner: does the fits (see `enerv_zoo.compare`).
         on_model: called with each fit's name as it begins; returns its `on_status`.
         on_stage: called with a line for each encoding.

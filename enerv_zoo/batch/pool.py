@@ -144,7 +144,8 @@ class WorkerPool(Dispatcher):
 
     def room(self) -> int:
         """Return how many tasks may be with workers: one each."""
-        return self.workers or (torch.cuda.device_count() if self._device == "cuda" else available_cores())
+        own = {"cuda": torch.cuda.device_count, "cpu": available_cores}.get(self._device)
+        return self.workers or (1 if own is None else own())
 
     def begin(self, task: Task) -> _Worker:
         """Give a task to a worker that has none; one is started where all are busy."""

@@ -118,7 +118,7 @@ def run_batch(
         jobs: from `manifest_jobs`.
         out: a folder for all of it; for a `Fleet`, one that all machines see, by its path or its address.
         runner: does the fits; by default one after the other in this process.
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         publisher: pushes each fit as it ends.
         on_fit: called with each name as its fit begins, where the runner fits here; returns that fit's `on_status`.
         on_outcome: called as each fit has ended, and is pushed.

@@ -53,7 +53,7 @@ RecipeFile = Annotated[
         autocompletion=completion.recipes,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 (a GPU by its number), or mps (untested).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

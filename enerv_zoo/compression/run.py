@@ -57,7 +57,7 @@ def compress(
         path: of the file, which ends in `.nvz`.
         data: the video, to tune on and to measure with; by default what the fit's folder records. A target in PSNR and
             tuning need it.
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         on_stage: called with a line for each stage.
         options: fields of `enerv_zoo.config.CompressConfig`: `bits`, or a target (`bpp`, `max_psnr_drop`); `prune`,
             `tune_epochs`, `entropy_model` and others.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import FrequencyEncoding, mlp
+from enerv_zoo.precision import wide
 from enerv_zoo.registry import embeddings
 
 
@@ -49,5 +50,5 @@ class FrequencyEmbedding(nn.Module):
         self.shape = (widths[-1] if widths else self.encoding.width,)
 
     def forward(self, index: Tensor) -> Tensor:
-        t = (index.double() / self.period).float()  # one rounding, from float64
+        t = (wide(index) / self.period).float()  # one rounding, from float64
         return self.mlp(self.encoding(t))

@@ -11,6 +11,7 @@ from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import blended, centred_places, fake_quantised
+from enerv_zoo.precision import wide
 from enerv_zoo.registry import embeddings
 
 EPS = 1e-6
@@ -81,7 +82,7 @@ class TemporalGridEmbedding(nn.Module):
         if self.centred:
             maps = [blended(cells, *centred_places(index, self.frames, len(cells), self.aligned)) for cells in grids]
         else:
-            t = (index.double() / self.frames).float()
+            t = (wide(index) / self.frames).float()
             maps = [_sampled(cells, t) for cells in grids]
         return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
 

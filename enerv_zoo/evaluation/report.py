@@ -19,6 +19,7 @@ from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import finite, write_json, write_text
+from enerv_zoo.machine import synchronize
 from enerv_zoo.metrics import Scorer, psnr
 from enerv_zoo.metrics.columns import flat, is_name
 from enerv_zoo.metrics.scored import Scored
@@ -339,8 +340,7 @@ class _Timer:
             batch = next(iterator, None)
             if batch is None:
                 return
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            synchronize(self.device)
             self.laps.append((len(batch), time.perf_counter() - start))
             yield batch
 

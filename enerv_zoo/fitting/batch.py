@@ -13,6 +13,7 @@ from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.losses import Loss
+from enerv_zoo.machine import synchronize
 from enerv_zoo.neural_video import NeuralVideo
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,5 @@ def frames_per_second(
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronize(device)
     return time.perf_counter()

@@ -16,6 +16,7 @@ from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.machine import synchronize
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import choose_precision, plain_float32
 from enerv_zoo.video import open_video
@@ -62,7 +63,7 @@ def bench(
     Args:
         model: the family's name.
         cases: pairs of a size and a resolution.
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         seconds: how long each measurement takes at least.
 
     Yields:
@@ -114,11 +115,10 @@ def _decoding(video: NeuralVideo, seconds: float) -> float:
 
 def _rate(action: Callable[[], int], device: torch.device, seconds: float) -> float:
     """Frames per second of what returns its frames, after once to warm up."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     action()
-    wait()
+    synchronize(device)
     frames, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds or not frames:
         frames += action()
-        wait()
+        synchronize(device)
     return frames / spent

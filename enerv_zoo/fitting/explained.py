@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.precision import wide
+
 CELLS = 4
 """Frames are compared as means over CELLS x CELLS cells: what is left of noise and fine texture there is negligible."""
 
@@ -54,4 +56,4 @@ def coarse_variance(frames: Tensor) -> float | None:
 
 
 def _variance_in_time(values: Tensor) -> float:
-    return float(values.double().var(dim=0, correction=0).mean())
+    return float(wide(values).var(dim=0, correction=0).mean())

@@ -92,7 +92,7 @@ class FrameLoader:
     def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
         batch = self._gathered(index, neighbours)
         if stream is None:
-            return batch
+            return batch.to(self.device)
         with torch.cuda.stream(stream):
             return batch.pin_memory().to(self.device, non_blocking=True)
 

@@ -72,11 +72,15 @@ class BatchGradients:
         Raises:
             FitError: out of memory with a single frame.
         """
+        device = self._network.device
         while True:
             is_whole = len(index) > 0 and self.micro_batch >= len(index)
             accumulate = self.graph if self.graph is not None and is_whole else self.accumulate
             try:
-                return accumulate(index, frames, batch)
+                with (
+                    torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+                ):  # graphs are of the current one
+                    return accumulate(index, frames, batch)
             except RuntimeError as error:
                 self.halve(error, len(index))
 

@@ -26,6 +26,7 @@ from enerv_zoo.fitting.pace import Pace
 from enerv_zoo.fitting.ranks import ALONE, Ranks
 from enerv_zoo.fitting.sharing import SharedStep
 from enerv_zoo.losses import Loss, build_loss, ready_loss
+from enerv_zoo.machine import synchronize
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import Scheduler, make_optimizer
 from enerv_zoo.progress import OnStatus, Status
@@ -243,9 +244,9 @@ class Fitter:
 
     def _catch_up(self) -> None:
         """Wait until a GPU has done what it was asked for: that time counts, too."""
-        if self.device.type == "cuda":
+        if self.device.type != "cpu":
             start = time.perf_counter()
-            torch.cuda.synchronize(self.device)
+            synchronize(self.device)
             self._count_time(time.perf_counter() - start)
 
     def _count_time(self, lap: float) -> None:

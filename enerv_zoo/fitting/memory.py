@@ -14,6 +14,7 @@ from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.losses import build_loss, ready_loss
 from enerv_zoo.meta import MetaParameters, meta_arithmetic
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.precision import widest
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def _kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
     loss = ready_loss(build_loss(config.loss, info.height, info.width), device)
     target = torch.zeros(batch, 3, info.height, info.width, device=device)
     with meta_arithmetic(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        video.objective(torch.zeros(batch, dtype=torch.float64, device=device), target, loss)
+        video.objective(torch.zeros(batch, dtype=widest(device), device=device), target, loss)
         return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from enerv_zoo.fitting.explained import coarse_variance, variation
 from enerv_zoo.metrics import psnr
+from enerv_zoo.precision import widest
 
 MIN_CONTRAST_VARIANCE = 1e-4
 """Contrast is measured where the video's own variance is larger."""
@@ -22,13 +23,13 @@ class EpochMeter:
         device: where the sums are.
 
     Attributes:
-        sums: (5,), float64, on the device.
+        sums: (5,), float64 (float32 on MPS), on the device.
         frames: that the sums are of.
         seconds: that fitting them took.
     """
 
     def __init__(self, frames: Tensor, device: torch.device) -> None:
-        self.sums = torch.zeros(5, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(5, dtype=widest(device), device=device)
         self.frames = 0
         self.seconds = 0.0
         self._coarse_variance = coarse_variance(frames)

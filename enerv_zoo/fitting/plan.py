@@ -46,7 +46,7 @@ class FitPlan:
         model: the family's `name`, its `size` and keywords; or a composition (`enerv_zoo.zoo.choose_model`).
         fit: the recipe.
         video: fields of `VideoSelection`.
-        device: `"cpu"` or `"cuda"`.
+        device: as `choose_device` returns it.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
     """
@@ -171,17 +171,25 @@ def _length(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def choose_device(device: str) -> str:
-    """`"auto"` is CUDA where there is one, else the CPU.
+    """Return the device that is meant: `"auto"` is CUDA where there is one, else the CPU.
+
+    `"cuda:1"` is a GPU by its number. `"mps"` is Apple's GPU, for which only shapes and types are tested.
 
     Raises:
-        FitError: CUDA was asked for and there is none, or the name means nothing.
+        FitError: the name means nothing, or PyTorch has no such device here.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda"):
-        raise FitError(f"device must be auto, cpu or cuda, got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
+    kind, colon, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise FitError(f"device must be auto, cpu, cuda, cuda:1 (a GPU by its number) or mps, got {device!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise FitError("no CUDA device is available to PyTorch here; use --device auto or --device cpu")
+    if number and int(number) >= (count := torch.cuda.device_count()):
+        last = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise FitError(f"there is no {device} here: PyTorch sees {last}")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise FitError("no MPS device (Apple's GPU) is available to PyTorch here; use --device auto or --device cpu")
     return device
 
 

@@ -167,7 +167,7 @@ def join(device: str, distributed: bool = False) -> Ranks:
     """Return this process alone, or all that `torchrun` started. With CUDA, each takes the GPU of its number.
 
     Args:
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         distributed: whether the fit is one of all processes; without it, the environment is not looked at.
 
     Raises:
@@ -184,6 +184,10 @@ def join(device: str, distributed: bool = False) -> Ranks:
     launch = launched()
     if launch.size == 1:
         return Ranks()
+    if device not in ("auto", "cpu", "cuda"):
+        raise (ReportedByRankZero if launch.local_rank else FitError)(
+            f"of several processes, each takes the GPU of its number: device must be auto, cpu or cuda, got {device!r}"
+        )
     on_gpus = device != "cpu" and torch.cuda.is_available()
     if on_gpus:
         gpus = torch.cuda.device_count()

@@ -115,7 +115,7 @@ def fit(
         size: budget of stored parameters such as `"1.5M"`.
         model_options: the family's keywords.
         recipe: name of a bundled recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
-        device: `"auto"` (CUDA where there is one), `"cpu"` or `"cuda"`.
+        device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
             most, else on disk.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from enerv_zoo.precision import wide
+
 
 def centred_places(index: Tensor, frames: int, cells: int, aligned: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Return the two cells beside each frame of a video, and how far it is towards the second one.
@@ -22,9 +24,9 @@ def centred_places(index: Tensor, frames: int, cells: int, aligned: bool = False
         (B,) three times: left, right (int64) and the share of the right one (float32).
     """
     if aligned:
-        place = index.double() * ((cells - 1) / (frames - 1)) if frames > 1 else index.double() + (cells - 1) / 2
+        place = wide(index) * ((cells - 1) / (frames - 1)) if frames > 1 else wide(index) + (cells - 1) / 2
     else:
-        place = (index.double() + 0.5) * (cells / frames) - 0.5
+        place = (wide(index) + 0.5) * (cells / frames) - 0.5
     place = place.clamp(0, cells - 1)
     left = place.floor()
     return left.long(), (left + 1).clamp(max=cells - 1).long(), (place - left).float()

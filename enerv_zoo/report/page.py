@@ -51,7 +51,7 @@ def write_report(
         frames: which frames to show, such as `"0:53"`; by default all, or of more than 400 every n-th.
         data: the original, by default the video that each was fitted to.
         rates: from `enerv_zoo.rate_distortion`, to be shown, too.
-        device: where frames are decoded: `"auto"`, `"cpu"` or `"cuda"`.
+        device: where frames are decoded: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
 
     Returns:
         The path of the file.
