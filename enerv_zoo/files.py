@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import math
@@ -148,3 +149,21 @@ def finite(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def nearest(path: Path) -> Path | None:
+    """The path here whose parts are nearest to those of one at which nothing is; `None` where a part has none near."""
+    existing = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if (existing / part).exists():
+            existing = existing / part
+            continue
+        try:
+            there = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
+        except OSError:
+            return None
+        near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
+        if not near:
+            return None
+        existing = existing / near[0]
+    return existing

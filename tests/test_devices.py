@@ -112,9 +112,7 @@ def test_several_processes_take_no_device_by_its_number(monkeypatch):
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    with pytest.raises(
-        ez.FitError, match="takes the GPU of its number.*got 'cuda:1'"
-    ):
+    with pytest.raises(ez.FitError, match=r"takes the GPU of its number.*got 'cuda:1'"):
         join("cuda:1", distributed=True)
 
 

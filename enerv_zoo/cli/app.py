@@ -24,21 +24,22 @@ from enerv_zoo.cli import (
     start,
     watching,
 )
-from enerv_zoo.cli.command import Command
+from enerv_zoo.cli.command import Command, Group
 from enerv_zoo.cli.generated import expanded
 from enerv_zoo.cli.interruption import INTERRUPTED, Interrupted
 from enerv_zoo.errors import ConfigError, EnervZooError, ReportedByRankZero
 from enerv_zoo.launch import launched
 from enerv_zoo.registry import import_file
 
-EPILOG = "Start here:  enerv-zoo fit bunny --preset quick --out runs/bunny   (about a minute on two cores)"
+EPILOG = "Start here: enerv-zoo fit bunny --preset quick --out runs/bunny"
 
 app = typer.Typer(
     name="enerv-zoo",
+    cls=Group,
     help="Fit neural networks to videos: the network is the video.",
     epilog=EPILOG,
     invoke_without_command=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -7,12 +7,41 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from enerv_zoo.cli import console
+from enerv_zoo.cli.help import help_of
 from enerv_zoo.cli.interruption import Interrupted
+from enerv_zoo.cli.start import unknown_command
 
 
-class Command(TyperCommand):
+class Helpful:
+    """A command or a group that prints its own help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print it."""
+        console.out.print(help_of(self, ctx, console.out.width))
+
+
+class UnknownCommand(typer.BadParameter):
+    """A usage error that says what to type in place of a command that there is not."""
+
+    def format_message(self) -> str:
+        """Return the message."""
+        return self.message
+
+
+class Group(Helpful, TyperGroup):
+    """All commands; of what is none of them, it says what it may mean."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command by the first argument."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise UnknownCommand(unknown_command(args[0], self.commands))
+        return super().resolve_command(ctx, args)
+
+
+class Command(Helpful, TyperCommand):
     """A command that refuses numbers that are not finite and empty paths; what it refuses, it quotes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -12,7 +12,6 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
-from rich.markup import escape
 
 from enerv_zoo.cli import completion
 from enerv_zoo.errors import ConfigError
@@ -63,7 +62,7 @@ def _shown(field: dataclasses.Field[Any]) -> str:
     """Return a default as the help shows it; of a switch, the flag."""
     if isinstance(field.default, bool):
         return field.name if field.default else f"no-{field.name}"
-    return str(field.default)
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,7 +142,7 @@ def _help(text: str, option: Option) -> str:
     first = FIRST_SENTENCE.match(text)[0].replace("`", "")  # type: ignore[index]  # it matches any text
     such_as = f", such as {option.example}" if option.example else ""
     sentences = [f"{first[:1].upper()}{first[1:]}{such_as}." if first else "", option.help]
-    return escape(" ".join(sentence for sentence in sentences if sentence))
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def refusing(parse: Parser) -> Parser:

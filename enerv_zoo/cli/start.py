@@ -1,29 +1,62 @@
-"""Start screen of `enerv-zoo` alone: the first commands, in the order in which one needs them."""
+"""First steps: the screen of `enerv-zoo` alone, and hints where a word is no command."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from enerv_zoo.errors import did_you_mean
+from enerv_zoo.files import nearest
+from enerv_zoo.shell import command
+
 STEPS = (
-    ("enerv-zoo render bunny-sample sample.mp4", "watch a bundled fit"),
-    ("enerv-zoo fit bunny --preset quick --out runs/bunny", "fit a clip"),
-    ("enerv-zoo info runs/bunny", "see its parts"),
-    ("enerv-zoo render runs/bunny bunny.mp4", "watch it"),
-    ("enerv-zoo eval runs/bunny", "measure it"),
-    ("enerv-zoo compress runs/bunny bunny.nvz", "make it a small file"),
-    ("enerv-zoo push runs/bunny user/bunny", "share it"),
+    ("enerv-zoo fit holiday.mp4 --out runs/holiday", "fit a video of yours"),
+    ("enerv-zoo render runs/holiday fitted.mp4", "make it a movie again"),
+    ("enerv-zoo eval runs/holiday", "measure it"),
+    ("enerv-zoo compress runs/holiday holiday.nvz", "make it one small file"),
+    ("enerv-zoo push runs/holiday user/holiday", "share it"),
+    ("enerv-zoo models", "choose another network"),
+    ("enerv-zoo render bunny-sample sample.mp4", "decode a bundled fit"),
 )
-"""Commands and what they are for."""
+"""Commands and what they are for; the first one is for a video of one's own."""
+
+OTHER_NAMES = {
+    "render": ("play", "show", "watch", "view", "decode", "decompress"),
+    "fit": ("train", "encode", "learn"),
+    "eval": ("evaluate", "measure", "score", "test"),
+    "models": ("list", "zoo", "families"),
+    "pull": ("download",),
+    "push": ("upload", "share"),
+    "import": ("convert",),
+    "report": ("html",),
+    "bench": ("benchmark",),
+}
+"""What other programs call these commands."""
 
 
 def screen() -> Group:
     """Return the start screen."""
-    steps = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
-    steps.add_column(style="bold cyan", no_wrap=True)
-    steps.add_column(style="dim")
-    for step in STEPS:
-        steps.add_row(*step)
+    width = max(len(step) for step, _ in STEPS)
+    steps = [Text.assemble("  ", (step.ljust(width), "bold cyan"), "  ", (purpose, "dim")) for step, purpose in STEPS]
     title = Text.assemble(("enerv-zoo", "bold"), " fits neural networks to videos: the network is the video.")
-    return Group(title, "", steps, "", "All commands: enerv-zoo --help    One of them: enerv-zoo fit --help")
+    last = Text("No video at hand? Take bunny, a bundled clip. All commands: enerv-zoo --help")
+    return Group(title, "", *steps, "", last)
+
+
+def unknown_command(word: str, commands: Iterable[str]) -> str:
+    """Return a message for a word that is no command: a file, a command by another name, or a mistyped one."""
+    known = [*commands]
+    other = next((name for name, others in OTHER_NAMES.items() if word in others), None)
+    if other is not None:
+        return f"there is no command {word!r}; it is called {other} here"
+    if near := did_you_mean(word, known):
+        return f"there is no command {word!r}.{near}"
+    path = Path(word).expanduser()
+    if not path.exists() and (not path.suffix or (path := nearest(path)) is None):  # type: ignore[assignment]
+        return f"there is no command {word!r}, and no such file; commands: {', '.join(known)}"
+    shown = word if path == Path(word).expanduser() else str(path)
+    name = "info" if path.suffix == ".nvz" or (path / "config.json").is_file() else "fit"
+    return f"{word!r} is no command; did you mean: {command(name, shown)}"

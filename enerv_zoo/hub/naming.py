@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import nearest
 from enerv_zoo.hub.index import REPO_ID
 from enerv_zoo.storage.compressed import SUFFIX
 
@@ -36,21 +36,3 @@ def no_such_path(text: str) -> ConfigError:
         return ConfigError(f"{text}: no such {thing}; did you mean {near}? {hub}".rstrip())
     expected = hub or "Expected the folder of a fit, a .nvz file, or a repository on the Hub such as user/name"
     return ConfigError(f"{text}: no such {thing}. {expected}")
-
-
-def nearest(path: Path) -> Path | None:
-    """The path here whose parts are nearest to those of one at which nothing is; `None` where a part has none near."""
-    existing = Path(path.anchor)
-    for part in path.parts[1:] if path.anchor else path.parts:
-        if (existing / part).exists():
-            existing = existing / part
-            continue
-        try:
-            there = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
-        except OSError:
-            return None
-        near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
-        if not near:
-            return None
-        existing = existing / near[0]
-    return existing

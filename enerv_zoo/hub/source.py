@@ -9,11 +9,12 @@ from pathlib import Path
 
 from enerv_zoo import storage
 from enerv_zoo.errors import ConfigError, HubError, did_you_mean
+from enerv_zoo.files import nearest
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import Snapshot, fetch
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
-from enerv_zoo.hub.naming import HUB, looks_like_path, nearest, no_such_path
+from enerv_zoo.hub.naming import HUB, looks_like_path, no_such_path
 from enerv_zoo.storage.description import CONFIG
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enerv_zoo.errors import VideoError, did_you_mean
+from enerv_zoo.files import nearest
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ def sample(source: object) -> Sample:
     if name not in SAMPLES:
         raise VideoError(
             f"{name!r}: no such file or folder, and no sample of that name (samples: {', '.join(samples())})."
-            f"{did_you_mean(name, SAMPLES)}"
+            f"{did_you_mean(name, SAMPLES) or _near(name)}"
         )
     return SAMPLES[name]
+
+
+def _near(name: str) -> str:
+    near = nearest(Path(name)) if name else None
+    return "" if near is None else f" Did you mean {str(near)!r}?"
