@@ -13,6 +13,7 @@ from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.losses import build_loss
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz.quantisation import levels_of, uniform_specs
 from enerv_zoo.optimizers import Scheduler
 from enerv_zoo.recipes import read_recipe
 
@@ -100,6 +101,13 @@ def test_fit_in_phases_follows_hinervs(golden):
     losses, expected = torch.cat(losses), values.tensors["history/loss"]
     torch.testing.assert_close(losses[:20], expected[:20], rtol=1e-5, atol=0)
     torch.testing.assert_close(losses[20:], expected[20:], rtol=1e-4, atol=0)
+    specs = uniform_specs(video, 6, "slice")
+    for name, parameter in video.named_parameters():
+        levels, step = levels_of(parameter.detach(), specs[name])
+        parameter.data = parameter.half().float() if specs[name].along is None else levels * step.half().float()
+    with torch.inference_mode():
+        drawn = video.eval()(torch.arange(5))
+    torch.testing.assert_close(psnr(drawn, frames / 255), values.tensors["output/psnr"], rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize(
