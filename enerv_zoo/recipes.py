@@ -19,7 +19,7 @@ SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
 FOLDERS = ("hinerv",)
 """Folders of further recipes, which are named with their folder: `hinerv/uvg-s`."""
 
-PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
+PRESETS = {"auto": "auto", "quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 """The recipe that serves each purpose."""
 
 

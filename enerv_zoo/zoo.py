@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enerv_zoo.compatibility import read_model
 from enerv_zoo.composition import ModelConfig
-from enerv_zoo.config import Spec, VideoInfo, from_dict, to_dict
+from enerv_zoo.config import OPEN, Spec, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.registry import COMPONENTS, models
@@ -79,23 +79,38 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
     Raises:
         ConfigError: unknown family or option, or a budget that the family cannot meet.
     """
-    make = models.get(name)
     options = models.check_options(name, options)
-
-    def config(**widths: Any) -> ModelConfig:
-        try:
-            return from_dict(ModelConfig, dict(vars(make(info, **{**options, **widths}))))
-        except (TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f"model {name!r} cannot be made with {options!r}: {error}") from error
-
     if size is None:
-        return config()
-    budget = parse_parameter_count(size)
-    if (for_budget := getattr(make, "for_budget", None)) is not None:
-        options |= for_budget(info, budget, options)
-    return config(**_Budget(name, info, config, options).solve(budget))
+        return _config(name, info, options)
+    budget = _Budget(name, info, parse_parameter_count(size), options)
+    return budget.config(**budget.solve())
+
+
+def _config(name: str, info: VideoInfo, options: Spec) -> ModelConfig:
+    try:
+        return from_dict(ModelConfig, dict(vars(models.get(name)(info, **options))))
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"model {name!r} cannot be made with {options!r}: {error}") from error
+
+
+def nearest_size(choice: Spec, info: VideoInfo) -> str | int | None:
+    """Return the size of a choice (`choose_model`), or the nearest one that its family has for a video.
+
+    Returns:
+        The size as it is, or a number of stored parameters; `None` where no width is left to scale.
+
+    Raises:
+        ConfigError: unknown family or option.
+    """
+    options = dict(choice)
+    name, size = options.pop("name"), options.pop("size")
+    budget = _Budget(name, info, parse_parameter_count(size), models.check_options(name, options))
+    if not budget.widths:
+        return None
+    nearest = budget.nearest()
+    return size if budget.miss(nearest) <= TOLERANCE else budget.count(nearest)
 
 
 Model = str | Path | Mapping[str, Any] | ModelConfig
@@ -159,7 +174,7 @@ def check_choice(choice: Spec) -> None:
     if not isinstance(name, str):
         raise ConfigError(f"a model needs a name: got {choice!r:.80}, expected {{'name': 'enerv', options}}")
     models.check_options(name, options)
-    if size is not None:
+    if size not in (None, OPEN):
         parse_parameter_count(size)
 
 
@@ -215,16 +230,37 @@ def _stepped(width: Any, step: int) -> Any:
 class _Budget:
     """Scales a family's widths until the stored parameters meet a budget."""
 
-    def __init__(self, name: str, info: VideoInfo, config: Callable[..., ModelConfig], options: dict[str, Any]) -> None:
-        self.name, self.info, self.config = name, info, config
+    def __init__(self, name: str, info: VideoInfo, budget: int, options: dict[str, Any]) -> None:
+        self.name, self.info, self.budget = name, info, budget
+        for_budget = getattr(models.get(name), "for_budget", None)
+        self.options = options if for_budget is None else {**options, **for_budget(info, budget, options)}
         defaults = {key: p.default for key, p in models.options(name).items()}
         widths = getattr(models.get(name), "widths", ())
         self.widths = {key: defaults[key] for key in widths if key not in options}
         self.counts: dict[str, int] = {}
-        if not self.widths:
-            raise ConfigError(f"model {name!r} has no width left to scale; drop the size or one of {', '.join(widths)}")
 
-    def solve(self, budget: int) -> dict[str, Any]:
+    def config(self, **widths: Any) -> ModelConfig:
+        """Return the composition of the family with some widths."""
+        return _config(self.name, self.info, {**self.options, **widths})
+
+    def solve(self) -> dict[str, Any]:
+        """Return widths whose network meets the budget.
+
+        Raises:
+            ConfigError: there are none, or no width is left to scale.
+        """
+        if not self.widths:
+            widths = ", ".join(getattr(models.get(self.name), "widths", ()))
+            raise ConfigError(f"model {self.name!r} has no width left to scale; drop the size or one of {widths}")
+        best = self.nearest()
+        if self.miss(best) <= TOLERANCE:
+            return best
+        raise ConfigError(
+            f"model {self.name!r} for {self.info.size_text} cannot have {self.budget:,} stored parameters; "
+            f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
+        )
+
+    def nearest(self) -> dict[str, Any]:
         """Return the widths whose network comes nearest to the budget.
 
         All are scaled alike, then one or the other is moved by steps. Where that is too coarse (a channel of a grid can
@@ -233,38 +269,35 @@ class _Budget:
         fixed: dict[str, Any] = {}
         best: dict[str, Any] | None = None
         for key in self.widths:
-            below, above = self.bracketed(fixed, budget)
-            for widths in (self.refined(below, 1, budget), self.refined(above, -1, budget)):
-                if best is None or self.miss(widths, budget) < self.miss(best, budget):
+            below, above = self.bracketed(fixed)
+            for widths in (self.refined(below, 1), self.refined(above, -1)):
+                if best is None or self.miss(widths) < self.miss(best):
                     best = widths
-                if self.miss(best, budget) <= TOLERANCE:
+                if self.miss(best) <= TOLERANCE:
                     return best
             fixed[key] = below[key]
         assert best is not None
-        raise ConfigError(
-            f"model {self.name!r} for {self.info.size_text} cannot have {budget:,} stored parameters; "
-            f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
-        )
+        return best
 
-    def bracketed(self, fixed: dict[str, Any], budget: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def bracketed(self, fixed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return widths just below and just above the budget; those that are not fixed are scaled alike."""
 
         def widths(factor: float) -> dict[str, Any]:
             return {**self.scaled(factor), **fixed}
 
         low, high = 1e-3, 1.0
-        while self.count(widths(high)) < budget and high < LARGEST:
+        while self.count(widths(high)) < self.budget and high < LARGEST:
             low, high = high, high * 2
         for _ in range(30):
             middle = (low * high) ** 0.5
-            low, high = (middle, high) if self.count(widths(middle)) < budget else (low, middle)
+            low, high = (middle, high) if self.count(widths(middle)) < self.budget else (low, middle)
         return widths(low), widths(high)
 
-    def miss(self, widths: dict[str, Any], budget: int) -> float:
+    def miss(self, widths: dict[str, Any]) -> float:
         """Return the distance of widths from the budget, as a fraction of it."""
-        return abs(self.count(widths) - budget) / budget
+        return abs(self.count(widths) - self.budget) / self.budget
 
-    def refined(self, widths: dict[str, Any], step: int, budget: int) -> dict[str, Any]:
+    def refined(self, widths: dict[str, Any], step: int) -> dict[str, Any]:
         """Come nearer to the budget by steps of one width alone, where a step of all of them is too coarse.
 
         A floor that is raised does nothing until it passes the narrowest stage, so steps without effect are taken.
@@ -273,12 +306,12 @@ class _Budget:
         for key in self.widths:
             moved = best
             for _ in range(STEPS):
-                if self.miss(best, budget) <= TOLERANCE / 4:
+                if self.miss(best) <= TOLERANCE / 4:
                     return best
                 moved = {**moved, key: _stepped(moved[key], step)}
-                if step * (self.count(moved) - budget) > TOLERANCE * budget:
+                if step * (self.count(moved) - self.budget) > TOLERANCE * self.budget:
                     break
-                if self.miss(moved, budget) < self.miss(best, budget):
+                if self.miss(moved) < self.miss(best):
                     best = moved
         return best
 

@@ -53,8 +53,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
-    """Begin in an empty folder, in a wide terminal, with one seed; leave the environment and the parts as they were."""
-    with mock.patch.dict(os.environ, TERMINAL), temporary_parts():
+    """Begin in an empty folder, in a wide terminal, with one seed; leave the environment and the parts as they were.
+
+    Networks of the tests are larger than their few small frames, which the command line refuses otherwise.
+    """
+    with mock.patch.dict(os.environ, {**TERMINAL, "ENERV_ZOO_YES": "1"}), temporary_parts():
         monkeypatch.chdir(tmp_path)
         torch.manual_seed(0)
         yield

@@ -19,7 +19,7 @@ SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv
 def network(recipe: str) -> NeuralVideo:
     plan = plan_fit("bunny", recipe=recipe, device="cpu")
     height = 640 if plan.video.get("crop") == "1280x640" else 720
-    model = dict(plan.model)
+    model = {name: value for name, value in plan.model.items() if value != "auto"}
     info = ez.VideoInfo(frames=132, height=height, width=1280)
     with MetaParameters():
         return NeuralVideo(model_config(model.pop("name"), info, **model), info)

@@ -12,7 +12,7 @@ from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.history import read_history
-from enerv_zoo.fitting.plan import FitPlan, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, is_open, plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
 from enerv_zoo.video.origin import Origin, protected
@@ -108,9 +108,12 @@ def plan_comparison(
         if not values or len(set(values)) != len(values):
             raise ConfigError(f"name each {thing} to compare once, got {', '.join(map(str, values)) or 'none'}")
     fit_options: dict[str, Any] = {key: value for key, value in options.items() if key != "frames_in"}
-    return {
+    plans = {
         model if len(sizes) == 1 else f"{model}-{str(budget).lower()}": plan_fit(
             source, model, size=budget, device=device, **fit_options
         )
         for model, budget in itertools.product(models, sizes)
     }
+    if any(map(is_open, plans.values())):
+        raise ConfigError("fits of one comparison have one size of frames; preset auto chooses it for one fit alone")
+    return plans

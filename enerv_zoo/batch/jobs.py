@@ -122,6 +122,8 @@ class FitJob:
         on_status: OnStatus | None = None,
         init_from: Path | None = None,
         distributed: bool = False,
+        began: float | None = None,
+        report_follows: bool = False,
     ) -> None:
         """Fit into `folder`; the arguments and errors are those of `fit`."""
         fit(
@@ -134,6 +136,8 @@ class FitJob:
             init_from=init_from,
             distributed=distributed,
             on_status=on_status,
+            began=began,
+            report_follows=report_follows,
             **self._own_loss(),
         )
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import csv
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
-from enerv_zoo.config import Recipe, VideoInfo, to_dict
+from enerv_zoo.config import OPEN, Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import FitError
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.files import remove_leftovers, write_json, write_text
+from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
 from enerv_zoo.fitting.folder import (
     FRAMES,
@@ -29,8 +31,8 @@ from enerv_zoo.fitting.folder import (
     locked_by_zero,
     segments_state,
 )
-from enerv_zoo.fitting.plan import FitPlan, as_begun, difference, plan_fit, read_contents
-from enerv_zoo.fitting.ranks import join
+from enerv_zoo.fitting.plan import FitPlan, as_begun, default_recipe, difference, plan_fit, read_contents
+from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.run import ENDED
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
@@ -114,7 +116,8 @@ class SegmentsJob:
             EnervZooError: it cannot be read, or cannot be cut like this.
         """
         cutting = parse_segments(self.segments)
-        video = survey(self.source, **self.plan.video, scenes=cutting.scenes)
+        selection = {**self.plan.video, **({"resize": None} if self.plan.video.get("resize") == OPEN else {})}
+        video = survey(self.source, **selection, scenes=cutting.scenes)
         parts = plan_segments(cutting, video.info.frames, video.info.fps, video.cuts)
         return SegmentsDescription(video.info, tuple(parts), video.cuts if cutting.scenes else None)
 
@@ -182,6 +185,8 @@ def fit_segments(
     distributed: bool = False,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
+    began: float | None = None,
+    report_follows: bool = False,
     **options: Unpack[FitOptions],
 ) -> SegmentsResult:
     """Fit a long video in segments, a network for each.
@@ -203,13 +208,15 @@ def fit_segments(
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
             weights; by default they are fitted one after the other, here.
         on_segment: called as each segment begins, where no runner is given.
+        began, report_follows: as `fit` takes them.
 
     Raises:
         EnervZooError: as `fit` does; what was fitted before stays, to be gone on with.
     """
-    ranks, folder = join(device, distributed), Path(out)
+    ranks, folder, began = join(device, distributed), Path(out), time.monotonic() if began is None else began
     parse_segments(segments)
     with ranks.all_or_none():
+        recipe = default_recipe(recipe, model, model_options, folder if resume else None)
         plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
     if runner is not None:
         if warm_start:
@@ -220,8 +227,8 @@ def fit_segments(
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
     with locked_by_zero(folder, ranks), protected(plan.origin):
-        state, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
-        job = replace(job, plan=replace(plan, video=video))
+        state, network, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
+        job = replace(job, plan=replace(plan, model=network, video=video))
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
@@ -230,14 +237,27 @@ def fit_segments(
         if description is None:
             with ranks.all_or_none():
                 description = job.describe()
+            job, description = _choose(ranks, job, description, began, report_follows)
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
         logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
         if runner is not None:
             _fit_by(runner, job.jobs(description), folder, device)
         else:
-            _fit_in_turn(job, description, folder, device, on_segment, distributed)
+            _fit_in_turn(job, description, folder, device, on_segment, distributed, began, report_follows)
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
     return SegmentsResult(_segmented(folder), metrics, folder)
+
+
+def _choose(
+    ranks: Ranks, job: SegmentsJob, description: SegmentsDescription, began: float, report_follows: bool
+) -> tuple[SegmentsJob, SegmentsDescription]:
+    """Choose what a job's plan leaves open; the frames of the description become as large."""
+    lengths = [segment.frames for segment in description.segments]
+    plan = choose_on_zero(ranks, job.plan, job.source, began, report_follows, lengths)
+    if plan.video != job.plan.video:
+        with ranks.all_or_none():
+            description = replace(description, video=survey(job.source, **plan.video, scenes=False).info)
+    return replace(job, plan=plan), description
 
 
 def _segmented(folder: Path) -> SegmentedVideo:
@@ -253,8 +273,13 @@ def _fit_in_turn(
     device: str,
     on_segment: OnSegment,
     distributed: bool,
+    began: float,
+    report_follows: bool,
 ) -> None:
-    """Fit one segment after the other, by all processes of this fit together."""
+    """Fit one segment after the other, by all processes of this fit together.
+
+    Under a time budget, each has what those before it leave of its part.
+    """
     ranks, jobs = join(device, distributed), job.jobs(description)
     states = ranks.broadcast_from_zero(lambda: [fit_state(folder / each.name) for each in jobs])
     before: Path | None = None
@@ -263,7 +288,11 @@ def _fit_in_turn(
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
             weights = before if job.begins_warm(description, number) else None
-            each.run(own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed)
+            each.run(
+                own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed,
+                began=began, report_follows=report_follows,
+            )  # fmt: skip
+            began += each.recipe.fit["time_budget"] or 0.0
             release_memory()
         before = own
 
@@ -299,22 +328,25 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 # ---------------------------------------------------------------------- the folder
 
 
-def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool) -> tuple[State, dict[str, Any]]:
-    """Return the state of the folder's fit, and the part of the video that it fits.
+def _check_folder(
+    folder: Path, job: SegmentsJob, resume: bool, overwrite: bool
+) -> tuple[State, dict[str, Any], dict[str, Any]]:
+    """Return the state of the folder's fit, its networks, and the part of the video that it fits.
 
     Raises:
         FitError: the folder holds another fit.
     """
     if begins_anew(folder, resume, overwrite):
-        return "new", job.plan.video
+        return "new", job.plan.model, job.plan.video
     if fit_state(folder) != "new" and not is_segmented(folder):
         raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")
     state = segments_state(folder)
     if state == "new":
-        return state, job.plan.video
+        return state, job.plan.model, job.plan.video
     if not (folder / RECORD).is_file():
         raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
-    return state, job.as_begun(read_mapping(folder / RECORD), str(folder)).plan.video
+    plan = job.as_begun(read_mapping(folder / RECORD), str(folder)).plan
+    return state, plan.model, plan.video
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from enerv_zoo.cli import interruption
 from enerv_zoo.machine import tune_process
 from enerv_zoo.stopping import graceful_stop
@@ -14,9 +16,10 @@ def main() -> None:
 
     Exit codes: 0, 1 for an error (one line), 2 for a usage error, 130 after Ctrl-C.
     """
+    began = time.monotonic()
     with interruption.told():
         tune_process()
         from enerv_zoo.cli.app import main as run  # takes seconds
 
         with graceful_stop():
-            run()
+            run(began)

@@ -130,8 +130,12 @@ def _take(arguments: list[str], option: str) -> list[str]:
     return values
 
 
-def main() -> None:
-    """Run the command line and end."""
+def main(began: float | None = None) -> None:
+    """Run the command line and end.
+
+    Args:
+        began: when the process began, by `time.monotonic()`; time budgets count from there.
+    """
     console.print_any_text()
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -139,7 +143,7 @@ def main() -> None:
         for file in _take(arguments, "--import"):
             import_file(file)
         arguments[:1] = batches.ALIASES.get(arguments[0], arguments[:1]) if arguments else []
-        code = app(arguments, prog_name="enerv-zoo", standalone_mode=False)
+        code = app(arguments, prog_name="enerv-zoo", standalone_mode=False, obj=began)
         if code == INTERRUPTED:
             raise Interrupted
         sys.exit(code)

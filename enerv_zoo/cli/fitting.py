@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enerv_zoo.cli import completion, console, fleets, options, previews
+from enerv_zoo.cli import asking, completion, console, fleets, options, previews
 from enerv_zoo.cli.progress import shown
 from enerv_zoo.cli.reporting import WithReport, closing_report
-from enerv_zoo.config import size_text
+from enerv_zoo.config import OPEN, Recipe, size_text, to_dict
 from enerv_zoo.launch import launched
 from enerv_zoo.progress import reported_to
 from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.fitting import Callback, FitResult
-    from enerv_zoo.fitting.plan import FitPlan
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.progress import OnReport, Stage, Status
     from enerv_zoo.segmented import SegmentedVideo
@@ -28,6 +27,7 @@ RUN = "Run"
 
 
 def fit(
+    context: typer.Context,
     video: options.Video,
     *,
     model: Annotated[
@@ -36,12 +36,15 @@ def fit(
             help="A family (enerv-zoo models), or the YAML file of a composition.",
             autocompletion=completion.families,
             rich_help_panel=options.NETWORK,
-            show_default="enerv",
+            show_default="as the recipe says",
         ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Stored parameters, such as 1.5M or 350K (within 2 %).", rich_help_panel=options.NETWORK),
+        typer.Option(
+            help="Stored parameters, such as 1.5M or 350K (within 2 %); auto for what suits clip and time.",
+            rich_help_panel=options.NETWORK,
+        ),
     ] = None,
     bpp: Annotated[
         float | None,
@@ -123,19 +126,30 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Write a movie of one frame of the video, as it is after every epoch."),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            envvar="ENERV_ZOO_YES",
+            help="Do not ask, and do not refuse: fit for hours, or a network larger than its frames.",
+        ),
+    ] = False,
     report: WithReport = True,
     json: options.Json = False,
 ) -> None:
     """Fit a network to a video.
 
-    Writes a folder with the weights, the scores of every frame and epoch, and a page to look at them. Options overrule
-    the recipe or preset; without either, E-NeRV is fitted as published, which takes a GPU.
+    Writes a folder with the weights, the scores of every frame and epoch, and a page to look at them. Without options
+    it takes about five minutes: the size of frames and of the network are chosen for the clip and this machine.
+    --time-budget changes the time, and what is given is not chosen.
 
     Examples:
 
-        enerv-zoo fit bunny --preset quick --out runs/bunny
+        enerv-zoo fit holiday.mp4
 
-        enerv-zoo fit holiday.mp4 --size 1.5M --resize 360p --epochs 100 --batch-size 4 --lr 5e-3
+        enerv-zoo fit holiday.mp4 --time-budget 1h --resize full
+
+        enerv-zoo fit bunny --preset quick --out runs/bunny
 
         enerv-zoo fit bunny --preset quick --live --time-lapse bunny-fit.mp4 --out runs/bunny
 
@@ -144,33 +158,42 @@ def fit(
         torchrun --nproc-per-node 4 -m enerv_zoo fit holiday.mp4 --preset balanced --batch-size 8 --out runs/holiday
     """
     from enerv_zoo.files import free_name
+    from enerv_zoo.fitting.folder import fit_state, segments_state
+    from enerv_zoo.fitting.plan import default_recipe, plan_fit
 
-    chosen = options.chosen_recipe(preset, recipe)
-    folder = out or Path("runs") / f"{_slug(video)}-{_slug(model or (chosen and chosen.model.get('name')) or 'enerv')}"
-    arguments: dict[str, Any] = {
-        "size": size, "model_options": options.parse_assignments(set_ or []), "recipe": chosen, "device": device,
-        "frames_in": frames_in, "out": folder, "resume": resume, "overwrite": overwrite, **selection, **fit_options,
-    }  # fmt: skip
+    began, network = context.obj, options.parse_assignments(set_ or [])
+    arguments: dict[str, Any] = {"size": size, "model_options": network, **selection, **fit_options}
     if segments is None and warm_start is not None:
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None and init_from is not None:
         raise typer.BadParameter("it is for one network; leave out --segments", param_hint="'--init-from'")
-    watches_one = live or time_lapse is not None
-    if watches_one and not segments is address is workers is None:
-        raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
-    if bpp is not None or target_mb is not None:
-        arguments["size"] = _target_size(video, model, arguments, segments, bpp=bpp, megabytes=target_mb)
-    if dry_run:
-        plan = _plan(video, model, arguments)
-        previews.preview_fits(video, {_name(video): plan}, segments, json=json)
-        return
-    if segments is not None:
-        _fit_segments(video, model, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)
-        return
-    if address is not None or workers is not None:
+    if segments is None and (address is not None or workers is not None):
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
-    result, page = _fit_one(video, model, arguments, live, time_lapse, report, init_from=init_from)
+    watches_one = live or time_lapse is not None
+    if watches_one and segments is not None:
+        raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
+    chosen = default_recipe(options.chosen_recipe(preset, recipe), model, network, out if resume else None)
+    if bpp is not None or target_mb is not None:
+        target = {"bpp": bpp, "megabytes": target_mb}
+        arguments["size"] = _target_size(video, model, chosen, arguments, segments, target)
+    plan = plan_fit(video, model, recipe=chosen, device=device, **arguments)
+    if dry_run:
+        previews.preview_fits(video, {_name(video): plan}, segments, json=json)
+        return
+    folder = out or Path("runs") / f"{_slug(video)}-{_slug(plan.model['name'])}"
+    is_new = fit_state(folder) == "new" and segments_state(folder) == "new"
+    if launched().size == 1 and (is_new or overwrite):
+        plan = asking.decide(plan, video, began, report, segments, yes)
+    arguments = {
+        "recipe": Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video), "device": device, "out": folder,
+        "frames_in": frames_in, "resume": resume, "overwrite": overwrite, "began": began, "report_follows": report,
+        "distributed": launched().size > 1,
+    }  # fmt: skip
+    if segments is not None:
+        _fit_segments(video, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)
+        return
+    result, page = _fit_one(video, arguments, live, time_lapse, report, init_from=init_from)
     if json:
         console.print_json(result.metrics)
         return
@@ -192,7 +215,6 @@ def fit(
 
 def _fit_one(
     video: str,
-    model: str | None,
     arguments: dict[str, Any],
     live: bool,
     time_lapse: Path | None,
@@ -222,10 +244,7 @@ def _fit_one(
                     listener(report)
 
             with reported_to(on_report):
-                result = fitting.fit(
-                    video, model, callbacks=callbacks, on_status=on_report, distributed=launched().size > 1,
-                    **arguments, **options,
-                )  # fmt: skip
+                result = fitting.fit(video, callbacks=callbacks, on_status=on_report, **arguments, **options)
         page = _page(folder, arguments["device"], report, result.ended_before)
         if live_page is not None:
             live_page.end_with(page)
@@ -241,17 +260,11 @@ def _time_lapse(path: Path, resume: bool, overwrite: bool) -> Callback:
     return TimeLapse(path, overwrite=overwrite)
 
 
-def _plan(video: str, model: str | None, arguments: dict[str, Any]) -> FitPlan:
-    from enerv_zoo.fitting.plan import plan_fit
-
-    of_the_run = ("frames_in", "out", "resume", "overwrite")
-    return plan_fit(video, model, **{key: value for key, value in arguments.items() if key not in of_the_run})
-
-
 def _target_size(
-    video: str, model: str | None, arguments: dict[str, Any], segments: str | None, **target: float | None
+    video: str, model: str | None, recipe: Any, arguments: dict[str, Any], segments: str | None, target: dict[str, Any]
 ) -> int:
     """Return the stored parameters whose 8-bit codes take a target."""
+    from enerv_zoo.fitting.plan import plan_fit
     from enerv_zoo.fitting.preview import parameters_for
     from enerv_zoo.video.scenes import survey
 
@@ -259,13 +272,15 @@ def _target_size(
     if segments is not None or arguments["size"] is not None:
         reason = "choose --size, which is of each segment's network" if segments else "give it or --size"
         raise typer.BadParameter(f"it chooses the size of one network; {reason}", param_hint=option)
-    selection = _plan(video, model, arguments).video
+    selection = plan_fit(video, model, recipe=recipe, **arguments).video
+    if target["bpp"] is not None and selection.get("resize") == OPEN:
+        raise typer.BadParameter("it depends on the size of the frames; give --resize, such as full", param_hint=option)
+    selection = {key: value for key, value in selection.items() if value != OPEN}
     return parameters_for(survey(video, **selection, scenes=False).info, **target)
 
 
 def _fit_segments(
     video: str,
-    model: str | None,
     segments: str,
     warm_start: bool | None,
     workers: AbstractContextManager[dict[str, Any]],
@@ -282,9 +297,8 @@ def _fit_segments(
             return on_fit(f"{_name(video)} {number + 1}/{count}")
 
         result = batch.fit_segments(
-            video, model, segments=segments, warm_start=warm_start, distributed=launched().size > 1,
-            on_segment=on_segment, **runner, **arguments,
-        )  # fmt: skip
+            video, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **arguments
+        )
     metrics = result.metrics
     page = _page(result.folder, arguments["device"], report, result.ended_before)
     if json:

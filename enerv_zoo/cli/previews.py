@@ -37,6 +37,7 @@ def preview_fits(
         bits: of the weights of compressed files of each fit.
     """
     from enerv_zoo.batch.segments import SegmentsJob
+    from enerv_zoo.fitting.choice import choose
     from enerv_zoo.fitting.preview import preview_fit
     from enerv_zoo.video.identity import size_of
     from enerv_zoo.video.scenes import survey
@@ -45,11 +46,12 @@ def preview_fits(
     with shown("measuring a few steps"):
         original = size_of(source)
         for name, plan in plans.items():
-            if segments is None:
-                info, lengths = survey(source, **plan.video, scenes=False).info, []
-            else:
+            lengths = []
+            if segments is not None:
                 description = SegmentsJob("", source, plan, segments).describe()
-                info, lengths = description.video, [segment.frames for segment in description.segments]
+                lengths = [segment.frames for segment in description.segments]
+            plan = choose(plan, source, segments=lengths)
+            info = survey(source, **plan.video, scenes=False).info
             previews[name] = preview_fit(plan, info, original, lengths)
     if json:
         console.print_json({name: to_dict(preview) for name, preview in previews.items()})

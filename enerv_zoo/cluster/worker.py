@@ -26,6 +26,7 @@ from enerv_zoo.batch.store import Store
 from enerv_zoo.errors import ConfigError, EnervZooError
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
+from enerv_zoo.fitting.choice import choose
 from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.machine import release_memory
@@ -82,7 +83,7 @@ def prepare(job: FitJob, root: str) -> Prepared:
         metrics = store.read(f"{job.name}/{METRICS}")
         if metrics is not None:
             return Prepared(key, ended=FitOutcome(job.name, metrics=metrics, host=socket.gethostname()))
-    plan = job.plan("cpu")
+    plan = choose(job.plan("cpu"), job.source)
     info = survey(job.source, **plan.video, scenes=False).info
     with torch.device("meta"):
         config = chosen_config(plan.model, info)

@@ -5,7 +5,7 @@ range raise `ConfigError` with the place and the legal keys, before anything is 
 """
 
 from enerv_zoo.config.compress import CompressConfig
-from enerv_zoo.config.fit import DEFAULT_METRICS, FitConfig, Recipe
+from enerv_zoo.config.fit import DEFAULT_METRICS, OPEN, FitConfig, Recipe
 from enerv_zoo.config.parts import LossSpec, MetricSpec, PartSpec, Spec, as_spec
 from enerv_zoo.config.plain import from_dict, to_dict
 from enerv_zoo.config.ranges import Count, Factor, Finite, Side, Width
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_FPS",
     "DEFAULT_METRICS",
     "MAX_TERM",
+    "OPEN",
     "SELECTION",
     "SQUARE",
     "CompressConfig",

@@ -14,6 +14,9 @@ from enerv_zoo.config.ranges import Bits, Fraction01, NotNegative, Positive
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option, parse_seconds
 
+OPEN = "auto"
+"""Size of a network, or of frames (`resize`), that is chosen as the fit begins (`enerv_zoo.fitting.choice`)."""
+
 DEFAULT_METRICS: tuple[MetricSpec, ...] = ("psnr", "ms_ssim")
 """Metrics of a fit that names none."""
 

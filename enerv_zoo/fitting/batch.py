@@ -27,6 +27,10 @@ FRACTION = 0.03
 """Each batch is measured for so long, or for this part of a time budget if that is less."""
 
 
+LONG_STEP = 3.0
+"""Seconds of a first step from which on it is the measurement."""
+
+
 def choose_batch(
     video: NeuralVideo, feed: FrameLoader, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
 ) -> FitConfig:
@@ -64,7 +68,10 @@ def frames_per_second(
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index], video.content_neighbours))
     fitter.enable_cuda_graphs(0.0)
+    start = _now(feed.device)
     fitter.fit_batch(index, frames)  # the first one sets things up
+    if (first := _now(feed.device) - start) > LONG_STEP:
+        return fitter.batch_size / first
     while not fitter.gradients.is_warmed_up:
         fitter.fit_batch(index, frames)
     steps, start = 0, _now(feed.device)

@@ -187,9 +187,10 @@ class DivergenceGuard(Callback):
                 "Try a lower learning rate, a larger batch or another seed"
             )
         tried, scale = fitter.attempt + 1, fitter.rate_scale * SLOWER
-        seconds, fitted = fitter.seconds, fitter.frames_fitted
+        spent = {name: getattr(fitter, name) for name in ("seconds", "seconds_between", "frames_fitted")}
         fitter.load_state_dict(copy.deepcopy(self._good))
-        fitter.attempt, fitter.rate_scale, fitter.seconds, fitter.frames_fitted = tried, scale, seconds, fitted
+        for name, value in {**spent, "attempt": tried, "rate_scale": scale}.items():
+            setattr(fitter, name, value)
         if restart:
             self._restarts += 1
             fitter.restart(fitter.config.seed + 7919 * tried)

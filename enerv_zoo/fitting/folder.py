@@ -71,8 +71,8 @@ class FitFolder:
         with locked_by_zero(folder, ranks), protected(plan.origin):
             state: State = "new"
             if folder is not None:
-                fit, video, state = ranks.broadcast_from_zero(_checked, folder, plan, resume, overwrite)
-                plan = replace(plan, fit=fit, video=video)
+                model, fit, video, state = ranks.broadcast_from_zero(_checked, folder, plan, resume, overwrite)
+                plan = replace(plan, model=model, fit=fit, video=video)
             yield cls(folder, plan, state, ranks)
 
     @property
@@ -132,9 +132,11 @@ def locked_by_zero(folder: Path | None, ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _checked(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitConfig, dict[str, Any], State]:
+def _checked(
+    folder: Path, plan: FitPlan, resume: bool, overwrite: bool
+) -> tuple[dict[str, Any], FitConfig, dict[str, Any], State]:
     chosen, state = check_folder(folder, plan, resume, overwrite)
-    return chosen.fit, chosen.video, state  # a plan may hold a loss that cannot be sent
+    return chosen.model, chosen.fit, chosen.video, state  # a plan may hold a loss that cannot be sent
 
 
 def has_ended(folder: Path) -> bool:

@@ -53,7 +53,6 @@ class Fitter:
         video: the network; fitted in place.
         feed: the frames; its device is where the network goes.
         config: the recipe, with a batch size.
-        spent: seconds of the time budget that are gone already.
         loss: a callable (prediction, target) -> scalar in place of the one that the recipe names; a module is moved to
             the feed's device.
         pace: watches how fast steps are on a CPU, and may change the number of threads.
@@ -71,6 +70,8 @@ class Fitter:
         seconds_before, frames_before: what the phases before this one took, and how many frames they fitted.
         began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
+        seconds_between: what was done between steps took: evaluations, checkpoints, the guard's looks, callbacks.
+        budget: the time budget, or `None`; by default that of the recipe, nothing of which is spent.
         closed_form: tensors that parts have set in closed form (`start_in_closed_form`), by name; `None` where that is
             not known, and a restart computes it.
         ends_epoch: set by a callback after a step, ends the epoch there.
@@ -87,7 +88,6 @@ class Fitter:
         video: NeuralVideo,
         feed: FrameLoader,
         config: FitConfig,
-        spent: float = 0.0,
         loss: Loss | None = None,
         ranks: Ranks = ALONE,
         pace: Pace | None = None,
@@ -115,11 +115,14 @@ class Fitter:
         self.rate_scale, self.began = 1.0, 0.0
         self.closed_form: dict[str, Tensor] | None = None
         self.ends_epoch = False
-        self._spent = spent
+        time_budget = config.time_budget
+        self.budget = None if time_budget is None else TimeBudget(time_budget, frames=len(feed))
         self._looked = 0.0  # when the last status was given, in seconds of fitting
         self._graphs_considered = False
         self.is_consistent = True
-        self.seconds, self.frames_fitted = 0.0, 0
+        self.seconds, self.seconds_between, self.frames_fitted = 0.0, 0.0, 0
+        self._mark: float | None = None  # when the last lap ended
+        self._pause = 0.0  # since the last step, as far as it is not counted yet
         self.seconds_before, self.frames_before = 0.0, 0
         self.meter = EpochMeter(feed.frames, self.device)
         self._shared = SharedStep(ranks, self.video)
@@ -130,15 +133,13 @@ class Fitter:
     @property
     def progress(self) -> float:
         """Fraction of the fit that is done: of its steps, or of its time where it has a budget."""
-        if (budget := self._budget) is not None:
-            return budget.progress(self.seconds, self.frames_fitted)
+        if self.budget is not None:
+            return self.budget.progress(self._elapsed, self.frames_fitted / self.batch_size)
         return (self.epoch * self.steps + self.step) / (self.config.epochs * self.steps)
 
     @property
-    def _budget(self) -> TimeBudget | None:
-        if self.config.time_budget is None:
-            return None
-        return TimeBudget(self.config.time_budget, self._spent, len(self.feed), self.video.precision == "float32")
+    def _elapsed(self) -> float:
+        return self.seconds + self.seconds_between
 
     @property
     def schedule(self) -> float:
@@ -147,8 +148,8 @@ class Fitter:
 
     def evaluated_frames(self) -> str | None:
         """Return which frames to measure at the end: all (`None`), or those a time budget leaves time for."""
-        budget = self._budget
-        return None if budget is None else budget.evaluated_frames(self.seconds / max(self.frames_fitted, 1))
+        every = 1 if self.budget is None else self.budget.measured_every
+        return None if every == 1 else f"::{every}"
 
     @property
     def total_seconds(self) -> float:
@@ -200,11 +201,13 @@ class Fitter:
         order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
         self.ends_epoch = False
-        start = time.perf_counter()
+        if self._mark is None:
+            self._mark = time.perf_counter()
+        self._pause += self._lap()
         shares = self.feed.batches((self.ranks.share(batch) for batch in left), self.video.content_neighbours)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
-            self._count_time(lap := time.perf_counter() - start)
+            self._count_time(lap := self._lap())
             if self.pace is not None:
                 self.pace.after_step(lap, len(batch))
             if self.step % STEPS_BETWEEN_SYNCS == 0:
@@ -219,9 +222,9 @@ class Fitter:
                     on_status(status)
             if on_step is not None:
                 on_step()
-            if self.ends_epoch or (self.config.time_budget is not None and self.done):
+            self._pause += self._lap()
+            if self.ends_epoch or (self.budget is not None and self.done):
                 break
-            start = time.perf_counter()
         self._catch_up()
         row = self._end_epoch()
         if not (self._graphs_considered or self.config.deterministic):
@@ -245,15 +248,25 @@ class Fitter:
     def _catch_up(self) -> None:
         """Wait until a GPU has done what it was asked for: that time counts, too."""
         if self.device.type != "cpu":
-            start = time.perf_counter()
+            self._pause += self._lap()
             synchronize(self.device)
-            self._count_time(time.perf_counter() - start)
+            self._count_time(self._lap())
+
+    def _lap(self) -> float:
+        """Return the seconds since this was last asked for."""
+        before, self._mark = self._mark, time.perf_counter()
+        return 0.0 if before is None else self._mark - before
 
     def _count_time(self, lap: float) -> None:
-        """Add the seconds of a step, as the slowest process has them, so that schedules stay the same everywhere."""
-        (lap,) = self.ranks.all_reduce_max(lap)
+        """Add the seconds of a step, and those since the one before, as the slowest process has them.
+
+        Schedules so stay the same everywhere.
+        """
+        lap, pause = self.ranks.all_reduce_max(lap, self._pause)
         self.seconds += lap
         self.meter.seconds += lap
+        self.seconds_between += pause
+        self._pause = 0.0
 
     def fit_batch(self, index: Tensor, frames: Tensor, batch: int | None = None) -> None:
         """One step on frames, uint8, of indices (B,): this process's part of a batch of `batch` frames.
@@ -320,7 +333,7 @@ class Fitter:
         if not progress:
             return 0.0
         phases = (self.total_epochs - self.epochs_before) / self.config.epochs
-        return self.seconds * (phases - progress) / progress
+        return self._elapsed * (phases - progress) / progress
 
     # ------------------------------------------------------------------ states
 
@@ -400,4 +413,5 @@ def start_in_closed_form(video: NeuralVideo, frames: Tensor) -> dict[str, Tensor
 
 _COUNTERS = (
     "epoch", "step", "attempt", "rate_scale", "began", "seconds", "frames_fitted", "seconds_before", "frames_before",
+    "seconds_between",
 )  # fmt: skip

@@ -13,7 +13,7 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
-from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.config import OPEN, SELECTION, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
@@ -107,7 +107,7 @@ def plan_fit(
     choice = choose_model(model, base.model, size, model_options)
     if base.others is not None and choice["name"] != base.model.get("name"):
         size = base.model.get("size") if size is None else size
-        base = read_recipe(base.others)
+        base = _for_other_family(base)
         choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **fields, **_length(fields)}
     if merged.get("time_budget") is not None:
@@ -137,6 +137,34 @@ def plan_fit(
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
     check_stream(video.get("stream"))
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+
+
+def _for_other_family(recipe: Recipe) -> Recipe:
+    """Return the recipe for others than the family that it is made for; time and frames stay."""
+    assert recipe.others is not None
+    other, budget = read_recipe(recipe.others), recipe.fit.get("time_budget")
+    return replace(other, fit=other.fit if budget is None else {**other.fit, "time_budget": budget}, video=recipe.video)
+
+
+def is_open(plan: FitPlan) -> bool:
+    """Return whether the plan leaves the size of frames or of the network to the machine."""
+    return OPEN in (plan.model.get("size"), plan.video.get("resize"))
+
+
+def default_recipe(recipe: Any, model: Any, model_options: Mapping[str, Any] | None, begun: Path | None = None) -> Any:
+    """Return the recipe of one fit: the one that is given, or `auto` where nothing names a network.
+
+    Args:
+        recipe, model, model_options: as `fit` takes them.
+        begun: the folder of a fit to go on with; one that was begun before `auto` was the default goes on as it is.
+    """
+    if recipe is not None or model is not None or model_options:
+        return recipe
+    if begun is not None and (begun / RECORD).is_file():
+        before = read_mapping(begun / RECORD).get("model")
+        if not isinstance(before, Mapping) or before.get("name") != read_recipe(OPEN).model["name"]:
+            return None
+    return OPEN
 
 
 def _is_adam(optimizer: Any) -> bool:
@@ -241,7 +269,8 @@ def _continued(planned: FitConfig, record: Mapping[str, Any], has_ended: bool) -
 
 
 def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
-    """A plan to go on with a fit: what a record of format 1 means otherwise is as it was when the fit was begun.
+    """A plan to go on with a fit: what it leaves open is as it was when the fit was begun, and what a record of format
+    1 means otherwise.
 
     Its pixels were made square, and the command that is repeated may have its sizes in the old order, or name a preset
     whose size has changed since.
@@ -251,7 +280,12 @@ def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
         before: the record, as it was read.
         where: it is.
     """
-    if format_of(before, where) == FORMAT or not isinstance(old := before.get("video") or {}, Mapping):
+    old = before.get("video") or {}
+    if not isinstance(old, Mapping):
+        return plan
+    model = _settled(plan.model, before.get("model") or {}, "size")
+    plan = replace(plan, model=model, video=_settled(plan.video, old, "resize"))
+    if format_of(before, where) == FORMAT:
         return plan
     video = {"square_pixels": True, **plan.video}
     for key in SIZES:
@@ -261,6 +295,14 @@ def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
             video[key] = turned(old[key])
             logger.info("%s: %s is %s (WIDTHxHEIGHT), as the fit was begun", where, key, video[key])
     return replace(plan, video=video)
+
+
+def _settled(now: dict[str, Any], before: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return options, of which one that is open has the value of a record, or none as there."""
+    if now.get(key) != OPEN:
+        return now
+    others = {name: value for name, value in now.items() if name != key}
+    return {**others, key: before[key]} if key in before else others
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

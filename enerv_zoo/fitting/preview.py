@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from enerv_zoo.config import FitConfig, VideoInfo
+from enerv_zoo.config import VideoInfo
 from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.fitting.batch import choose_batch, frames_per_second
 from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.memory import frames_at_once, memory_need
+from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
 from enerv_zoo.fitting.plan import FitPlan
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
@@ -109,18 +109,8 @@ def preview_fit(
     """
     lengths = list(segments) or [info.frames]
     part = dataclasses.replace(info, frames=max(lengths), timestamps=None)
-    video = NeuralVideo.seeded(chosen_config(plan.model, part), part, plan.fit.seed, fitting=True)
-    fit = plan.fit if plan.loss is None else dataclasses.replace(plan.fit, loss="L1")
-    summary = summarize(video.config, part)
-    need = memory_need(video, fit)
-    available = available_memory()
-    try:
-        at_once = frames_at_once(need, need.batch, available if plan.device == "cpu" else None)
-    except FitError:
-        speed, batch = 0.0, need.batch
-    else:
-        fit, speed = _measure(plan, video, dataclasses.replace(fit, phases=()), at_once)
-        batch = fit.batch_size or 1
+    measured = measure_fit(plan, part)
+    summary, need, speed = summarize(measured.video.config, part), measured.need, measured.frames_per_second
     epochs = plan.fit.total_epochs
     seconds: float | None = None
     if speed and plan.fit.time_budget is not None:
@@ -140,8 +130,8 @@ def preview_fit(
         raw_bytes=3 * info.pixels,
         source_bytes=source_bytes,
         memory_bytes=need.total,
-        available_bytes=available,
-        batch_size=batch,
+        available_bytes=available_memory(),
+        batch_size=measured.batch_size,
         epochs=epochs,
         is_timed=plan.fit.time_budget is not None,
         seconds=seconds,
@@ -149,9 +139,38 @@ def preview_fit(
     )
 
 
-def _measure(plan: FitPlan, video: NeuralVideo, fit: FitConfig, at_once: int) -> tuple[FitConfig, float]:
-    """Return the recipe with its batch, and the frames per second that steps on random frames fit."""
-    info, generator = video.info, torch.Generator().manual_seed(0)
+@dataclass(frozen=True)
+class MeasuredFit:
+    """A network, and how fast it is fitted here.
+
+    Attributes:
+        video: the network.
+        need: memory of the fit.
+        batch_size: frames per step.
+        frames_per_second: that steps fit; 0 where the memory does not suffice.
+    """
+
+    video: NeuralVideo
+    need: MemoryNeed
+    batch_size: int
+    frames_per_second: float
+
+
+@usable_threads()
+def measure_fit(plan: FitPlan, info: VideoInfo, seconds: float = MEASURED_SECONDS) -> MeasuredFit:
+    """Measure steps of a fit on random frames, for so many seconds.
+
+    Raises:
+        ConfigError: the network cannot be made.
+    """
+    video = NeuralVideo.seeded(chosen_config(plan.model, info), info, plan.fit.seed, fitting=True)
+    fit = dataclasses.replace(plan.fit, phases=(), loss=plan.fit.loss if plan.loss is None else "L1")
+    need = memory_need(video, fit)
+    try:
+        at_once = frames_at_once(need, need.batch, available_memory() if plan.device == "cpu" else None)
+    except FitError:
+        return MeasuredFit(video, need, need.batch, 0.0)
+    generator = torch.Generator().manual_seed(0)
     count = min(max(fit.batch_size or 1, MEASURED_FRAMES), info.frames)
     frames = torch.randint(256, (count, 3, info.height, info.width), dtype=torch.uint8, generator=generator)
     loader = FrameLoader(frames, plan.device)
@@ -160,5 +179,5 @@ def _measure(plan: FitPlan, video: NeuralVideo, fit: FitConfig, at_once: int) ->
         if fit.batch_size is None:
             fit = choose_batch(video, loader, fit)
         batch = min(fit.batch_size or 1, at_once, count)
-        step = dataclasses.replace(fit, batch_size=batch)
-        return fit, frames_per_second(video, loader, step, MEASURED_SECONDS)
+        speed = frames_per_second(video, loader, dataclasses.replace(fit, batch_size=batch), seconds)
+    return MeasuredFit(video, need, fit.batch_size or 1, speed)

@@ -16,11 +16,20 @@ import torch
 
 from enerv_zoo.config import FitConfig, Recipe
 from enerv_zoo.errors import EnervZooError, FitError
-from enerv_zoo.evaluation import Report, plot_psnr, write_preview
+from enerv_zoo.evaluation import Report, evaluate, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
+from enerv_zoo.fitting.budget import (
+    PICTURES_SECONDS,
+    REPORT_SECONDS,
+    REPORT_SECONDS_PER_PIXEL,
+    Clock,
+    Ending,
+    TimeBudget,
+)
 from enerv_zoo.fitting.callbacks import Callback, Callbacks
 from enerv_zoo.fitting.checkpoint import Checkpoints, has_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder, read_report
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
@@ -29,7 +38,7 @@ from enerv_zoo.fitting.interruption import Interruption
 from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
-from enerv_zoo.fitting.plan import FitPlan, plan_fit, read_contents
+from enerv_zoo.fitting.plan import FitPlan, default_recipe, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
@@ -41,7 +50,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.precision import denormals_flushed, plain_float32
-from enerv_zoo.progress import OnStatus, shown_progress, stage
+from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.record import METRICS, fit_record
@@ -51,6 +60,9 @@ from enerv_zoo.video.storage import shared_by
 from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
+
+EVALUATED_PIXELS = 500_000
+"""Pixels of the frames whose evaluation is timed for a time budget: one batch of them."""
 
 ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
 
@@ -97,6 +109,8 @@ def fit(
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
     on_status: OnStatus | None = None,
+    began: float | None = None,
+    report_follows: bool = False,
     **options: Unpack[FitOptions],
 ) -> FitResult:
     """Fit a network to a video.
@@ -105,16 +119,18 @@ def fit(
     out; within `enerv_zoo.graceful_stop()` the fit ends after the current step instead. Nothing else of the process is
     changed for longer than the call; `enerv_zoo.tune_process` makes it faster on a CPU.
 
-    What is given here overrules the recipe, which overrules the defaults (the family's official network and E-NeRV's
-    published recipe).
+    What is given here overrules the recipe, which overrules the defaults: the family's official network and E-NeRV's
+    published recipe. Where neither recipe nor model is named, the recipe is `auto`: a time budget of five minutes, for
+    which the size of frames and of the network are chosen, as far as they are not given (`enerv_zoo.fitting.choice`).
+    `fit.json` has what was chosen, and a fit goes on with that.
 
     Args:
         source: path, folder of images, array, tensor or sample name, as `enerv_zoo.open_video` takes it.
-        model: a family's name (`"enerv"` by default), a `ModelConfig`, its plain data, a YAML or JSON file of them, or
+        model: a family's name, a `ModelConfig`, its plain data, a YAML or JSON file of them, or
             a `NeuralVideo`, whose composition is fitted on from its weights.
-        size: budget of stored parameters such as `"1.5M"`.
+        size: budget of stored parameters such as `"1.5M"`; `"auto"` for one that suits the video and the time.
         model_options: the family's keywords.
-        recipe: name of a bundled recipe or preset (`"quick"`, ...), a file, or a `Recipe`.
+        recipe: name of a bundled recipe or preset (`"auto"`, `"quick"`, ...), a file, or a `Recipe`.
         device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         frames_in: where frames are while fitting: `"device"` (a GPU's memory), `"host"`, `"disk"` (a file mapped into
             memory), or `"auto"`: on the device if they fit, else in memory if they take half of what is available at
@@ -133,11 +149,13 @@ def fit(
         progress: show a bar; by default in a notebook, and where the standard error output is a terminal, unless
             `on_status` is given.
         on_status: called with a `Status` about twice a second.
-        options: which part of the source, by fields of `VideoSelection` (`frames="0:8"`, `resize="360p"`, ...); and
-            how it is fitted, by fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss` may also
-            be a callable (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume such a fit,
-            give it again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and its own
-            parameters are not trained; afterwards it is back where it was.
+        began: when the time budget began, by `time.monotonic()`; by default now.
+        report_follows: leave time of the budget for `enerv_zoo.write_report` of this fit.
+        options: which part of the source, by fields of `VideoSelection` (`frames="0:8"`, `resize="360p"` or `"auto"`,
+            ...); and how it is fitted, by fields of `FitConfig` (`epochs=300`, `batch_size=4`, `lr=5e-3`, ...). `loss`
+            may also be a callable (prediction, target) -> scalar tensor, of frames (B, 3, H, W) in [0, 1]; to resume
+            such a fit, give it again. An `nn.Module` is on the fit's device while fitting, in the mode it is in, and
+            its own parameters are not trained; afterwards it is back where it was.
 
     Raises:
         FitInterrupted: a `KeyboardInterrupt`, once the fit was asked to stop; it says how to go on.
@@ -146,9 +164,11 @@ def fit(
         FitError: `out` holds another fit, or another process writes to it; no CUDA where it was asked for; or another
             process of the fit was lost.
     """
-    began = time.monotonic()
+    clock = Clock(time.monotonic() if began is None else began)
     ranks = join(device, distributed)
     with ranks.all_or_none():
+        begun = Path(out) if resume and out is not None else None
+        recipe = default_recipe(recipe, model, model_options, begun)
         plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
     weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
     with ExitStack() as stack:
@@ -161,10 +181,13 @@ def fit(
         stack.enter_context(lent(plan.loss, plan.device))
         if folder.state == "ended":
             return ranks.broadcast_from_zero(_read_result, folder.path)
+        folder = dataclasses.replace(
+            folder, plan=choose_on_zero(ranks, folder.plan, source, clock.began, report_follows)
+        )
         state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
             session = _Session(source, folder, state, frames_in, weights, callbacks)
-        return session.run(on_status or bar, began)
+        return session.run(on_status or bar, clock, report_follows)
 
 
 class _Session:
@@ -191,7 +214,9 @@ class _Session:
         self.folder, self.ranks, self.plan = folder, folder.ranks, folder.plan
         self._state = state
         self._closed_form: dict[str, torch.Tensor] | None = None
+        start = time.monotonic()
         self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
+        self._reading_seconds = time.monotonic() - start
         self.video = self._network(weights)
         self.video.origin = self.plan.origin
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
@@ -223,42 +248,44 @@ class _Session:
         _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
 
-    def run(self, on_status: OnStatus | None, began: float) -> FitResult:
+    def run(self, on_status: OnStatus | None, clock: Clock, report_follows: bool) -> FitResult:
         """Fit all phases that are left, and measure the result.
 
         Args:
             on_status: called about twice a second.
-            began: when the fit's time budget began, by the monotonic clock.
+            clock: of the fit's time budget.
+            report_follows: whether the budget is for a report, too.
         """
         if self.plan.fit.batch_size is None:
             stage("choosing a batch size")
             fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
             self.plan = dataclasses.replace(self.plan, fit=fit)
             logger.info("%d frames per step suit this device; the rate is %.2g", fit.batch_size, fit.lr)
-        (spent,) = self.ranks.all_reduce_max(time.monotonic() - began)
         pace, phases = _pace(self.plan, self.ranks), self.plan.fit.split()
         state = self._state
         with self.ranks.all_or_none():
-            fitter = self._fitter(phases, state, spent, pace)
+            fitter = self._fitter(phases, state, pace)
         self.folder.start(self.plan)
         self._begin(fitter, state)
         exact = plain_float32(benchmark=True, deterministic=self.plan.fit.deterministic)
         with exact, denormals_flushed(), self.interruption.handled():
+            if self.plan.fit.time_budget is not None:
+                fitter.budget = self._budget(fitter, self.plan.fit.time_budget, clock, report_follows)
             self._run_phase(fitter, on_status)
             for number in range(state["phase"] + 1, len(phases)):
                 state = {"phase": number, "before": (fitter.total_seconds, fitter.total_frames)}
-                fitter = self._fitter(phases, state, spent, pace)
+                fitter = self._fitter(phases, state, pace)
                 self._begin(fitter, state)
                 self._run_phase(fitter, on_status)
             self.interruption.begin_measuring()
             return self._finish(fitter)
 
-    def _fitter(self, phases: list[FitConfig], state: dict[str, Any], spent: float, pace: Pace | None) -> Fitter:
+    def _fitter(self, phases: list[FitConfig], state: dict[str, Any], pace: Pace | None) -> Fitter:
         """Return the loop of the phase that a state names."""
         number = state["phase"]
         own_loss = self.plan.loss if phases[number].loss == phases[0].loss else None
         fitter = Fitter(
-            self.video, self.feed, phases[number], spent, own_loss, self.ranks, pace,
+            self.video, self.feed, phases[number], own_loss, self.ranks, pace,
             epochs_before=sum(phase.epochs for phase in phases[:number]),
             total_epochs=sum(phase.epochs for phase in phases),
         )  # fmt: skip
@@ -269,6 +296,25 @@ class _Session:
             at_once = frames_at_once(self.need, gradients.micro_batch, available_memory())
             gradients.micro_batch = min(gradients.micro_batch, at_once)
         return fitter
+
+    def _budget(self, fitter: Fitter, seconds: float, clock: Clock, report_follows: bool) -> TimeBudget:
+        """Return the time budget; the evaluation of a few frames tells how much of it the end takes."""
+        info = self.original.info
+        count = min(max(EVALUATED_PIXELS // (info.height * info.width), 1), info.frames)
+        with fitter.in_float32() as video, reported_to(None):
+            for _ in range(2):  # the first one sets things up
+                start = time.monotonic()
+                evaluate(video, self.original, metrics=self.plan.fit.metrics, frames=f"0:{count}")
+                per_frame = (time.monotonic() - start) / count
+        fixed, per_shown = PICTURES_SECONDS * clock.load, 0.0
+        if report_follows:
+            fixed += REPORT_SECONDS * clock.load + self._reading_seconds  # which reads the original again
+            per_shown = per_frame + REPORT_SECONDS_PER_PIXEL * clock.load * info.height * info.width
+        per_frame /= self.ranks.size
+        numbers = self.ranks.all_reduce_max(clock.spent, fixed, per_frame, per_shown)
+        budget = TimeBudget(seconds, numbers[0], info.frames, Ending(*numbers[1:]))
+        logger.debug("%s, %.1f s for steps", budget, budget.available)
+        return budget
 
     def _begin(self, fitter: Fitter, state: dict[str, Any]) -> None:
         """Begin a phase, or go on where a checkpoint was."""

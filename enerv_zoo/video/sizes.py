@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})\s*(p|%|MP|)
 _EXPECTED = "expected WIDTHxHEIGHT in pixels, such as '1280x720', or (height, width)"
 _FORMS = (
     "expected WIDTHxHEIGHT such as '1280x720', the shorter side such as '360p', the longest side such as '256', a part "
-    "such as '50%', or a number of pixels such as '0.5MP'; in Python also (height, width)"
+    "such as '50%' or 'full', or a number of pixels such as '0.5MP'; in Python also (height, width)"
 )
 
 
@@ -116,9 +116,10 @@ def parse_resize(value: ResizeOption) -> Resize:
     Args:
         value: `"1280x720"` (WIDTHxHEIGHT) or `(720, 1280)` names both sides. All others keep the aspect, and round
             what is no integer to an even one: `"360p"` is the shorter side, `"256"` or `256` the longest, `"50%"` a
-            part of both, `"0.5MP"` at most about so many megapixels. The last never enlarges; it leaves the shorter
-            side above 160 pixels where the frame has as many and that takes no more than twice the pixels, and chooses
-            sides that strides of networks divide, as far as the aspect stays within 1 %.
+            part of both, `"full"` both as they are, `"0.5MP"` at most about so many megapixels. The last never
+            enlarges; it leaves the shorter side above 160 pixels where the frame has as many and that takes no more
+            than twice the pixels, and chooses sides that strides of networks divide, as far as the aspect stays within
+            1 %.
 
     Raises:
         VideoError: it is none of these, or a side is 0 or above 65,536.
@@ -127,6 +128,8 @@ def parse_resize(value: ResizeOption) -> Resize:
         value = str(value)
     if not isinstance(value, str):
         return Resize("named", _as_named(value))
+    if value == "full":
+        return Resize("%", number=100.0)
     if _NAMED.fullmatch(value):
         return Resize("named", parse_frame_size(value))
     match = _NUMBER.fullmatch(value)

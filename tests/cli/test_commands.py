@@ -33,7 +33,7 @@ def cli(cli, monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "bunny"
-    fit("bunny", frames="0:3", resize="64x36", size="90K", epochs=2, batch_size=3, out=folder)
+    fit("bunny", "enerv", frames="0:3", resize="64x36", size="90K", epochs=2, batch_size=3, out=folder)
     return folder
 
 
@@ -62,7 +62,7 @@ def test_fit_prints_its_numbers_and_what_next(cli):
     assert code == 0
     for word in ("PSNR", "dB", "MS-SSIM", "n/a (MS-SSIM needs", "stored parameters", "frames/s", "enerv-zoo render"):
         assert word in " ".join(out.split())
-    assert open_video("runs/bunny-enerv/preview.png").frames.shape[2] == 3 * (36 + 6)
+    assert open_video("runs/bunny-pca_nerv/preview.png").frames.shape[2] == 3 * (36 + 6)
 
 
 def test_fit_json_is_json(cli):
@@ -169,7 +169,7 @@ def test_import(cli, golden, tmp_path):
         (("models", "--pretrained", "--parts"), 2, "give one of"),
         (("fit", "bunny", "--nonsense"), 2, "nonsense"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
-        (("fit", "bunny", "--resize", "9"), 1, "9"),
+        (("fit", "bunny", "--resize", "9x"), 1, "'9x' is no size"),
         (("eval", "nowhere"), 1, "no fit is there"),
         (("render", "nowhere", "x.mp4"), 1, "no fit is there"),
         (("compare", "bunny", "--models", "", "--out", "x"), 1, "name each model"),
@@ -231,7 +231,7 @@ def test_every_command_checks_what_it_is_given():
 def test_betas_are_as_many_as_the_optimiser_has(cli, tmp_path):
     code, _, _ = cli("fit", "bunny", *TINY, "--optimizer", "adan", "--betas", "0.98,0.92,0.99", "--no-report")
     assert code == 0
-    record = json.loads((tmp_path / "runs" / "bunny-enerv" / "fit.json").read_text())
+    record = json.loads((tmp_path / "runs" / "bunny-pca_nerv" / "fit.json").read_text())
     assert record["fit"]["betas"] == [0.98, 0.92, 0.99]
 
 

@@ -93,7 +93,7 @@ def test_under_a_time_budget_the_rest_of_the_time_is_used(clip, monkeypatch):
         now = 0.0
 
         def perf_counter(self):
-            self.now += 0.05
+            self.now += 0.025
             return self.now
 
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", Clock())

@@ -71,7 +71,7 @@ CASES = {
 def test_fit_measure_and_render(case, tmp_path):
     make, (count, height, width) = CASES[case]
     source = make(tmp_path / "source")
-    result = ez.fit(source, size="100K", epochs=1, batch_size=2, lr=5e-3, out=tmp_path / "fit")
+    result = ez.fit(source, "enerv", size="100K", epochs=1, batch_size=2, lr=5e-3, out=tmp_path / "fit")
     assert (len(result.video), result.video.info.height, result.video.info.width) == (count, height, width)
     assert result.report.psnr > 3
     assert (result.report.ms_ssim is None) == (min(height, width) <= 160)

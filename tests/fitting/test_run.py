@@ -14,6 +14,7 @@ from enerv_zoo.batch import compare
 from enerv_zoo.config import FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError, FitError, VideoError
 from enerv_zoo.fitting import run
+from enerv_zoo.fitting.budget import Ending, TimeBudget
 from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
@@ -251,8 +252,9 @@ def test_bundled_recipes_describe_networks_that_exist(name):
     recipe = read_recipe(name)
     assert recipe.description
     from_dict(FitConfig, recipe.fit)
-    height, width = parse_resize(recipe.video.get("resize", "1280x720")).size(720, 1280)
-    choice = dict(recipe.model)
+    size = recipe.video.get("resize", "auto")
+    height, width = parse_resize("1280x720" if size == "auto" else size).size(720, 1280)
+    choice = {key: value for key, value in recipe.model.items() if value != "auto"}
     with torch.device("meta"):
         video = ez.NeuralVideo(
             ez.zoo.model_config(choice.pop("name"), ez.VideoInfo(132, height, width), **choice),
@@ -335,10 +337,9 @@ def test_the_record_has_the_batch_that_was_chosen_and_a_fit_goes_on_with_it(clip
 
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    recipe = FitConfig(batch_size=2, time_budget=8.0, precision="float32")
-    fitter = Fitter(video, FrameLoader(clip.frames), recipe)
-    fitter.seconds, fitter.frames_fitted = 1.0, 1  # so decoding takes half a second per frame, and may take two in all
-    assert fitter.evaluated_frames() == f"::{math.ceil(len(clip) / 2 / 2)}"
+    fitter = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=16.0))
+    fitter.budget = TimeBudget(16.0, frames=len(clip), ending=Ending(fixed=2.0, per_frame=1.0))  # the end may take 4 s
+    assert fitter.evaluated_frames() == f"::{math.ceil(len(clip) / 4)}"
     monkeypatch.setattr(Fitter, "evaluated_frames", lambda self: "::3")
     with caplog.at_level(logging.INFO):
         result = ez.fit(clip, model_options=TINY, epochs=1, batch_size=4)

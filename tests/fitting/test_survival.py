@@ -17,6 +17,7 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.fitting import checkpoint, divergence
+from enerv_zoo.fitting.budget import Ending, TimeBudget
 from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
@@ -326,23 +327,26 @@ def test_other_errors_pass(clip, monkeypatch):
 
 
 class SlowClock:
-    """A clock by which every step takes a second."""
+    """A clock by which every step takes half a second, and what lies between two as long."""
 
     now = 0.0
 
     def perf_counter(self):
-        self.now += 1.0
+        self.now += 0.5
         return self.now
 
 
 def test_time_budget_is_kept_and_the_schedule_stretched_over_it(clip, monkeypatch):
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
     budgeted = fitter(clip, epochs=1, time_budget=50.0)
+    budgeted.budget = TimeBudget(50.0, frames=6, ending=Ending(fixed=3.0, per_frame=0.25))
     rates = []
     while not budgeted.done:
         rates.append(budgeted.fit_epoch()["lr"])
-    assert budgeted.steps_done >= 44  # 50 s less 3 s for pictures and 1.5 s to draw 6 frames, a second a step
-    assert budgeted.seconds <= 46
+    assert (
+        44.5 <= budgeted.seconds + budgeted.seconds_between <= 46
+    )  # 50 s less 3 s for pictures and 1.5 s for 6 frames
+    assert budgeted.seconds == budgeted.steps_done / 2
     assert max(rates) > 0.9 * 5e-3
     assert rates[-1] < 0.05 * 5e-3
 
@@ -350,7 +354,8 @@ def test_time_budget_is_kept_and_the_schedule_stretched_over_it(clip, monkeypatc
 def test_time_that_is_spent_before_the_first_step_counts(clip, monkeypatch):
     monkeypatch.setattr("enerv_zoo.fitting.loop.time", SlowClock())
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    late = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=50.0), spent=40.0)
+    late = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=50.0))
+    late.budget = TimeBudget(50.0, spent=40.0, ending=Ending(fixed=3.0))
     while not late.done:
         late.fit_epoch()
     assert late.seconds < 7

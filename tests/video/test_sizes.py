@@ -123,7 +123,7 @@ def test_the_note_is_logged_once_and_only_then(caplog: pytest.LogCaptureFixture)
 
 
 def test_presets_keep_the_aspect() -> None:
-    for name in PRESETS:
+    for name in PRESETS.keys() - {"auto"}:
         video = read_recipe(name).video
         for frame in ((720, 1280), (1280, 720), (1080, 1080), (272, 640), (17, 33)):
             height, width = parse_resize(video["resize"]).size(*frame) if "resize" in video else frame
