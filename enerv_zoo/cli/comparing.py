@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import RateDistortion
+
+EXTENT = ("frames", "height", "width")
 
 
 def compare(
@@ -61,6 +64,7 @@ def compare(
     from enerv_zoo import batch
     from enerv_zoo.cli import published as literature
     from enerv_zoo.storage import open_run
+    from enerv_zoo.video.identity import size_of
 
     budgets = None if size is None else options.listed(size)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
@@ -90,6 +94,10 @@ def compare(
         console.print_json({"fits": results, "published": list(map(asdict, theirs))} if published else results)
     elif results:
         console.out.print(_comparison(results))
+        first = next(iter(results.values()))
+        raw = 3 * math.prod(first[key] for key in EXTENT)
+        console.out.print()
+        console.out.print(console.sizes_beside(raw, size_of(video)))
         if info is not None:
             console.out.print()
             literature.print_beside(results, info)
@@ -159,6 +167,7 @@ def rd(
         enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
     """
     from enerv_zoo import batch
+    from enerv_zoo.video.identity import size_of
 
     budgets = None if sizes is None else options.listed(sizes)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
@@ -194,6 +203,8 @@ def rd(
         return
     for line in _rate_lines(result):
         console.out.print(line)
+    console.out.print()
+    console.out.print(console.sizes_beside(3 * math.prod(result.video[key] for key in EXTENT), size_of(video)))
     fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
     console.out.print()
     console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
