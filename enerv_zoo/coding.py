@@ -21,15 +21,21 @@ class CodingHint:
             other vectors).
         axis: along which scales may differ; `None` for one scale.
         prunable: whether small values may be set to zero.
+        slices: groups of axes, of which one may be chosen to have a scale for each place along all others; by default
+            every axis on its own.
     """
 
     kind: Literal["weight", "grid", "bias"]
     axis: int | None = None
     prunable: bool = True
+    slices: tuple[tuple[int, ...], ...] | None = None
 
 
-GRID = CodingHint("grid", axis=1)
+GRID = CodingHint("grid", axis=1, slices=((0, 2, 3), (1,)))
 """A table of feature maps (T, C, h, w), with a scale per channel."""
+
+TILES = CodingHint("grid", axis=1, slices=((0,), (1, 2, 3)))
+"""A table of small maps, each of which is like a vector."""
 
 
 def default_hint(tensor: Tensor) -> CodingHint:

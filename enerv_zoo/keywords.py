@@ -50,8 +50,10 @@ class FitOptions(SelectionOptions, total=False):
     precision: Literal["auto", "float32", "bfloat16"]
     deterministic: bool
     prune: float
+    prune_size_weight: float
     bits: int | None
-    scales: Literal["tensor", "channel"]
+    scales: Literal["tensor", "channel", "slice"]
+    rounded_share: float
     rate_weight: float
     phases: tuple[Spec, ...]
     metrics: tuple[MetricSpec, ...]

@@ -88,22 +88,28 @@ def _positive(eps: float) -> float:
 
 
 @losses.register("SSIM")
-def one_minus_ssim(height: int, width: int) -> Loss:
-    """1 - SSIM with a Gaussian window of 11, data range 1."""
-    if min(height, width) < SSIM_WINDOW:
+def one_minus_ssim(height: int, width: int, *, window: int = SSIM_WINDOW) -> Loss:
+    """1 - SSIM with a Gaussian window (odd, by default 11), data range 1."""
+    if min(height, width) < _odd(window):
         raise ConfigError(
-            f"SSIM needs both sides of at least {SSIM_WINDOW} pixels, the frames are {size_text(height, width)}; "
+            f"SSIM needs both sides of at least {window} pixels, the frames are {size_text(height, width)}; "
             "use a loss without it: L1, L2, Fusion7 or Fusion8"
         )
-    return lambda prediction, target: 1 - ssim(prediction, target).mean()
+    return lambda prediction, target: 1 - ssim(prediction, target, window).mean()
 
 
 @losses.register("MS_SSIM")
-def one_minus_ms_ssim(height: int, width: int) -> Loss:
-    """1 - MS-SSIM, data range 1."""
-    if reason := why_no_ms_ssim(height, width):
+def one_minus_ms_ssim(height: int, width: int, *, window: int = SSIM_WINDOW) -> Loss:
+    """1 - MS-SSIM, data range 1; a smaller Gaussian window (odd, by default 11) allows for smaller frames."""
+    if reason := why_no_ms_ssim(height, width, _odd(window)):
         raise ConfigError(f"{reason}; use a loss without it, such as Fusion6 or L2")
-    return lambda prediction, target: 1 - ms_ssim(prediction, target).mean()
+    return lambda prediction, target: 1 - ms_ssim(prediction, target, window).mean()
+
+
+def _odd(window: int) -> int:
+    if window < 3 or window % 2 == 0:
+        raise ConfigError(f"the window is odd and at least 3, got {window}")
+    return window
 
 
 @losses.register("frequency")

@@ -16,6 +16,9 @@ from enerv_zoo.parsing import read_mapping
 SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
 """A recipe's name and a size, as in `hnerv-1.5m`: that recipe's network, scaled to that many stored parameters."""
 
+FOLDERS = ("hinerv",)
+"""Folders of further recipes, which are named with their folder: `hinerv/uvg-s`."""
+
 PRESETS = {"quick": "quick", "balanced": "balanced", "paper": "enerv-bunny"}
 """The recipe that serves each purpose."""
 
@@ -35,7 +38,7 @@ def bundled_files(kind: str = "") -> dict[str, Path]:
 
 
 def list_recipes() -> dict[str, str]:
-    """Return the description of each bundled recipe, by its name."""
+    """Return the description of each bundled recipe, by its name; those of `FOLDERS` are left out."""
     return {name: read_recipe(name).description for name in bundled_files()}
 
 
@@ -53,6 +56,8 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     if path.is_file():
         return from_dict(Recipe, upgrade(read_mapping(path), str(path), note=True), str(path))
     bundled = bundled_files() | {preset: bundled_files()[name] for preset, name in PRESETS.items()}
+    listed = ", ".join([*bundled, *(f"{folder}/..." for folder in FOLDERS)])
+    bundled |= {f"{folder}/{stem}": path for folder in FOLDERS for stem, path in bundled_files(folder).items()}
     name = str(recipe).removesuffix(".yaml")
     sized = SIZED.fullmatch(name)
     if name not in bundled and sized and sized[1] in bundled:
@@ -61,6 +66,6 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
     if name not in bundled:
         raise ConfigError(
             f"no recipe {str(recipe)!r}: neither a file nor a bundled one.{did_you_mean(name, bundled)} "
-            f"Bundled: {', '.join(bundled)}"
+            f"Bundled: {listed}"
         )
     return from_dict(Recipe, read_mapping(bundled[name]), str(bundled[name]))

@@ -35,15 +35,18 @@ C1, C2 = K1**2, K2**2
 """(K L)^2 for a data range L of 1."""
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales of MS-SSIM, full size first."""
-MS_SSIM_SIDE = 160
-"""MS-SSIM halves a frame four times under a window of 11, so both sides must be longer than this."""
 
 
-def ssim(prediction: Tensor, target: Tensor) -> Tensor:
+def ms_ssim_side(window: int = WINDOW) -> int:
+    """Return the number of pixels that both sides must exceed: MS-SSIM halves a frame four times under its window."""
+    return 2 ** (len(SCALES) - 1) * (window - 1)
+
+
+def ssim(prediction: Tensor, target: Tensor, window: int = WINDOW) -> Tensor:
     """SSIM of each frame in [0, 1], its channels' mean (Wang et al. 2004).
 
-    A Gaussian window of 11 with sigma 1.5; a side shorter than that is not filtered. Computed in float32 at least, also
-    under autocast. No gradient flows to the target.
+    A Gaussian window, by default of 11, with sigma 1.5; a side shorter than that is not filtered. Computed in float32
+    at least, also under autocast. No gradient flows to the target.
 
     Shapes: (B, C, H, W) twice -> (B,).
 
@@ -51,16 +54,17 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
         ValueError: the target needs a gradient.
     """
     x, y = _comparable(prediction, target)
-    return _package_ssim(x, y) if _implementation(x, WINDOW) == "pytorch_msssim" else _own_ssim(x, y)
+    own = _implementation(x, window) == "own"
+    return _own_ssim(x, y, window) if own else _package_ssim(x, y, window)
 
 
-def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+def ms_ssim(prediction: Tensor, target: Tensor, window: int = WINDOW) -> Tensor:
     """MS-SSIM of each frame in [0, 1], its channels' mean (Wang et al. 2003).
 
     The product of the contrast at five scales, each half the one before, and of the luminance at the smallest, raised
     to the power of `SCALES`; negative factors count as 0. Odd sides are padded by a zero. See also `ssim`.
 
-    Shapes: (B, C, H, W) twice, both sides longer than 160 -> (B,).
+    Shapes: (B, C, H, W) twice, both sides longer than `ms_ssim_side(window)`, 160 by default -> (B,).
 
     Raises:
         ValueError: the target needs a gradient.
@@ -68,14 +72,15 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     x, y = _comparable(prediction, target)
     # its backward pass (of torch.prod) reads a value back to the host, so no CUDA graph could be captured with it
     differentiated = torch.is_grad_enabled() and x.requires_grad
-    by_package = not differentiated and _implementation(x, MS_SSIM_SIDE + 1) == "pytorch_msssim"
-    return _package_ms_ssim(x, y) if by_package else _own_ms_ssim(x, y)
+    by_package = not differentiated and _implementation(x, ms_ssim_side(window) + 1) == "pytorch_msssim"
+    return _package_ms_ssim(x, y, window) if by_package else _own_ms_ssim(x, y, window)
 
 
 def _implementation(frames: Tensor, shortest_side: int) -> Literal["own", "pytorch_msssim"]:
     """The implementation for frames (B, C, H, W): by device, and where pytorch-msssim takes frames of this size.
 
-    It warns of sides shorter than the window, and refuses MS-SSIM below 161. Shapes on the meta device are a CPU's.
+    It warns of sides shorter than the window, and refuses frames too small for MS-SSIM. Shapes on the meta device are a
+    CPU's.
     """
     on_gpu = frames.device.type not in ("cpu", "meta")
     return "pytorch_msssim" if on_gpu and min(frames.shape[-2:]) >= shortest_side else "own"
@@ -90,57 +95,57 @@ def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------------- pytorch-msssim
 
 
-def _package_ssim(x: Tensor, y: Tensor) -> Tensor:
+def _package_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
     from pytorch_msssim import ssim  # here, as importing it is not free and a CPU never needs it
 
-    return _by_package(ssim, x, y)
+    return _by_package(ssim, x, y, window)
 
 
-def _package_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+def _package_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
     from pytorch_msssim import ms_ssim
 
-    return _by_package(ms_ssim, x, y)
+    return _by_package(ms_ssim, x, y, window)
 
 
-def _by_package(measure: Callable[..., Tensor], x: Tensor, y: Tensor) -> Tensor:
+def _by_package(measure: Callable[..., Tensor], x: Tensor, y: Tensor, window: int) -> Tensor:
     """Call a function of pytorch-msssim for each frame, on its device alone and in the dtype of `x`.
 
     The window is made on the device, as the package would send its own there from the host in every call; frames are
     contiguous, as channels_last means cuDNN, which may round to TF32: the variances would drown.
     """
-    window = _gaussian(x).expand(x.shape[1], 1, 1, -1)
+    weights = _gaussian(x, window).expand(x.shape[1], 1, 1, -1)
     with torch.autocast(x.device.type, enabled=False):
-        return measure(x.contiguous(), y.contiguous(), data_range=1, size_average=False, win=window, K=(K1, K2))
+        return measure(x.contiguous(), y.contiguous(), data_range=1, size_average=False, win=weights, K=(K1, K2))
 
 
 # ---------------------------------------------------------------------- own
 
 
-def _own_ssim(x: Tensor, y: Tensor) -> Tensor:
-    return _ssim_and_contrast(x, y)[0].mean(dim=1)
+def _own_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+    return _ssim_and_contrast(x, y, window)[0].mean(dim=1)
 
 
-def _own_ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+def _own_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
     product = x.new_ones(x.shape[:2])
     for exponent in SCALES[:-1]:
-        product = product * _ssim_and_contrast(x, y)[1].relu() ** exponent
+        product = product * _ssim_and_contrast(x, y, window)[1].relu() ** exponent
         odd = (x.shape[-2] % 2, x.shape[-1] % 2)
         x, y = F.avg_pool2d(x, 2, padding=odd), F.avg_pool2d(y, 2, padding=odd)
-    smallest = _ssim_and_contrast(wide(x), wide(y))[0].to(x.dtype)  # few windows: their rounding stays visible
-    return (product * smallest.relu() ** SCALES[-1]).mean(dim=1)
+    smallest, _ = _ssim_and_contrast(wide(x), wide(y), window)  # few windows: their rounding stays visible
+    return (product * smallest.to(x.dtype).relu() ** SCALES[-1]).mean(dim=1)
 
 
-def _ssim_and_contrast(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    return _SSIM.apply(x, y)
+def _ssim_and_contrast(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    return _SSIM.apply(x, y, window)
 
 
 class _SSIM(torch.autograd.Function):
     """(B, C, H, W) twice -> the mean of l c and that of c, (B, C) each. Inside, frames are (B, H, W, C)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
         x, y = x.permute(0, 2, 3, 1).contiguous(), y.permute(0, 2, 3, 1).contiguous()
-        windows = _windows(x)
+        windows = _windows(x, window)
         maps = x.new_empty(*x.shape, 4)
         maps[..., 0] = x
         maps[..., 1] = y
@@ -158,10 +163,10 @@ class _SSIM(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, ssim_grad: Tensor | None, contrast_grad: Tensor | None) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, ssim_grad: Tensor | None, contrast_grad: Tensor | None) -> tuple[Tensor | None, None, None]:
         """The gradient is G(da) + 2 x G(dq) + y G(dp), where G turns the filter around and d. is a map's gradient."""
         if not ctx.needs_input_grad[0]:
-            return None, None
+            return None, None, None
         x, y, a, b, c, c_below, l, l_below, *windows = ctx.saved_tensors  # noqa: E741
         twice_per_pixel = 2 / (a.shape[1] * a.shape[2])
         maps = x.new_empty(*a.shape, 3)
@@ -180,25 +185,25 @@ class _SSIM(torch.autograd.Function):
         maps[..., 2] = dp
         for_mean, for_squares, for_product = _filter(maps, windows, turned_around=True).unbind(-1)
         grad = torch.addcmul(for_mean, x, for_squares, value=-1).addcmul_(y, for_product)
-        return grad.permute(0, 3, 1, 2), None
+        return grad.permute(0, 3, 1, 2), None, None
 
 
-def _windows(frames: Tensor) -> tuple[Tensor, Tensor]:
+def _windows(frames: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """The windows over rows and over columns of frames (B, H, W, C); a single 1 where a side is too short."""
-    window = _gaussian(frames)
-    height, width = (window if side >= WINDOW else window.new_ones(1) for side in frames.shape[1:3])
+    weights = _gaussian(frames, window)
+    height, width = (weights if side >= window else weights.new_ones(1) for side in frames.shape[1:3])
     return height, width
 
 
-def _gaussian(frames: Tensor) -> Tensor:
-    """The window (11,) on the device and in the dtype of frames.
+def _gaussian(frames: Tensor, window: int) -> Tensor:
+    """The window (window,) on the device and in the dtype of frames.
 
     Rounded to float32 whatever the frames are: so is the window behind published numbers, and where a variance is small
     its sum's last bit shows.
     """
-    offsets = torch.arange(WINDOW, dtype=torch.float32, device=frames.device) - WINDOW // 2
-    window = torch.exp(-offsets.square() / (2 * SIGMA**2))
-    return (window / window.sum()).to(frames.dtype)
+    offsets = torch.arange(window, dtype=torch.float32, device=frames.device) - window // 2
+    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    return (weights / weights.sum()).to(frames.dtype)
 
 
 def _filter(maps: Tensor, windows: tuple[Tensor, Tensor] | list[Tensor], turned_around: bool = False) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.layers import Sine
-from enerv_zoo.losses import SUMS
+from enerv_zoo.losses import SUMS, build_loss
+from enerv_zoo.recipes import read_recipe
 from enerv_zoo.registry import codebases, losses
 from enerv_zoo.testing.golden import assert_draws, in_double
 
@@ -101,6 +102,30 @@ def test_time_and_encoding_are_the_authors(golden):
     video = import_checkpoint(values.state, codebase="nerv", config=values.config, frames=8, height=48, width=64)
     encoded = video.embeddings["time"](values.tensors["input/index"])
     torch.testing.assert_close(encoded, values.tensors["input/encoded"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [3, 5, 7, 11])
+def test_windows_of_similarity_are_hinervs(golden, window):
+    values = golden("hinerv_losses_and_schedules").tensors
+    prediction, target = values["input/prediction"] / 255, values["input/target"] / 255
+    suffix = "" if window == 11 else f"_{window}x{window}"
+    for name, theirs in (("SSIM", "ssim"), ("MS_SSIM", "ms-ssim")):
+        value = losses.get(name)(*prediction.shape[-2:], window=window)(prediction, target)
+        torch.testing.assert_close(value[None], values[f"loss/{theirs}{suffix}"], rtol=2e-6, atol=0)
+
+
+def test_loss_of_hinervs_recipe_reproduces_value_and_gradient(golden):
+    values = golden("hinerv_losses_and_schedules").tensors
+    frames, targets = (values[f"input/{name}"] / 255 for name in ("prediction", "target"))
+    prediction, target = (torch.cat((each[..., :80, :96], each[..., -80:, -96:])) for each in (frames, targets))
+    loss = build_loss(read_recipe("hinerv").fit["loss"], 80, 96)
+    each = torch.stack([loss(*pair) for pair in zip(prediction.split(1), target.split(1), strict=True)])
+    torch.testing.assert_close(each, values["output/training_loss"], rtol=2e-6, atol=0)
+    loss(prediction.requires_grad_(), target).backward()
+    gradient = prediction.grad
+    torch.testing.assert_close(gradient.norm(), values["output/training_gradient_norm"], rtol=1e-5, atol=0)
+    crop = values["output/training_gradient_crop"]
+    torch.testing.assert_close(gradient[..., :12, :12], crop, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
 
 
 @pytest.mark.parametrize("name", ["L1", "L2", *SUMS])

@@ -10,7 +10,7 @@ from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
-from enerv_zoo.recipes import list_recipes, read_recipe
+from enerv_zoo.recipes import bundled_files, list_recipes, read_recipe
 from enerv_zoo.zoo import model_config, parse_parameter_count
 
 SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv-nerv", "nerv", "nerv-boost", "rnerv"]
@@ -29,6 +29,49 @@ def network(recipe: str) -> NeuralVideo:
 def test_every_recipe_is_a_fit(name):
     assert list_recipes()[name]
     assert network(name).stored_numbers > 100_000
+
+
+HINERV = {
+    "hinerv": (132, 3_249_819),
+    "hinerv/bunny-xxs": (132, 766_691),
+    "hinerv/bunny-xs": (132, 1_585_666),
+    "hinerv/bunny-a-xxs": (132, 760_067),
+    "hinerv/bunny-a-xs": (132, 1_572_418),
+    "hinerv/bunny-a-s": (132, 3_223_323),
+    "hinerv/bunny-b-xxs": (132, 787_543),
+    "hinerv/bunny-b-xs": (132, 1_572_527),
+    "hinerv/bunny-b-s": (132, 3_250_395),
+    "hinerv/uvg-s": (600, 3_188_933),
+    "hinerv/uvg-m": (600, 6_489_553),
+    "hinerv/uvg-l": (600, 12_818_953),
+    "hinerv/uvg-xl": (600, 25_649_557),
+    "hinerv/uvg-xxl": (300, 48_941_319),
+    "hinerv/uvg-a-s": (600, 3_223_133),
+    "hinerv/uvg-a-m": (600, 6_557_953),
+    "hinerv/uvg-a-l": (300, 11_749_753),
+    "hinerv/uvg-b-s": (600, 3_222_643),
+    "hinerv/uvg-b-m": (600, 6_395_595),
+    "hinerv/uvg-b-l": (300, 10_840_163),
+    "hinerv/mcl-xxs": (150, 777_203),
+    "hinerv/mcl-xs": (150, 1_606_482),
+    "hinerv/mcl-s": (150, 3_291_451),
+    "hinerv/mcl-m": (150, 6_774_549),
+    "hinerv/mcl-l": (125, 13_432_865),
+}
+"""Frames and the authors' count of parameters."""
+
+
+def test_hinervs_recipes_have_the_published_parameters():
+    assert {f"hinerv/{name}" for name in bundled_files("hinerv")} == HINERV.keys() - {"hinerv"}
+    for name, (frames, parameters) in HINERV.items():
+        plan = plan_fit("bunny", recipe=name, device="cpu")
+        model = dict(plan.model)
+        height = 720 if "bunny" in name or name == "hinerv" else 1080
+        info = ez.VideoInfo(frames=frames, height=height, width=height * 16 // 9)
+        with MetaParameters():
+            video = NeuralVideo(model_config(model.pop("name"), info, **model), info)
+        assert video.stored_numbers == parameters, name
+        assert plan.fit == plan_fit("bunny", recipe="hinerv", device="cpu").fit, name
 
 
 @pytest.mark.parametrize("name", SCALED)

@@ -26,7 +26,7 @@ from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, uniform_specs
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, rounded, uniform_specs
 from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.video import Video
@@ -36,6 +36,9 @@ RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
 
 SCORE_BYTES = 32
 """Bytes that a score, which is known last, takes in a file at most, beside its name."""
+
+TUNED_SHARE = 0.97
+"""Levels are tuned for this part of a target size, as they take a little more bits afterwards."""
 
 MAX_ENCODINGS = 12
 """Choices of bits that are encoded until the whole file, description included, is as small as the target."""
@@ -109,7 +112,9 @@ class NetworkCompression:
         specs = self._choose_specs(before)
         if config.tune_epochs and original is not None:
             self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
-            specs = self._choose_specs(before, specs) if config.searches else specs
+            if config.searches:
+                self._round(specs)
+                specs = self._choose_specs(before, specs)
         tensors = self._quantize(specs)
         report = None
         if original is not None and config.measure:
@@ -128,28 +133,31 @@ class NetworkCompression:
         self.video.eval()
 
     def _choose_specs(self, before: float | None, tuned: dict[str, QuantSpec] | None = None) -> dict[str, QuantSpec]:
-        """Choose the levels of each tensor; those that were tuned for stay, if the file is within its size.
+        """Choose the levels of each tensor.
 
         Args:
             before: PSNR of the network before, in dB, where it is known.
-            tuned: levels that the weights were tuned for.
+            tuned: levels that the weights have and were tuned for: they stay where the target allows.
         """
         config = self.config
         if not config.searches:
             return uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
         if config.bpp is not None:
-            limit = config.bpp * self.video.info.pixels / 8
-            if tuned is not None and self._file_size(tuned) <= limit:
-                return tuned
-            return self._within_file(self._choices(), limit)
-        choices = self._choices()
+            share = TUNED_SHARE if config.tune_epochs and tuned is None else 1
+            return self._within_file(self._choices(tuned), share * config.bpp * self.video.info.pixels / 8)
+        choices = self._choices(tuned)
         assert before is not None
         assert config.max_psnr_drop is not None
         return self._within_drop(choices, before, config.max_psnr_drop)
 
-    def _choices(self) -> search.Choices:
+    def _choices(self, tuned: QuantSpecs | None) -> search.Choices:
         self.on_stage("measuring how much each tensor's bits change the frames")
-        return search.choices(self.video, self.entropy_model)
+        return search.choices(self.video, self.entropy_model, tuned or {})
+
+    def _round(self, specs: QuantSpecs) -> None:
+        """Give the weights the values that they have once they are coded."""
+        for name, parameter in self.video.stored_parameters().items():
+            parameter.data = rounded(parameter.data, specs[name])
 
     def _within_drop(self, choices: search.Choices, before: float, drop: float) -> dict[str, QuantSpec]:
         assert self.original is not None

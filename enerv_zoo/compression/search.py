@@ -15,7 +15,7 @@ from enerv_zoo.config import Spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, channel_axis, codable, coded, rounded
+from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, QuantSpecs, channel_axis, codable, coded, rounded
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
 """Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next full bit is a big step."""
@@ -41,7 +41,7 @@ Choices = dict[str, list[Choice]]
 """The choices of each tensor, by its name."""
 
 
-def choices(video: NeuralVideo, entropy_model: Spec | None = None) -> Choices:
+def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantSpecs | None = None) -> Choices:
     """Measure the cost of every tensor in every number of bits, with one scale or one per channel.
 
     Frames are compared with those of the exact network, which is not changed.
@@ -49,6 +49,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None) -> Choices:
     Args:
         video: the network.
         entropy_model: of all tensors; by default the best built-in one of each.
+        tuned: levels that tensors have already, which cost no error.
     """
     frames = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
     exact = _decode(video, frames)
@@ -70,6 +71,8 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None) -> Choices:
                 _choice(tensor, hints[name], QuantSpec(bits, axis), _error(bits, errors), entropy_model)
                 for bits in CHOICES
             ]
+        if tuned:
+            costs[name].append(_choice(tensor, hints[name], tuned[name], 0.0, entropy_model))
         parameters[name].data = tensor.clone()
     return costs
 
@@ -117,7 +120,23 @@ def within_size(costs: Choices, limit: float) -> dict[str, QuantSpec]:
     def fits(price: float) -> bool:
         return sum(choice.size for choice in _at_price(costs, price).values()) <= limit
 
-    return _specs(_at_price(costs, _bisected(fits)))
+    return _specs(_filled(costs, _at_price(costs, _bisected(fits)), limit))
+
+
+def _filled(costs: Choices, chosen: dict[str, Choice], limit: float) -> dict[str, Choice]:
+    """Spend what a price leaves of a limit: take the choice that saves most error per bit, until none fits."""
+    while True:
+        left = limit - sum(choice.size for choice in chosen.values())
+        gains = [
+            ((chosen[name].error - choice.error) / max(choice.size - chosen[name].size, 1.0), name, choice)
+            for name, each in costs.items()
+            for choice in each
+            if choice.error < chosen[name].error and choice.size - chosen[name].size <= left
+        ]
+        if not gains:
+            return chosen
+        _, name, choice = max(gains, key=lambda gain: gain[0])
+        chosen = {**chosen, name: choice}
 
 
 def within_drop(costs: Choices, accepted: Callable[[dict[str, QuantSpec]], bool]) -> dict[str, QuantSpec]:

@@ -55,9 +55,15 @@ class FitConfig:
         deterministic: use only algorithms that give the same results on every run.
         prune: part of the weights that is zero, from 0 to below 1: those of smallest magnitude when the phase begins
             (Chen et al. 2021, section 3.3).
+        prune_size_weight: above 0, large tensors are pruned more: magnitudes are divided by n^prune_size_weight in a
+            tensor of n weights, `prune` is a part of all parameters, and grids stay (Kwan et al. 2023; theirs is 0.5).
         bits: bits of the weights that steps see, 2 to 16: they are rounded in the forward pass, and gradients pass
             straight through (Bengio et al. 2013); `None` for exact weights. The fitted weights themselves stay exact.
-        scales: how many scales the rounding has: one per `"tensor"` or one per output `"channel"`.
+        scales: how many scales the rounding has: one per `"tensor"`, one per output `"channel"`, or one per `"slice"`,
+            a line of values along a tensor's longest axis. The last is HiNeRV's rounding (Kwan et al. 2023): gradients
+            of rounded weights move the scales alone, and biases stay exact.
+        rounded_share: part of the weights that each step rounds, drawn anew; with scales per slice alone, whose authors
+            round 0.9.
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` alone.
         phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
             `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those
@@ -67,7 +73,8 @@ class FitConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     LATER: ClassVar = (
-        "schedule", "warmup_steps", "rates", "ema", "prune", "bits", "scales", "rate_weight", "phases", "metrics",
+        "schedule", "warmup_steps", "rates", "ema", "prune", "prune_size_weight", "bits", "scales",
+        "rounded_share", "rate_weight", "phases", "metrics",
     )  # fmt: skip
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
@@ -121,8 +128,10 @@ class FitConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: StrictBool = False
     prune: Fraction01 = 0.0
+    prune_size_weight: NotNegative = 0.0
     bits: Bits | None = None
-    scales: Literal["tensor", "channel"] = "tensor"
+    scales: Literal["tensor", "channel", "slice"] = "tensor"
+    rounded_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     rate_weight: NotNegative = 0.0
     phases: Annotated[tuple[Spec, ...], Option(example="'{epochs: 10, bits: 6}'")] = ()
     metrics: Annotated[
@@ -138,6 +147,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.rate_weight and self.bits is None:
             raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, too")
+        if self.rounded_share < 1 and self.scales != "slice":
+            raise ConfigError("rounded_share is for scales per slice; give scales slice, too")
         if not self.phases:
             return
         if self.time_budget is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from enerv_zoo.coding import GRID, CodingHint
+from enerv_zoo.coding import GRID, TILES, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import blended, centred_places, fake_quantised
@@ -72,10 +72,11 @@ class TemporalGridEmbedding(nn.Module):
         )
         self.frames, self.weight_bits, self.centred, self.aligned = info.frames, weight_bits, centred, aligned
         self.shape = (sum(shares), height, width)
+        self._has_own_size = size is not None
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """Every tensor is a table of feature maps."""
-        return {f"grids.{number}": GRID for number in range(len(self.grids))}
+        return {f"grids.{number}": TILES if self._has_own_size else GRID for number in range(len(self.grids))}
 
     def forward(self, index: Tensor) -> Tensor:
         grids = [fake_quantised(cells, self.weight_bits) for cells in self.grids]

@@ -31,8 +31,8 @@ class BatchGradients:
     Attributes:
         micro_batch: as given, or fewer after memory ran out; the rest of a batch is accumulated.
         graph: that replays whole batches on a GPU, or `None`.
-        changes_more: whether a pass leaves more than gradients (running statistics, neighbours' frames), so that it
-            cannot be replayed, and not be left out.
+        changes_more: whether a pass leaves more than gradients (running statistics, neighbours' frames) or draws random
+            numbers, so that it cannot be replayed, and not be left out.
     """
 
     def __init__(
@@ -47,7 +47,8 @@ class BatchGradients:
         self.micro_batch = micro_batch
         self.graph: StepGraph | None = None
         normalizes = any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
-        self.changes_more = bool(network.neighbours) or normalizes
+        is_random = constraint is not None and constraint.is_random
+        self.changes_more = bool(network.neighbours) or normalizes or is_random
 
     def replay(self) -> None:
         """Replay whole batches as CUDA graphs from here on, if that is possible."""

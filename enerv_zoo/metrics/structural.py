@@ -7,14 +7,15 @@ from torch import Tensor
 from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.metrics.contract import Metric
 from enerv_zoo.registry import metrics
-from enerv_zoo.ssim import MS_SSIM_SIDE, WINDOW, ms_ssim, ssim
+from enerv_zoo.ssim import WINDOW, ms_ssim, ms_ssim_side, ssim
 
 
-def why_no_ms_ssim(height: int, width: int) -> str | None:
-    """The reason why frames of this size have no MS-SSIM, or `None` where they have."""
-    if min(height, width) > MS_SSIM_SIDE:
+def why_no_ms_ssim(height: int, width: int, window: int = WINDOW) -> str | None:
+    """Return the reason why frames of this size have no MS-SSIM with such a window, or `None` where they have."""
+    side = ms_ssim_side(window)
+    if min(height, width) > side:
         return None
-    return f"MS-SSIM needs both sides longer than {MS_SSIM_SIDE} pixels, the frames are {size_text(height, width)}"
+    return f"MS-SSIM needs both sides longer than {side} pixels, the frames are {size_text(height, width)}"
 
 
 @metrics.register("ssim")

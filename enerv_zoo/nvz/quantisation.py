@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -22,8 +23,14 @@ VECTOR_BITS = 12
 VALUES_PER_SCALE = 64
 """A scale costs four bytes, so it serves at least so many values."""
 
-Scales = Literal["tensor", "channel"]
-"""Scales of a tensor: one, or one per output channel."""
+Scales = Literal["tensor", "channel", "slice"]
+"""Scales of a tensor: one, one per output channel, or one per place along all axes but the longest."""
+
+MAX_SCALES = 0.05
+"""Scales of slices are fewer than this part of a tensor's values (Kwan et al. 2023, code)."""
+
+SLICE_EPS = 1e-6
+"""Added to scales of slices."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,13 @@ class QuantSpec:
     Attributes:
         bits: of a level, an integer or not: the largest value is level 2^(bits - 1) - 1, rounded.
         axis: along which scales differ, or `None` for one scale.
+        along: HiNeRV's scales (Kwan et al. 2023): the axes along which each is the same, none for one scale, and
+            levels from -2^(bits - 1) to 2^(bits - 1) - 1; `None` for others.
     """
 
     bits: float
     axis: int | None = None
+    along: tuple[int, ...] | None = None
 
 
 QuantSpecs = Mapping[str, QuantSpec]
@@ -68,6 +78,13 @@ def uniform_specs(video: Network, bits: int, per: Scales = "tensor") -> dict[str
     if per not in get_args(Scales):
         raise ConfigError(f"a scale is per {' or '.join(get_args(Scales))}, got {per!r}")
     hints, tensors = video.coding_hints(), codable(video)
+    if per == "slice":
+        return {
+            name: QuantSpec(max(bits, VECTOR_BITS))
+            if hints[name].kind == "bias"
+            else QuantSpec(bits, along=slice_axes(hints[name], tensor))
+            for name, tensor in tensors.items()
+        }
     return {
         name: QuantSpec(
             max(bits, VECTOR_BITS) if hints[name].kind == "bias" else bits,
@@ -84,8 +101,22 @@ def channel_axis(hint: CodingHint, tensor: Tensor) -> int | None:
     return hint.axis if tensor.numel() // tensor.shape[hint.axis] >= VALUES_PER_SCALE else None
 
 
+def slice_axes(hint: CodingHint, tensor: Tensor) -> tuple[int, ...]:
+    """Return the axes along which a slice has one scale: the longest of the hint's groups; none where all are short."""
+    groups = hint.slices or tuple((axis,) for axis in range(tensor.ndim))
+    lengths = [math.prod(tensor.shape[axis] for axis in group) for group in groups]
+    longest = max(lengths)
+    return groups[lengths.index(longest)] if tensor.numel() / longest < MAX_SCALES * tensor.numel() else ()
+
+
 def steps(tensor: Tensor, spec: QuantSpec) -> Tensor:
-    """Return the size of a level, by which the largest value is the highest level: shape () or (n,), never 0."""
+    """Return the size of a level, by which the largest value is the highest level, never 0.
+
+    Its shape is () or (n,); for slices it is the tensor's, with sides of 1 along them.
+    """
+    if spec.along is not None:
+        dims = spec.along or tuple(range(tensor.ndim))
+        return 2 * tensor.abs().amax(dim=dims, keepdim=True) / (2**spec.bits - 1) + SLICE_EPS
     levels = round(2 ** (spec.bits - 1)) - 1
     others = tuple(i for i in range(tensor.ndim) if i != spec.axis)
     largest = tensor.abs().amax(dim=others) if spec.axis is not None else tensor.abs().max()
@@ -97,10 +128,18 @@ def spread(step: Tensor, tensor: Tensor, axis: int | None) -> Tensor:
     return step if axis is None else step.view([-1 if i == axis else 1 for i in range(tensor.ndim)])
 
 
+def levels_of(tensor: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
+    """Return a tensor's levels, integers as floats, and the size of a level, which broadcasts against them."""
+    step = spread(steps(tensor, spec), tensor, spec.axis)
+    levels = (tensor / step).round()
+    half = 2 ** (spec.bits - 1)
+    return levels if spec.along is None else levels.clamp(-half, half - 1), step
+
+
 def rounded(tensor: Tensor, spec: QuantSpec) -> Tensor:
     """Return a tensor with the values that it has once it is coded."""
-    step = spread(steps(tensor, spec), tensor, spec.axis)
-    return (tensor / step).round() * step
+    levels, step = levels_of(tensor, spec)
+    return levels * step
 
 
 def coded(tensor: Tensor, spec: QuantSpec) -> QuantizedTensor:

@@ -153,6 +153,22 @@ def test_the_rates_gradient_is_that_of_its_formula(video):
     assert abs(float(gradient)) == pytest.approx(slope, rel=0.02)
 
 
+def test_what_a_price_leaves_of_a_limit_is_spent():
+    spec = QuantSpec(8)
+    costs = {"a": [search.Choice(spec, 100, 0.0), search.Choice(spec, 10, 5.0), search.Choice(spec, 40, 4.0)],
+             "b": [search.Choice(spec, 30, 0.0), search.Choice(spec, 20, 1.0)]}  # fmt: skip
+    cheap = {name: min(each, key=lambda choice: choice.size) for name, each in costs.items()}
+    sizes = {limit: [c.size for c in search._filled(costs, cheap, limit).values()] for limit in (30, 45, 65, 99, 130)}
+    assert sizes == {30: [10, 20], 45: [10, 30], 65: [10, 30], 99: [40, 30], 130: [100, 30]}
+
+
+def test_levels_that_were_tuned_for_stay_within_a_target(run, tmp_path):
+    plain = compress(run, tmp_path / "plain.nvz", bits=6)
+    tuned = compress(run, tmp_path / "tuned.nvz", bpp=plain.bpp, tune_epochs=4, lr=2e-3)
+    assert tuned.bpp <= plain.bpp
+    assert tuned.psnr > plain.psnr + 0.1
+
+
 def test_a_target_in_bits_per_pixel_is_kept(run, tmp_path):
     whole = compress(run, tmp_path / "whole.nvz")
     half = compress(run, tmp_path / "half.nvz", bpp=0.6 * whole.bpp)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from enerv_zoo.config import FitConfig, VideoInfo
+from enerv_zoo.config import FitConfig, VideoInfo, from_dict
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.interop.codebases import choose_codebase
+from enerv_zoo.losses import build_loss
 from enerv_zoo.metrics import psnr
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.nvz.quantisation import levels_of, uniform_specs
 from enerv_zoo.optimizers import Scheduler
+from enerv_zoo.recipes import read_recipe
 
 
 def follow(fitter: Fitter, order) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,6 +60,54 @@ def test_fit_with_frames_around_follows_the_authors(golden, on_disk):
     with torch.inference_mode():
         drawn = video.eval().bake(frames)(torch.arange(4))
     torch.testing.assert_close(psnr(drawn, frames / 255), values.tensors["output/psnr"], rtol=1e-5, atol=0)
+
+
+class OfPatches:
+    """A loss of patches of 80 x 80, which are exactly crops of the frames."""
+
+    def __init__(self, loss):
+        self.loss, self.places = loss, []
+
+    def __call__(self, prediction, target):
+        pairs = zip(self._patches(prediction), self._patches(target), strict=True)
+        return sum(self.loss(one[None], other[None]) for one, other in pairs) / len(self.places)
+
+    def _patches(self, frames):
+        rows, columns = ([slice(80 * i, 80 * i + 80) for i in axis] for axis in zip(*self.places, strict=True))
+        return [frame[:, y, x] for frame, y, x in zip(frames, rows, columns, strict=True)]
+
+
+def test_fit_in_phases_follows_hinervs(golden):
+    """Its batches are of patches; the rounded phase rounds every weight, so that nothing is random."""
+    values = golden("fit_hinerv")
+    frames = values.tensors["input/frames"]
+    video = import_checkpoint(values.state, codebase="hinerv", config=values.config, frames=5, height=80, width=160)
+    fit = read_recipe("hinerv").fit
+    phases = [{**phase, "epochs": 1} for phase in fit["phases"]]
+    phases[1]["rounded_share"] = 1.0
+    changed = {"epochs": 3, "warmup": 1 / 3, "batch_size": 2, "precision": "float32", "phases": phases}
+    loss = OfPatches(build_loss(fit["loss"], 80, 80))
+    steps = iter(values.tensors["input/order"])
+    losses, rates = [], []
+    for config in from_dict(FitConfig, {**fit, **changed}).split():
+        fitter = Fitter(video, FrameLoader(frames.repeat(2, 1, 1, 1)), config, loss=loss)
+        for _ in range(5 * config.epochs):
+            index, *places = next(steps).unbind(1)
+            loss.places = list(zip(*(each.tolist() for each in places), strict=True))
+            each, rate = follow(fitter, [index])
+            losses.append(each)
+            rates.append(rate)
+    torch.testing.assert_close(torch.cat(rates), values.tensors["history/lr"], rtol=1e-6, atol=0)
+    losses, expected = torch.cat(losses), values.tensors["history/loss"]
+    torch.testing.assert_close(losses[:20], expected[:20], rtol=1e-5, atol=0)
+    torch.testing.assert_close(losses[20:], expected[20:], rtol=1e-4, atol=0)
+    specs = uniform_specs(video, 6, "slice")
+    for name, parameter in video.named_parameters():
+        levels, step = levels_of(parameter.detach(), specs[name])
+        parameter.data = parameter.half().float() if specs[name].along is None else levels * step.half().float()
+    with torch.inference_mode():
+        drawn = video.eval()(torch.arange(5))
+    torch.testing.assert_close(psnr(drawn, frames / 255), values.tensors["output/psnr"], rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize(

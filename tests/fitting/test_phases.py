@@ -140,6 +140,7 @@ def test_other_changes_are_refused(tmp_path):
         ({"phases": [{"epochs": 0}]}, "phase 2: FitConfig option 'epochs'"),
         ({"phases": [{"epochs": 1}], "time_budget": 9.0}, "phases last for epochs"),
         ({"rate_weight": 0.1}, "give bits, too"),
+        ({"bits": 6, "rounded_share": 0.9}, "give scales slice, too"),
         ({"bits": 1}, "greater than or equal to 2"),
     ],
 )

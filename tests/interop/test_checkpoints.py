@@ -56,6 +56,46 @@ def test_pickles_run_no_code(tmp_path, values):
     assert not (tmp_path / "owned").exists()
 
 
+def test_training_checkpoints_of_hinerv_are_multiplied_by_their_masks(golden):
+    values = golden("hinerv_compression")
+    masks = {name.removeprefix("mask/1/"): mask for name, mask in values.tensors.items() if name.startswith("mask/1/")}
+    training, pruned = {}, {}
+    for name, tensor in values.state.items():
+        part, _, last = name.rpartition(".")
+        pruned[name] = tensor * masks[name] if name in masks else tensor
+        if last != "weight":
+            training[f"_orig_mod.{name}"] = tensor
+            continue
+        parametrized = f"_orig_mod.{part}.parametrizations.weight"
+        training[f"{parametrized}.original"] = tensor
+        if name in masks:
+            training[f"{parametrized}.0.mask"] = masks[name]
+        for kind in ("bitwidth", "noise_ratio"):
+            training[f"{parametrized}.{int(name in masks)}.{kind}"] = torch.tensor(6.0)
+    size = {"frames": 25, "height": 80, "width": 120}
+    read, plain = (import_checkpoint(state, config=values.config, **size) for state in (training, pruned))
+    assert all(torch.equal(tensor, plain.state_dict()[name]) for name, tensor in read.state_dict().items())
+    assert sum(int((tensor == 0).sum()) for tensor in read.parameters()) == sum(int((~m).sum()) for m in masks.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block_type": "mlp"}, "the config's 'block_type' is 'mlp'; known: convnext"),
+        ({"enc_type": "normalized+frequency"}, "'enc_type' is 'normalized.frequency'; known: normalized.temp_local"),
+        ({"stem_norm": "batchnorm"}, "'stem_norm' is 'batchnorm'; known: none, layernorm-no-affine, layernorm"),
+        ({"base_grid_level_scale": [2, 2, 1, 1]}, "'base_grid_level_scale' is .*; known: a 1 1 b"),
+        ({"base_grid_size": [4, 3]}, "'base_grid_size' cannot be used"),
+        ({"channels": 32}, "config and weights do not match"),
+    ],
+)
+def test_configs_of_hinerv_that_do_not_fit(golden, options, message):
+    values = golden("hinerv_compression")
+    config = {**values.config, **options}
+    with pytest.raises(EnervZooError, match=message):
+        import_checkpoint(values.state, codebase="hinerv", config=config, frames=25, height=80, width=120)
+
+
 def test_one_block_of_several_a_stage_keeps_its_place():
     config = {
         "model_name": "NeRV", "pos_b": 1.25, "pos_l": 4, "stem_dim_num": "5_1", "fc_hw_dim": "3_4_6", "act": "relu",
