@@ -7,7 +7,7 @@ import json
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo import registry
+from enerv_zoo import hub, registry
 from enerv_zoo.video.samples import SAMPLES
 
 FIT = {"model": "nerv", "frames": "0:3", "resize": "64x36", "size": "60K", "epochs": 1, "batch_size": 3}
@@ -65,6 +65,7 @@ def test_the_frames_and_the_original_stand_beside_every_size(cli, fitted, tmp_pa
 
 @pytest.mark.parametrize("arguments", [(), ("--options",), ("--parts",), ("--recipes",), ("--pretrained",)])
 def test_lists_fit_a_narrow_terminal_and_break_no_name(cli, monkeypatch, arguments):
+    monkeypatch.setattr(hub, "list_pretrained", lambda query: [hub.Pretrained("someone/a-fit", stored_numbers=1)])
     wide = {word for word in cli("models", *arguments)[1].split() if len(word) <= 32}
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = cli("models", *arguments)

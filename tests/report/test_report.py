@@ -132,7 +132,8 @@ def test_the_command_fits_what_was_fitted(recipe, options, cli, monkeypatch):
     monkeypatch.setattr(fitting, "fit", spy)
     _, _, err = cli(*shlex.split(command)[1:])
     assert "seen" in err
-    of_the_run = ("device", "frames_in", "out", "resume", "overwrite", "on_status", "distributed", "init_from")
+    of_the_run = ("device", "frames_in", "out", "resume", "overwrite", "on_status", "distributed", "init_from",
+                  "callbacks")  # fmt: skip
     kept = {key: value for key, value in asked.items() if key not in of_the_run}
     if "crop" in options:
         assert as_size(kept["crop"]) == options["crop"]
