@@ -14,6 +14,10 @@ class ConfigError(EnervZooError, ValueError):
     """A configuration, an option or a name that cannot be used."""
 
 
+class UnmetTarget(ConfigError):
+    """A target size that a network cannot be compressed to."""
+
+
 class VideoError(EnervZooError):
     """A video, folder or array that cannot be read or written."""
 

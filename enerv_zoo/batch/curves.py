@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +14,8 @@ from typing import Any
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import DEFAULT_METRICS, SELECTION, MetricSpec, Spec
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.config import DEFAULT_METRICS, SELECTION, CompressConfig, MetricSpec, Spec, from_dict
+from enerv_zoo.errors import ConfigError, UnmetTarget
 from enerv_zoo.evaluation import plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
@@ -36,6 +38,13 @@ PICTURE = "rd.png"
 POINTS = "points.json"
 FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
+UNITS = {"bits": "bit", "bpp": "bpp"}
+"""Units of targets, as names of files have them."""
+
+Target = tuple[str, float]
+"""An option of `enerv_zoo.compress` that says how large a file is, and its value."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ def rate_distortion(
     *,
     out: str | Path,
     sizes: Sequence[str | float] | None = None,
-    bits: Sequence[int] = BITS,
+    bits: Sequence[int] | None = None,
+    bpp: Sequence[float] = (),
     tune_epochs: int = 0,
     codecs: Sequence[str] = CODECS,
     anchor: str | None = None,
@@ -86,7 +96,7 @@ def rate_distortion(
     on_stage: Callable[[str], object] = lambda text: None,
     **options: Any,
 ) -> RateDistortion:
-    """Fit families in several sizes, write each fit in several widths of bits, and encode the same frames with codecs.
+    """Fit families in several sizes, write each fit in several files, and encode the same frames with codecs.
 
     Every point is a file: its bytes are counted, and the 8-bit RGB frames that it decodes to are compared with the
     original's. What has been done is kept, so the same call goes on after an interruption. Writes `rd.json`, `rd.png`,
@@ -97,7 +107,9 @@ def rate_distortion(
         models: names of families; none for codecs alone.
         out: folder for all of it.
         sizes: budgets of stored parameters, such as `["0.35M", "1M"]`; by default the recipe's.
-        bits: of the weights; a point for each.
+        bits: of the weights; a point for each. By default 8 to 4, or none where `bpp` is given.
+        bpp: bits per pixel of the file, for which the bits of each tensor are chosen; a point for each. A network that
+            cannot have so few has no such point.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
         codecs: registered anchors (`enerv_zoo.list_components("anchor")`); those that are missing on this machine are
             left out with a warning.
@@ -119,7 +131,8 @@ def rate_distortion(
     folder, chosen = Path(out), choose_device(device)
     specs = check_metrics(metrics)
     encoders = available(codecs)
-    first = _check_names(models, encoders, bits, anchor)
+    first = _check_names(models, encoders, anchor)
+    targets = _targets(bits, bpp) if models else []
     selection = {key: options[key] for key in SELECTION if key in options}
     if encoders:  # before fits that take hours
         cut = plan_fit(source, device=chosen, recipe=options.get("recipe") if models else None, **selection).video
@@ -137,7 +150,7 @@ def rate_distortion(
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
         points = _Points(folder, original, specs, chosen, tune_epochs, on_stage)
-        families = [points.of_family(model, fits, bits) for model in models]
+        families = [points.of_family(model, fits, targets) for model in models]
         curves = [curve for curve, _ in families] + [points.of_codec(name) for name in encoders]
         info = original.info
         result = RateDistortion(
@@ -153,7 +166,23 @@ def rate_distortion(
     return result
 
 
-def _check_names(models: Sequence[str], encoders: Sequence[str], bits: Sequence[int], anchor: str | None) -> str:
+def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:
+    """Return the option of `enerv_zoo.compress` that gives each file its size.
+
+    Raises:
+        ConfigError: there is none, or one is out of range.
+    """
+    widths = (() if bpp else BITS) if bits is None else bits
+    for width in widths:
+        check_bits(width)
+    for rate in bpp:
+        from_dict(CompressConfig, {"bpp": rate}, "rd")
+    if not widths and not bpp:
+        raise ConfigError("name the bits of the weights to measure, such as 8,6,5,4, or the bits per pixel")
+    return [*(("bits", width) for width in widths), *(("bpp", rate) for rate in bpp)]
+
+
+def _check_names(models: Sequence[str], encoders: Sequence[str], anchor: str | None) -> str:
     """Return the anchor's name.
 
     Raises:
@@ -162,10 +191,6 @@ def _check_names(models: Sequence[str], encoders: Sequence[str], bits: Sequence[
     names = [*models, *encoders]
     if not names or len(set(names)) != len(names):
         raise ConfigError(f"name families and codecs to measure, each once; got {', '.join(names) or 'none'}")
-    if models and not bits:
-        raise ConfigError("name the bits of the weights to measure, such as 8,6,5,4")
-    for width in bits:
-        check_bits(width)
     first = anchor or (encoders[0] if encoders else names[0])
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
@@ -189,29 +214,41 @@ class _Points:
         self.frames = digest(original)
         self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
 
-    def of_family(self, model: str, fits: Mapping[str, dict[str, Any]], bits: Sequence[int]) -> tuple[RateCurve, Path]:
-        """Write each fit of a family in several widths of bits. Returns its curve, and the file of the highest PSNR."""
+    def of_family(
+        self, model: str, fits: Mapping[str, dict[str, Any]], targets: Sequence[Target]
+    ) -> tuple[RateCurve, Path]:
+        """Write each fit of a family for several targets. Returns its curve, and the file of the highest PSNR.
+
+        Raises:
+            ConfigError: no target can be met.
+        """
         own = {name: fit for name, fit in fits.items() if fit["model"] == model}
-        points = {
-            self.folder / f"{name}-{width}bit.nvz": self._of_network(name, fit, width)
-            for name, fit in own.items()
-            for width in bits
-        }
+        points: dict[Path, RatePoint] = {}
+        for (name, fit), target in itertools.product(own.items(), targets):
+            path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
+            try:
+                points[path] = self._of_network(path, self.folder / FITS / name, fit, target)
+            except UnmetTarget as error:
+                logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
+        if not points:
+            raise ConfigError(f"{model}: no target can be met by any of its networks; give larger ones")
         settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
         return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].quality())
 
-    def _of_network(self, name: str, fit: dict[str, Any], bits: int) -> RatePoint:
-        path, run = self.folder / f"{name}-{bits}bit.nvz", self.folder / FITS / name
+    def _of_network(self, path: Path, run: Path, fit: dict[str, Any], target: Target) -> RatePoint:
+        option, value = target
+        setting = f"{value:g} {'bits' if option == 'bits' else 'bits per pixel'}"
 
         def measure() -> RatePoint:
-            self.on_stage(f"{name} in {bits} bits")
-            options: dict[str, Any] = {"tune_epochs": self.tune_epochs, "device": self.device, "measure": False}
-            compressed = compress(run, path, data=self.original, bits=bits, **options)
-            setting = f"{fit['stored_numbers'] / 1e6:.2f}M, {bits} bits"
+            self.on_stage(f"{run.name} in {setting}")
+            options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
+            compressed = compress(run, path, data=self.original, measure=False, **options)
             size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
-            return measure_network(load(path, self.device), self.original, setting, size, seconds, self.metrics)
+            name = f"{fit['stored_numbers'] / 1e6:.2f}M, {setting}"
+            return measure_network(load(path, self.device), self.original, name, size, seconds, self.metrics)
 
-        return self._known(("network", fit["id"], bits, self.tune_epochs), measure, path)
+        known = value if option == "bits" else target
+        return self._known(("network", fit["id"], known, self.tune_epochs), measure, path)
 
     def of_codec(self, name: str) -> RateCurve:
         """Encode the frames with a codec, once for each quality of its ladder."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -16,6 +16,8 @@ from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import RateDistortion
+
+Number = TypeVar("Number", int, float)
 
 EXTENT = ("frames", "height", "width")
 
@@ -139,7 +141,14 @@ def rd(
     sizes: Annotated[
         str | None, typer.Option(help="Stored parameters, separated by commas, such as 0.35M,1M.", show_default=False)
     ] = None,
-    bits: Annotated[str, typer.Option(help="Of the weights; a point on the curve for each.")] = "8,7,6,5,4",
+    bits: Annotated[
+        str | None,
+        typer.Option(help="Of the weights; a point on the curve for each.", show_default="8,7,6,5,4 without --bpp"),
+    ] = None,
+    bpp: Annotated[
+        str | None,
+        typer.Option(help="Bits per pixel of the files, such as 0.1,0.2,0.4; a point for each.", show_default=False),
+    ] = None,
     tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
     codecs: Annotated[str, typer.Option(help="Separated by commas; '' for none.")] = "x264,x265,svtav1,vp9",
     anchor: Annotated[
@@ -170,12 +179,14 @@ def rd(
     from enerv_zoo.video.identity import size_of
 
     budgets = None if sizes is None else options.listed(sizes)
+    widths = None if bits is None else _numbers(bits, int)
+    rates = () if bpp is None else _numbers(bpp, float)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
     if dry_run:
         plans = {}
         if families := options.listed(models):
             plans = batch.plan_comparison(video, families, size=budgets, device=device, **settings)
-        previews.preview_fits(video, plans, json=json, files=_integers(bits))
+        previews.preview_fits(video, plans, json=json, bits=widths or ())
         if not json:
             console.out.print(f"codecs, after that: {codecs or 'none'}")
         return
@@ -187,7 +198,8 @@ def rd(
             options.listed(models),
             out=out,
             sizes=budgets,
-            bits=_integers(bits),
+            bits=widths,
+            bpp=rates,
             tune_epochs=tune_epochs,
             codecs=options.listed(codecs),
             anchor=anchor,
@@ -214,11 +226,12 @@ def _say(stage: str) -> None:
     console.err.print(stage, style="dim")
 
 
-def _integers(text: str) -> list[int]:
+def _numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
     try:
-        return [int(part) for part in options.listed(text)]
+        return [kind(part) for part in options.listed(text)]
     except ValueError as error:
-        raise typer.BadParameter(f"expected integers separated by commas, such as 8,6,5, got {text!r}") from error
+        expected = "integers separated by commas, such as 8,6,5" if kind is int else "numbers, such as 0.1,0.2"
+        raise typer.BadParameter(f"expected {expected}, got {text!r}") from error
 
 
 def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:

@@ -25,7 +25,7 @@ DryRun = Annotated[
 
 
 def preview_fits(
-    source: Any, plans: dict[str, FitPlan], segments: str | None = None, *, json: bool, files: Sequence[int] = ()
+    source: Any, plans: dict[str, FitPlan], segments: str | None = None, *, json: bool, bits: Sequence[int] = ()
 ) -> None:
     """Print what fits would take.
 
@@ -34,7 +34,7 @@ def preview_fits(
         plans: the fits by name.
         segments: how the video is cut, as `--segments` takes it.
         json: print JSON.
-        files: bits of the weights of compressed files of each fit.
+        bits: of the weights of compressed files of each fit.
     """
     from enerv_zoo.batch.segments import SegmentsJob
     from enerv_zoo.fitting.preview import preview_fit
@@ -57,7 +57,7 @@ def preview_fits(
     for name, preview in previews.items():
         rows = [
             *_rows(preview),
-            *((f"file of {b} bits", f"about {megabytes(preview.parameters * b // 8)}") for b in files),
+            *((f"file of {b} bits", f"about {megabytes(preview.parameters * b // 8)}") for b in bits),
         ]
         console.out.print(console.table(rows, name))
     if len(previews) > 1 and None not in (times := [preview.seconds for preview in previews.values()]):

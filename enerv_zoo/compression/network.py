@@ -13,7 +13,7 @@ from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, as_spec, from_dict
 from enerv_zoo.config.compress import DEFAULT_BITS
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, UnmetTarget
 from enerv_zoo.evaluation import Report, evaluate, mean_psnr
 from enerv_zoo.evaluation.report import matching_frames
 from enerv_zoo.files import finite
@@ -184,7 +184,7 @@ class NetworkCompression:
             if size <= limit:
                 return specs
             overhead += (size - limit) * 2**attempt  # a small step may change no tensor's choice
-        raise ConfigError(
+        raise UnmetTarget(
             f"no file of at most {limit:,.0f} bytes was found, the last one took {size:,}; ask for a little more"
         )
 

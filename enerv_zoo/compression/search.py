@@ -12,7 +12,7 @@ from torch import Tensor
 
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.config import Spec
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import UnmetTarget
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz.entropy import best_model
 from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, QuantSpecs, channel_axis, codable, coded, rounded
@@ -108,11 +108,11 @@ def within_size(costs: Choices, limit: float) -> dict[str, QuantSpec]:
     """Return the levels with the least error whose estimated size is at most `limit` bits.
 
     Raises:
-        ConfigError: even the fewest bits are more.
+        UnmetTarget: even the fewest bits are more.
     """
     least = sum(min(choice.size for choice in each) for each in costs.values())
     if least > limit:
-        raise ConfigError(
+        raise UnmetTarget(
             f"the network takes at least {least / 8:,.0f} bytes, the target leaves {limit / 8:,.0f}; prune it, "
             "or fit a smaller one (fit --size)"
         )

@@ -26,8 +26,8 @@ WAITS = (1.0, 2.0, 4.0)
 """Seconds before each further try, unless the Hub says how long."""
 LONGEST_WAIT = 60.0
 BUSY = (429, 500, 502, 503, 504)
-HUNG_UP = ("ReadError", "RemoteProtocolError")
-"""By name: versions of the client bring different transports."""
+HUNG_UP = ("ReadError", "RemoteProtocolError", "ConnectionError", "ChunkedEncodingError")
+"""Errors of a connection that was lost, by name: httpx's, and those of requests, the transport before version 1."""
 
 Answer = TypeVar("Answer")
 
@@ -76,23 +76,38 @@ def hub_api(token: str | bool | None) -> HfApi:
     return HfApi(token=token, library_name=LIBRARY, library_version=__version__)
 
 
+def transport_error() -> type[BaseException]:
+    """Return the base class of what the client's transport raises, whichever it is."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    others = ("builtins", "huggingface_hub")
+    return [kind for kind in HfHubHTTPError.__mro__ if kind.__module__.partition(".")[0] not in others][-1]
+
+
 def patiently(call: Callable[..., Answer], *args: Any, **options: Any) -> Answer:
     """Call the Hub, and again where it is busy or hangs up: the client itself does so for some of its calls alone."""
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import HfHubHTTPError
 
     for wait in WAITS:
         try:
             return call(*args, **options)
-        except HfHubHTTPError as error:
-            if error.response.status_code not in BUSY:
+        except transport_error() as error:
+            cause = _unwrapped(error)
+            response = cause.response if isinstance(cause, HfHubHTTPError) else None
+            if type(cause).__name__ not in HUNG_UP and getattr(response, "status_code", None) not in BUSY:
                 raise
-            delay = error.response.headers.get("Retry-After", "")
+            delay = "" if response is None else response.headers.get("Retry-After", "")
             time.sleep(min(float(delay) if delay.isdecimal() else wait, LONGEST_WAIT))
-        except HTTPError as error:
-            if type(error).__name__ not in HUNG_UP:
-                raise
-            time.sleep(wait)
     return call(*args, **options)
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """Return what happened, where the client says instead that nothing was downloaded before."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while isinstance(error, (RuntimeError, LocalEntryNotFoundError)) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 @contextmanager
@@ -113,9 +128,7 @@ def explained(repo_id: str, revision: str | None = None) -> Iterator[None]:
 def _explanation(error: BaseException, repo_id: str, revision: str | None) -> HubError:
     from huggingface_hub import constants, errors
 
-    hub = constants.ENDPOINT
-    if isinstance(error, (RuntimeError, errors.LocalEntryNotFoundError)) and error.__cause__ is not None:
-        return _explanation(error.__cause__, repo_id, revision)  # the client wraps what happened
+    hub, error = constants.ENDPOINT, _unwrapped(error)
     if isinstance(error, errors.HFValidationError):
         return HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")
     if isinstance(error, errors.GatedRepoError):
@@ -138,7 +151,8 @@ def _explanation(error: BaseException, repo_id: str, revision: str | None) -> Hu
         return _refusal(error, repo_id, hub)
     if isinstance(error, errors.LocalTokenNotFoundError):
         return HubError(f"{repo_id}: needs a token; log in with 'hf auth login' or set HF_TOKEN")
-    if isinstance(error, (errors.HTTPError, ConnectionError, TimeoutError)):
+    is_json = isinstance(error, ValueError)  # which the transport before version 1 counts among its errors
+    if isinstance(error, (transport_error(), ConnectionError, TimeoutError)) and not is_json:
         return Unreachable(f"{repo_id}: {hub} cannot be reached ({_short(error)}); check the connection")
     if isinstance(error, OSError) and error.errno is not None:
         return HubError(f"{repo_id}: {error.filename or 'the cache'} cannot be written ({error.strerror})")

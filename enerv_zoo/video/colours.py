@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+ONE_THREAD: dict[str, int] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+"""Options of a conversion: a frame keeps its converter, and with it threads, which also take time to start. PyAV starts
+none before version 17."""
 _MATRICES = (1, 4, 5, 7, 9)
 """Tagged colour matrices that the converter knows (BT.709, FCC, BT.470BG, SMPTE 240M, BT.2020)."""
 _DEFAULT_MATRIX = 5
@@ -21,7 +25,7 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
     name = frame.format.name
     if name[:-2] in _SIXTEEN_BITS and frame.color_range != 1:  # limited range is left to the converter
         other = _SIXTEEN_BITS[name[:-2]]
-        wide = (frame.reformat(format=other, threads=1) if other else frame).to_ndarray()
+        wide = (frame.reformat(format=other, **ONE_THREAD) if other else frame).to_ndarray()
         wide = wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
         return ((wide.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     tagged = frame.colorspace in _MATRICES
@@ -32,5 +36,5 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
         src_colorspace=int(frame.colorspace) if tagged else None,
         dst_colorspace=_DEFAULT_MATRIX if tagged else None,
         src_color_range=int(frame.color_range) if frame.color_range in (1, 2) else None,
-        threads=1,  # a frame keeps its converter; threads of its own would stay with it, and take longer to start
+        **ONE_THREAD,
     ).to_ndarray()

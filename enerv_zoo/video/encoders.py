@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from enerv_zoo.config import SQUARE, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import scheduling_kept
+from enerv_zoo.video.colours import ONE_THREAD
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def _to_yuv(image: np.ndarray) -> VideoFrame:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
     return VideoFrame.from_ndarray(image, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", threads=1
+        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", **ONE_THREAD
     )
 
 

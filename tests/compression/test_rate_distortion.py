@@ -106,6 +106,14 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
     file.unlink()  # it alone is made again
     with pytest.raises(AssertionError, match="done before"):
         rate_distortion("bunny", ["nerv"], **asked)
+    monkeypatch.undo()
+    rates = rate_distortion("bunny", ["nerv"], **{**asked, "bits": None, "bpp": [20.0, 30.0], "codecs": []})
+    assert [point.setting for point in rates.curves[0].points] == [
+        f"{size}M, {rate} bits per pixel" for size in ("0.06", "0.09") for rate in (20, 30)
+    ]
+    assert all(point.bpp <= float(point.setting.split()[1]) for point in rates.curves[0].points)
+    with pytest.raises(ConfigError, match="nerv: no target can be met by any of its networks"):
+        rate_distortion("bunny", ["nerv"], **{**asked, "bits": None, "bpp": [0.1]})
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,17 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from browsers import LONG, wait_for
+from PIL import Image
 
 import enerv_zoo as ez
 from enerv_zoo.cli import exporting
@@ -22,6 +26,8 @@ from enerv_zoo.exporting.serving import served
 from enerv_zoo.storage import Segment
 
 from .conftest import tiny
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +163,7 @@ def test_a_terminal_shows_two_pixels_per_character(cli, network):
     assert "this is none" in err
 
 
-# ---------------------------------------------------------------------- in a browser
+# ---------------------------------------------------------------------- with onnxruntime-web
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,25 @@ def package():
     if folder is None:
         pytest.skip("set ENERV_ZOO_ORT_WEB to the unpacked npm package onnxruntime-web, of the version in runtime.py")
     return Path(folder)
+
+
+def test_an_example_decodes_without_python(network, package, tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no Node here")
+    example = ROOT / "examples" / "decode.mjs"
+    assert sum(bool(line.strip()) for line in example.read_text().splitlines()) <= 40
+    model = ez.export(network, tmp_path / "x.onnx")
+    environment = {"PATH": os.environ["PATH"], "ORT_WEB": str(package)}
+    end = subprocess.run(
+        [node, example, model, "0", "3", "1.5"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert end.returncode == 0, end.stderr
+    assert "frame-3.ppm: 14x10" in end.stdout
+    expected = next(network.decode([0, 3, 1.5]))
+    for name, frame in zip(("0", "3", "1.5"), expected, strict=True):
+        picture = np.array(Image.open(tmp_path / f"frame-{name}.ppm")).astype(int)
+        assert np.abs(picture - frame.permute(1, 2, 0).numpy()).max() <= 1
 
 
 @pytest.fixture

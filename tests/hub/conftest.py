@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
-from huggingface_hub.utils import close_session
+from huggingface_hub import constants, file_download, utils
 
 import enerv_zoo as ez
 
 from .server import running
+
+close_session = getattr(utils, "close_session", None) or utils.reset_sessions  # as it is called before version 1
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def hub():
 def client(hub, tmp_path, monkeypatch):
     """Point this process's client at the Hub: it has read the environment when it was imported."""
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    for module in (constants, file_download):  # the second has its own before version 1
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # no server for it here: the plain protocol is spoken
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)

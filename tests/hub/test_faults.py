@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from huggingface_hub.utils import close_session
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
 from enerv_zoo.hub import client as hub_client
 
+from .conftest import close_session
 from .server import Commit, Fault, File
 
 WEIGHTS = r"GET /[0-9a-f]{64}"

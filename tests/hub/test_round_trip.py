@@ -13,6 +13,8 @@ import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
 from enerv_zoo.storage import open_run
 
+from .conftest import close_session
+
 FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
 
 
@@ -124,6 +126,7 @@ def test_offline(client, run_folder, monkeypatch, caplog):
     ez.load("alice/bunny")
     client.log.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    close_session()  # one that is open would still ask
     assert torch.equal(ez.load("alice/bunny")[:], ez.load(run_folder)[:])
     with pytest.raises(HubError, match="was not downloaded before"):
         ez.load("alice/other")

@@ -213,6 +213,7 @@ def test_a_truncated_file_says_what_is_readable(
         open_video(short, frames=f"0:{readable + 1}")
 
 
+@pytest.mark.skipif(int(av.__version__.split(".")[0]) < 17, reason="PyAV does not show a file's index before 17")
 def test_a_cut_between_two_frames_is_noticed(encode: Encode, tmp_path: Path) -> None:
     path = encode("clip.mp4", moving(12), options={"bf": "0"}, container_options={"movflags": "+faststart"})
     with av.open(str(path)) as container:

@@ -30,7 +30,7 @@ def write(path: Path, sizes: list[tuple[int, int]], default: int | None = None, 
         for number, (height, width) in enumerate(sizes):
             stream = container.add_stream("ffv1", rate=25)
             stream.height, stream.width, stream.pix_fmt = height, width, "bgr0"
-            stream.disposition = Disposition.default if number == default else Disposition(0)
+            stream.disposition = Disposition.default.value if number == default else 0
             streams.append(stream)
         for n in range(count):
             for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
