@@ -69,6 +69,7 @@ def push(run: str | Path, repo_id: str, **options: Unpack[PushOptions]) -> str:
         commit_message: by default it names the network and the video.
         create_pr: propose the push as a pull request.
         license: of the weights, by its identifier on the Hub such as `"cc-by-3.0"`.
+        player: a page in one file, as `enerv_zoo.write_player` writes it, to be pushed and named in the card.
         token: of a user who may write; by default the one who is logged in.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import yaml
 
 from enerv_zoo.errors import ConfigError
+
+MAX_VALUES = 10_000_000
+"""Values of a file, each counted as often as aliases name it."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,14 +59,27 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
+def _written_out(data: Any, counts: dict[int, float]) -> float:
+    """Return how many values plain data have without aliases; infinitely many where a part holds itself."""
+    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    if parts and id(data) not in counts:
+        counts[id(data)] = math.inf
+        counts[id(data)] = 1 + sum(_written_out(part, counts) for part in parts)
+    return counts.get(id(data), 1) if parts else 1
+
+
 def parse_yaml(text: str) -> Any:
     """Plain data from YAML (or JSON) text.
 
     Raises:
-        ConfigError: the text is neither, or gives a key of a mapping twice.
+        ConfigError: the text is neither, gives a key of a mapping twice, or has aliases that hold themselves or repeat
+            its parts more often than memory takes.
     """
     try:
-        return yaml.load(text, _Loader)  # a safe loader
+        data = yaml.load(text, _Loader)  # a safe loader
+        if _written_out(data, {}) > MAX_VALUES:
+            raise ConfigError("its aliases (*name) repeat parts too often; write them out")
+        return data
     except ConfigError:
         raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:

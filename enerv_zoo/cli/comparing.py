@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from enerv_zoo.batch import RateDistortion
 
 Number = TypeVar("Number", int, float)
+
+EXTENT = ("frames", "height", "width")
 
 
 def compare(
@@ -63,6 +66,7 @@ def compare(
     from enerv_zoo import batch
     from enerv_zoo.cli import published as literature
     from enerv_zoo.storage import open_run
+    from enerv_zoo.video.identity import size_of
 
     budgets = None if size is None else options.listed(size)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
@@ -92,6 +96,10 @@ def compare(
         console.print_json({"fits": results, "published": list(map(asdict, theirs))} if published else results)
     elif results:
         console.out.print(_comparison(results))
+        first = next(iter(results.values()))
+        raw = 3 * math.prod(first[key] for key in EXTENT)
+        console.out.print()
+        console.out.print(console.sizes_beside(raw, size_of(video)))
         if info is not None:
             console.out.print()
             literature.print_beside(results, info)
@@ -168,6 +176,7 @@ def rd(
         enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
     """
     from enerv_zoo import batch
+    from enerv_zoo.video.identity import size_of
 
     budgets = None if sizes is None else options.listed(sizes)
     widths = None if bits is None else _numbers(bits, int)
@@ -206,6 +215,8 @@ def rd(
         return
     for line in _rate_lines(result):
         console.out.print(line)
+    console.out.print()
+    console.out.print(console.sizes_beside(3 * math.prod(result.video[key] for key in EXTENT), size_of(video)))
     fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
     console.out.print()
     console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")

@@ -100,8 +100,14 @@ def larger(size: int, raw: int, original: int | None = None) -> str:
 
 
 def size_rows(raw: int, original: int | None) -> list[tuple[str, str]]:
-    """Return the rows beside a size: the frames as 8-bit RGB, and the original file, all of it."""
-    return [("frames as they are", megabytes(raw)), ("original", megabytes(original))]
+    """Return the rows beside a size: the frames as 8-bit RGB, and the original, all of it, where that is known."""
+    rows = [("frames as they are", raw), ("original", original)]
+    return [(name, megabytes(size)) for name, size in rows if size is not None]
+
+
+def sizes_beside(raw: int, original: int | None) -> str:
+    """Return a line for beneath a table of sizes: those of the frames, and of the original, all of it."""
+    return "; ".join(f"{name}: {size}" for name, size in size_rows(raw, original))
 
 
 def metrics_rows(metrics: dict[str, Any], raw: int, original: int | None = None) -> list[tuple[str, str]]:

@@ -118,7 +118,7 @@ def _about(parameter: Any) -> str:
 
 def _default(parameter: Any) -> str:
     value = parameter.default
-    if parameter.required or value is None or value == () or callable(value):
+    if parameter.required or not isinstance(value, (bool, int, float, str)):
         return ""
     if getattr(parameter, "is_flag", False):
         return parameter.opts[0].lstrip("-") if value and parameter.secondary_opts else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,8 @@ from enerv_zoo.config import size_text
 if TYPE_CHECKING:
     from enerv_zoo.composition import ModelConfig
     from enerv_zoo.config import VideoInfo
+    from enerv_zoo.hub import Pretrained
+    from enerv_zoo.metrics.columns import Column
     from enerv_zoo.nvz import Sizes
     from enerv_zoo.storage import Run
 
@@ -164,7 +168,10 @@ def _print_run(name: str, run: Run, tree: bool) -> None:
     if run.sizes is not None:
         rows += _size_rows(run.sizes, info)
     elif run.bytes is not None:
-        rows.append(("weights", console.number(run.bytes / 1e6, 2, "MB")))
+        rows.append(
+            ("weights", console.megabytes(run.bytes) + console.larger(run.bytes, 3 * info.pixels, run.origin.bytes))
+        )
+    rows += console.size_rows(3 * info.pixels, run.origin.bytes)
     if info.attribution:
         rows.append(("attribution", info.attribution))
     if description is not None and description.license:
@@ -214,6 +221,7 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Names with wildcards, such as 'enerv*'.")] = "*",
+    show_options: Annotated[bool, typer.Option("--options", help="Show the families' options, for fit --set.")] = False,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the bundled recipes instead.")] = False,
     parts: Annotated[bool, typer.Option("--parts", help="List the parts that networks are built from.")] = False,
     pretrained: Annotated[
@@ -228,11 +236,13 @@ def models(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """List model families with their options; or recipes, parts, fits on the Hub, or published results.
+    """List model families and what each is for; or recipes, parts, fits on the Hub, or published results.
 
     Examples:
 
-        enerv-zoo models 'enerv*'
+        enerv-zoo models
+
+        enerv-zoo models 'enerv*' --options
 
         enerv-zoo models --pretrained bunny
 
@@ -259,8 +269,9 @@ def models(
         _list_parts(pattern, json)
         return
     else:
-        headings = ("model", "options (--set)")
-        entries = {name: _options(registry.models, name) for name in registry.models.names(pattern)}
+        headings = ("model", "options (fit --set)" if show_options else "")
+        describe = _options if show_options else _purpose
+        entries = {name: describe(registry.models, name) for name in registry.models.names(pattern)}
     if json:
         console.print_json(entries)
         return
@@ -275,7 +286,6 @@ def models(
 def _list_pretrained(query: str | None, json: bool) -> None:
     from enerv_zoo import hub
     from enerv_zoo.errors import HubError
-    from enerv_zoo.metrics.columns import columns
 
     bundled = hub.list_bundled(query)
     try:
@@ -290,23 +300,34 @@ def _list_pretrained(query: str | None, json: bool) -> None:
         return
     if not entries:
         console.fail("no fit on the Hub" + (f" has {query!r} in its name" if query else ""))
-    quality = columns(entry.scores for entry in entries)
-    headings = ("name", "model", "video", "frames", "size", "stored parameters")
-    table = console.Listing(*headings, *(column.heading for column in quality), "pushed")
+    table = console.Listing("name", "")
     for entry in entries:
-        size = size_text(entry.height, entry.width) if entry.height and entry.width else "n/a"
-        cells = (
-            entry.id,
-            entry.family or "n/a",
-            entry.video or "n/a",
-            console.number(entry.frames, 0),
-            size,
-            console.number(entry.stored_numbers, 0),
-            *(column.number(entry.scores.get(column.name)) for column in quality),
-            entry.updated or "n/a",
-        )
-        table.add_row(*cells)
-    console.out.print(table)
+        table.add_row(entry.id, ". ".join(filter(None, _pretrained_facts(entry))))
+    console.out.print(table, soft_wrap=False)
+
+
+def _pretrained_facts(entry: Pretrained) -> Iterator[str]:
+    """Yield what there is to say of a fit: network and video, sizes, scores, when it was pushed."""
+    from enerv_zoo.metrics.columns import columns
+
+    size = f" of {size_text(entry.height, entry.width)}" if entry.height and entry.width else ""
+    frames = f", {console.count(entry.frames, 'frame')}{size}" if entry.frames else ""
+    yield f"{entry.family or 'a network'} on {entry.video or 'a video'}{frames}"
+    sizes = []
+    if entry.stored_bytes is not None:
+        beside = "" if entry.source_bytes is None else f" (the original: {console.megabytes(entry.source_bytes)})"
+        sizes.append(console.megabytes(entry.stored_bytes) + beside)
+    if entry.stored_numbers is not None:
+        sizes.append(f"{entry.stored_numbers:,} parameters")
+    yield ", ".join(sizes)
+    yield ", ".join(
+        f"{own.label} {own.text(entry.scores[own.name])}" for own in sorted(columns([entry.scores]), key=_psnr_first)
+    )
+    yield f"Pushed {entry.updated}" if entry.updated else ""
+
+
+def _psnr_first(column: Column) -> bool:
+    return column.name != "psnr"
 
 
 def _list_parts(pattern: str, json: bool) -> None:
@@ -340,6 +361,12 @@ def _about(kind: str, name: str) -> str:
         return ""
     own = column(name)
     return f"{own.unit or 'a plain number'}, {own.better} is better"
+
+
+def _purpose(parts: registry.Registry, name: str) -> str:
+    """Return the first paragraph of a part's description: what it is, its paper, when to take it."""
+    paragraph, _, _ = inspect.cleandoc(parts.get(name).__doc__ or "").partition("\n\n")
+    return " ".join(paragraph.split()).replace("`", "")
 
 
 def _options(parts: registry.Registry, name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from enerv_zoo.cli import console, options
+from enerv_zoo.cli.progress import shown
 
 RepoId = Annotated[str, typer.Argument(metavar="REPO_ID", help="A repository on the Hub, such as user/bunny-enerv.")]
 
@@ -28,6 +30,9 @@ def push(
     license: Annotated[
         str | None, typer.Option(help="Of the weights: an identifier such as cc-by-3.0.", show_default=False)
     ] = None,
+    player: Annotated[
+        bool, typer.Option("--player", help="Push a web page, too, that plays the network (extra enerv-zoo[export]).")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Push a fit to the Hugging Face Hub: weights, config, scores, a model card, a picture and a short clip.
@@ -43,18 +48,20 @@ def push(
 
         enerv-zoo push holiday.nvz user/holiday
     """
-    from enerv_zoo import loading
+    from enerv_zoo import exporting, loading
     from enerv_zoo.files import free_name
 
-    url = loading.push(
-        run,
-        repo_id,
-        private=private,
-        revision=revision,
-        commit_message=message,
-        create_pr=create_pr,
-        license=license,
-    )
+    with TemporaryDirectory() as folder, shown(str(run)):
+        url = loading.push(
+            run,
+            repo_id,
+            private=private,
+            revision=revision,
+            commit_message=message,
+            create_pr=create_pr,
+            license=license,
+            player=exporting.write_player(run, Path(folder) / "player.html") if player else None,
+        )
     if json:
         console.print_json({"repository": repo_id, "url": url})
         return

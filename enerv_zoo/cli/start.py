@@ -24,7 +24,8 @@ STEPS = (
 """Commands and what they are for; the first one is for a video of one's own."""
 
 OTHER_NAMES = {
-    "render": ("play", "show", "watch", "view", "decode", "decompress"),
+    "play": ("show", "watch", "view"),
+    "render": ("decode", "decompress", "draw"),
     "fit": ("train", "encode", "learn"),
     "eval": ("evaluate", "measure", "score", "test"),
     "models": ("list", "zoo", "families"),

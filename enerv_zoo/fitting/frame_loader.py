@@ -47,6 +47,9 @@ class FrameLoader:
             fit.
         need: bytes that the fit takes on the device beside the frames.
         on_disk: whether the frames are mapped from disk.
+
+    Attributes:
+        is_streamed: whether they are gathered ahead.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class FrameLoader:
             if place == "device" or (place == "auto" and size + need <= MAX_DEVICE_SHARE * free):
                 self.frames = frames.to(self.device)
         at_hand = self.frames.device.type == self.device.type
-        self._gathers_ahead = not at_hand or on_disk
+        self.is_streamed = not at_hand or on_disk
         where = "on the GPU" if self.frames.is_cuda else "on disk" if on_disk else "in memory"
         self.description = f"{size / 1e6:,.0f} MB {where}" + ("" if at_hand else ", sent to the GPU while it computes")
 
@@ -72,7 +75,7 @@ class FrameLoader:
 
         With neighbours, relative to a frame, they are (B, 1 + A, 3, H, W): the frames, then those around them.
         """
-        if not self._gathers_ahead:
+        if not self.is_streamed:
             for index in indices:
                 yield index, self._gathered(index, neighbours)
             return

@@ -64,6 +64,9 @@ logger = logging.getLogger(__name__)
 EVALUATED_PIXELS = 500_000
 """Pixels of the frames whose evaluation is timed for a time budget: one batch of them."""
 
+NOTED_BYTES = 1 << 30
+"""A fit that takes more memory says so, as one does whose frames are not where it computes."""
+
 ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
 
 
@@ -223,7 +226,9 @@ class _Session:
         self.need = memory_need(self.video, fit)
         frames, on_disk = self.original.frames, self.original.on_disk
         self.feed = FrameLoader(frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk)
-        logger.info("frames: %s; fitting needs %s", self.feed.description, self.need)
+        is_noted = self.feed.is_streamed or self.need.total > NOTED_BYTES
+        level = logging.INFO if is_noted else logging.DEBUG
+        logger.log(level, "frames: %s; fitting needs %s", self.feed.description, self.need)
         for phase in self.plan.fit.split()[1:]:
             make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
         self.guard, self.history, self.own = DivergenceGuard(), History(folder.own), Callbacks(callbacks)
@@ -260,7 +265,8 @@ class _Session:
             stage("choosing a batch size")
             fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
             self.plan = dataclasses.replace(self.plan, fit=fit)
-            logger.info("%d frames per step suit this device; the rate is %.2g", fit.batch_size, fit.lr)
+            per_step = "1 frame per step suits" if fit.batch_size == 1 else f"{fit.batch_size} frames per step suit"
+            logger.info("%s this device; the rate is %.2g", per_step, fit.lr)
         pace, phases = _pace(self.plan, self.ranks), self.plan.fit.split()
         state = self._state
         with self.ranks.all_or_none():

@@ -38,6 +38,8 @@ def _entry(name: str, file: Path) -> Pretrained:
         height=video.height,
         width=video.width,
         stored_numbers=run.stored_numbers,
+        stored_bytes=run.bytes,
+        source_bytes=run.origin.bytes,
         scores=scores,
         private=False,
     )

@@ -25,7 +25,7 @@ COSTS = {"bpp": "bits per pixel", "stored_numbers": "stored parameters"}
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
 
 
-def card(description: Description, repo_id: str, *, picture: bool, clip: str | None) -> str:
+def card(description: Description, repo_id: str, *, picture: bool, clip: str | None, player: str | None = None) -> str:
     """Return a model card as Markdown with a YAML head that the Hub reads.
 
     Args:
@@ -33,6 +33,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         repo_id: where it will be.
         picture: whether `preview.png` is there.
         clip: address of the preview clip, or `None`.
+        player: address of the page that plays the network, or `None`.
     """
     fit = description.fit or FitRecord()
     return _template().render(
@@ -45,6 +46,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         scores={_heading(key): value for key, value in _scores(fit.metrics).items()},
         picture=picture,
         clip=clip,
+        player=player,
     )
 
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 CARD = "README.md"
 PREVIEW = "preview.png"
 CLIP = "preview.mp4"
+PLAYER = "player.html"
+"""A page that a repository of ours may hold, too. It is a program, so it is never downloaded."""
 LARGEST = {
     CONFIG: MAX_JSON_BYTES, SEGMENTS: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20,
     CLIP: 256 << 20, VIDEO: 16 << 30,
@@ -40,7 +42,7 @@ LARGEST_TOGETHER = 512 << 20
 LARGEST_NUMBER = max(dtype.itemsize for dtype in DTYPES.values())
 OF_A_NETWORK = (CONFIG, WEIGHTS, RECORD)
 PUBLISHED = (*OF_A_NETWORK, CARD, PREVIEW, CLIP, VIDEO, SEGMENTS)
-"""Every file that a repository of ours may hold, beside those of segments; no other is ever asked for."""
+"""Every file that a repository of ours may hold, beside those of segments; no other one is ever asked for."""
 DOWNLOADS = 8
 """Files of segments that are downloaded at a time."""
 
@@ -49,7 +51,7 @@ _OF_A_SEGMENT = re.compile(rf"segment-[0-9]{{5}}/({'|'.join(map(re.escape, OF_A_
 
 def is_published(name: str) -> bool:
     """Return whether a repository of ours may hold a file, by its path in the repository."""
-    return name in PUBLISHED or _OF_A_SEGMENT.fullmatch(name) is not None
+    return name in (*PUBLISHED, PLAYER) or _OF_A_SEGMENT.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

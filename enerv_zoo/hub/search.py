@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +23,8 @@ class Pretrained:
         video: the video's name.
         frames, height, width: of the video.
         stored_numbers: parameters that a decoder needs.
+        stored_bytes: of the weights; of a fit on the Hub, as its card's bits per pixel say.
+        source_bytes: of the original, all of it.
         scores: by the metric's name, as its author says.
         downloads: in the last month, as the Hub counts them.
         updated: day of the last push, as YYYY-MM-DD.
@@ -35,6 +38,8 @@ class Pretrained:
     height: int | None = None
     width: int | None = None
     stored_numbers: int | None = None
+    stored_bytes: int | None = None
+    source_bytes: int | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     downloads: int | None = None
     updated: str | None = None
@@ -88,6 +93,8 @@ def _entry(info: Any) -> Pretrained:
     def text(key: str) -> str | None:
         return one_line(entry[key])[:100] if isinstance(entry.get(key), str) else None
 
+    rate, extent = number("bpp"), [number(key) for key in ("frames", "height", "width")]
+    known = rate is not None and None not in extent
     return Pretrained(
         id=info.id,
         family=text("family"),
@@ -96,6 +103,7 @@ def _entry(info: Any) -> Pretrained:
         height=number("height"),
         width=number("width"),
         stored_numbers=number("stored_numbers"),
+        stored_bytes=round(rate * math.prod(extent) / 8) if known else None,
         scores={name: value for name in installed_in(entry) if (value := number(name)) is not None},
         downloads=info.downloads,
         updated=info.last_modified.date().isoformat() if info.last_modified else None,

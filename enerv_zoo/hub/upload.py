@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
-from enerv_zoo.errors import VideoError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import write_text
 from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
-from enerv_zoo.hub.download import CARD, CLIP, PREVIEW, is_published
+from enerv_zoo.hub.download import CARD, CLIP, PLAYER, PREVIEW, is_published
 from enerv_zoo.hub.naming import HUB
 from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, check_license, write_description
@@ -49,6 +49,7 @@ class PushOptions(TypedDict, total=False):
     commit_message: str | None
     create_pr: bool
     license: str | None
+    player: str | Path | None
     token: str | bool | None
 
 
@@ -67,12 +68,15 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
     run.check()
     license = check_license(options.get("license"))
     description = run.description
+    player = options.get("player")
+    if player is not None and not Path(player).is_file():
+        raise ConfigError(f"{player}: is no file; expected a page in one file, as enerv_zoo.write_player writes it")
     message = options.get("commit_message") or f"{description.model.family} on {run.info.name}"
     with TemporaryDirectory() as temporary, explained(repo_id, revision):
         staging = Path(temporary)
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
-        picture = PREVIEW in files
-        _make_card(read(), _scored(run, license), staging, repo_id, picture)
+        files |= {} if player is None else {PLAYER: Path(player)}
+        _make_card(read(), _scored(run, license), staging, repo_id, files)
         made = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
         commit = _Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
         return commit.send(made | files, one_line(message)[:100], options.get("private"))
@@ -102,15 +106,24 @@ def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
     return files | {name: run.path / name for name in (*weights, PREVIEW, CARD) if (run.path / name).is_file()}
 
 
-def _make_card(video: FrameAccess, description: Description, staging: Path, repo_id: str, picture: bool) -> None:
+def _make_card(
+    video: FrameAccess, description: Description, staging: Path, repo_id: str, files: Container[str]
+) -> None:
     """Draw the clip and write the model card."""
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
 
     validate_repo_id(repo_id)  # before a clip is drawn
     has_clip = _write_clip(video, staging / CLIP)
-    clip = f"{constants.ENDPOINT}/{repo_id}/resolve/main/{CLIP}" if has_clip else None
-    write_text(staging / CARD, card(description, repo_id, picture=picture, clip=clip))
+    address = f"{constants.ENDPOINT}/{repo_id}/resolve/main"
+    text = card(
+        description,
+        repo_id,
+        picture=PREVIEW in files,
+        clip=f"{address}/{CLIP}" if has_clip else None,
+        player=f"{address}/{PLAYER}?download=true" if PLAYER in files else None,
+    )
+    write_text(staging / CARD, text)
 
 
 def _write_clip(video: FrameAccess, path: Path) -> bool:

@@ -53,7 +53,7 @@ def nerv_boost(
     act: str = "sin",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """NeRV, boosted: every block is followed by one that time steers.
+    """NeRV, boosted: every block is followed by one that time steers (Zhang et al., CVPR 2024). For long fits.
 
     Args:
         info: the video.
@@ -102,7 +102,7 @@ def enerv_boost(
     act: str = "sin",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """E-NeRV, boosted: its modulation gives way to blocks that time steers.
+    """E-NeRV, boosted: its modulation gives way to blocks that time steers (Zhang et al., CVPR 2024). For long fits.
 
     Args:
         info: the video.
@@ -165,7 +165,8 @@ def hnerv_boost(
     act: str = "sin",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """HNeRV, boosted: the first map and every block are followed by a block that time steers.
+    """HNeRV, boosted: the first map and every block are followed by a block that time steers (Zhang et al., CVPR
+    2024). For long fits on a GPU.
 
     Args:
         info: the video.

@@ -52,7 +52,8 @@ def dnerv(
     act: str = "gelu",
     conv_type: str = "conv",
 ) -> ModelConfig:
-    """HNeRV's map per frame, and a finer one of its differences to its neighbours, which a gate merges.
+    """HNeRV's map per frame, and a finer one of its differences to its
+    neighbours, which a gate merges (Zhao et al., CVPR 2023). For video that moves much; needs many epochs on a GPU.
 
     Args:
         info: the video.

@@ -40,7 +40,8 @@ def enerv(
     sin_res: bool = True,
     sigmoid: bool = True,
 ) -> ModelConfig:
-    """Space and time embedded apart, multiplied, every stage modulated by time. Defaults: the paper's Bunny network.
+    """Space and time embedded apart, multiplied, every stage modulated by time (Li et al., ECCV 2022). To compare with
+    the paper, whose network of Bunny is the default.
 
     Args:
         info: the video.

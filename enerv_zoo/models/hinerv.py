@@ -58,7 +58,8 @@ def hinerv(
     block_bias: bool = False,
     block_layerscale: float = 0,
 ) -> ModelConfig:
-    """Grids of time alone: a coarse one is interpolated, and every stage adds a tile of its own and convolves.
+    """Grids of time alone: a coarse one is interpolated, and every stage adds a tile of its own and
+    convolves (Kwan et al., NeurIPS 2023). To compare with the paper's rates; needs a GPU and many epochs.
 
     The lists with a value per stage are stretched where there are more stages than values: the last value is that of
     the last stage, and the one before it that of all stages that have none.

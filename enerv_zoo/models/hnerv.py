@@ -90,7 +90,8 @@ def hnerv(
     act: str = "gelu",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """A tiny map per frame, computed by an encoder that is not stored, and a decoder.
+    """A tiny map per frame, computed by an encoder that is not stored, and a decoder (Chen et al., CVPR 2023). To
+    compare with the paper; the encoder makes fitting slow, so plan many epochs on a GPU.
 
     Args:
         info: the video.
@@ -131,7 +132,8 @@ def hnerv_nerv(
     act: str = "gelu",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """The NeRV of HNeRV's code base: the decoder of `hnerv`, fed with encoded time (Chen et al. 2023, 4).
+    """The NeRV of HNeRV's code base: the decoder of `hnerv`, fed with encoded time (Chen et al., CVPR 2023, section 4).
+    To compare with that paper's baseline.
 
     Args:
         info: the video.
@@ -169,7 +171,8 @@ def hnerv_latent(
     act: str = "gelu",
     out_bias: str | float = "tanh",
 ) -> ModelConfig:
-    """HNeRV without its encoder: the maps of frames are parameters, and fitted as such.
+    """HNeRV without its encoder: the maps of frames are parameters, and fitted as such. For tiny decoders (the recipe
+    tiny), and for fits faster than HNeRV's.
 
     Args:
         info: the video.

@@ -42,7 +42,8 @@ def nerv(
     sin_res: bool = True,
     sigmoid: bool = False,
 ) -> ModelConfig:
-    """Time encoded, an MLP to the first feature map, upsampling blocks, RGB. Defaults: NeRV-S.
+    """Time encoded, an MLP to the first feature map, upsampling blocks, RGB (Chen et al., NeurIPS 2021). The baseline
+    of most papers; NeRV-S by default.
 
     Args:
         info: the video.

@@ -131,7 +131,7 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
     quality = columns(run.metrics for run in runs)
     return {
         "title": f"{info.name}: {names}" if info.name else names,
-        "video": f"{info.frames} frames of {info.size_text}{rate}",
+        "video": f"{info.frames} frames of {info.size_text}{rate}{_sizes(runs[0])}",
         "attribution": info.attribution,
         "movies": _movies(runs, indices, fps),
         "height": height,
@@ -155,6 +155,13 @@ def _shown(runs: Sequence[ShownFit], frames: str | None) -> dict[str, Any]:
             "fps": fps,
         },
     }
+
+
+def _sizes(run: ShownFit) -> str:
+    """Return the bytes that those of a fit are beside: of the frames as 8-bit RGB, and of the original, all of it."""
+    origin = run.video.origin
+    original = "" if origin is None or origin.bytes is None else f"; the original has {origin.bytes:,} bytes"
+    return f"; {3 * run.video.info.pixels:,} bytes as they are{original}"
 
 
 def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> list[dict[str, Any]]:

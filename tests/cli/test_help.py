@@ -44,7 +44,7 @@ def test_help_breaks_no_word(cli, monkeypatch, name, width):
 
 def test_defaults_are_numbers_and_words(cli):
     text = " ".join(cli("compress", "--help")[1].split())
-    for part in ("[default: 0]", "[default: 0.0005]", "[default: table]", "[default: the fit's own]"):
+    for part in ("[default: 0]", "[default: 0.0005]", "[default: the fit's own]"):
         assert part in text
     assert "[default: auto]" in text
     assert "[default: False]" not in text
@@ -60,7 +60,7 @@ def test_defaults_are_numbers_and_words(cli):
         ("runs/fit", "did you mean: enerv-zoo info runs/fit"),
         ("frames", "did you mean: enerv-zoo fit frames"),
         ("rendr", "there is no command 'rendr'. Did you mean 'render'?"),
-        ("play", "there is no command 'play'; it is called render here"),
+        ("watch", "there is no command 'watch'; it is called play here"),
         ("train", "there is no command 'train'; it is called fit here"),
         ("nothing-like-it", "there is no command 'nothing-like-it', and no such file; commands: fit, info, "),
         ("nothing.mp4", "there is no command 'nothing.mp4', and no such file; commands: fit, info, "),

@@ -60,8 +60,14 @@ def test_a_fit_that_memory_has_no_room_for_is_refused_before_it_takes_any(monkey
     assert short.metrics["psnr"] == pytest.approx(ample.metrics["psnr"], abs=1e-3)
 
 
-def test_a_fit_says_what_it_will_need_before_its_first_step(caplog):
-    clip = ez.open_video("bunny", frames="0:2", resize="64x36")
+@pytest.mark.parametrize(
+    ("noted_bytes", "frames_in", "is_noted"), [(1, "host", 1), (1 << 40, "host", 0), (1 << 40, "disk", 1)]
+)
+def test_a_fit_says_what_it_will_need_where_that_is_much_or_frames_come_from_disk(
+    caplog, monkeypatch, tmp_path, noted_bytes, frames_in, is_noted
+):
+    monkeypatch.setattr("enerv_zoo.fitting.run.NOTED_BYTES", noted_bytes)
+    monkeypatch.setenv("ENERV_ZOO_CACHE", str(tmp_path))
     with caplog.at_level(logging.INFO):
-        ez.fit(clip, size="80K", epochs=1)
-    assert "fitting needs up to about " in caplog.text
+        ez.fit("bunny", "nerv", frames="0:2", resize="64x36", size="60K", epochs=1, batch_size=2, frames_in=frames_in)
+    assert caplog.text.count("fitting needs up to about ") == is_noted

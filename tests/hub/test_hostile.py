@@ -6,14 +6,13 @@ import copy
 import json
 import pickle
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from fuzzing import at, damaged, mutated
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
@@ -40,12 +39,6 @@ def write(folder, config=CONFIG, weights=WEIGHTS):
 def with_header(header, data=WEIGHTS[HEADER_END:]):
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
-
-
-def at(tree, path):
-    for step in path:
-        tree = tree[step]
-    return tree
 
 
 def changed(tree, *path_and_value):
@@ -213,59 +206,6 @@ def test_a_repository_whose_frames_would_fill_the_memory_is_refused_before_its_w
 
 # ---------------------------------------------------------------- anything at all
 
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**30), 10**30)
-    | st.integers(-3, 70)
-    | st.sampled_from([1 << 20, 1 << 31, 1 << 63, 0, -1, 1e300, 1e-300, 0.5, "gelu", "nerv", "conv", "", "time"])
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8)
-)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner))
-
-
-def paths(tree, path=()):
-    """Every place in plain data."""
-    yield path
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield from paths(value, (*path, key))
-
-
-def transplant(tree, path):
-    return copy.deepcopy(at(tree, path))
-
-
-@st.composite
-def mutated(draw, tree):
-    """The same plain data with up to three places replaced, dropped or copied elsewhere."""
-    tree = copy.deepcopy(tree)
-    for _ in range(draw(st.integers(1, 3))):
-        *above, last = draw(st.sampled_from([path for path in paths(tree) if path] or [("x",)]))
-        try:
-            parent = at(tree, above)
-            if draw(st.booleans()) and isinstance(parent, dict):
-                del parent[last]
-            else:
-                parent[last] = draw(VALUES | st.sampled_from(list(paths(tree))).map(partial(transplant, tree)))
-        except (KeyError, TypeError):
-            pass
-    return tree
-
-
-@st.composite
-def damaged(draw, data):
-    """The same bytes, cut short or with a few of them changed."""
-    if draw(st.booleans()):
-        return data[: draw(st.integers(0, len(data)))]
-    changed = bytearray(data)
-    near = st.integers(0, min(HEADER_END + 16, len(data)) - 1)
-    for place in draw(st.lists(near | st.integers(0, len(data) - 1), min_size=1, max_size=4)):
-        changed[place] = draw(st.integers(0, 255))
-    return bytes(changed)
-
-
 FUZZ = settings(max_examples=100)
 
 
@@ -287,7 +227,7 @@ def test_any_config(config):
 
 
 @FUZZ
-@given(damaged(json.dumps(CONFIG).encode()))
+@given(damaged(json.dumps(CONFIG).encode(), HEADER_END + 16))
 def test_any_bytes_of_a_config(config):
     check(config=config)
 
@@ -299,6 +239,6 @@ def test_any_header(header):
 
 
 @FUZZ
-@given(damaged(WEIGHTS))
+@given(damaged(WEIGHTS, HEADER_END + 16))
 def test_any_bytes_of_weights(weights):
     check(weights=weights)

@@ -46,6 +46,23 @@ def test_from_the_command_line_and_back(hub, process, run_folder, tmp_path):
     assert hub.log == []
 
 
+def test_a_player_is_pushed_linked_and_never_pulled(client, run_folder, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<p>plays</p>")
+    ez.push(run_folder, "alice/bunny", player=page)
+    files = client.repositories["alice/bunny"].at().files
+    assert files["player.html"].data == page.read_bytes()
+    link = f"{constants.ENDPOINT}/alice/bunny/resolve/main/player.html?download=true"
+    assert f"[Play it in your browser]({link})" in files["README.md"].data.decode()
+    assert {path.name for path in ez.pull("alice/bunny", tmp_path / "pulled").iterdir()} == FILES
+    ez.push(run_folder, "alice/bunny")
+    files = client.repositories["alice/bunny"].at().files
+    assert "player.html" not in files
+    assert "Play it" not in files["README.md"].data.decode()
+    with pytest.raises(ConfigError, match="expected a page in one file"):
+        ez.push(run_folder, "alice/bunny", player=tmp_path / "nothing.html")
+
+
 def test_what_did_not_change_is_not_sent_again(client, run_folder):
     ez.push(run_folder, "alice/bunny")
     head = client.repositories["alice/bunny"].at().sha
