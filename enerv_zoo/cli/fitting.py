@@ -158,8 +158,10 @@ def fit(
         torchrun --nproc-per-node 4 -m enerv_zoo fit holiday.mp4 --preset balanced --batch-size 8 --out runs/holiday
     """
     from enerv_zoo.files import free_name
-    from enerv_zoo.fitting.folder import fit_state, segments_state
-    from enerv_zoo.fitting.plan import default_recipe, plan_fit
+
+    with shown(_name(video)):  # as this takes seconds
+        from enerv_zoo.fitting.folder import fit_state, segments_state
+        from enerv_zoo.fitting.plan import default_recipe, plan_fit
 
     began, network = context.obj, options.parse_assignments(set_ or [])
     arguments: dict[str, Any] = {"size": size, "model_options": network, **selection, **fit_options}
