@@ -78,7 +78,7 @@ class VideoFile(Source):
             self._joined = bool(container.format.flags & Flags.ts_discont.value)  # type: ignore[operator]
             self.count = stream.frames or None
             aspect = stream.sample_aspect_ratio
-            self._aspect = bounded_aspect(aspect) if aspect and aspect > 0 and not still else SQUARE
+            self._aspect = bounded_aspect(Fraction(aspect)) if aspect and aspect > 0 and not still else SQUARE
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames; see `Source.frames`."""
