@@ -5,6 +5,8 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/flight.py runs/flight --frames 66
     python benchmarks/rate_distortion.py bunny runs/rd-bunny
     python benchmarks/rate_distortion.py runs/flight runs/rd-flight
+    python benchmarks/rate_distortion.py bunny runs/rd-quick --recipe quick --models pca_nerv --sizes 0.25M,0.5M \\
+        --bpp 0.06,0.1,0.15,0.25,0.4 --tune-epochs 15 --frames ''
 """
 
 from __future__ import annotations
@@ -28,27 +30,34 @@ def main() -> None:
     parser.add_argument("--models", default="enerv_nerv_block,hnerv_boost,nerv")
     parser.add_argument("--sizes", default="0.1M,0.25M,0.6M")
     parser.add_argument("--bits", default="8,6,5")
+    parser.add_argument("--bpp", default="", help="bits per pixel of files, in place of --bits")
     parser.add_argument("--tune-epochs", type=int, default=2)
+    parser.add_argument("--recipe", default="", help="by name; by default one that all families share")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--frames", default="0:66")
+    parser.add_argument("--frames", default="0:66", help="'' for all")
     parser.add_argument("--resize", default="256x144")
     case = vars(parser.parse_args())
     folder = Path(case.pop("out"))
+    case = {name: value for name, value in case.items() if value}
+    recipe = {"recipe": case["recipe"]} if "recipe" in case else RECIPE
+    rates = [float(rate) for rate in case["bpp"].split(",")] if "bpp" in case else []
     result = ez.rate_distortion(
         case["video"],
         case["models"].split(","),
         out=folder,
         sizes=case["sizes"].split(","),
-        bits=[int(bits) for bits in case["bits"].split(",")],
-        **{key: case[key] for key in ("tune_epochs", "epochs", "frames", "resize")},
+        bits=None if rates else [int(bits) for bits in case["bits"].split(",")],
+        bpp=rates,
+        **{key: case[key] for key in ("tune_epochs", "epochs", "frames", "resize") if key in case},
         on_stage=print,
-        **RECIPE,
+        **recipe,
     )
     name = case["video"] = Path(case["video"]).name
-    shutil.copyfile(folder / "rd.png", IMAGES / f"rd-{name}.png")
+    kind = "-".join(("rd", *([case["recipe"]] if "recipe" in case else []), name))
+    shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
-        f"rd-{name}-cpu{torch.get_num_threads()}",
-        {**case, **RECIPE},
+        f"{kind}-cpu{torch.get_num_threads()}",
+        {**case, **recipe},
         {"benchmark": "rd", "machine": machine("cpu"), **result.to_dict()},
     )
 
