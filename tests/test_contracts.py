@@ -99,7 +99,7 @@ CLASSES = [
     *(contract(contracts.ScheduleTests, part=part) for part in SCHEDULES),
     *(contract(contracts.FamilyTests, part=narrow(name), size="100K") for name in models.names()),
     contract(contracts.FamilyTests, part={**narrow("hnerv_latent"), "latent_frames": 2, "skip": True}, size=None),
-    contract(contracts.EntropyModelTests, part="table"),
+    *(contract(contracts.EntropyModelTests, part=part) for part in ("table", "temporal")),
     *(contract(contracts.AnchorTests, part=part) for part in ("x264", "x265", "svtav1", "vp9")),
 ]
 CHECKS = [

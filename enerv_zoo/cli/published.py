@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
+from rich.text import Text
+
 from enerv_zoo.cli import console
 from enerv_zoo.metrics.columns import column
 from enerv_zoo.published_results import PublishedResult, published
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from enerv_zoo.config import VideoInfo
 
 
@@ -55,22 +56,23 @@ def print_beside(results: Mapping[str, Mapping[str, Any]], info: VideoInfo) -> N
         console.out.print("frames of other sizes do not compare: smaller ones are easier")
 
 
-def listing(results: list[PublishedResult]) -> Table:
-    """Return a row per result."""
+def listing(results: list[PublishedResult]) -> Group:
+    """Return a row per result, and below them their sources, which rows name by number."""
     scores = [column("psnr"), column("ms_ssim")]
     headings = [each.heading for each in scores]
-    table = console.Listing(
-        "method", "clip", "frames", "stored parameters", "epochs", *headings, "bits per pixel", "source"
-    )
+    table = console.Listing("#", "method", "clip", "frames", "size", "epochs", *headings, "bits per pixel")
+    sources: dict[str, int] = {}
     for result in results:
+        notes = [f"mean of {result.videos} clips"] * (result.videos > 1) + [result.note] * bool(result.note)
+        source = result.source + (f" ({'; '.join(notes)})" if notes else "")
         table.add_row(
+            str(sources.setdefault(source, len(sources) + 1)),
             result.method,
-            result.clip + (f", mean of {result.videos}" if result.videos > 1 else ""),
+            result.clip,
             result.size_text or "n/a",
-            console.number(result.parameters),
+            "n/a" if result.parameters is None else f"{result.parameters / 1e6:.3g}M",
             console.number(result.epochs),
             *(each.number(getattr(result, each.name)) for each in scores),
             console.number(result.bpp, 3),
-            result.source + (f" ({result.note})" if result.note else ""),
         )
-    return table
+    return Group(table, "", *(Text(f"{number}: {source}") for source, number in sources.items()))

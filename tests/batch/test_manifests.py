@@ -182,7 +182,7 @@ def test_an_entry_that_cannot_be_meant(tmp_path, entry, message):
     ("text", "message"),
     [
         ("format: 99\nfits: [{video: bunny}]\n", "format 99 is not one that this version reads"),
-        ("fits: [{video: &a [*a]}]\n", "neither JSON nor YAML|option"),
+        ("fits: [{video: &a [*a]}]\n", "repeat parts too often"),
         ("fits: !!python/object/apply:os.system [ls]\n", "neither JSON nor YAML"),
         ("fits: {video: bunny}\n", "option 'fits'"),
         ("fits: []\n", "option 'fits'"),

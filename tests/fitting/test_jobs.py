@@ -128,7 +128,7 @@ def test_a_folder_that_was_fitted_otherwise_is_refused(tmp_path):
 def test_what_cannot_be_done_is_refused_before_anything_is(tmp_path):
     with pytest.raises(ConfigError, match=r"two fits would be called 'fit'"):
         list(run_here([job(), job(epochs=3)], tmp_path / "out", device="cpu"))
-    with pytest.raises(FitError, match="device must be auto, cpu or cuda"):
+    with pytest.raises(FitError, match="device must be auto, cpu, cuda"):
         list(run_here([job()], tmp_path / "out", device="tpu"))
     with pytest.raises(ConfigError, match="model 'nerv' has no option 'fc'"):
         job(model_options={"fc": 3})

@@ -208,7 +208,7 @@ def test_overwrite_replaces(clip, fitted, tmp_path):
         ({"recipe": "quik"}, ConfigError, "no recipe 'quik'.*Did you mean 'quick'"),
         ({"recipe": {"modle": {}}}, ConfigError, "Did you mean 'model'"),
         ({"recipe": {"video": {"size": 3}}}, ConfigError, "the video has no option 'size'"),
-        ({"device": "tpu"}, FitError, "device must be auto, cpu or cuda"),
+        ({"device": "tpu"}, FitError, "device must be auto, cpu, cuda"),
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(clip, tmp_path, options, error, message):
