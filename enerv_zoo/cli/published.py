@@ -63,7 +63,7 @@ def listing(results: list[PublishedResult]) -> Group:
     table = console.Listing("#", "method", "clip", "frames", "size", "epochs", *headings, "bits per pixel")
     sources: dict[str, int] = {}
     for result in results:
-        notes = [f"mean of {result.videos} clips"] * (result.videos > 1) + [result.note] * bool(result.note)
+        notes = [f"mean of {result.videos} clips"] * (result.videos > 1) + ([result.note] if result.note else [])
         source = result.source + (f" ({'; '.join(notes)})" if notes else "")
         table.add_row(
             str(sources.setdefault(source, len(sources) + 1)),
