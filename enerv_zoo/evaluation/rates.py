@@ -87,16 +87,30 @@ class RateCurve:
     points: tuple[RatePoint, ...]
 
     def best(self) -> list[RatePoint]:
-        """The points that no other of the curve beats in rate and quality, by rate."""
-        best: list[RatePoint] = []
+        """The points by which the curve is compared, by rate: its upper convex hull over bytes.
+
+        Between two points of a hull, a mix of both files has more quality than any point that was left out; two points
+        of nearly one rate would bend a curve through them. Where the hull has less than four points, which a comparison
+        needs, these are all that no other one beats in rate and quality.
+        """
+        rising: list[RatePoint] = []
         for point in sorted(self.points, key=lambda point: (point.bytes, -point.quality())):
-            if not best or point.quality() > best[-1].quality():
-                best.append(point)
-        return best
+            if not rising or point.quality() > rising[-1].quality():
+                rising.append(point)
+        hull: list[RatePoint] = []
+        for point in rising:
+            while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
+                hull.pop()
+            hull.append(point)
+        return hull if len(hull) > 3 else rising
 
     def to_dict(self) -> dict[str, Any]:
         """The curve as plain data."""
         return {"name": self.name, "settings": self.settings, "points": [point.to_dict() for point in self.points]}
+
+
+def _slope(first: RatePoint, second: RatePoint) -> float:
+    return (second.quality() - first.quality()) / (second.bytes - first.bytes)
 
 
 @dataclass(frozen=True)

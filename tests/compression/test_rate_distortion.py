@@ -24,6 +24,8 @@ def curve(name, *points):
 
 
 def test_only_points_that_nothing_beats_count():
+    hull = curve("x", (0.1, 28), (0.2, 31), (0.29, 31.5), (0.3, 33), (0.4, 34), (0.35, 33.4)).best()
+    assert [point.quality() for point in hull] == [28, 31, 33, 34]
     found = curve("x", (0.3, 33), (0.1, 30), (0.2, 29), (0.2, 32), (0.4, 33)).best()
     assert [(point.bpp, point.psnr) for point in found] == [(0.1, 30), (0.2, 32), (0.3, 33)]
 
