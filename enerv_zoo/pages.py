@@ -5,9 +5,20 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from email.message import Message
+
     from jinja2 import Template
+
+HOST = "127.0.0.1"
+"""The address of this machine for itself, on which pages are served."""
+
+
+def is_for_this_machine(headers: Message) -> bool:
+    """Return whether a request names this machine; another name of it is another site's, which reads nothing."""
+    return urlsplit(f"//{headers.get('Host', '')}").hostname in (HOST, "localhost")
 
 
 def asset(path: Path) -> Any:

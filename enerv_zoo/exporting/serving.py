@@ -9,11 +9,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from enerv_zoo.errors import ConfigError
-
-HOST = "127.0.0.1"
+from enerv_zoo.pages import HOST, is_for_this_machine
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -24,8 +22,8 @@ class _Handler(SimpleHTTPRequestHandler):
     }  # fmt: skip
 
     def send_head(self) -> Any:
-        """Answer to this machine's names alone; another name of it is another site's, which reads nothing."""
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname in (HOST, "localhost"):
+        """Answer to this machine's names alone."""
+        if is_for_this_machine(self.headers):
             return super().send_head()
         self.send_error(403)
         return None

@@ -19,7 +19,7 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.time_lapse import decoded
 from enerv_zoo.metrics.columns import column
-from enerv_zoo.pages import asset, template
+from enerv_zoo.pages import HOST, asset, is_for_this_machine, template
 from enerv_zoo.progress import Stage, Status
 from enerv_zoo.report.collecting import HISTORY_KEYS
 from enerv_zoo.report.page import HERE
@@ -33,8 +33,6 @@ PICTURE_INTERVAL = 0.5
 
 PATIENCE = 3.0
 """Seconds that a page which is open in a browser has to fetch the end of a fit."""
-
-HOSTS = ("127.0.0.1", "localhost")
 
 HTML, JSON, PNG = "text/html; charset=utf-8", "application/json", "image/png"
 
@@ -75,7 +73,7 @@ class LivePage(Callback):
 
     def __enter__(self) -> Self:
         self._server = _server(self, self.port)
-        self.address = f"http://127.0.0.1:{self._server.server_port}/"
+        self.address = f"http://{HOST}:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="live page", daemon=True)
         self._thread.start()
         return self
@@ -122,8 +120,8 @@ class LivePage(Callback):
 
     def on_evaluation(self, fitter: Fitter, scores: Any) -> None:
         """Show the scores of all frames, and the frame that they are of."""
-        known = {column(name): score for name, score in scores.items() if score is not None}
-        text = ", ".join(f"{own.label} {own.text(score)}" for own, score in known.items())
+        columns = {column(name): score for name, score in scores.items() if score is not None}
+        text = ", ".join(f"{own.label} {own.text(score)}" for own, score in columns.items())
         epoch = fitter.epochs_before + fitter.epoch
         self._state["scores"] = f"All frames after epoch {epoch}: {text}"
         if fitter.ranks.first:
@@ -171,11 +169,11 @@ class _Server(ThreadingHTTPServer):
 def _server(page: LivePage, port: int | None) -> _Server:
     """Return a server on a port, or on another one where that is taken and none was asked for."""
     try:
-        server = _Server(("127.0.0.1", PORT if port is None else port), _Handler)
+        server = _Server((HOST, PORT if port is None else port), _Handler)
     except OSError:
         if port is not None:
             raise
-        server = _Server(("127.0.0.1", 0), _Handler)
+        server = _Server((HOST, 0), _Handler)
     server.page = page
     return server
 
@@ -184,11 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer a browser on this machine; another name of it is another site's, which reads nothing (rebinding)."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        answer = self.server.page.answer(urlsplit(self.path).path) if host in HOSTS else None
+        """Answer a browser on this machine alone."""
+        is_allowed = is_for_this_machine(self.headers)
+        answer = self.server.page.answer(urlsplit(self.path).path) if is_allowed else None
         if answer is None:
-            self.send_error(404 if host in HOSTS else 403)
+            self.send_error(404 if is_allowed else 403)
             return
         kind, content = answer
         self.send_response(200)
