@@ -247,8 +247,8 @@ class _Points:
             name = f"{fit['stored_numbers'] / 1e6:.2f}M, {setting}"
             return measure_network(load(path, self.device), self.original, name, size, seconds, self.metrics)
 
-        known = value if option == "bits" else target
-        return self._known(("network", fit["id"], known, self.tune_epochs), measure, path)
+        key = value if option == "bits" else target  # as older folders have it
+        return self._known(("network", fit["id"], key, self.tune_epochs), measure, path)
 
     def of_codec(self, name: str) -> RateCurve:
         """Encode the frames with a codec, once for each quality of its ladder."""

@@ -49,15 +49,15 @@ def screen() -> Group:
 
 def unknown_command(word: str, commands: Iterable[str]) -> str:
     """Return a message for a word that is no command: a file, a command by another name, or a mistyped one."""
-    known = [*commands]
+    names = [*commands]
     other = next((name for name, others in OTHER_NAMES.items() if word in others), None)
     if other is not None:
         return f"there is no command {word!r}; it is called {other} here"
-    if near := did_you_mean(word, known):
+    if near := did_you_mean(word, names):
         return f"there is no command {word!r}.{near}"
     path = Path(word).expanduser()
     if not path.exists() and (not path.suffix or (path := nearest(path)) is None):  # type: ignore[assignment]
-        return f"there is no command {word!r}, and no such file; commands: {', '.join(known)}"
+        return f"there is no command {word!r}, and no such file; commands: {', '.join(names)}"
     shown = word if path == Path(word).expanduser() else str(path)
     name = "info" if path.suffix == ".nvz" or (path / "config.json").is_file() else "fit"
     return f"{word!r} is no command; did you mean: {command(name, shown)}"

@@ -194,12 +194,7 @@ class NetworkCompression:
         return len(encode([self._encoded(self._quantize(specs))])) + scores
 
     def _quantize(self, specs: QuantSpecs) -> dict[str, QuantizedTensor]:
-        tensors = {name: coded(tensor, specs[name]) for name, tensor in codable(self.video).items()}
-        hints = self.video.coding_hints()
-        models = {
-            name: best_model(each.levels, hints[name].kind, self.entropy_model)[0] for name, each in tensors.items()
-        }
-        return {name: dataclasses.replace(each, entropy_model=models[name]) for name, each in tensors.items()}
+        return {name: coded(tensor, specs[name]) for name, tensor in codable(self.video).items()}
 
     def _decoded(self, tensors: dict[str, QuantizedTensor]) -> NeuralVideo:
         """Return the network that the file decodes to, bit for bit."""
@@ -209,6 +204,12 @@ class NetworkCompression:
         return twin
 
     def _encoded(self, tensors: dict[str, QuantizedTensor], report: Report | None = None) -> EncodedNetwork:
+        """Return the network for a file; entropy models are chosen here, as levels that are only tried need none."""
+        hints = self.video.coding_hints()
+        models = {
+            name: best_model(each.levels, hints[name].kind, self.entropy_model)[0] for name, each in tensors.items()
+        }
+        tensors = {name: dataclasses.replace(each, entropy_model=models[name]) for name, each in tensors.items()}
         return to_network(self.video, tensors, fit=self._record(report), license=self.license)
 
     def _record(self, report: Report | None) -> FitRecord | None:
