@@ -228,7 +228,8 @@ def test_on_the_card_and_in_the_search(fitted):
 def test_in_a_comparison_where_the_lowest_is_best(plugin, tmp_path, cli):
     size = ("--size", "60K", "--epochs", "1", "--batch-size", "3", "--frames", "0:3", "--resize", "64x36")
     measured = ("--metrics", "worst_pixel,psnr", "--no-report")
-    code, printed, _ = cli("compare", "bunny", "--models", "nerv,hnerv", "--out", tmp_path, *size, *measured)
+    files = ("--table", tmp_path / "t.csv", "--table", tmp_path / "t.tex", "--figure", tmp_path / "f.svg")
+    code, printed, _ = cli("compare", "bunny", "--models", "nerv,hnerv", "--out", tmp_path, *size, *measured, *files)
     assert code == 0
     assert "WORST-PIXEL" in printed
     assert "(1/255)" in printed
@@ -237,6 +238,16 @@ def test_in_a_comparison_where_the_lowest_is_best(plugin, tmp_path, cli):
     rows = [line for line in printed.splitlines() if line.strip().startswith(tuple(results))]
     assert rows[0].split()[0] == best
     assert f"{results[best]['worst_pixel']:.2f}" in rows[0]
+    table = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert table[0]["fit"] == best
+    assert {row["fit"]: float(row["worst_pixel"]) for row in table} == {
+        name: result["worst_pixel"] for name, result in results.items()
+    }
+    assert f"{best} & {results[best]['worst_pixel']:.2f} & " in (tmp_path / "t.tex").read_text()
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+    for option, message in (("--table", "end in .csv, .md, .tex"), ("--figure", "end in .pdf, .png, .svg")):
+        assert message in cli("compare", "bunny", "--models", "nerv", "--out", tmp_path / "x", option, "x.doc")[2]
+    assert not (tmp_path / "x").exists()
 
 
 def test_in_the_summary_of_a_fleet(plugin, fitted, tmp_path):

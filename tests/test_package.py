@@ -32,7 +32,7 @@ ORDER = [
         "shell",
         "stopping",
     },
-    {"composition", "progress"},
+    {"composition", "progress", "tables"},
     {"compatibility"},
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "published_results", "recipes", "video"},

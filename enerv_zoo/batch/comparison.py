@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -15,6 +15,9 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.plan import FitPlan, is_open, plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
+from enerv_zoo.metrics.columns import columns
+from enerv_zoo.shell import duration
+from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.video.origin import Origin, protected
 
 COMPARISON = "compare.json"
@@ -92,6 +95,28 @@ def compare(
     if reasons:
         raise FitsFailed(metrics, reasons, folder)
     return metrics
+
+
+def comparison_table(results: Mapping[str, Mapping[str, Any]]) -> ResultTable:
+    """Return a row per fit of a comparison, the best by the leading metric first; columns are named as in its results.
+
+    `comparison_table(results).write("table.tex")` writes it for a paper.
+
+    Args:
+        results: from `compare`.
+    """
+    quality = columns(results.values())
+    fields = (
+        Field("fit"),
+        *(column.field for column in quality),
+        Field("stored_numbers", "stored parameters", "{:,.0f}".format),
+        Field("stored_bytes", "MB", lambda size: f"{size / 1e6:,.2f}"),
+        Field("bpp", "bits per pixel", "{:.3f}".format),
+        Field("fit_seconds", "fit time", duration),
+        Field("fps", "decode frames/s", "{:,.1f}".format),
+    )
+    rows = [{"fit": name, **result} for name, result in results.items()]
+    return ResultTable(fields, sorted(rows, key=lambda row: quality[0].rank(row.get(quality[0].name))))
 
 
 def plan_comparison(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
@@ -46,6 +46,8 @@ def compare(
         bool, typer.Option("--published", help="Show published results of these families on this clip beside yours.")
     ] = False,
     report: WithReport = True,
+    table: options.Tables = None,
+    figure: options.Figures = None,
     json: options.Json = False,
 ) -> None:
     """Fit several families to one video with one recipe; print one table and draw the curves.
@@ -65,9 +67,16 @@ def compare(
 
     from enerv_zoo import batch
     from enerv_zoo.cli import published as literature
+    from enerv_zoo.evaluation import check_figure, plot_psnr
+    from enerv_zoo.fitting.history import read_history
     from enerv_zoo.storage import open_run
+    from enerv_zoo.tables import check_table
     from enerv_zoo.video.identity import size_of
 
+    for path in table or ():
+        check_table(path)
+    for path in figure or ():
+        check_figure(path)
     budgets = None if size is None else options.listed(size)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
     if dry_run:
@@ -89,13 +98,17 @@ def compare(
             )
     except batch.FitsFailed as error:
         results, failure = error.results, error
+    for path in (table or ()) if results else ():
+        batch.comparison_table(results).write(path)
+    for path in (figure or ()) if results else ():
+        plot_psnr({name: read_history(out / name) for name in results}, path)
     page = closing_report([out / name for name in results], out, device) if report and results else None
     info = open_run(out / next(iter(results))).info if published and results else None
     if json:
         theirs = [] if info is None else literature.of_comparison(results, info)
         console.print_json({"fits": results, "published": list(map(asdict, theirs))} if published else results)
     elif results:
-        console.out.print(_comparison(results))
+        console.out.print(console.Listing.of(batch.comparison_table(results)))
         first = next(iter(results.values()))
         raw = 3 * math.prod(first[key] for key in EXTENT)
         console.out.print()
@@ -106,28 +119,10 @@ def compare(
         files = console.files(out, "compare.json", "psnr.png", page=page)
         console.out.print()
         console.out.print(f"written to {out}: {files}, and a folder for each fit")
+        if table or figure:
+            console.out.print(f"and {', '.join(map(str, [*(table or ()), *(figure or ())]))}")
     if failure is not None:
         raise failure
-
-
-def _comparison(results: dict[str, dict[str, Any]]) -> Table:
-    """Return a row per fit, the best by the leading metric first."""
-    from enerv_zoo.metrics.columns import columns
-
-    quality = columns(results.values())
-    cost = ("stored parameters", "MB", "bits per pixel", "fit time")
-    table = console.Listing("fit", *(column.heading for column in quality), *cost, "decode frames/s")
-    for name, row in sorted(results.items(), key=lambda item: quality[0].rank(item[1].get(quality[0].name))):
-        table.add_row(
-            name,
-            *(column.number(row.get(column.name)) for column in quality),
-            console.number(row["stored_numbers"]),
-            console.number(row["stored_bytes"] / 1e6),
-            console.number(row["bpp"], 3),
-            duration(row["fit_seconds"]),
-            console.number(row["fps"], 1),
-        )
-    return table
 
 
 def rd(

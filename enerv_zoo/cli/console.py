@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enerv_zoo.shell import command, printable
+from enerv_zoo.tables import ResultTable
 
 
 class PlainConsole(Console):
@@ -158,6 +159,14 @@ class Listing(Table):
         self._folds_names = False
         for heading in headings:
             self.add_column(heading, overflow="fold", min_width=_longest_word(heading))
+
+    @classmethod
+    def of(cls, table: ResultTable) -> Listing:
+        """Return a table of results as a listing."""
+        listing = cls(*table.headings)
+        for cells in table.cells:
+            listing.add_row(*cells)
+        return listing
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         """Add a row."""

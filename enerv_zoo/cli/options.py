@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +56,14 @@ RecipeFile = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 (a GPU by its number), or mps (untested).")]
+Tables = Annotated[
+    list[Path] | None,
+    typer.Option("--table", metavar="FILE", help="Write the table as .csv, .md or .tex; give it again for several."),
+]
+Figures = Annotated[
+    list[Path] | None,
+    typer.Option("--figure", metavar="FILE", help="Write the curves as .pdf, .png or .svg; give it again for several."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

@@ -1,6 +1,6 @@
 """Weights -> numbers and pictures: reports, side-by-side videos, previews, curves."""
 
-from enerv_zoo.evaluation.pictures import plot_psnr, plot_rates, write_preview
+from enerv_zoo.evaluation.pictures import check_figure, plot_psnr, plot_rates, write_preview
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint
 from enerv_zoo.evaluation.rendering import render
 from enerv_zoo.evaluation.report import FrameScore, Report, evaluate, evaluate_segments, mean_psnr
@@ -11,6 +11,7 @@ __all__ = [
     "RateCurve",
     "RatePoint",
     "Report",
+    "check_figure",
     "evaluate",
     "evaluate_segments",
     "mean_psnr",

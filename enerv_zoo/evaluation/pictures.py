@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.rates import RateCurve
 from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import replacing
@@ -28,6 +30,22 @@ logger = logging.getLogger(__name__)
 PANEL_WIDTH = 480
 GUTTER = 6
 PREVIEW_ROWS = 4
+
+
+FIGURES = (".pdf", ".png", ".svg")
+"""Suffixes of figures."""
+
+
+def check_figure(path: str | Path) -> None:
+    """Refuse a figure that cannot be plotted here.
+
+    Raises:
+        ConfigError: no figure has its suffix, or matplotlib is not installed.
+    """
+    if Path(path).suffix.lower() not in FIGURES:
+        raise ConfigError(f"{path}: figures are written to files that end in {', '.join(FIGURES)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError(f"{path}: a figure needs matplotlib; pip install 'enerv-zoo[plots]'")
 
 
 def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path:

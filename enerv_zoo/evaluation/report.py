@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from enerv_zoo.metrics.scoring import means, weighted_means
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.selection import Selection
@@ -98,12 +98,8 @@ class Report(Scored):
 
     def write_csv(self, path: str | Path) -> None:
         """Write a row per frame as CSV; a missing score is an empty cell."""
-        text = io.StringIO()
         rows = [row.to_dict() for row in self.frames]
-        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        write_text(path, text.getvalue())
+        write_text(path, ResultTable([Field(name) for name in rows[0]], rows).csv())
 
 
 def read_frames(path: str | Path) -> tuple[FrameScore, ...]:

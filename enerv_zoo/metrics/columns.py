@@ -14,6 +14,7 @@ from typing import Any, get_args
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.metrics.contract import Better, Scope
 from enerv_zoo.registry import metrics
+from enerv_zoo.tables import Field
 
 MISSING = "_missing"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -47,6 +48,11 @@ class Column:
     def digits(self) -> int:
         """Decimals that are shown: 2 of a quantity with a unit, 4 of a plain number."""
         return 2 if self.unit else 4
+
+    @property
+    def field(self) -> Field:
+        """The column as a table has it."""
+        return Field(self.name, self.heading, self.number)
 
     def number(self, value: float | None) -> str:
         """Return a score without its unit; n/a where there is none."""
