@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import base64
-import gzip
-import hashlib
 import io
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 from PIL import Image
@@ -20,8 +16,9 @@ from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.exporting import onnx_model
 from enerv_zoo.exporting.decoder import Precision
-from enerv_zoo.exporting.run import ONNX, describe, exported, opened
-from enerv_zoo.exporting.runtime import ADDRESS, BACKENDS, VERSION
+from enerv_zoo.exporting.embedding import ASSETS, RUNTIME, PageFiles
+from enerv_zoo.exporting.run import ONNX, opened
+from enerv_zoo.exporting.runtime import BACKENDS, VERSION
 from enerv_zoo.files import replacing
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, template
@@ -29,8 +26,7 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run
 from enerv_zoo.video.origin import protected
 
-PAGE, RUNTIME, SUFFIX = "index.html", "runtime", ".html"
-ASSETS = Path(__file__).with_name("player")
+PAGE, SUFFIX = "index.html", ".html"
 POSTER_WIDTH, POSTER_QUALITY = 640, 85
 
 Fit = NeuralVideo | SegmentedVideo | Run | str | Path
@@ -66,7 +62,7 @@ def write_player(
     if not single:
         _check_folder(target)
     video, run = opened(fit)
-    files = _Files(single, None if runtime is None else Path(runtime))
+    files = PageFiles(single, None if runtime is None else Path(runtime))
     page = _page(video, run, files, precision)
     with protected(video.origin), replacing(target) as temporary:
         if single:
@@ -78,60 +74,10 @@ def write_player(
     return target if single else target / PAGE
 
 
-@dataclass
-class _Files:
-    """Files of a page, within it or beside it.
-
-    Attributes:
-        single: whether all are within the page.
-        runtime: folder of the runtime's package; `None` to load it from its address.
-        beside: contents of files beside the page, by their paths.
-        parts: texts within the page, by their ids.
-    """
-
-    single: bool
-    runtime: Path | None
-    beside: dict[str, bytes] = field(default_factory=dict)
-    parts: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, contents: bytes, integrity: str = "") -> dict[str, Any]:
-        """Add a file, and return where the page's script finds it."""
-        if not self.single:
-            self.beside[name] = contents
-            return {"url": name, "integrity": integrity}
-        part, zipped = f"part{len(self.parts)}", gzip.compress(contents, mtime=0)
-        smaller = len(zipped) < 0.9 * len(contents)
-        self.parts[part] = base64.b64encode(zipped if smaller else contents).decode()
-        return {"part": part, "zipped": smaller}
-
-    def add_runtime(self) -> dict[str, Any]:
-        """Add the runtime's files; a single page has those of WebAssembly alone."""
-        backends = {name: files for name, files in BACKENDS.items() if name == "wasm" or not self.single}
-        return {
-            name: {
-                use: {"url": ADDRESS + file.name, "integrity": file.integrity}
-                if self.runtime is None
-                else self.add(f"{RUNTIME}/{file.name}", file.read(self.runtime), file.integrity)
-                for use, file in files.items()
-            }
-            for name, files in backends.items()
-        }
-
-    @property
-    def policy(self) -> str:
-        """Addresses that the page may load from."""
-        return " ".join(["'self'", *([ADDRESS] if self.runtime is None else [])])
-
-
-def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: _Files, precision: Precision) -> str:
+def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles, precision: Precision) -> str:
     info = video.info
     runtime = files.add_runtime()
-    networks, size = [], 0
-    for number, (segment, network) in enumerate(zip(video.segments, video.networks(), strict=True)):
-        model = exported(network, ONNX, precision, 1, "rgba", describe(network, run, precision, "rgba"))
-        size += len(model)
-        name = f"network{number}{ONNX}" if len(video.segments) > 1 else f"network{ONNX}"
-        networks.append({"first": segment.first, "frames": segment.frames, "file": files.add(name, model)})
+    networks = files.add_networks(video, run, precision)
     data = {
         "frames": info.frames,
         "fps": info.fps or DEFAULT_FPS,
@@ -139,8 +85,7 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: _Files, p
         "networks": networks,
         "runtime": runtime,
     }
-    script = asset(ASSETS / "player.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = asset(ASSETS / "decoding.js") + asset(ASSETS / "player.js")
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
     wasm = sum(file.size for file in BACKENDS["wasm"].values())
     original = None if video.origin is None else video.origin.bytes
@@ -148,14 +93,14 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: _Files, p
         title=info.name,
         subtitle=f"{video.config.family}: {info.frames} frames of {info.size_text}{rate}, "
         f"{video.stored_numbers:,} parameters",
-        policy=f"default-src 'none'; script-src 'sha256-{digest}' blob: 'wasm-unsafe-eval'; worker-src blob:; "
-        f"style-src 'unsafe-inline'; img-src data:; connect-src {files.policy}; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; {files.policy(script)}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
         width=info.width,
         height=info.height,
         aspect=f"{info.width * float(info.pixel_aspect) / info.height:.4f}",
         frames=info.frames,
         poster=_poster(video[0]),
-        network=_megabytes(size),
+        network=_megabytes(files.models),
         runtime=_megabytes(wasm),
         runtime_version=VERSION,
         pixels=_megabytes(3 * info.pixels),

@@ -21,7 +21,7 @@ from PIL import Image
 
 import enerv_zoo as ez
 from enerv_zoo.cli import exporting
-from enerv_zoo.exporting import player, runtime
+from enerv_zoo.exporting import embedding, runtime
 from enerv_zoo.exporting.serving import served
 from enerv_zoo.storage import Segment
 
@@ -39,12 +39,12 @@ def network():
 @pytest.fixture(scope="module")
 def model(network):
     """The network's model, which the tests of pages do not export again."""
-    return player.exported(network, ".onnx", "float16", 1, "rgba", {"version": "0"})
+    return embedding.exported(network, ".onnx", "float16", 1, "rgba", {"version": "0"})
 
 
 @pytest.fixture
 def quick(monkeypatch, model):
-    monkeypatch.setattr(player, "exported", lambda *options: model)
+    monkeypatch.setattr(embedding, "exported", lambda *options: model)
 
 
 def embedded(page):
@@ -93,7 +93,7 @@ def test_one_file_holds_everything(network, model, quick, tmp_path, monkeypatch)
     assert not re.search(r"https?://", page)
     part = data["networks"][0]["file"]
     contents = base64.b64decode(re.search(rf'id="{part["part"]}">([^<]*)<', page)[1])
-    assert (player.gzip.decompress(contents) if part["zipped"] else contents) == model
+    assert (embedding.gzip.decompress(contents) if part["zipped"] else contents) == model
     (folder / "binary").write_bytes(b"another version")
     with pytest.raises(ez.ConfigError, match=r"another version's binary; expected .* onnxruntime-web 1\.30\.0"):
         ez.write_player(network, tmp_path / "two.html", runtime=folder.parent)

@@ -1,113 +1,12 @@
-"use strict";
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const stage = $("stage"), canvas = $("canvas"), context = canvas.getContext("2d", { alpha: false });
-const NETWORKS_KEPT = 2, AHEAD = 12;
-
-// ------------------------------------------------------------------ files: in this page, beside it, or pinned
-
-async function unpacked(id, zipped) {
-  const bytes = Uint8Array.from(atob($(id).textContent), (c) => c.charCodeAt(0));
-  if (!zipped) return bytes.buffer;
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
-}
-
-async function read(file) {
-  if (file.part) return unpacked(file.part, file.zipped);
-  let answer;
-  try {
-    answer = await fetch(file.url, { integrity: file.integrity ?? "", referrerPolicy: "no-referrer" });
-  } catch (error) {
-    const local = location.protocol === "file:" && !/^https:/.test(file.url);
-    throw new Error(local ? "A browser reads no files beside a page from disk. Serve this folder, as this does: python -m http.server"
-      : `${file.url} cannot be loaded, or is not the file that this page expects.`);
-  }
-  if (!answer.ok) throw new Error(`${file.url} cannot be loaded (${answer.status}).`);
-  return answer.arrayBuffer();
-}
-
-const models = new Map();
-function model(number) {
-  if (!models.has(number)) models.set(number, read(data.networks[number].file));
-  return models.get(number);
-}
-
-// ------------------------------------------------------------------ workers, each with one frame at a time
-
-class Decoder {
-  constructor(source) {
-    this.worker = new Worker(source);
-    this.networks = [];
-    this.waiting = [];
-    this.worker.onmessage = ({ data: { pixels, error } }) => {
-      const { resolve, reject } = this.waiting.shift();
-      error === undefined ? resolve(pixels) : reject(new Error(error));
-    };
-    this.worker.onerror = (event) => {
-      event.preventDefault();
-      for (const { reject } of this.waiting.splice(0)) reject(new Error(event.message || "a worker cannot start"));
-    };
-    this.busy = false;
-  }
-
-  ask(message) {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
-      this.worker.postMessage(message);
-    });
-  }
-
-  async decode(index) {
-    this.busy = true;
-    try {
-      let network = data.networks.findLastIndex(({ first }) => first <= index);
-      const { first, frames } = data.networks[network];
-      const local = network + 1 < data.networks.length ? Math.min(index - first, frames - 1) : index - first;
-      const message = { task: "decode", network, index: local };
-      if (!this.networks.includes(network)) {
-        if (this.networks.length >= NETWORKS_KEPT) await this.ask({ task: "forget", network: this.networks.shift() });
-        message.model = await model(network);
-        this.networks.push(network);
-      }
-      return await this.ask(message);
-    } finally {
-      this.busy = false;
-    }
-  }
-}
-
-let decoders = [], backend = "";
-
-async function begin(kind, count) {
-  const { script, binary } = data.runtime[kind];
-  const [code, bytes] = await Promise.all([read(script), read(binary)]);
-  const source = URL.createObjectURL(new Blob([$("worker").textContent], { type: "text/javascript" }));
-  const started = Array.from({ length: count }, () => new Decoder(source));
-  try {
-    await Promise.all(started.map((each) => each.ask({ task: "start", script: code, binary: bytes, backend: kind })));
-    await Promise.all(started.map((each) => each.decode(0)));
-  } catch (error) {
-    for (const each of started) each.worker.terminate();
-    throw error;
-  }
-  decoders = started;
-  backend = kind === "webgpu" ? "WebGPU" : `WebAssembly × ${count}`;
-}
+const decoders = new Decoders([data.networks], data.runtime), AHEAD = 12;
 
 async function load() {
   note("Loading the network and its runtime …");
-  await model(0);
-  const cores = Math.max(1, Math.min(navigator.hardwareConcurrency || 2, 4));
-  const gpu = data.runtime.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null));
-  if (gpu) {
-    try {
-      await begin("webgpu", 1);
-    } catch (error) {
-      console.info(`WebGPU: ${error.message}`);
-    }
-  }
-  if (!decoders.length) await begin("wasm", cores);
-  $("backend").value = backend;
+  await decoders.start();
+  $("backend").value = decoders.backend;
   note("");
 }
 
@@ -124,8 +23,7 @@ function note(text) { $("note").textContent = text; }
 
 function fail(error) {
   stage.dataset.state = "failed";
-  const simd = typeof WebAssembly === "object" ? "" : " It needs WebAssembly, which this browser lacks or has turned off.";
-  note(`This page cannot play here. ${error.message}${simd}`);
+  note(`This page cannot play here. ${error.message}`);
   throw error;
 }
 
@@ -183,7 +81,7 @@ async function seek(index) {
     const place = target, start = performance.now();
     target = null;
     try {
-      const pixels = await (decoders.find((each) => !each.busy) ?? decoders[0]).decode(place);
+      const pixels = await decoders.decode(place);
       $("access").value = `${Math.round(performance.now() - start)} ms`;
       if (target === null && !playing) show(place, pixels);
     } catch (error) {
@@ -228,11 +126,11 @@ async function play() {
       } catch (error) { if (own === run) { pause(); fail(error); } return; }
     }
   }
-  decoders.forEach(work);
+  decoders.all.forEach(work);
 
   function tick(now) {
     if (!playing || own !== run) return;
-    if (origin === null && (pictures.size >= Math.min(AHEAD / 2, count) || pictures.size >= 2 * decoders.length)) origin = now;
+    if (origin === null && (pictures.size >= Math.min(AHEAD / 2, count) || pictures.size >= 2 * decoders.all.length)) origin = now;
     const due = clockNumber(now);
     const latest = Math.max(-1, ...[...pictures.keys()].filter((number) => number <= due));
     if (latest >= 0 && origin !== null) {
