@@ -212,10 +212,11 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
         part = f"{first} {rest[0]}" if first == "stages" and rest else first
         parts[part] = parts.get(part, 0) + size
     return [
-        ("file", f"{sizes.total:,} bytes, {8 * sizes.total / video.pixels:.4f} bits per pixel"),
+        ("network", f"{sizes.networks:,} bytes, {8 * sizes.networks / video.pixels:.4f} bits per pixel"),
         ("  description", f"{sizes.head:,} bytes"),
         *((f"  {part}", f"{size:,} bytes") for part, size in parts.items()),
         ("  of these, scales and models", f"{sizes.models:,} bytes"),
+        *((f"beside it, {name}", f"{size:,} bytes") for name, size in sizes.sections.items()),
     ]
 
 

@@ -169,9 +169,12 @@ class Run:
 
     @property
     def bytes(self) -> int | None:
-        """Bytes of the file, or of the weights in folders; `None` where nobody knows."""
+        """Bytes of the networks: of the file without its sections, or of the weights in folders.
+
+        They are `None` where nobody knows.
+        """
         if self.sizes is not None:
-            return self.sizes.total
+            return self.sizes.networks
         known = [stored.bytes for stored in self._fitted]
         return sum(size for size in known if size is not None) if any(size is not None for size in known) else None
 

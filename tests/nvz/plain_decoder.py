@@ -126,14 +126,19 @@ def single(number: float) -> float:
 
 def read(data: bytes) -> list[tuple[dict, dict[str, tuple[list[int], list]]]]:
     """Each network's description, and of each tensor its shape and numbers in row-major order."""
+    return read_all(data)[0]
+
+
+def read_all(data: bytes) -> tuple[list, dict[str, tuple[str, bytes]]]:
+    """The networks, and each section's media type and data by its name."""
     assert data[:8] == bytes.fromhex("894E565A0D0A1A0A")
     version, _, squeezed, length, crc = struct.unpack_from("<HHIII", data, 8)
-    assert version in (1, 2)
+    assert version in (1, 2, 3)
     assert zlib.crc32(data[:20] + data[24 : 24 + squeezed]) == crc
     text = inflate(data[24 : 24 + squeezed])
     assert len(text) == length
-    at, networks = 24 + squeezed, []
-    for network in json.loads(text)["networks"]:
+    head, at, networks, sections = json.loads(text), 24 + squeezed, [], {}
+    for network in head["networks"]:
         start, tensors = at, {}
         for entry in network["tensors"]:
             side, stream = data[at : at + entry["bytes"][0]], data[at + entry["bytes"][0] : at + sum(entry["bytes"])]
@@ -141,8 +146,13 @@ def read(data: bytes) -> list[tuple[dict, dict[str, tuple[list[int], list]]]]:
             tensors[entry["name"]] = (entry["shape"], numbers(entry, side, stream))
         assert zlib.crc32(data[start:at]) == network["crc32"]
         networks.append((network["description"], tensors))
+    assert ("sections" in head) == (version == 3)
+    for entry in head.get("sections", []):
+        sections[entry["name"]] = (entry["media_type"], data[at : at + entry["bytes"]])
+        assert zlib.crc32(sections[entry["name"]][1]) == entry["crc32"]
+        at += entry["bytes"]
     assert at == len(data)
-    return networks
+    return networks, sections
 
 
 def numbers(entry: dict, side: bytes, stream: bytes) -> list:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, decode, encode, estimate_bits, open_nvz, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, Section, decode, encode, estimate_bits, open_nvz, write_nvz
 from enerv_zoo.nvz.entropy import TableModel, best_model, rate
 from enerv_zoo.nvz.tables import best_table, parse_table
 from enerv_zoo.nvz.temporal import TemporalModel
@@ -160,13 +160,20 @@ def same(one, other):
             assert (found.dtype, found.shape, found.tobytes()) == (tensor.dtype, tensor.shape, tensor.tobytes()), name
 
 
+SECTIONS = (Section("sound", "audio/x-matroska", bytes(range(100)) * 3), Section("x-1", "application/x.y+z", b""))
+
+
 def test_what_is_written_comes_back_and_every_byte_is_accounted_for(tmp_path):
     networks = [EncodedNetwork({"part": i}, some(i)) for i in range(3)]
-    sizes = write_nvz(tmp_path / "x.nvz", networks, whole={"parts": 3})
+    sizes = write_nvz(tmp_path / "x.nvz", networks, whole={"parts": 3}, sections=iter(SECTIONS))
     file = open_nvz(tmp_path / "x.nvz")
     assert (file.whole, len(file), file.sizes) == ({"parts": 3}, 3, sizes)
     assert sizes.total == (tmp_path / "x.nvz").stat().st_size
-    assert sizes.total == sizes.head + sum(size for tensors in sizes.tensors for size in tensors.values())
+    assert sizes.networks == sizes.head + sum(size for tensors in sizes.tensors for size in tensors.values())
+    assert sizes.sections == {"sound": 300, "x-1": 0}
+    assert sizes.total == sizes.networks + 300
+    assert [file.read_section(section.name) for section in SECTIONS] == list(SECTIONS)
+    assert file.read_section("others") is None
     for i in (2, 0, 1):
         assert file.read(i).description == {"part": i}
         same(networks[i].tensors, file.read(i).tensors)
@@ -178,8 +185,11 @@ def test_a_second_decoder_written_from_the_specification_reads_the_same_numbers(
     tensors = some()
     kinds = {best_table(t.levels).data[0] for t in tensors.values() if isinstance(t, QuantizedTensor) and t.levels.size}
     assert kinds == {0, 1, 2, 3}
-    ((description, found),) = plain_decoder.read(encode([EncodedNetwork({"é": 1.5}, tensors)]))
+    ((description, found),), sections = plain_decoder.read_all(
+        encode([EncodedNetwork({"é": 1.5}, tensors)], None, SECTIONS)
+    )
     assert description == {"é": 1.5}
+    assert sections == {section.name: (section.media_type, section.data) for section in SECTIONS}
     for name, tensor in tensors.items():
         values = tensor.values() if isinstance(tensor, QuantizedTensor) else tensor
         assert found[name] == (list(values.shape), values.reshape(-1).tolist()), name
@@ -243,6 +253,18 @@ def test_a_network_is_read_without_the_others(tmp_path):
     same(networks[0].tensors, file.read(0).tensors)
     with pytest.raises(ConfigError, match="network 1 is damaged"):
         file.read(1)
+
+
+def test_networks_are_those_of_the_file_without_sections():
+    data = bytearray(encode([EncodedNetwork({"a": 1}, some())], None, SECTIONS))
+    plain, file = decode(WHOLE), decode(bytes(data))
+    assert (data[8:10], file.networks) == (b"\3\0", plain.networks), "readers of versions 1 and 2 refuse it"
+    assert WHOLE[plain.sizes.head :] == data[file.sizes.head : file.sizes.networks]
+    data[-1] ^= 1
+    file = decode(bytes(data), "bunny.nvz")
+    same(some(), file.read(0).tensors)
+    with pytest.raises(ConfigError, match=r"bunny.nvz: the section 'sound' is damaged \(its checksum differs\)"):
+        file.read_section("sound")
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace", "pruned", "mixture"])
@@ -326,24 +348,29 @@ def tried(data):
         file = decode(data)
         for i in range(len(file)):
             file.read(i)
+        for section in file.sections:
+            file.read_section(section.name)
     except ConfigError:
         return False
     return True
 
 
+FILES = st.sampled_from([WHOLE, encode([EncodedNetwork({"a": 1}, some())], None, SECTIONS)])
+
+
 @settings(max_examples=150)
-@given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
-def test_a_changed_byte_is_noticed(place, flip):
-    data = bytearray(WHOLE)
-    data[place] ^= flip
-    assert not tried(bytes(data))
+@given(FILES, st.data(), st.integers(1, 255))
+def test_a_changed_byte_is_noticed(file, data, flip):
+    changed = bytearray(file)
+    changed[data.draw(st.integers(0, len(file) - 1))] ^= flip
+    assert not tried(bytes(changed))
 
 
 @settings(max_examples=60)
-@given(st.integers(0, len(WHOLE) - 1))
-def test_a_cut_file_is_noticed(length):
-    assert not tried(WHOLE[:length])
-    assert not tried(WHOLE + b"\0")
+@given(FILES, st.data())
+def test_a_cut_file_is_noticed(file, data):
+    assert not tried(file[: data.draw(st.integers(0, len(file) - 1))])
+    assert not tried(file + b"\0")
 
 
 def sealed(head, body=b""):
@@ -360,6 +387,12 @@ def one(body=b"", **fields):
     return sealed({"networks": [{"description": {}, "crc32": zlib.crc32(body), "tensors": [entry]}]}, body)
 
 
+def beside(*entries, body=b""):
+    """A file of sections alone."""
+    entry = {"name": "x", "media_type": "a/b", "bytes": len(body), "crc32": zlib.crc32(body)}
+    return sealed({"networks": [], "sections": [{**entry, **fields} for fields in entries]}, body)
+
+
 CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
 
 
@@ -368,7 +401,7 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
     [
         (b"", "no .nvz file"),
         (b"PK\x03\x04" + bytes(40), "no .nvz file"),
-        (WHOLE[:8] + b"\x03" + WHOLE[9:], "format 3"),
+        (WHOLE[:8] + b"\x04" + WHOLE[9:], "format 4"),
         (sealed(b"{"), "head cannot be used"),
         (sealed(b"[" * 100_000), "head cannot be used"),
         (sealed({"networks": 3}), "head cannot be used"),
@@ -386,6 +419,13 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
         (one(entropy_model={"name": "golomb"}, dtype="F32"), "or a tensor that has none"),
         (one(entropy_model={"name": "golomb"}), "written by a newer version, or with a plug-in"),
         (one(entropy_model={"name": "table", "x": 1}), "entropy_model 'table' has no option 'x'"),
+        (beside({}, {}), "a section's name occurs twice"),
+        (beside(*({"name": f"x{i}"} for i in range(65))), "sections: Tuple should have at most 64"),
+        (beside({"name": "../x"}), "sections.0.name"),
+        (beside({"name": "x\n"}), "sections.0.name"),
+        (beside({"media_type": "text/html; x"}), "sections.0.media_type"),
+        (beside({"bytes": -1}), "sections.0.bytes"),
+        (beside({"bytes": 1 << 40}), "cut off or damaged"),
         (one(bytes=[1 << 40, 1 << 40]), "cut off or damaged"),
         (one(), "hold no 1 scales"),
         (one(CONSTANT + b"x", bytes=[14, 0]), "left over"),
@@ -426,3 +466,9 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["name", "shape", "bytes", "axis", "dtype"]), json_values))
 def test_random_heads_are_read_or_refused(fields):
     tried(one(**fields))
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.sampled_from(["name", "media_type", "bytes", "crc32"]), json_values), st.binary(max_size=20))
+def test_random_sections_are_read_or_refused(fields, body):
+    tried(beside(fields, body=body))
