@@ -130,6 +130,6 @@ class ModelConfig:
             raise ConfigError(f"the join {self.join.get('name')!r} needs 'channels', those of the first feature map")
         widths = [first]
         for stage in self.stages:
-            given = [split_spec(step, "with", "channels", "stride")[1].channels for step in stage]
-            widths.append(next((width for width in reversed(given) if width is not None), widths[-1]))
+            channels = [split_spec(step, "with", "channels", "stride")[1].channels for step in stage]
+            widths.append(next((width for width in reversed(channels) if width is not None), widths[-1]))
         return tuple(widths)

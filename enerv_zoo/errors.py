@@ -38,7 +38,7 @@ class HubError(EnervZooError):
     """A repository that cannot be found, read, trusted or written to."""
 
 
-def did_you_mean(given: str, legal: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the legal name nearest to `given`, or `""` where none is near."""
-    near = difflib.get_close_matches(given, list(legal), n=1, cutoff=0.6)
+def did_you_mean(name: str, legal: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the legal name nearest to `name`, or `""` where none is near."""
+    near = difflib.get_close_matches(name, list(legal), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -44,11 +44,11 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
     """
     if TORCHRUN not in environment:
         return Launch()
-    given = {name: environment.get(name) for name in _NAMES}
-    if not all(value is not None and value.isdecimal() for value in given.values()):
-        text = ", ".join(f"{name}={value}" for name, value in given.items())
+    variables = {name: environment.get(name) for name in _NAMES}
+    if not all(value is not None and value.isdecimal() for value in variables.values()):
+        text = ", ".join(f"{name}={value}" for name, value in variables.items())
         raise ConfigError(f"expected integers in {', '.join(_NAMES)}, got {text}; start processes with torchrun")
-    rank, size, local_rank, local_size = (int(value or 0) for value in given.values())
+    rank, size, local_rank, local_size = (int(value or 0) for value in variables.values())
     if not (rank < size and local_rank < local_size <= size):
         raise ConfigError(
             f"process {rank} of {size}, {local_rank} of {local_size} here, is none that torchrun starts; "

@@ -117,8 +117,8 @@ def tune_process() -> None:
             os.environ["GOMP_SPINCOUNT"] = str(SPINS)
         if cores < _bound_cores():
             os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-    kept = _keep_freed_memory()
-    logger.debug("%d cores; freed memory %s the process", cores, "stays with" if kept else "leaves")
+    stays = _keep_freed_memory()
+    logger.debug("%d cores; freed memory %s the process", cores, "stays with" if stays else "leaves")
 
 
 def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> None:

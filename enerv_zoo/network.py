@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,12 +15,13 @@ from enerv_zoo.coding import CodingHint, coding_hints
 from enerv_zoo.compiling import Compiled
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo, size_text
+from enerv_zoo.content import encoded, encoded_tables, neighbours_of
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest
 from enerv_zoo.registry import embeddings, heads
-from enerv_zoo.stages import Stage, build_fusion, wired
+from enerv_zoo.stages import Stage, build_fusion, per_frame, wired
 from enerv_zoo.threads import usable_threads
 
 if TYPE_CHECKING:
@@ -111,15 +112,15 @@ class Network(nn.Module):
             if name not in (*self._joined, *self._steering):
                 raise ConfigError(f"no part takes the embedding {name!r}; name it in the 'with' of one")
 
-    def _content(self) -> dict[str, Any]:
-        """Return the embeddings that are computed from frames while fitting."""
-        return {name: part for name, part in self.embeddings.items() if hasattr(part, "start_encoding")}
+    def _encoding(self) -> dict[str, Any]:
+        """Return the embeddings that are computed from frames now: while fitting, those of content."""
+        parts: list[tuple[str, Any]] = list(self.embeddings.items())
+        return {name: part for name, part in parts if hasattr(part, "start_encoding") and part.encoder is not None}
 
     @property
     def is_fitting(self) -> bool:
         """Return whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
-        encoding = any(part.encoder is not None for part in self._content().values())
-        return encoding or getattr(self.head, "latest", None) is not None
+        return bool(self._encoding()) or getattr(self.head, "latest", None) is not None
 
     def start_fitting(self, encode: bool = True) -> Self:
         """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
@@ -130,8 +131,9 @@ class Network(nn.Module):
         Returns:
             This network; from here on it decodes frames that are given to `objective`, and no others until `bake`.
         """
-        for part in self._content().values() if encode else ():
-            part.start_encoding()
+        for part in list[Any](self.embeddings.values()) if encode else ():
+            if hasattr(part, "start_encoding"):
+                part.start_encoding()
         if self.neighbours:
             self.head.start_fitting(self.info, self.drawn_size)
         return self.to(memory_format=torch.channels_last)
@@ -177,9 +179,11 @@ class Network(nn.Module):
         expected = (self.info.frames, 3, self.info.height, self.info.width)
         if tuple(frames.shape) != expected:
             raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
-        if any(part.encoder is not None for part in self._content().values()):
-            for name, table in self._tables(frames).items():
-                self._content()[name].bake(table)
+        if encoding := self._encoding():
+            with torch.no_grad(), self._evaluating(), self.in_float32():
+                tables = encoded_tables(encoding, frames, self.device, self._batch_size(None))
+            for name, part in encoding.items():
+                part.bake(tables[name])
         if self.neighbours:
             self.head.end_fitting()
         return self
@@ -187,30 +191,7 @@ class Network(nn.Module):
     @property
     def content_neighbours(self) -> tuple[int, ...]:
         """The frames around a frame that encoders of content look at, relative to it; none once they are gone."""
-        parts = [part for part in self._content().values() if part.encoder is not None]
-        return tuple(sorted({offset for part in parts for offset in getattr(part, "neighbours", ())}))
-
-    def _encode(self, frames: Tensor, around: Tensor | None = None) -> dict[str, Tensor]:
-        """Return each embedding of content for frames (B, 3, H, W) in [0, 1], and their `content_neighbours`."""
-        embedded, offsets = {}, self.content_neighbours
-        for name, part in self._content().items():
-            if part.encoder is not None:
-                places = [offsets.index(offset) for offset in getattr(part, "neighbours", ())]
-                beside = [around[:, places]] if places and around is not None else []
-                with computing(frames.device, self.precision):
-                    embedded[name] = part.encode(frames, *beside)
-        return embedded
-
-    @torch.no_grad()
-    def _tables(self, frames: Tensor) -> dict[str, Tensor]:
-        """Return each embedding of content for all frames, in float32."""
-        batches = []
-        with self._evaluating(), self.in_float32():
-            for index in torch.arange(len(frames)).split(self._batch_size(None)):
-                pixels = frames_around(frames, index, (0, *self.content_neighbours)).to(self.device)
-                pixels = pixels if pixels.is_floating_point() else pixels.float() / 255
-                batches.append(self._encode(pixels[:, 0], pixels[:, 1:]))
-        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        return neighbours_of(self._encoding())
 
     @property
     def neighbours(self) -> tuple[int, ...]:
@@ -229,34 +210,35 @@ class Network(nn.Module):
             index: (B,), whole or fractional.
             fixed: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
         """
-        draw = self._compiled or self._draw
+        decode = self._compiled or self.head_outputs
         fixed = self.fixed_embeddings() if fixed is None else fixed
         if not self.neighbours:
-            return draw(self._here(index), fixed)
+            return decode(self._here(index), fixed)
         if self.is_fitting:
             index = self._here(index)
-            return self.head.aggregate(draw(index, fixed), self.head.recall(index))
-        return self._refined(draw, index, fixed)
+            return self.head.aggregate(decode(index, fixed), self.head.recall(index))
+        return self._refined(decode, index, fixed)
 
     def _here(self, index: Tensor) -> Tensor:
         """Return indices on the network's device, in a type that it has."""
         index = index.float() if widest(self.device) == torch.float32 else index
         return index.to(self.device)
 
-    def _refined(self, draw: Callable[..., list[Tensor]], index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
+    def _refined(self, decode: Callable[..., list[Tensor]], index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
         """Frames refined by their neighbours; what several of them need is decoded once."""
         offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
         indices = index[:, None] + offsets
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
         unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
-        outputs, places = draw(self._here(unique), fixed), places.to(self.device)
+        outputs, places = decode(self._here(unique), fixed), places.to(self.device)
         around = outputs[0][places[:, 1:]] * inside[:, 1:, None, None, None]
         return self.head.aggregate([each[places[:, 0]] for each in outputs], around)
 
-    def _draw(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
+    def head_outputs(self, index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return the head's outputs for indices (B,) on its device, not refined yet: what `optimize` compiles."""
         embedded = {name: fixed[name] if name in fixed else part(index) for name, part in self.embeddings.items()}
-        x = _per_frame(self.join(*(embedded[name] for name in self._joined)), index)
-        steering = {name: _per_frame(embedded[name], index) for name in self._steering}
+        x = per_frame(self.join(*(embedded[name] for name in self._joined)), index)
+        steering = {name: per_frame(embedded[name], index) for name in self._steering}
         features = []
         for stage in self.stages:
             x = stage(x, steering, self.precision)
@@ -288,7 +270,9 @@ class Network(nn.Module):
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
-        outputs = self.outputs(index, {**self.fixed_embeddings(), **self._encode(target, around)})
+        with computing(target.device, self.precision):
+            maps = encoded(self._encoding(), target, around)
+        outputs = self.outputs(index, {**self.fixed_embeddings(), **maps})
         if self.neighbours and self.is_fitting:
             self.head.remember(self._here(index), outputs)
         cropped = self._crop(outputs[-1])
@@ -317,8 +301,7 @@ class Network(nn.Module):
 
     def stored_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters that a file holds, by name: all but those of encoders, which only a fit has."""
-        encoders = [part.encoder for part in self._content().values() if part.encoder is not None]
-        dropped = {id(parameter) for encoder in encoders for parameter in encoder.parameters()}
+        dropped = {id(parameter) for part in self._encoding().values() for parameter in part.encoder.parameters()}
         return {name: each for name, each in self.named_parameters() if id(each) not in dropped}
 
     def coding_hints(self) -> dict[str, CodingHint]:
@@ -353,7 +336,7 @@ class Network(nn.Module):
         """
         self.precision = choose_precision(precision, self.device.type)
         use_inductor = self.device.type == "cuda" if inductor is None else inductor
-        self._compiled = Compiled(self._draw) if use_inductor else None
+        self._compiled = Compiled(self.head_outputs) if use_inductor else None
         with torch.inference_mode(), self._evaluating():
             self._kept = self.fixed_embeddings()
         return self
@@ -415,15 +398,3 @@ class Network(nn.Module):
             f"{self.config.family}, {self.info.frames} frames of {self.info.size_text}, "
             f"{self.stored_numbers:,} stored parameters"
         )
-
-
-def frames_around(frames: Tensor, index: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends."""
-    places = index[:, None] + torch.tensor(offsets, device=index.device)
-    return frames[places.clamp(0, len(frames) - 1)]
-
-
-def _per_frame(embedded: Tensor, index: Tensor) -> Tensor:
-    """Return an output (B or 1, *shape) for every frame of a batch."""
-    count = index.shape[0]  # and no len(), by which torch.export would fix the batch
-    return embedded if embedded.shape[0] == count else embedded.expand(count, *embedded.shape[1:])

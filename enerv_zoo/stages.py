@@ -95,3 +95,9 @@ def build_fusion(role: str, spec: Spec, *sizes: Any) -> nn.Module:
                 f"fusion {name!r} is a {actual!r} part, here a {role!r} one is needed: {', '.join(fitting)}"
             )
     return fusion.build(spec, *sizes)
+
+
+def per_frame(embedded: Tensor, index: Tensor) -> Tensor:
+    """Return an output (B or 1, *shape) of an embedding for every index (B,) of a batch."""
+    count = index.shape[0]  # and no len(), by which torch.export would fix the batch
+    return embedded if embedded.shape[0] == count else embedded.expand(count, *embedded.shape[1:])

@@ -94,7 +94,7 @@ def summarize(config: ModelConfig, info: VideoInfo) -> ModelSummary:
         video = Network(config, info)
     video = video.to("meta").eval()
     with _watching(video) as record, torch.no_grad():
-        video._draw(torch.zeros(1, dtype=torch.float64, device="meta"), {})
+        video.head_outputs(torch.zeros(1, dtype=torch.float64, device="meta"), {})
     parts = [
         _part(video, record, f"embeddings.{name}", f"embedding {name}", spec["name"])
         for name, spec in config.embeddings.items()

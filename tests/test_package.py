@@ -37,7 +37,7 @@ ORDER = [
     {"ssim", "threads"},
     {"frame_access", "layers", "metrics", "published_results", "recipes", "video"},
     {"embeddings", "fusion", "blocks", "heads", "losses", "models", "optimizers"},
-    {"stages", "display"},
+    {"content", "stages", "display"},
     {"network"},
     {"nvz"},
     {"storage"},

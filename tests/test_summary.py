@@ -36,7 +36,7 @@ def test_every_family_adds_up_and_counts_what_a_real_frame_costs(family):
     video = ez.NeuralVideo(config, TINY).eval()
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        video._draw(torch.zeros(1), {})
+        video.head_outputs(torch.zeros(1), {})
     assert summary.macs + summary.macs_once == counter.get_total_flops() // 2 > 0
     assert sum(part.stored_numbers for part in summary.parts) == summary.stored_numbers == video.stored_numbers
     assert all(part.outputs for part in summary.parts)

@@ -112,12 +112,12 @@ class Task:
 class _Work:
     """Sum of the work of jobs, and their number."""
 
-    known: float = 0.0
+    total: float = 0.0
     count: int = 0
 
     def add(self, work: float | None) -> None:
         if work is not None:
-            self.known += work
+            self.total += work
             self.count += 1
 
 
@@ -171,7 +171,7 @@ class Progress:
             state = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
             running.append(Running(task.name, *state, task.attempts))
         seconds = time.monotonic() - self.began
-        done, left = self._over.known + going, self._left() - going
+        done, left = self._over.total + going, self._left() - going
         return BatchStatus(
             self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
             self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
@@ -179,6 +179,6 @@ class Progress:
 
     def _left(self) -> float:
         """Return the work that is left; a job that nobody looked at yet is as much as the others on average."""
-        mean = self._all.known / self._all.count if self._all.count else 1.0
+        mean = self._all.total / self._all.count if self._all.count else 1.0
         unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
-        return self._all.known - self._over.known + mean * unknown
+        return self._all.total - self._over.total + mean * unknown

@@ -33,7 +33,7 @@ from enerv_zoo.fitting.folder import (
 )
 from enerv_zoo.fitting.plan import FitPlan, as_begun, default_recipe, difference, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import Ranks, join
-from enerv_zoo.fitting.run import ENDED
+from enerv_zoo.fitting.result import ENDED
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory

@@ -95,7 +95,7 @@ def chosen_recipe(preset: str | None, recipe: str | None) -> Any:
         raise typer.BadParameter("a preset is a recipe; give --preset or --recipe", param_hint="'--preset'")
     if preset and preset not in recipes.PRESETS:
         hint = did_you_mean(preset, recipes.PRESETS)
-        known = ", ".join(recipes.PRESETS)
-        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {known}", param_hint="'--preset'")
+        names = ", ".join(recipes.PRESETS)
+        raise typer.BadParameter(f"unknown preset {preset!r}.{hint} Known: {names}", param_hint="'--preset'")
     chosen = preset or recipe
     return recipes.read_recipe(chosen) if chosen else None

@@ -69,18 +69,18 @@ class Decoder(nn.Module):
         super().__init__()
         self.output = output
         self.network = copy.deepcopy(network)
-        known = network.fixed_embeddings()
-        self._known = tuple(known)
-        for name, tensor in known.items():
-            self.register_buffer(f"known_{name}", tensor)
+        fixed = network.fixed_embeddings()
+        self._fixed = tuple(fixed)
+        for name, tensor in fixed.items():
+            self.register_buffer(f"fixed_{name}", tensor)
         for part in list(self.network.modules()):
             for name, child in list(part.named_children()):
                 if isinstance(child, FrequencyEncoding):
                     setattr(part, name, ExactFrequencies(child))
 
     def forward(self, index: Tensor) -> Tensor:
-        known = {name: getattr(self, f"known_{name}") for name in self._known}
-        frames = self.network.outputs(index, known)[-1][..., : self.network.info.height, : self.network.info.width]
+        fixed = {name: getattr(self, f"fixed_{name}") for name in self._fixed}
+        frames = self.network.outputs(index, fixed)[-1][..., : self.network.info.height, : self.network.info.width]
         return formatted(frames, self.output)
 
     def program(self, batch: int | None) -> torch.export.ExportedProgram:

@@ -127,7 +127,7 @@ def _check_choice(name: str, value: Any, choices: Any) -> None:
 def describe(video: Network, run: Run | None, precision: Precision, output: Output) -> dict[str, str]:
     """Return what a model says of its video, as texts; what is not known is left out."""
     info = video.info
-    known = {
+    facts = {
         "library": "enerv-zoo",
         "version": __version__,
         "family": video.config.family,
@@ -143,4 +143,4 @@ def describe(video: Network, run: Run | None, precision: Precision, output: Outp
         "precision": precision,
         "output": output,
     }
-    return {key: str(value) for key, value in known.items() if value is not None}
+    return {key: str(value) for key, value in facts.items() if value is not None}

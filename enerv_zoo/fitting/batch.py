@@ -67,7 +67,7 @@ def frames_per_second(
         return 0.0
     index = torch.arange(fitter.batch_size, device=feed.frames.device)
     _, frames = next(feed.batches([index], video.content_neighbours))
-    fitter.enable_cuda_graphs(0.0)
+    fitter.gradients.enable_cuda_graphs(0.0)
     start = _now(feed.device)
     fitter.fit_batch(index, frames)  # the first one sets things up
     if (first := _now(feed.device) - start) > LONG_STEP:

@@ -81,7 +81,7 @@ def bench(
         with plain_float32(benchmark=True):
             recipe = choose_batch(video, feed, FitConfig(batch_size=None))
             fitter = Fitter(video, feed, recipe)
-            fitter.enable_cuda_graphs(0.0)  # as a fit does after its first epoch, but for compiling
+            fitter.gradients.enable_cuda_graphs(0.0)  # as a fit does after its first epoch, but for compiling
             steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
             while not fitter.gradients.is_warmed_up:
                 _steps(fitter, steps)

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from enerv_zoo.content import frames_around
 from enerv_zoo.errors import FitError
-from enerv_zoo.network import frames_around
 
 logger = logging.getLogger(__name__)
 

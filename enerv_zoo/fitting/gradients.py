@@ -17,6 +17,10 @@ from enerv_zoo.network import Network
 
 logger = logging.getLogger(__name__)
 
+COMPILING_COSTS = 60.0
+COMPILING_SAVES = 0.25
+"""Seconds that `torch.compile` is taken to cost, and the part of the rest of a fit on CUDA that it saves."""
+
 
 class BatchGradients:
     """Sets the gradients of a network's parameters for a batch, and returns what an epoch's meter sums up.
@@ -31,6 +35,7 @@ class BatchGradients:
     Attributes:
         micro_batch: as given, or fewer after memory ran out; the rest of a batch is accumulated.
         graph: that replays whole batches on a GPU, or `None`.
+        may_replay: whether `enable_cuda_graphs` was called.
         changes_more: whether a pass leaves more than gradients (running statistics, neighbours' frames) or draws random
             numbers, so that it cannot be replayed, and not be left out.
     """
@@ -46,12 +51,24 @@ class BatchGradients:
         self._network, self._loss, self._meter, self._constraint = network, loss, meter, constraint
         self.micro_batch = micro_batch
         self.graph: StepGraph | None = None
+        self.may_replay = False
         normalizes = any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
         is_random = constraint is not None and constraint.is_random
         self.changes_more = bool(network.neighbours) or normalizes or is_random
 
-    def replay(self) -> None:
-        """Replay whole batches as CUDA graphs from here on, if that is possible."""
+    def enable_cuda_graphs(self, seconds_left: float) -> None:
+        """On CUDA, replay whole batches as graphs from here on, where that is possible.
+
+        Args:
+            seconds_left: that the fit will take without; where compiling the network saves more than it costs, it is
+                compiled, too.
+        """
+        self.may_replay = True
+        if self._network.device.type != "cuda":
+            return
+        if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
+            logger.info("compiling the network, as the fit will take long enough to be worth it")
+            self._network.optimize(self._network.precision).train()
         if not self.changes_more:
             self.graph = StepGraph(self.accumulate, list(self._network.parameters()))
 

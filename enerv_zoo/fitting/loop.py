@@ -39,10 +39,6 @@ STATUS_INTERVAL = 0.5
 STEPS_BETWEEN_SYNCS = 32
 """Steps after which the host waits for a GPU, so that its clock tells the GPU's time; between them it runs ahead."""
 
-COMPILING_COSTS = 60.0
-COMPILING_SAVES = 0.25
-"""Seconds that `torch.compile` is taken to cost, and the part of the rest of a fit on CUDA that it saves."""
-
 OnStep = Callable[[], None]
 
 
@@ -118,7 +114,6 @@ class Fitter:
         time_budget = config.time_budget
         self.budget = None if time_budget is None else TimeBudget(time_budget, frames=len(feed))
         self._looked = 0.0  # when the last status was given, in seconds of fitting
-        self._graphs_considered = False
         self.is_consistent = True
         self.seconds, self.seconds_between, self.frames_fitted = 0.0, 0.0, 0
         self._mark: float | None = None  # when the last lap ended
@@ -227,23 +222,9 @@ class Fitter:
                 break
         self._catch_up()
         row = self._end_epoch()
-        if not (self._graphs_considered or self.config.deterministic):
-            self.enable_cuda_graphs(self._status().seconds_left)
+        if not (self.gradients.may_replay or self.config.deterministic):
+            self.gradients.enable_cuda_graphs(self._status().seconds_left)
         return row
-
-    def enable_cuda_graphs(self, seconds_left: float) -> None:
-        """On CUDA, replay steps as graphs from here on, and compile the network if that saves more than it costs.
-
-        Args:
-            seconds_left: that the fit will take without; `fit_epoch` asks once an epoch has shown it.
-        """
-        self._graphs_considered = True
-        if self.device.type != "cuda":
-            return
-        if COMPILING_SAVES * seconds_left > COMPILING_COSTS:
-            logger.info("compiling the network, as the fit will take long enough to be worth it")
-            self.video.optimize(self.config.precision).train()
-        self.gradients.replay()
 
     def _catch_up(self) -> None:
         """Wait until a GPU has done what it was asked for: that time counts, too."""

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,7 +15,7 @@ import torch
 
 from enerv_zoo.config import FitConfig, Recipe
 from enerv_zoo.errors import EnervZooError, FitError
-from enerv_zoo.evaluation import Report, evaluate, plot_psnr, write_preview
+from enerv_zoo.evaluation import evaluate, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
 from enerv_zoo.fitting.budget import (
@@ -31,15 +30,16 @@ from enerv_zoo.fitting.callbacks import Callback, Callbacks
 from enerv_zoo.fitting.checkpoint import Checkpoints, has_checkpoint, remove_checkpoints
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.divergence import DivergenceGuard
-from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder, read_report
+from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
-from enerv_zoo.fitting.history import History, read_history
+from enerv_zoo.fitting.history import History
 from enerv_zoo.fitting.interruption import Interruption
 from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, default_recipe, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import Ranks, join
+from enerv_zoo.fitting.result import FitResult, read_result
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.keywords import FitOptions
@@ -48,7 +48,6 @@ from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
-from enerv_zoo.parsing import read_mapping
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.segmented import SegmentedVideo
@@ -66,32 +65,6 @@ EVALUATED_PIXELS = 500_000
 
 NOTED_BYTES = 1 << 30
 """A fit that takes more memory says so, as one does whose frames are not where it computes."""
-
-ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
-
-
-@dataclass
-class FitResult:
-    """Result of `fit`.
-
-    Attributes:
-        video: the fitted network.
-        metrics: numbers of the whole fit; also `metrics.json`.
-        history: a row per epoch; also `history.jsonl`.
-        report: per-frame numbers.
-        folder: where all of it was written, or `None`.
-        ended_before: whether there was nothing left to do: the fit in the folder is complete, and was read from it.
-    """
-
-    video: NeuralVideo
-    metrics: dict[str, Any] = field(repr=False)
-    history: list[dict[str, Any]] = field(repr=False)
-    report: Report
-    folder: Path | None = None
-    ended_before: bool = False
-
-    def _repr_html_(self) -> str:
-        return self.video._repr_html_() + self.report._repr_html_()
 
 
 @usable_threads()
@@ -183,7 +156,7 @@ def fit(
         folder = stack.enter_context(FitFolder.opened(out, plan, ranks, resume, overwrite))
         stack.enter_context(lent(plan.loss, plan.device))
         if folder.state == "ended":
-            return ranks.broadcast_from_zero(_read_result, folder.path)
+            return ranks.broadcast_from_zero(read_result, folder.path)
         folder = dataclasses.replace(
             folder, plan=choose_on_zero(ranks, folder.plan, source, clock.began, report_follows)
         )
@@ -232,10 +205,10 @@ class _Session:
         for phase in self.plan.fit.split()[1:]:
             make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
         self.guard, self.history, self.own = DivergenceGuard(), History(folder.own), Callbacks(callbacks)
-        kept = Callbacks([self.guard, self.history, self.own])
-        self.checkpoints = Checkpoints(folder.path, kept)
+        with_states = Callbacks([self.guard, self.history, self.own])
+        self.checkpoints = Checkpoints(folder.path, with_states)
         self.interruption = Interruption(self.checkpoints, self.ranks)
-        self.callbacks = Callbacks([kept, self.interruption, self.checkpoints])
+        self.callbacks = Callbacks([with_states, self.interruption, self.checkpoints])
 
     def _network(self, weights: str | Path | NeuralVideo | None) -> NeuralVideo:
         """Return the network as it is before the first step."""
@@ -378,15 +351,6 @@ class _Session:
                 plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
                 remove_checkpoints(folder)
         return FitResult(video, metrics, rows, report, folder)
-
-
-def _read_result(folder: Path) -> FitResult:
-    """Return the fit that a folder holds, as it ended."""
-    logger.info(ENDED, folder)
-    metrics, report = read_mapping(folder / METRICS), read_report(folder)
-    return FitResult(
-        FolderNetwork(folder).read(NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True
-    )
 
 
 def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:

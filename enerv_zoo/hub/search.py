@@ -94,7 +94,7 @@ def _entry(info: Any) -> Pretrained:
         return one_line(entry[key])[:100] if isinstance(entry.get(key), str) else None
 
     rate, extent = number("bpp"), [number(key) for key in ("frames", "height", "width")]
-    known = rate is not None and None not in extent
+    has_bytes = rate is not None and None not in extent
     return Pretrained(
         id=info.id,
         family=text("family"),
@@ -103,7 +103,7 @@ def _entry(info: Any) -> Pretrained:
         height=number("height"),
         width=number("width"),
         stored_numbers=number("stored_numbers"),
-        stored_bytes=round(rate * math.prod(extent) / 8) if known else None,
+        stored_bytes=round(rate * math.prod(extent) / 8) if has_bytes else None,
         scores={name: value for name in installed_in(entry) if (value := number(name)) is not None},
         downloads=info.downloads,
         updated=info.last_modified.date().isoformat() if info.last_modified else None,

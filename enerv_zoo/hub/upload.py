@@ -77,9 +77,9 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
         files |= {} if player is None else {PLAYER: Path(player)}
         _make_card(read(), _scored(run, license), staging, repo_id, files)
-        made = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
+        card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
         commit = _Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
-        return commit.send(made | files, one_line(message)[:100], options.get("private"))
+        return commit.send(card_files | files, one_line(message)[:100], options.get("private"))
 
 
 def _scored(run: Run, license: str | None) -> Description:

@@ -44,11 +44,11 @@ def options(config: Mapping[str, Any]) -> tuple[str, Options]:
     }  # fmt: skip
 
 
-def _one_of(config: Mapping[str, Any], key: str, known: Mapping[str, str]) -> str:
+def _one_of(config: Mapping[str, Any], key: str, choices: Mapping[str, str]) -> str:
     value = need(config, key)
-    if value not in known:
-        raise ConfigError(f"the config's {key!r} is {value!r}; known: {', '.join(known)}")
-    return known[value]
+    if value not in choices:
+        raise ConfigError(f"the config's {key!r} is {value!r}; known: {', '.join(choices)}")
+    return choices[value]
 
 
 def _activation(config: Mapping[str, Any], key: str) -> str:

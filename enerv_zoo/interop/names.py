@@ -15,6 +15,11 @@ NORMS = {"none": "none", "bn": "batch", "in": "instance"}
 
 
 def need(config: Mapping[str, Any], key: str, kind: Callable[[Any], Any] = str) -> Any:
+    """Return an option of a config as its kind.
+
+    Raises:
+        ConfigError: it is not there, or nothing of that kind.
+    """
     if key not in config:
         raise ConfigError(f"the config lacks {key!r}; it has {', '.join(sorted(config))}")
     try:

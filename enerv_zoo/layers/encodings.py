@@ -34,8 +34,8 @@ class FrequencyEncoding(nn.Module):
             raise ConfigError(f"the order of an encoding is one of {', '.join(ORDERS)}, got {order!r}")
         self.width = 2 * levels
         self.split = order == "split"
-        known = AUTHORS_POWERS if self.split else {}
-        exact = [known.get((base, level), float(base) ** level) for level in range(levels)]
+        authors = AUTHORS_POWERS if self.split else {}
+        exact = [authors.get((base, level), float(base) ** level) for level in range(levels)]
         powers = torch.tensor(exact, dtype=torch.float64, device="cpu").float()
         if not torch.isfinite(powers).all():
             raise ConfigError(f"base {base} to the power {levels - 1} leaves float32; use fewer levels")

@@ -106,8 +106,8 @@ def names_in(data: Mapping[str, Any]) -> list[str]:
 
 def installed_in(data: Mapping[str, Any]) -> list[str]:
     """Return the names of metrics in plain data that are installed here: of untrusted data, no others are shown."""
-    known = set(metrics.names())
-    return [name for name in data if name in known and is_name(name)]
+    names = set(metrics.names())
+    return [name for name in data if name in names and is_name(name)]
 
 
 def flat(scores: Mapping[str, float | None], missing: Mapping[str, str]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def check_metrics(specs: Sequence[MetricSpec]) -> list[Spec]:
 
 def installed(specs: Sequence[MetricSpec]) -> Sequence[MetricSpec]:
     """Those of a fit's metrics that are installed here, or the default ones where none is."""
-    known = metrics.names()
-    return [spec for spec in specs if (spec if isinstance(spec, str) else spec.get("name")) in known] or DEFAULT_METRICS
+    names = metrics.names()
+    return [spec for spec in specs if (spec if isinstance(spec, str) else spec.get("name")) in names] or DEFAULT_METRICS
 
 
 class Scorer:

@@ -30,14 +30,14 @@ def _variant(name: str, *without: str) -> Callable[[Change], Callable[..., Model
 
     def decorate(change: Change) -> Callable[..., ModelConfig]:
         signature = inspect.signature(enerv)
-        kept = [p for p in signature.parameters.values() if p.name not in without]
+        options_left = [p for p in signature.parameters.values() if p.name not in without]
 
         @wraps(change)
         def make(info: VideoInfo, **options: Any) -> ModelConfig:
-            defaults = {p.name: p.default for p in kept if p.kind is p.KEYWORD_ONLY} | options
+            defaults = {p.name: p.default for p in options_left if p.kind is p.KEYWORD_ONLY} | options
             return replace(change(enerv(info, **options), defaults), family=name)
 
-        make.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+        make.__signature__ = signature.replace(parameters=options_left)  # type: ignore[attr-defined]
         return family(name, widths=[width for width in WIDTHS if width not in without])(make)
 
     return decorate

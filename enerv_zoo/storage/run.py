@@ -175,8 +175,8 @@ class Run:
         """
         if self.sizes is not None:
             return self.sizes.networks
-        known = [stored.bytes for stored in self._fitted]
-        return sum(size for size in known if size is not None) if any(size is not None for size in known) else None
+        sizes = [stored.bytes for stored in self._fitted if stored.bytes is not None]
+        return sum(sizes) if sizes else None
 
     @cached_property
     def outlines(self) -> tuple[Network, ...]:

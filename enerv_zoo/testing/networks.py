@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from enerv_zoo import registry
 from enerv_zoo.coding import coding_hints
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.network import frames_around
+from enerv_zoo.content import frames_around
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 
 BATCH = 3

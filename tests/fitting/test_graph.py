@@ -115,7 +115,7 @@ def test_passes_that_leave_something_behind_are_not_recorded(model, options):
 
 def test_without_a_gpu_nothing_is_recorded():
     fitter = fitter_of()
-    fitter.enable_cuda_graphs(1e6)
+    fitter.gradients.enable_cuda_graphs(1e6)
     assert fitter.gradients.graph is None
     assert fitter.video._compiled is None
 
@@ -124,7 +124,7 @@ def test_without_a_gpu_nothing_is_recorded():
 @pytest.mark.parametrize("model", ["enerv", "hnerv", "enerv_boost"])
 def test_on_a_gpu(model):
     plain, graphed = fitter_of(model, "cuda"), fitter_of(model, "cuda")
-    graphed.enable_cuda_graphs(0.0)
+    graphed.gradients.enable_cuda_graphs(0.0)
     losses, _ = run(plain)
     replayed, _ = run(graphed)
     assert graphed.gradients.graph.is_warmed_up
