@@ -82,13 +82,13 @@ def test_one_network_is_no_special_case(runs):
 @pytest.mark.parametrize("command", ["info", "eval", "render", "compress", "push"])
 def test_a_head_is_parsed_once_per_command(runs, name, command, cli, monkeypatch, tmp_path):
     heads = []
-    read = container._read_head
+    read = container.read_head
 
     def counted(fetch, size, where):
         heads.append(where)
         return read(fetch, size, where)
 
-    monkeypatch.setattr(container, "_read_head", counted)
+    monkeypatch.setattr(container, "read_head", counted)
     monkeypatch.setattr("enerv_zoo.hub.upload._Commit.send", lambda *_: "https://example.org")
     more = {"render": [tmp_path / "x.mp4", "--side-by-side"], "compress": [tmp_path / "x.nvz"], "push": ["me/x"]}
     code, _, err = cli(command, runs / name, *more.get(command, []))
