@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from enerv_zoo.config import DEFAULT_FPS, VideoInfo
 from enerv_zoo.errors import FrameError
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.threads import usable_threads
 
 Indices = Sequence[int] | Sequence[bool] | Tensor | np.ndarray
@@ -248,19 +249,26 @@ class FrameAccess(Dataset[Tensor], ABC):
         return frames
 
     @torch.inference_mode()
-    def decode(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
-        """Decode frames as uint8 batches (b, 3, H, W) on the CPU, in order.
+    def decode(
+        self,
+        indices: Sequence[float] | None = None,
+        batch_size: int | None = None,
+        dtype: torch.dtype = torch.uint8,
+    ) -> Iterator[Tensor]:
+        """Decode frames as batches (b, 3, H, W) on the CPU, in order.
 
         Args:
             indices: integer or fractional; all frames by default.
             batch_size: frames per batch; by default as many as suit the device.
+            dtype: uint8, or a float type for values in [0, 1].
         """
-        yield from _sent(map(_as_bytes, self.decode_float(indices, batch_size)))
+        batches = self.decode_float(indices, batch_size)
+        yield from _sent(_converted(batch, dtype) for batch in batches)
 
 
 @usable_threads()
-def _as_bytes(frames: Tensor) -> Tensor:
-    return frames.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+def _converted(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    return frames.clamp(0, 1).to(dtype) if dtype.is_floating_point else as_bytes(frames)
 
 
 def _sent(batches: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -25,6 +25,7 @@ ORDER = [
         "locking",
         "machine",
         "pages",
+        "pixels",
         "parsing",
         "meta",
         "precision",

@@ -190,10 +190,11 @@ def _composition_rows(config: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _timing(video: VideoInfo) -> str:
-    """Describe the rate of a video, and the shape of pixels that are not square."""
+    """Describe the rate of a video, the shape of pixels that are not square, and colours other than those of HD."""
     aspect = video.pixel_aspect
     shape = "" if aspect == 1 else f", pixel aspect {aspect.numerator}:{aspect.denominator}"
-    return (f", {video.fps:.6g} frames/s" if video.fps else "") + shape
+    colour = f", {video.colour}" if str(video.colour) else ""
+    return (f", {video.fps:.6g} frames/s" if video.fps else "") + shape + colour
 
 
 def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:

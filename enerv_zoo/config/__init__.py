@@ -4,6 +4,7 @@ Frozen dataclasses that turn into plain dicts and back. Reading validates: unkno
 range raise `ConfigError` with the place and the legal keys, before anything is allocated.
 """
 
+from enerv_zoo.config.colour import HD, MATRICES, PRIMARIES, TRANSFERS, Colour
 from enerv_zoo.config.compress import CompressConfig
 from enerv_zoo.config.fit import DEFAULT_METRICS, OPEN, FitConfig, Recipe
 from enerv_zoo.config.parts import LossSpec, MetricSpec, PartSpec, Spec, as_spec
@@ -23,10 +24,15 @@ from enerv_zoo.config.video import (
 __all__ = [
     "DEFAULT_FPS",
     "DEFAULT_METRICS",
+    "HD",
+    "MATRICES",
     "MAX_TERM",
     "OPEN",
+    "PRIMARIES",
     "SELECTION",
     "SQUARE",
+    "TRANSFERS",
+    "Colour",
     "CompressConfig",
     "Count",
     "Factor",

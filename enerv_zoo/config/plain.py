@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from enerv_zoo.config.colour import HD
 from enerv_zoo.config.video import SQUARE
 from enerv_zoo.errors import ConfigError, did_you_mean
 
@@ -34,7 +35,10 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a dataclass as JSON has them; square pixels and recipes without others are not mentioned."""
+    """Return the fields of a dataclass as JSON has them; square pixels and recipes without others are not mentioned.
+
+    Of a colour, what differs from HD video is.
+    """
     plain = dict(items)
     if plain.get("others", "") is None:
         del plain["others"]
@@ -42,6 +46,10 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
         del plain["pixel_aspect"]
         if aspect != SQUARE:
             plain["pixel_aspect"] = f"{aspect.numerator}:{aspect.denominator}"
+    if (colour := plain.get("colour")) is not None:
+        plain["colour"] = {name: value for name, value in colour.items() if value != getattr(HD, name)}
+        if not plain["colour"]:
+            del plain["colour"]
     return plain
 
 

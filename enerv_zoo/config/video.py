@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool
 
+from enerv_zoo.config.colour import HD, Colour
 from enerv_zoo.config.ranges import Count, Finite, Positive, Side
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option
@@ -54,6 +55,7 @@ class VideoInfo:
         attribution: who made it and under which licence, where known.
         pixel_aspect: width of a pixel over its height on the screen (the sample aspect ratio); 1 where pixels are
             square, which is not written into files.
+        colour: of its frames, and how a file stores them; that of HD video is not written into files.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -66,6 +68,7 @@ class VideoInfo:
     name: str = "video"
     attribution: str | None = None
     pixel_aspect: Annotated[Fraction, PlainValidator(as_pixel_aspect)] = SQUARE
+    colour: Colour = HD
 
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:

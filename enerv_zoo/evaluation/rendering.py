@@ -13,6 +13,7 @@ from torch import Tensor
 from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
 from enerv_zoo.files import check_target
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pixels import as_float
 from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
@@ -67,6 +68,7 @@ def render(
             fps=fps,
             timestamps=timestamps,
             pixel_aspect=video.info.pixel_aspect,
+            colour=video.info.colour,
             quality=quality,
             overwrite=overwrite,
         )
@@ -74,7 +76,8 @@ def render(
 
 def _decoded(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
     done, advance = 0, stage("writing frames", len(indices))
-    for batch in _ahead(video.decode(indices)):
+    dtype = torch.uint8 if video.info.colour.bits == 8 else torch.float16
+    for batch in _ahead(video.decode(indices, dtype=dtype)):
         for frame in batch:
             yield frame if original is None else side_by_side(original.frames[indices[done]], frame)
             done += 1
@@ -82,7 +85,10 @@ def _decoded(video: NeuralVideo | SegmentedVideo, indices: list[int], original: 
 
 
 def side_by_side(original: Tensor, fitted: Tensor) -> Tensor:
-    """Original | fitted | difference: two uint8 frames (3, H, W) -> one of (3, H, 3 W)."""
+    """Original | fitted | difference: two frames (3, H, W), uint8 or float in [0, 1] -> one of (3, H, 3 W)."""
+    if original.is_floating_point() or fitted.is_floating_point():
+        original, fitted = as_float(original), as_float(fitted)
+        return torch.cat((original, fitted, ((original - fitted).abs() * DIFFERENCE_GAIN).clamp(max=1)), dim=2)
     difference = (original.short() - fitted.short()).abs().mul(DIFFERENCE_GAIN).clamp(max=255).to(torch.uint8)
     return torch.cat((original, fitted, difference), dim=2)
 

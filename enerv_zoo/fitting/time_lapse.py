@@ -61,7 +61,8 @@ class TimeLapse(Callback):
         pictures = self._pictures()
         with protected(fitter.video.origin):
             frames = (open_video(picture).frames[0] for picture in pictures)
-            write_video(self.path, frames, fps=self.fps, pixel_aspect=fitter.video.info.pixel_aspect)
+            info = fitter.video.info
+            write_video(self.path, frames, fps=self.fps, pixel_aspect=info.pixel_aspect, colour=info.colour)
         self._remove(pictures)
 
     def _keep(self, fitter: Fitter, epoch: int) -> None:

@@ -134,7 +134,8 @@ def _write_clip(video: FrameAccess, path: Path) -> bool:
         return False
     try:
         frames = _shrunk(video.decode(range(count)))
-        write_video(path, frames, fps=rate, pixel_aspect=video.info.pixel_aspect, quality=CLIP_QUALITY)
+        colour = replace(video.info.colour, bits=8)  # as H.264, which all browsers play
+        write_video(path, frames, fps=rate, pixel_aspect=video.info.pixel_aspect, colour=colour, quality=CLIP_QUALITY)
     except VideoError as error:
         logger.warning("no preview clip was made: %s", error)
         return False

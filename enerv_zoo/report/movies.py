@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from enerv_zoo.config import SQUARE
+from enerv_zoo.config import HD, SQUARE, Colour
 from enerv_zoo.video.encoders import Clock, Movie, encode_movie
 
 WIDEST = 1280
@@ -38,12 +39,14 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     return max(height // 2 * 2, 2), max(width // 2 * 2, 2)
 
 
-def movie(frames: Iterable[Tensor], fps: float, crf: int = 16, pixel_aspect: Fraction = SQUARE) -> str:
+def movie(
+    frames: Iterable[Tensor], fps: float, crf: int = 16, pixel_aspect: Fraction = SQUARE, colour: Colour = HD
+) -> str:
     """Frames (3, H, W), uint8, as the base64 of an H.264 movie of `shown_size`, at a constant rate."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "movie.mp4"
         clock = Clock(Fraction(fps).limit_denominator(1001))
-        encode_movie(path, _MOVIE, _images(frames), clock, crf, pixel_aspect)
+        encode_movie(path, _MOVIE, _images(frames), clock, crf, pixel_aspect, replace(colour, bits=8))
         return base64.b64encode(path.read_bytes()).decode()
 
 

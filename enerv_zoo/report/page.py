@@ -173,11 +173,13 @@ def _movies(runs: Sequence[ShownFit], indices: Sequence[int], fps: float) -> lis
         return movie(_counted(frames, advance), fps, pixel_aspect=info.pixel_aspect, **options)
 
     original = Frames((runs[0].original(i)[None] for i in indices), len(indices), info.height, info.width)
-    movies = [{"layer": "original", "label": "original", "data": encode(original), "error": False}]
+    movies = [{"layer": "original", "label": "original", "data": encode(original, colour=info.colour), "error": False}]
     errors = []
     for number, run in enumerate(runs):
         decoded = Frames(run.video.decode(indices), len(indices), info.height, info.width)
-        movies.append({"layer": f"run{number}", "label": run.name, "data": encode(decoded), "error": False})
+        movies.append(
+            {"layer": f"run{number}", "label": run.name, "data": encode(decoded, colour=info.colour), "error": False}
+        )
         heats = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
         errors.append({"layer": f"error{number}", "label": run.name, "data": encode(heats, crf=22), "error": True})
     return [*movies, *errors]

@@ -80,7 +80,7 @@ class VideoSource(Source):
     def __init__(self, video: Video, square_pixels: bool = False) -> None:
         self.video = video
         self.name, self.count, self.rate = video.info.name, len(video), video.info.fps
-        self.attribution = video.info.attribution
+        self.attribution, self.colour = video.info.attribution, video.info.colour
         self.resamples = square_pixels and video.info.pixel_aspect != SQUARE
 
     @property

@@ -1,17 +1,34 @@
-"""From the pixels of a decoded frame to 8-bit RGB."""
+"""Colours of files: what a stream says of them, and between the pixels of frames in files and RGB."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.stream import VideoStream
+
+from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour
 
 ONE_THREAD: dict[str, int] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 """Options of a conversion: a frame keeps its converter, and with it threads, which also take time to start. PyAV starts
 none before version 17."""
+_LUMA = {
+    "bt709": (0.2126, 0.0722), "fcc": (0.3, 0.11), "bt470bg": (0.299, 0.114), "smpte170m": (0.299, 0.114),
+    "smpte240m": (0.212, 0.087), "bt2020nc": (0.2627, 0.0593),
+}  # fmt: skip
+"""Parts of red and blue in Y', by matrix (H.273, table 4)."""
 _MATRICES = (1, 4, 5, 7, 9)
 """Tagged colour matrices that the converter knows (BT.709, FCC, BT.470BG, SMPTE 240M, BT.2020)."""
 _DEFAULT_MATRIX = 5
+_UNREADABLE_MATRICES = {8: "ycgco", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c",
+                        14: "ictcp"}  # fmt: skip
+"""Tagged colour matrices that it does not know, or would take for another."""
+FULL_RANGE = 2
+LIMITED_RANGE = 1
+"""FFmpeg's numbers of ranges."""
 _SIXTEEN_BITS = {"rgb48": None, "rgba64": None, "gray16": None, "ya16": "gray16le"}
 """Formats of 16 bits for each of red, green and blue, or for grey, and what to turn them into first."""
 
@@ -22,8 +39,10 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
     Raises:
         ValueError, av.error.FFmpegError: FFmpeg cannot convert its pixels.
     """
+    if (matrix := _UNREADABLE_MATRICES.get(frame.colorspace)) is not None:
+        raise ValueError(f"matrix {matrix}")
     name = frame.format.name
-    if name[:-2] in _SIXTEEN_BITS and frame.color_range != 1:  # limited range is left to the converter
+    if name[:-2] in _SIXTEEN_BITS and frame.color_range != LIMITED_RANGE:  # limited range is left to the converter
         other = _SIXTEEN_BITS[name[:-2]]
         wide = (frame.reformat(format=other, **ONE_THREAD) if other else frame).to_ndarray()
         wide = wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
@@ -35,6 +54,69 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
         format="rgb24",
         src_colorspace=int(frame.colorspace) if tagged else None,
         dst_colorspace=_DEFAULT_MATRIX if tagged else None,
-        src_color_range=int(frame.color_range) if frame.color_range in (1, 2) else None,
+        src_color_range=int(frame.color_range) if frame.color_range in (LIMITED_RANGE, FULL_RANGE) else None,
         **ONE_THREAD,
     ).to_ndarray()
+
+
+def colour_of(stream: VideoStream) -> Colour:
+    """Return the colour that a stream states; what it leaves open is that of HD video, or of UHD with its matrix.
+
+    Red, green and blue that are stored as they are have no matrix; they are written back as HD video has them.
+    """
+    codec, form = stream.codec_context, stream.codec_context.format
+    matrix = _name(MATRICES, codec.colorspace)
+    usual = "bt2020" if matrix == "bt2020nc" else HD.primaries
+    bits = max((part.bits for part in form.components), default=HD.bits) if form is not None else HD.bits
+    return Colour(
+        _name(PRIMARIES, codec.color_primaries) or usual,
+        _name(TRANSFERS, codec.color_trc) or HD.transfer,
+        matrix or HD.matrix,
+        codec.color_range == FULL_RANGE and form is not None and not form.is_rgb,
+        min(max(bits, HD.bits), 16),
+    )
+
+
+def to_yuv(image: np.ndarray, colour: Colour) -> VideoFrame:
+    """Return an image (H, W, 3) of even sides as a frame of 4:2:0, of 8 bits or, where the colour has more, of 10.
+
+    Args:
+        image: uint8, or float in [0, 1].
+        colour: its matrix and range.
+    """
+    if colour.bits == 8:
+        number = MATRICES[colour.matrix]
+        # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
+        return VideoFrame.from_ndarray(to_bytes(image), format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=number if number in _MATRICES else _DEFAULT_MATRIX,
+            dst_color_range=FULL_RANGE if colour.full_range else LIMITED_RANGE,
+            interpolation="AREA",
+            **ONE_THREAD,
+        )
+    rgb = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1)  # FFmpeg's own conversion makes white 943
+    red, blue = _LUMA[colour.matrix]
+    luma = rgb @ np.array([red, 1 - red - blue, blue], np.float32)
+    height, width = luma.shape
+    halves = (rgb[..., ::2] - luma[..., None]).reshape(height // 2, 2, width // 2, 2, 2).mean(axis=(1, 3))
+    scale, offset = (1023, 0) if colour.full_range else (876, 64)
+    frame = VideoFrame(width, height, "yuv420p10le")
+    _fill(frame.planes[0], luma * scale + offset)
+    for plane, half, part in zip(frame.planes[1:], (halves[..., 1], halves[..., 0]), (blue, red), strict=True):
+        _fill(plane, half / (2 * (1 - part)) * (1023 if colour.full_range else 896) + 512)
+    return frame
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """Return an image, uint8 or float in [0, 1], as uint8."""
+    return image if image.dtype == np.uint8 else (image.astype(np.float32) * 255).round().astype(np.uint8)
+
+
+def _fill(plane: VideoPlane, values: np.ndarray) -> None:
+    rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
+    rows[:, : plane.width] = values.round().clip(0, 1023)
+    plane.update(rows.tobytes())
+
+
+def _name(names: Mapping[str, int], number: int) -> str | None:
+    return next((name for name, each in names.items() if each == number), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,16 +20,12 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from enerv_zoo.config import SQUARE, size_text
+from enerv_zoo.config import HD, MATRICES, PRIMARIES, SQUARE, TRANSFERS, Colour, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import scheduling_kept
-from enerv_zoo.video.colours import ONE_THREAD
+from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, to_bytes, to_yuv
 
 _log = logging.getLogger(__name__)
-
-_BT709 = 1
-_LIMITED = 1
-"""Values of the colour tags (H.273): matrix, primaries and transfer of BT.709; range 16 to 235."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,8 @@ class Movie:
     """Unit of timestamps, in seconds, for a variable frame rate."""
     encoder_options: dict[str, str]
     container_options: dict[str, str]
+    tag: str | None = None
+    """Of the codec in the container, where players know only one of several."""
 
 
 _VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
@@ -52,6 +51,15 @@ MOVIES = {
     ".mkv": Movie("matroska", "libx264", 14, 51, Fraction(1, 1000), {}, {}),
     ".webm": Movie("webm", "libvpx-vp9", 18, 63, Fraction(1, 1000), _VP9, {}),
 }
+_X265 = {"x265-params": "log-level=error"}
+DEEP_MOVIES = {
+    ".mp4": Movie("mp4", "libx265", 14, 51, Fraction(1, 90_000), _X265, {"movflags": "+faststart"}, "hvc1"),
+    ".mov": Movie("mov", "libx265", 14, 51, Fraction(1, 90_000), _X265, {"movflags": "+faststart"}, "hvc1"),
+    ".mkv": Movie("matroska", "libx265", 14, 51, Fraction(1, 1000), _X265, {}),
+    ".webm": Movie("webm", "libsvtav1", 18, 63, Fraction(1, 1000), {"preset": "8"}, {}),
+}
+"""Movies of 10 bits, which libvpx often cannot write. SVT-AV1 prints its settings unless the environment says
+`SVT_LOG=1`, as the command line's does."""
 GIF_TICK = Fraction(1, 100)
 
 
@@ -83,18 +91,25 @@ def encode_movie(
     clock: Clock,
     quality: float | None,
     pixel_aspect: Fraction = SQUARE,
+    colour: Colour = HD,
 ) -> None:
-    """Write images (H, W, 3) uint8 as yuv420p, BT.709, limited range, tagged so."""
+    """Write images (H, W, 3), uint8 or float in [0, 1], as 4:2:0 of 8 or 10 bits, with the tags of their colour."""
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
     with _opened(path, movie.container, movie.container_options) as container:
         stream: VideoStream | None = None
-        for image, pts in _timed(images, clock, tick):
+        timed = _timed(images, clock, tick)
+        first = list(itertools.islice(timed, 3))
+        for image, pts in itertools.chain(first, timed):
             if stream is None:
                 crf = movie.quality if quality is None else quality
                 options = {"crf": f"{crf:g}", **movie.encoder_options}
+                if movie.encoder == "libx265":
+                    options["x265-params"] = _sound(options.get("x265-params", ""), image.shape[1], len(first))
                 stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
-                _describe(stream, image.shape[0], image.shape[1], pixel_aspect, tick)
-            frame = _to_yuv(image)
+                _describe(stream, image.shape[0], image.shape[1], pixel_aspect, tick, colour)
+                if movie.tag is not None:
+                    stream.codec_context.codec_tag = movie.tag
+            frame = to_yuv(_even(image), colour)
             frame.pts, frame.time_base = pts, tick
             with nullcontext() if stream.codec_context.is_open else scheduling_kept():
                 packets = stream.encode(frame)
@@ -103,12 +118,22 @@ def encode_movie(
         container.mux(stream.encode(None))
 
 
-def _describe(stream: VideoStream, height: int, width: int, pixel_aspect: Fraction, tick: Fraction) -> None:
-    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+def _sound(options: str, width: int, frames: int) -> str:
+    """Return options of x265 without two of its faults: cutree writes beyond its memory, few B frames have no times."""
+    faulty = ("cutree=0" if width < 64 else "", "bframes=0" if frames < 3 else "")
+    return ":".join(filter(None, (options, *faulty)))
+
+
+def _describe(
+    stream: VideoStream, height: int, width: int, pixel_aspect: Fraction, tick: Fraction, colour: Colour
+) -> None:
+    stream.width, stream.height = width + width % 2, height + height % 2
+    stream.pix_fmt = "yuv420p" if colour.bits == 8 else "yuv420p10le"
     stream.bit_rate = 0  # VP9 holds to the constant rate factor only without one
     codec = stream.codec_context
-    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-    codec.color_range = _LIMITED
+    codec.colorspace, codec.color_primaries = MATRICES[colour.matrix], PRIMARIES[colour.primaries]
+    codec.color_trc = TRANSFERS[colour.transfer]
+    codec.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
     if pixel_aspect != SQUARE:  # or else square pixels are stated, and files would differ from older ones
         codec.sample_aspect_ratio = pixel_aspect
     stream.time_base = codec.time_base = tick
@@ -119,18 +144,14 @@ def _describe(stream: VideoStream, height: int, width: int, pixel_aspect: Fracti
         )
 
 
-def _to_yuv(image: np.ndarray) -> VideoFrame:
+def _even(image: np.ndarray) -> np.ndarray:
+    """Repeat the last row or column of an image whose sides are not even."""
     height, width = image.shape[:2]
-    if height % 2 or width % 2:
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
-    return VideoFrame.from_ndarray(image, format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, interpolation="AREA", **ONE_THREAD
-    )
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else image
 
 
 def encode_gif(path: Path, images: Iterable[np.ndarray], clock: Clock) -> None:
-    """Write images (H, W, 3) uint8 as a GIF that loops for ever, with one palette chosen for all frames.
+    """Write images (H, W, 3), uint8 or float in [0, 1], as a GIF that loops for ever, with one palette for all frames.
 
     All frames are held in memory: the palette is known only after the last.
     """
@@ -143,7 +164,7 @@ def encode_gif(path: Path, images: Iterable[np.ndarray], clock: Clock) -> None:
                 stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "pal8"
                 stream.time_base = stream.codec_context.time_base = GIF_TICK
-            frame = VideoFrame.from_ndarray(image, format="rgb24")
+            frame = VideoFrame.from_ndarray(to_bytes(image), format="rgb24")
             frame.pts, frame.time_base = pts, GIF_TICK
             graph.vpush(frame)
         assert graph is not None, "callers refuse to write nothing"
@@ -154,11 +175,14 @@ def encode_gif(path: Path, images: Iterable[np.ndarray], clock: Clock) -> None:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """An image (H, W, 3) uint8 as a PNG file."""
+    """An image (H, W, 3) as a PNG file: uint8 of 8 bits, float in [0, 1] of 16."""
+    form = "rgb24" if image.dtype == np.uint8 else "rgb48be"
+    if form == "rgb48be":
+        image = (image.astype(np.float32) * 65535).round().astype(np.uint16)
     codec = CodecContext.create("png", "w")
     codec.height, codec.width = image.shape[:2]
-    codec.pix_fmt, codec.time_base = "rgb24", Fraction(1, 25)
-    frame = VideoFrame.from_ndarray(image, format="rgb24")
+    codec.pix_fmt, codec.time_base = form, Fraction(1, 25)
+    frame = VideoFrame.from_ndarray(image, format=form)
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*codec.encode(frame), *codec.encode(None)])
 

@@ -20,10 +20,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from enerv_zoo.config import SQUARE
+from enerv_zoo.config import HD, SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
-from enerv_zoo.video.colours import to_rgb
+from enerv_zoo.video.colours import colour_of, to_rgb
 from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
 from enerv_zoo.video.packets import (
     MIN_FRAMES_TO_SEEK,
@@ -71,12 +71,14 @@ class VideoFile(Source):
             still = self._still = _is_still(container)
             # AVI counts chunks that hold no frame.
             rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
-            rate = None if still or is_picture(container, stream) else rates[0] or rates[1]
+            is_moving = not (still or is_picture(container, stream))
+            rate = rates[0] or rates[1] if is_moving else None
             self.rate = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self._timed = container.format.name != "avi" or not hides_packets(stream)
             self._joined = bool(container.format.flags & Flags.ts_discont.value)  # type: ignore[operator]
             self.count = stream.frames or None
+            self.colour = colour_of(stream) if is_moving else HD
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(Fraction(aspect)) if aspect and aspect > 0 and not still else SQUARE
 
@@ -236,7 +238,10 @@ class VideoFile(Source):
         try:
             picture = to_rgb(frame)
         except (FFmpegError, ValueError) as error:
-            raise VideoError(f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB") from error
+            raise VideoError(
+                f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB ({error}); convert the "
+                "file, such as with ffmpeg's -vf zscale=matrix=bt709"
+            ) from error
         if self._options.square_pixels and self._aspect != SQUARE:
             picture = squared(torch.from_numpy(picture), self._aspect).numpy()
         turned = stills.upright(picture, self.path) if self._still else None

@@ -137,7 +137,7 @@ class Reading:
         fps, timestamps = timing(moments, source.rate, self.selection.step, source.tick)
         aspect = self.transform.pixel_aspect(stored, source.pixel_aspect)
         size = self.transform.size(*stored)
-        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect)
+        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect, source.colour)
 
 
 def prepare(

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from enerv_zoo.config import SQUARE, VideoInfo
+from enerv_zoo.config import HD, SQUARE, Colour, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
 
@@ -101,6 +101,7 @@ class Source(ABC):
         rate: frames per second, or `None`.
         tick: seconds to which the source rounds its timestamps; 0 where they are exact.
         attribution: who is to be named for it.
+        colour: of its frames, and how it stores them.
     """
 
     name: str = "video"
@@ -108,6 +109,7 @@ class Source(ABC):
     rate: float | None = None
     tick: float = 0.0
     attribution: str | None = None
+    colour: Colour = HD
 
     @property
     def pixel_aspect(self) -> Fraction:

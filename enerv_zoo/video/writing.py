@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enerv_zoo.config import DEFAULT_FPS, SQUARE, as_pixel_aspect, size_text
+from enerv_zoo.config import DEFAULT_FPS, HD, SQUARE, Colour, as_pixel_aspect, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
-from enerv_zoo.video.encoders import MOVIES, Clock, encode_gif, encode_movie, encode_png
+from enerv_zoo.video.encoders import DEEP_MOVIES, MOVIES, Clock, encode_gif, encode_movie, encode_png
 from enerv_zoo.video.source import Video
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def write_video(
     fps: float | None = None,
     timestamps: Sequence[float] | None = None,
     pixel_aspect: Fraction | None = None,
+    colour: Colour | None = None,
     quality: float | None = None,
     overwrite: bool | None = None,
 ) -> Path:
@@ -44,17 +45,22 @@ def write_video(
     A target appears whole or not at all: what is written has another name until it is complete.
 
     Args:
-        path: `.mp4`, `.mov` or `.mkv` (H.264), `.webm` (VP9), `.gif`, or a folder for lossless `00000.png`, ...: an
-            existing folder, a path without a suffix, or one that ends in a slash. Missing folders above it are made.
-        frames: a `Video`, a tensor (N, 3, H, W), or an iterable of tensors or arrays (3, H, W); uint8, all of one size.
-            Odd sides are made even for movies by repeating the last row or column.
+        path: `.mp4`, `.mov` or `.mkv` (H.264; above 8 bits H.265), `.webm` (VP9; above 8 bits AV1), `.gif`, or a folder
+            for lossless `00000.png`, ...: an existing folder, a path without a suffix, or one that ends in a slash.
+            Missing folders above it are made.
+        frames: a `Video`, a tensor (N, 3, H, W), or an iterable of tensors or arrays (3, H, W), all of one size: uint8,
+            or float in [0, 1], of which a folder's PNG files have 16 bits. Odd sides are made even for movies by
+            repeating the last row or column.
         fps: frames per second; the `Video`'s own by default, else 25.
         timestamps: seconds at which frames are shown, for a variable rate; the `Video`'s own by default, unless `fps`
             is given. A folder holds no timing.
         pixel_aspect: width of a pixel over its height, for players; the `Video`'s own by default, else 1. WebM,
             GIF and a folder cannot say it, which is logged.
-        quality: the constant rate factor of a movie, lower is better: 0 to 51 for H.264 (default 14), 0 to 63 for VP9
-            (default 18). GIF and PNG have none.
+        colour: of the frames, and how a movie stores them: 4:2:0 with this matrix and range, of 8 bits, or of 10 where
+            `colour.bits` are more. The `Video`'s own by default, else that of HD video (BT.709). GIF and PNG cannot say
+            it, which is logged for wide colours. No values are converted from one colour to another.
+        quality: the constant rate factor of a movie, lower is better: 0 to 51 for H.264 and H.265 (default 14), 0
+            to 63 for VP9 and AV1 (default 18). GIF and PNG have none.
         overwrite: by default a file is replaced and a folder that is not empty is refused. `False` refuses whatever
             exists, `True` also replaces a folder, if it holds nothing but numbered PNG files.
 
@@ -74,23 +80,33 @@ def write_video(
             timestamps = frames.info.timestamps
         fps = frames.info.fps if fps is None else fps
         pixel_aspect = frames.info.pixel_aspect if pixel_aspect is None else pixel_aspect
+        colour = frames.info.colour if colour is None else colour
         frames = frames.frames
+    colour = HD if colour is None else colour
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
     aspect = _known_aspect(target, suffix in _SAY_ASPECT, pixel_aspect)
+    if colour.is_wide and suffix not in MOVIES:
+        logger.warning(
+            "%s cannot say that its colours are %s/%s, so they are shown as those of BT.709; a movie can",
+            *(target, colour.primaries, colour.transfer),
+        )
     with replacing(target, VideoError) as temporary:
         if folder:
             _write_folder(temporary, images)
         elif suffix == ".gif":
             encode_gif(temporary, images, clock)
         else:
-            encode_movie(temporary, MOVIES[suffix], images, clock, quality, aspect)
+            movies = MOVIES if colour.bits == 8 else DEEP_MOVIES
+            encode_movie(temporary, movies[suffix], images, clock, quality, aspect, colour)
     return target
 
 
 def write_image(path: str | Path, frame: Frame) -> Path:
-    """Write one frame, (3, H, W) uint8, as a PNG file; it appears whole or not at all, and replaces an existing one.
+    """Write one frame, (3, H, W), as a PNG file: uint8 with 8 bits, float in [0, 1] with 16.
+
+    It appears whole or not at all, and replaces an existing one.
 
     Returns:
         The path.
@@ -207,12 +223,15 @@ def _images(frames: torch.Tensor | Iterable[Frame]) -> Iterator[np.ndarray]:
 
 
 def _image(frame: object, index: int) -> np.ndarray:
-    expected = "expected uint8 of shape (3, H, W)"
+    expected = "expected uint8, or float in [0, 1], of shape (3, H, W)"
     if not isinstance(frame, np.ndarray | torch.Tensor):
         raise VideoError(f"frame {index} is a {type(frame).__name__}; {expected}, as a tensor or an array")
     array = frame.detach().cpu() if isinstance(frame, torch.Tensor) else frame
-    if str(array.dtype).removeprefix("torch.") != "uint8" or array.ndim != 3 or array.shape[0] != 3 or 0 in array.shape:
+    is_known = str(array.dtype).removeprefix("torch.") in ("uint8", "float16", "float32", "float64")
+    if not is_known or array.ndim != 3 or array.shape[0] != 3 or 0 in array.shape:
         raise VideoError(f"frame {index} is {array.dtype} of shape {tuple(array.shape)}; {expected}")
+    if "float" in str(array.dtype) and not (array.min() >= 0 and array.max() <= 1):  # so for NaN, too
+        raise VideoError(f"frame {index} holds values outside [0, 1], or NaN; {expected}")
     return np.ascontiguousarray(np.asarray(array).transpose(1, 2, 0))
 
 

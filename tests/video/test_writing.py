@@ -124,7 +124,6 @@ def test_no_frames_leave_no_trace(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        FRAMES[0].float() / 255,
         FRAMES[0].permute(1, 2, 0),
         FRAMES[0, 0],
         FRAMES[0].numpy().astype(np.int64),
@@ -134,7 +133,7 @@ def test_no_frames_leave_no_trace(tmp_path: Path, name: str) -> None:
 )
 def test_frames_of_another_form(tmp_path: Path, bad: object) -> None:
     for frames, index in (([bad], 0), ([FRAMES[0], bad], 1)):
-        with pytest.raises(VideoError, match=rf"frame {index} is .*expected uint8 of shape \(3, H, W\)"):
+        with pytest.raises(VideoError, match=rf"frame {index} is .*expected uint8, .* of shape \(3, H, W\)"):
             write_video(tmp_path / "clip.mp4", frames)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 

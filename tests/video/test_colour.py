@@ -1,0 +1,167 @@
+"""Colours: what a file says of them is kept, right when it is read, and written back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import enerv_zoo as ez
+from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour, VideoInfo, from_dict, to_dict
+from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.video import Video, open_video, write_video
+
+from .conftest import Encode, moving
+
+SD = Colour("smpte170m", "smpte170m", "smpte170m")
+PHOTO = Colour("bt709", "iec61966-2-1", "bt470bg", full_range=True)
+PQ = Colour("bt2020", "smpte2084", "bt2020nc", bits=10)
+HLG = Colour("bt2020", "arib-std-b67", "bt2020nc", bits=10)
+P3 = Colour("smpte432", "bt709", "bt709", full_range=True, bits=10)
+
+
+def patches(count: int = 2) -> torch.Tensor:
+    """(N, 3, 48, 64), float: patches of 16 x 16 pixels, whose middle no filter of chroma changes."""
+    colours = np.random.default_rng(0).random((count, 3, 3, 4), dtype=np.float32)
+    return torch.from_numpy(colours.repeat(16, axis=2).repeat(16, axis=3))
+
+
+MIDDLE = (slice(None), slice(8, None, 16), slice(8, None, 16))
+
+
+def tags(path: Path) -> Colour:
+    """What a file says of its colours, as ffprobe says it, or PyAV where there is no ffprobe."""
+    if shutil.which("ffprobe"):
+        asked = ["-v", "error", "-select_streams", "v", "-show_streams", "-of", "json", str(path)]
+        stream = json.loads(subprocess.run(["ffprobe", *asked], capture_output=True, check=True).stdout)["streams"][0]
+        names = [stream[f"color_{part}"] for part in ("primaries", "transfer", "space")]
+        return Colour(*names, stream["color_range"] == "pc", 10 if "10" in stream["pix_fmt"] else 8)
+    with av.open(str(path)) as file:
+        codec: Any = file.streams.video[0].codec_context
+        numbers = (codec.color_primaries, codec.color_trc, codec.colorspace)
+        tables = zip((PRIMARIES, TRANSFERS, MATRICES), numbers, strict=True)
+        names = [next(name for name, each in table.items() if each == number) for table, number in tables]
+        return Colour(*names, codec.color_range == 2, codec.format.components[0].bits)
+
+
+def by_ffmpeg(path: Path) -> np.ndarray:
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(data, np.uint8).reshape(-1, 48, 64, 3)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize("colour", [SD, PHOTO, PQ, HLG, P3], ids=str)
+def test_files_keep_colours(tmp_path: Path, colour: Colour, suffix: str) -> None:
+    frames = patches()
+    path = write_video(tmp_path / f"clip.{suffix}", frames, colour=colour, quality=1)
+    assert tags(path) == colour
+    video = open_video(path)
+    assert video.info.colour == colour
+    pixels = video.frames.permute(0, 2, 3, 1).numpy()[MIDDLE].astype(int)
+    assert np.abs(pixels - 255 * frames.permute(0, 2, 3, 1).numpy()[MIDDLE]).max() < 4
+    if shutil.which("ffmpeg"):
+        assert np.abs(pixels - by_ffmpeg(path)[MIDDLE]).max() <= 2
+    assert tags(write_video(tmp_path / f"again.{suffix}", video)) == colour
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize(("matrix", "red", "blue"), [("smpte170m", 0.299, 0.114), ("bt2020nc", 0.2627, 0.0593)])
+def test_stored_values_are_those_of_the_standard(
+    tmp_path: Path, matrix: str, red: float, blue: float, full_range: bool
+) -> None:
+    rgb = np.array([[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0.25, 1]])
+    luma = rgb @ [red, 1 - red - blue, blue]
+    chroma = [(rgb[:, 2] - luma) / (2 - 2 * blue), (rgb[:, 0] - luma) / (2 - 2 * red)]
+    for bits in (8, 10):
+        images = np.broadcast_to(rgb.astype(np.float32)[:, :, None, None], (4, 3, 64, 64))
+        colour = Colour(matrix=matrix, full_range=full_range, bits=bits)
+        path = write_video(tmp_path / "clip.mkv", torch.from_numpy(images.copy()), colour=colour, quality=0)
+        with av.open(str(path)) as file:
+            frames = list(file.decode(video=0))
+        dtype, steps = (np.uint8, 1) if bits == 8 else (np.uint16, 4)
+        y, c, black = (2**bits - 1, 2**bits - 1, 0) if full_range else (219 * steps, 224 * steps, 16 * steps)
+        expected = np.stack([luma * y + black, *(part * c + 128 * steps for part in chroma)], axis=1)
+        stored = [[np.frombuffer(plane, dtype)[5] for plane in frame.planes] for frame in frames]
+        assert np.abs(np.array(stored, float) - expected.clip(0, 2**bits - 1)).max() <= 1.01
+
+
+def test_what_a_file_leaves_open_is_that_of_hd(encode: Encode) -> None:
+    assert open_video(encode("plain.mp4", moving(2))).info.colour == HD
+    assert open_video("bunny", frames="0").info.colour == HD
+    assert open_video(encode("rgb.mkv", moving(2), "libx264rgb", "rgb24")).info.colour == HD
+    deep = open_video(encode("deep.mkv", moving(2), "ffv1", "yuv422p12le")).info.colour
+    assert deep == Colour(bits=12)
+    assert str(deep) == "12 bits"
+
+
+def test_an_unknown_matrix_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.colorspace = 8
+        file.mux([*stream.encode(av.VideoFrame(32, 32, "yuv420p")), *stream.encode(None)])
+    with pytest.raises(VideoError, match=r"yuv420p cannot be turned into RGB \(matrix ycgco\); convert the file"):
+        open_video(path)
+
+
+def test_descriptions_name_what_is_not_as_in_hd() -> None:
+    plain, hlg = VideoInfo(3, 36, 44), VideoInfo(3, 36, 44, colour=HLG)
+    assert "colour" not in to_dict(plain)
+    assert to_dict(VideoInfo(3, 36, 44, colour=Colour(bits=10)))["colour"] == {"bits": 10}
+    for info in (plain, hlg):
+        assert from_dict(VideoInfo, json.loads(json.dumps(to_dict(info)))) == info
+    for wrong, message in (
+        ({"matrix": "bt2020"}, "colour matrix 'bt2020' is unknown. Did you mean 'bt2020nc'"),
+        ({"transfer": 16}, "option 'colour.transfer': .*string"),
+        ({"bits": 17}, "colour bits are 8 to 16, got 17"),
+        ({"hue": "red"}, "no option 'colour.hue'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            from_dict(VideoInfo, {**to_dict(plain), "colour": wrong})
+
+
+def test_what_cannot_say_it_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = Video((patches() * 255).round().byte(), VideoInfo(2, 48, 64, 25.0, colour=PQ))
+    write_video(tmp_path / "a.gif", video)
+    assert "a.gif cannot say that its colours are bt2020/smpte2084" in caplog.text
+    caplog.clear()
+    write_video(tmp_path / "b.gif", video, colour=SD)
+    assert not caplog.text
+
+
+def test_pictures_of_floats_have_sixteen_bits(tmp_path: Path) -> None:
+    frames = patches()
+    write_video(tmp_path / "folder", frames)
+    with av.open(str(tmp_path / "folder/00001.png")) as file:
+        wide = next(file.decode(video=0))
+    assert wide.format.name == "rgb48be"
+    assert np.array_equal(wide.to_ndarray(), (frames[1].permute(1, 2, 0) * 65535).round().numpy())
+    with pytest.raises(VideoError, match=r"frame 0 holds values outside \[0, 1\], or NaN"):
+        write_video(tmp_path / "other", frames - 0.5)
+
+
+def test_a_fit_keeps_colours(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", patches(), colour=HLG, quality=1)
+    ez.fit(path, "nerv", size="60K", epochs=1, batch_size=1, loss="L2", out=tmp_path / "fit")
+    assert json.loads((tmp_path / "fit/config.json").read_text())["video"]["colour"]["transfer"] == "arib-std-b67"
+    ez.compress(tmp_path / "fit", tmp_path / "fit.nvz")
+    for run in (tmp_path / "fit", tmp_path / "fit.nvz"):
+        fitted = ez.load(run)
+        assert fitted.info.colour == HLG
+        shown = ez.render(fitted, tmp_path / "fit.mp4", quality=0)
+        assert tags(shown) == HLG
+        expected = torch.cat(list(fitted.decode(dtype=torch.float16)))
+        assert expected.dtype == torch.float16
+        assert (open_video(shown).frames / 255 - expected).abs().mean() < 0.02
+    compared = ez.render(fitted, tmp_path / "compared.mp4", source=path)
+    assert open_video(compared).info.width == 3 * 64
+    assert tags(compared) == HLG
