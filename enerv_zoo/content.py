@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from enerv_zoo.pixels import as_float
+
 
 def frames_around(frames: Tensor, index: Tensor, offsets: Sequence[int]) -> Tensor:
     """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends."""
@@ -42,6 +44,6 @@ def encoded_tables(
     batches, offsets = [], (0, *neighbours_of(parts))
     for index in torch.arange(len(frames)).split(batch_size):
         pixels = frames_around(frames, index, offsets).to(device)
-        pixels = pixels if pixels.is_floating_point() else pixels.float() / 255
+        pixels = as_float(pixels)
         batches.append(encoded(parts, pixels[:, 0], pixels[:, 1:]))
     return {name: torch.cat([batch[name] for batch in batches]) for name in parts}

@@ -23,6 +23,7 @@ class SelectionOptions(TypedDict, total=False):
     stream: int | None
     yuv: str | None
     deinterlace: bool | None
+    full_depth: bool | None
 
 
 class FitOptions(SelectionOptions, total=False):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 def as_float(pixels: Tensor) -> Tensor:
     """Return pixels, uint8 or float in [0, 1], as float32 in [0, 1]."""
-    return pixels.float() if pixels.is_floating_point() else pixels.float() / 255
+    return pixels.float() if pixels.is_floating_point() else pixels.float().div_(255)
 
 
 def as_bytes(pixels: Tensor) -> Tensor:

@@ -98,6 +98,7 @@ class VideoSelection:
         stream: which video stream of a file, from 0.
         yuv: format of raw video, such as 1920x1080:yuv420p:50.
         deinterlace: make whole frames of interlaced ones, or take them as they are.
+        full_depth: keep colours of more than 8 bits, in twice the memory, or round them to 8.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -113,6 +114,7 @@ class VideoSelection:
     deinterlace: Annotated[
         StrictBool | None, Option(flags="--deinterlace/--interlaced", default="interlaced, with a note")
     ] = None
+    full_depth: Annotated[StrictBool | None, Option(flags="--full-depth/--8-bit", default="8 bits, with a note")] = None
 
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))

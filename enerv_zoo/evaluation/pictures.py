@@ -18,6 +18,7 @@ from enerv_zoo.evaluation.rates import RateCurve
 from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import replacing
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.video import Video, write_image
 from enerv_zoo.video.origin import protected
 
@@ -58,7 +59,7 @@ def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path
     """
     rows = min(PREVIEW_ROWS, len(video))
     indices = sorted({round((i + 0.5) / rows * len(video) - 0.5) for i in range(rows)})
-    panels = [_gutters(original.frames[i], frame) for i, frame in zip(indices, video[indices], strict=True)]
+    panels = [_gutters(as_bytes(original.frames[i]), frame) for i, frame in zip(indices, video[indices], strict=True)]
     with protected(video.origin):
         return write_image(path, torch.cat([F.pad(panel, (0, 0, 0, GUTTER), value=255) for panel in panels], 1))
 

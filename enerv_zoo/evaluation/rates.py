@@ -19,6 +19,7 @@ from enerv_zoo.metrics import Scorer
 from enerv_zoo.metrics.columns import Column, column, names_in
 from enerv_zoo.metrics.scored import Scored
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pixels import as_float
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.remote import local_path
@@ -201,7 +202,7 @@ def scored(
     done = 0
     for frames in batches:
         for part in frames.split(BATCH):
-            scorer.add(part.float() / 255, originals[done : done + len(part)].float() / 255)
+            scorer.add(as_float(part), as_float(originals[done : done + len(part)]))
             done += len(part)
     return scorer.scores(scorer.rows())
 

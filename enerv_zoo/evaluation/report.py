@@ -24,6 +24,7 @@ from enerv_zoo.metrics.columns import flat, is_name
 from enerv_zoo.metrics.scored import Scored
 from enerv_zoo.metrics.scoring import means, weighted_means
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pixels import as_float
 from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.tables import Field, ResultTable
@@ -159,7 +160,7 @@ def evaluate(
     timer = _Timer(video.device)
     done, advance = 0, stage("evaluating", len(indices))
     for decoded in timer.timed(video.decode_float(indices, batch_size)):
-        scorer.add(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255)
+        scorer.add(decoded, as_float(original.frames[indices[done : done + len(decoded)]].to(decoded.device)))
         done += len(decoded)
         advance(len(decoded))
     rows = scorer.rows()
@@ -257,7 +258,7 @@ def mean_psnr(video: NeuralVideo, original: Video, indices: Sequence[int] | None
     indices = list(range(len(original)) if indices is None else indices)
     scores, done, advance = [], 0, stage("evaluating", len(indices))
     for decoded in video.decode_float(indices):
-        scores.append(psnr(decoded, original.frames[indices[done : done + len(decoded)]].to(decoded.device) / 255))
+        scores.append(psnr(decoded, as_float(original.frames[indices[done : done + len(decoded)]].to(decoded.device))))
         done += len(decoded)
         advance(len(decoded))
     return float(torch.cat(scores).mean())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enerv_zoo.pixels import as_float
 from enerv_zoo.precision import wide
 
 CELLS = 4
@@ -49,7 +50,7 @@ def coarse_variance(frames: Tensor) -> float | None:
     Returns:
         The variance, of values in [0, 1]; `None` where the clip does not change, or as noise does.
     """
-    sample = [frame[None].float() / 255 for frame in frames[:: math.ceil(len(frames) / SAMPLED_FRAMES)]]
+    sample = [as_float(frame[None]) for frame in frames[:: math.ceil(len(frames) / SAMPLED_FRAMES)]]
     coarse = _variance_in_time(torch.cat([_cells(frame).cpu() for frame in sample]))
     pixels = _variance_in_time(torch.cat([frame[..., ::4, ::4].cpu() for frame in sample]))
     return coarse if coarse >= max(MIN_VARIANCE, MIN_SHARE * pixels) else None

@@ -57,7 +57,7 @@ class FrameLoader:
     ) -> None:
         self.device = torch.device(device)
         self.frames = frames
-        size = frames.numel()
+        size = frames.nbytes
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if place == "device" or (place == "auto" and size + need <= MAX_DEVICE_SHARE * free):

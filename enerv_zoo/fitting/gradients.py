@@ -14,6 +14,7 @@ from enerv_zoo.fitting.graph import StepGraph
 from enerv_zoo.fitting.meter import EpochMeter
 from enerv_zoo.losses import Loss
 from enerv_zoo.network import Network
+from enerv_zoo.pixels import as_float
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class BatchGradients:
             return sums
         with self._constraint.applied() if self._constraint is not None else nullcontext():
             for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
-                pixels = pixels.float() / 255
+                pixels = as_float(pixels)
                 target, around = (pixels, None) if pixels.ndim == 4 else (pixels[:, 0], pixels[:, 1:])
                 objective, decoded = self._network.objective(part, target, self._loss, around)
                 (objective * (len(part) / batch) if len(part) < batch else objective).backward()

@@ -132,7 +132,7 @@ def plan_fit(
             f"Its options: {', '.join(selection)}"
         )
     video = {**base.video, **{key: value for key, value in selection.items() if value is not None}}
-    for name in ("square_pixels", "deinterlace"):
+    for name in ("square_pixels", "deinterlace", "full_depth"):
         if not isinstance(video.get(name, False), bool):
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
     check_stream(video.get("stream"))

@@ -18,6 +18,7 @@ from torch import Tensor
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.metrics import psnr
 from enerv_zoo.optimizers.groups import hidden_weights
+from enerv_zoo.pixels import as_float
 
 MIN_GAIN = 1.0
 """dB that the frames of a dead network have gained over the closed form's at most; or that those of a network whose
@@ -41,7 +42,7 @@ def sampled_psnr(fitter: Fitter) -> float:
     with fitter.in_float32() as video:
         for decoded in video.decode_float(indices):
             done = sum(len(each) for each in scores)
-            scores.append(psnr(decoded, frames[indices[done : done + len(decoded)]].to(decoded.device) / 255))
+            scores.append(psnr(decoded, as_float(frames[indices[done : done + len(decoded)]].to(decoded.device))))
     return float(torch.cat(scores).mean())
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.layers import blended
+from enerv_zoo.pixels import as_float
 
 PIECE_BYTES = 1 << 28
 """Frames are held as float32 in pieces of at most about so many bytes: of all frames, as many cells as fit."""
@@ -250,7 +251,7 @@ class _Pieces:
             inside = torch.arange(pixels.stop - pixels.start).clamp(max=piece.shape[axis] - 1)
             piece = piece if len(inside) == piece.shape[axis] else piece.index_select(axis, inside)
         split = piece.flatten(2).unflatten(2, (-1, 3 * self.side)).unflatten(1, (-1, self.side)).transpose(2, 3)
-        cells = split.flatten(3).float().div_(255)
+        cells = as_float(split.flatten(3))
         if len(self.places) == 1:
             self._fitted[None] = cells
         return cells

@@ -25,6 +25,7 @@ from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.record import METRICS, PARTS
@@ -85,7 +86,7 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
 
     def frame_of(index: int) -> Tensor:
         number = video.segment_of(index)
-        return original(number).frames[index - video.segments[number].first]
+        return as_bytes(original(number).frames[index - video.segments[number].first])
 
     frame_of(0)
     record = opened.record

@@ -20,6 +20,7 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.time_lapse import decoded
 from enerv_zoo.metrics.columns import column
 from enerv_zoo.pages import HOST, asset, is_for_this_machine, template
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.progress import Stage, Status
 from enerv_zoo.report.collecting import HISTORY_KEYS
 from enerv_zoo.report.page import HERE
@@ -102,7 +103,7 @@ class LivePage(Callback):
         if not fitter.ranks.first:
             return
         index = len(fitter.feed) // 2 if self.frame is None else self.frame
-        self._files["/original.png"] = _png(fitter.feed.frames[index])
+        self._files["/original.png"] = _png(as_bytes(fitter.feed.frames[index]))
         if self.folder is not None and fitter.current_epoch > 1:
             self._state["history"] = [
                 {key: row.get(key) for key in HISTORY_KEYS}

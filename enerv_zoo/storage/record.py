@@ -102,7 +102,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
 
 
 def _is_selection(value: Any, option: str) -> bool:
-    if option in ("square_pixels", "deinterlace"):
+    if option in ("square_pixels", "deinterlace", "full_depth"):
         return value is None or isinstance(value, bool)
     if isinstance(value, list):
         return len(value) <= 2 and all(isinstance(side, int) for side in value)

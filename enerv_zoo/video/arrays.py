@@ -10,6 +10,7 @@ import torch
 
 from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source, Video
 from enerv_zoo.video.transforms import squared
@@ -43,9 +44,15 @@ def with_channels_last(frames: torch.Tensor, channels_first: bool) -> torch.Tens
 
 
 class ArraySource(Source):
-    """Frames of an array or a tensor; they are copied, never shared."""
+    """Frames of an array or a tensor; they are copied, never shared.
 
-    def __init__(self, frames: np.ndarray | torch.Tensor) -> None:
+    Args:
+        frames: as `enerv_zoo.open_video` takes them.
+        full_depth: keep floats rather than round them to 8 bits.
+    """
+
+    def __init__(self, frames: np.ndarray | torch.Tensor, full_depth: bool = False) -> None:
+        self._full_depth = full_depth
         if isinstance(frames, np.ndarray):
             if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
                 raise _wrong_type(frames.dtype)
@@ -65,7 +72,8 @@ class ArraySource(Source):
         selection.check(len(self._frames), "the array")
         for index in selection.indices(len(self._frames)):
             frame = self._frames[index, :, :, :3].cpu()
-            frame = frame if frame.dtype == torch.uint8 else _to_bytes(frame, index)
+            if frame.is_floating_point():
+                frame = _checked(frame, index) if self._full_depth else as_bytes(_checked(frame, index))
             yield frame.expand(-1, -1, 3).contiguous().numpy(), None
 
 
@@ -101,14 +109,14 @@ class VideoSource(Source):
             yield (squared(frame, self.video.info.pixel_aspect) if self.resamples else frame).numpy(), moment
 
 
-def _to_bytes(frame: torch.Tensor, index: int) -> torch.Tensor:
+def _checked(frame: torch.Tensor, index: int) -> torch.Tensor:
     low, high = frame.min().item(), frame.max().item()
     if not (low >= 0 and high <= 1):  # False for NaN, too
         raise VideoError(
             f"frame {index} of the array holds values in {low:.4g} to {high:.4g}; floats must lie in [0, 1] "
             "and be no NaN; divide by 255, or give uint8"
         )
-    return frame.float().mul(255).round().to(torch.uint8)
+    return frame.float()
 
 
 def _wrong_type(dtype: object) -> VideoError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import av
 import numpy as np
@@ -33,6 +34,10 @@ _SIXTEEN_BITS = {"rgb48": None, "rgba64": None, "gray16": None, "ya16": "gray16l
 """Formats of 16 bits for each of red, green and blue, or for grey, and what to turn them into first."""
 
 
+_DEPTHS = (9, 10, 12, 14, 16)
+"""Bits, above 8, of the planar formats that FFmpeg has."""
+
+
 def to_rgb(frame: VideoFrame) -> np.ndarray:
     """A frame as (H, W, 3) uint8, without its alpha. 16 bits are rounded to 8.
 
@@ -43,10 +48,7 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
         raise ValueError(f"matrix {matrix}")
     name = frame.format.name
     if name[:-2] in _SIXTEEN_BITS and frame.color_range != LIMITED_RANGE:  # limited range is left to the converter
-        other = _SIXTEEN_BITS[name[:-2]]
-        wide = (frame.reformat(format=other, **ONE_THREAD) if other else frame).to_ndarray()
-        wide = wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
-        return ((wide.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        return ((_sixteen_bits(frame).astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     tagged = frame.colorspace in _MATRICES
     # What a file says of its colours is passed on, as older versions of PyAV do not look at it by themselves; they also
     # ignore a matrix that equals the target's.
@@ -57,6 +59,52 @@ def to_rgb(frame: VideoFrame) -> np.ndarray:
         src_color_range=int(frame.color_range) if frame.color_range in (LIMITED_RANGE, FULL_RANGE) else None,
         **ONE_THREAD,
     ).to_ndarray()
+
+
+def to_float(frame: VideoFrame) -> np.ndarray:
+    """A frame as (H, W, 3) without its alpha: float32 in [0, 1] where it has more than 8 bits, uint8 otherwise.
+
+    Raises:
+        ValueError, av.error.FFmpegError: FFmpeg cannot convert its pixels.
+    """
+    form = frame.format
+    bits = max(part.bits for part in form.components)
+    if form.name[:-2] in _SIXTEEN_BITS and frame.color_range != LIMITED_RANGE:
+        return _sixteen_bits(frame).astype(np.float32) / 65535
+    if bits not in _DEPTHS or frame.colorspace in _UNREADABLE_MATRICES or form.name.startswith("xyz"):
+        return to_rgb(frame)
+    kind = "gbrp" if form.is_rgb else "gray" if len(form.components) < 3 else "yuv444p"
+    planes = [_values(plane) for plane in frame.reformat(format=f"{kind}{bits}le", **ONE_THREAD).planes]
+    if kind != "yuv444p":
+        green, blue, red = planes if kind == "gbrp" else planes * 3
+        return np.stack((red, green, blue), axis=-1) / np.float32(2**bits - 1)
+    matrix = _name(MATRICES, frame.colorspace) or "bt470bg"
+    red_part, blue_part = _LUMA[matrix]
+    step = 2 ** (bits - 8)
+    if frame.color_range == FULL_RANGE:
+        black, luma_range, chroma_range = 0, 2**bits - 1, 2**bits - 1
+    else:
+        black, luma_range, chroma_range = 16 * step, 219 * step, 224 * step
+    luma = (planes[0] - black) / luma_range
+    blue, red = (
+        luma + (plane - 128 * step) * (2 * (1 - part) / chroma_range)
+        for plane, part in zip(planes[1:], (blue_part, red_part), strict=True)
+    )
+    green = (luma - red_part * red - blue_part * blue) / (1 - red_part - blue_part)
+    return np.stack((red, green, blue), axis=-1).clip(0, 1)
+
+
+def _values(plane: VideoPlane) -> np.ndarray:
+    """Return the samples of a plane of more than 8 bits, as float32."""
+    buffer: Any = plane
+    return np.frombuffer(buffer, "<u2").reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
+
+
+def _sixteen_bits(frame: VideoFrame) -> np.ndarray:
+    """Return a frame of a format of `_SIXTEEN_BITS` as (H, W, 3) uint16, without its alpha."""
+    other = _SIXTEEN_BITS[frame.format.name[:-2]]
+    wide = (frame.reformat(format=other, **ONE_THREAD) if other else frame).to_ndarray()
+    return wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
 
 
 def colour_of(stream: VideoStream) -> Colour:

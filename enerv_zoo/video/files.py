@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from enerv_zoo.config import HD, SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
-from enerv_zoo.video.colours import colour_of, to_rgb
+from enerv_zoo.video.colours import colour_of, to_float, to_rgb
 from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
 from enerv_zoo.video.packets import (
     MIN_FRAMES_TO_SEEK,
@@ -57,7 +57,7 @@ class VideoFile(Source):
     Args:
         path: of the file.
         name: what to call the video; by default the file's name without its suffix.
-        options: how to read it: which stream, with square pixels or not, deinterlaced or not.
+        options: how to read it: which stream, square pixels, deinterlaced, full depth.
 
     Raises:
         VideoError: the file is no video, or is damaged so that not a frame can be read.
@@ -236,7 +236,7 @@ class VideoFile(Source):
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
         try:
-            picture = to_rgb(frame)
+            picture = to_float(frame) if self._options.full_depth else to_rgb(frame)
         except (FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB ({error}); convert the "

@@ -13,7 +13,7 @@ from enerv_zoo.video.opening import open_file
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sizes import Size
-from enerv_zoo.video.source import Moment, Source
+from enerv_zoo.video.source import Moment, ReadOptions, Source
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".avif", ".heic", ".heif")
 
@@ -24,9 +24,14 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 class ImageFolder(Source):
-    """The images directly in a folder, in natural order of their names, as the frames of a video."""
+    """The images directly in a folder, in natural order of their names, as the frames of a video.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the folder.
+        full_depth: keep colours of more than 8 bits.
+    """
+
+    def __init__(self, path: Path, full_depth: bool = False) -> None:
         try:
             entries = sorted((entry for entry in path.iterdir()), key=lambda e: (natural_key(e.name), e.name))
         except OSError as error:
@@ -40,7 +45,7 @@ class ImageFolder(Source):
         if not self.images:
             legal = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise VideoError(f"{path}: the folder holds no images ({legal}); give a folder with images or a video file")
-        self.path = path
+        self.path, self._options = path, ReadOptions(full_depth=full_depth)
         self.name = readable(path.resolve().name) or "video"
         self.count = len(self.images)
 
@@ -51,7 +56,7 @@ class ImageFolder(Source):
             yield self._image(self.images[index]), None
 
     def _image(self, path: Path) -> np.ndarray:
-        source = open_file(path)
+        source = open_file(path, options=self._options)
         pictures = source.frames(Selection())
         image = next(pictures)[0]
         if source.count != 1 and next(pictures, None) is not None:

@@ -13,8 +13,9 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.format import VideoFormat
 
+from enerv_zoo.config import HD, Colour
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video.colours import to_rgb
+from enerv_zoo.video.colours import to_float, to_rgb
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source
@@ -101,12 +102,13 @@ class RawVideo(Source):
         path: of the file.
         name: what to call the video; by default the file's name without its suffix.
         form: the format, as text; by default what the file's name says.
+        full_depth: keep colours of more than 8 bits.
 
     Raises:
         VideoError: the format is unknown, or the file is not so many whole frames of it.
     """
 
-    def __init__(self, path: Path, name: str | None = None, form: str | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None, form: str | None = None, full_depth: bool = False) -> None:
         self.path = path
         self.name = name or readable(path.stem)
         self._bytes = path.stat().st_size
@@ -123,6 +125,9 @@ class RawVideo(Source):
                 "file again"
             )
         self._format = each
+        self._convert = to_float if full_depth else to_rgb
+        bits = max(part.bits for part in VideoFormat(each.pix_fmt).components)
+        self.colour = Colour(bits=min(max(bits, HD.bits), 16))
         self.count = self._bytes // self._format.frame_bytes
         self.rate = None if self._format.rate is None else float(self._format.rate)
 
@@ -138,7 +143,7 @@ class RawVideo(Source):
             with av.open(address, format="rawvideo", options=options) as container:
                 for number, frame in enumerate(container.decode(video=0), selection.start):
                     if number in indices:
-                        yield to_rgb(frame), None
+                        yield self._convert(frame), None
                     if number == indices[-1]:
                         return
         except (FFmpegError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enerv_zoo.config import VideoInfo
+from enerv_zoo.config import HD, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.progress import stage
 from enerv_zoo.video.arrays import ArraySource, VideoSource
@@ -25,6 +26,8 @@ from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
 from enerv_zoo.video.transforms import Transform
 
+logger = logging.getLogger(__name__)
+
 Readable = str | Path | Video | np.ndarray | torch.Tensor
 
 
@@ -38,6 +41,7 @@ def open_video(
     stream: int | None = None,
     yuv: str | None = None,
     deinterlace: bool | None = None,
+    full_depth: bool | None = None,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -63,23 +67,26 @@ def open_video(
             `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
         deinterlace: make whole frames of interlaced ones, whose odd and even rows are of two moments, by FFmpeg's
             bwdif. `False` takes them as they are, as `None` does, which logs it.
+        full_depth: keep colours of more than 8 bits, as float16 in [0, 1], which take twice the memory. `False` rounds
+            them to 8 bits, as `None` does, which logs it.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
 
     Returns:
-        The frames, (N, 3, H, W) uint8, upright. With every k-th frame selected, `info.fps` is the source's divided by
-        k. `info.timestamps` is given for a variable frame rate, in seconds from the first kept frame. A `resize` that
-        squeezes the picture changes `info.pixel_aspect`, so that it keeps its shape on the screen. Frames of a `Video`
-        that are not changed are shared with it; all others are copies.
+        The frames, (N, 3, H, W) uint8 (or float16, see `full_depth`), upright. With every k-th frame selected,
+        `info.fps` is the source's divided by k. `info.timestamps` is given for a variable frame rate, in seconds from
+        the first kept frame. A `resize` that squeezes the picture changes `info.pixel_aspect`, so that it keeps its
+        shape on the screen. Frames of a `Video` that are not changed are shared with it; all others are copies.
 
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
-    options = ReadOptions(square_pixels, stream, yuv, deinterlace)
+    options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth)
     reading = prepare(source, frames, resize, crop, options)
     if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
         return _part(reading.source, reading.selection)
+    _note_rounding(reading.source, full_depth)
     count = reading.source.count
     expected = None if count is None else len(reading.selection.indices(count))
     store = FrameStore(expected, place)
@@ -93,6 +100,16 @@ def open_video(
         advance(1)
     assert stored is not None, "sources refuse to yield nothing"
     return Video(store.frames(), reading.info(stored, moments), store.on_disk)
+
+
+def _note_rounding(source: Source, full_depth: bool | None) -> None:
+    if source.colour.bits > HD.bits and full_depth is None and not isinstance(source, VideoSource):
+        logger.info(
+            "%s: colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory, "
+            "--8-bit (False) rounds them",
+            *(source.name, source.colour.bits),
+            extra={"once": True},
+        )
 
 
 def _part(source: VideoSource, selection: Selection) -> Video:
@@ -169,7 +186,9 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     """
     if isinstance(source, Video | np.ndarray | torch.Tensor):
         options.refuse_choice("a video in memory", "stream", "yuv")
-        return VideoSource(source, options.square_pixels) if isinstance(source, Video) else ArraySource(source)
+        if isinstance(source, Video):
+            return VideoSource(source, options.square_pixels)
+        return ArraySource(source, bool(options.full_depth))
     if not isinstance(source, str | Path):
         raise VideoError(
             f"a {type(source).__name__} is no video; expected a path, a sample name, a Video, an array or a tensor"
@@ -184,7 +203,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if is_folder:
         options.refuse_choice(str(path), "stream", "yuv")
-        return ImageFolder(path)
+        return ImageFolder(path, bool(options.full_depth))
     if exists and str(source):
         return open_file(path, None, options)
     bundled = sample(source)

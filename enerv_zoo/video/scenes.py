@@ -13,6 +13,7 @@ import numpy as np
 
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import VideoError
+from enerv_zoo.video.colours import to_bytes
 from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.reading import Readable, prepare
 from enerv_zoo.video.selection import Selection
@@ -67,7 +68,7 @@ def survey(
         stored = stored or frame.shape[:2]
         moments.append(moment)
         if detector is not None:
-            detector.add(frame)
+            detector.add(to_bytes(frame))
     assert stored is not None, "sources refuse to yield nothing"
     return Survey(reading.info(stored, moments), () if detector is None else tuple(detector.cuts))
 

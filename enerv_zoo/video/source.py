@@ -23,7 +23,8 @@ class Video:
     """Frames and what is known of them.
 
     Attributes:
-        frames: uint8, (N, 3, H, W), RGB, stored channels-last (memory is N, H, W, 3).
+        frames: (N, 3, H, W), RGB, stored channels-last (memory is N, H, W, 3): uint8; or, of a source that was opened
+            with `full_depth` and has more than 8 bits, float16 in [0, 1], which is exact to 11 bits.
         info: size, timing, name and attribution of these frames.
         on_disk: whether the frames are a file that is mapped into memory.
     """
@@ -35,7 +36,7 @@ class Video:
     def __post_init__(self) -> None:
         expected = (self.info.frames, 3, self.info.height, self.info.width)
         shape = tuple(self.frames.shape)
-        if self.frames.dtype != torch.uint8 or shape != expected:
+        if self.frames.dtype not in (torch.uint8, torch.float16) or shape != expected:
             raise VideoError(
                 f"a Video of {self.frames.dtype} {shape} frames whose info says uint8 {expected}; make the two agree"
             )
@@ -63,6 +64,7 @@ class ReadOptions:
     stream: int | None = None
     yuv: str | None = None
     deinterlace: bool | None = None
+    full_depth: bool | None = None
 
     def __post_init__(self) -> None:
         check_stream(self.stream)
@@ -118,7 +120,10 @@ class Source(ABC):
 
     @abstractmethod
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
-        """Yield the selected frames, (H, W, 3) uint8 RGB, and their moments.
+        """Yield the selected frames, (H, W, 3) RGB, and their moments.
+
+        They are uint8; or float in [0, 1] where the source has more than 8 bits and `ReadOptions.full_depth` asks for
+        them.
 
         Raises:
             VideoError: the source cannot be read, or the selection reaches beyond it.

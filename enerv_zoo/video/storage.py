@@ -17,6 +17,7 @@ from torch import Tensor
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import available_memory
+from enerv_zoo.pixels import as_bytes, as_float
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def shared_by(processes: int) -> Iterator[None]:
 
 
 class FrameStore:
-    """Takes frames one at a time and gives them back as one tensor.
+    """Takes frames one at a time and gives them back as one tensor: of uint8, or of float16 if the first is of floats.
 
     On disk they are in a file without a name, which the system deletes with the last use of it, whatever happens.
 
@@ -68,9 +69,12 @@ class FrameStore:
         return self._file is not None
 
     def add(self, frame: Tensor) -> None:
-        """Keep a frame (H, W, 3), uint8."""
+        """Keep a frame (H, W, 3), uint8 or float in [0, 1]."""
         self._shape = tuple(frame.shape)
-        if self._file is None and max(self._expected, self._count + 1) * frame.numel() > self._room:
+        if not self._count and frame.is_floating_point():
+            self._buffer = torch.empty(0, dtype=torch.float16)
+        frame = as_float(frame).half() if self._buffer.is_floating_point() else as_bytes(frame)
+        if self._file is None and max(self._expected, self._count + 1) * frame.nbytes > self._room:
             self._move_to_disk()
         if self._file is not None:
             self._write(frame)
@@ -87,7 +91,8 @@ class FrameStore:
             with self._explained():
                 self._file.flush()
             shape = (self._count, *self._shape)
-            frames = torch.from_numpy(np.memmap(self._file, dtype=np.uint8, mode="r+", shape=shape))
+            dtype = np.float16 if frames.is_floating_point() else np.uint8
+            frames = torch.from_numpy(np.memmap(self._file, dtype=dtype, mode="r+", shape=shape))
         return frames.permute(0, 3, 1, 2)
 
     def _move_to_disk(self) -> None:
@@ -98,7 +103,7 @@ class FrameStore:
         logger.info("frames are kept in a file in %s", folder)
         for frame in self._buffer[: self._count]:
             self._write(frame)
-        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._buffer = self._buffer.new_empty(0)
 
     def _write(self, frame: Tensor) -> None:
         assert self._file is not None

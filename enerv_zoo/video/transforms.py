@@ -22,11 +22,14 @@ LARGE = 1 << 30
 
 
 def resize(frame: torch.Tensor, size: Size) -> torch.Tensor:
-    """Resample a uint8 frame (H, W, 3) to `size`: bicubic, antialiased."""
+    """Resample a frame (H, W, 3), uint8 or float in [0, 1], to `size`: bicubic, antialiased."""
     if tuple(frame.shape[:2]) == size:
         return frame
     # A permuted view of (H, W, 3) memory is channels-last, which the uint8 kernel takes without a copy.
     batch = frame.permute(2, 0, 1).unsqueeze(0)
+    if frame.is_floating_point():
+        wide = F.interpolate(batch.float(), size=size, mode="bicubic", antialias=True)
+        return wide[0].permute(1, 2, 0).clamp(0, 1)
     return F.interpolate(batch, size=size, mode="bicubic", antialias=True)[0].permute(1, 2, 0)
 
 
@@ -96,7 +99,7 @@ class Transform:
             logger.info("%s", text, extra={"once": True})
 
     def __call__(self, frame: np.ndarray) -> torch.Tensor:
-        """Return a frame (H, W, 3) uint8 as the tensor (H', W', 3) that is kept.
+        """Return a frame (H, W, 3), uint8 or float, as the tensor (H', W', 3) that is kept.
 
         Raises:
             VideoError: as `size` does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,9 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.storage import open_run
 from enerv_zoo.video import Video, open_video, write_video
+from enerv_zoo.video.colours import to_float
 
 from .conftest import Encode, moving
 
@@ -57,8 +60,11 @@ def by_ffmpeg(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(-1, 48, 64, 3)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
-@pytest.mark.parametrize("colour", [SD, PHOTO, PQ, HLG, P3], ids=str)
+@pytest.mark.parametrize(
+    ("suffix", "colour"),
+    [("mp4", SD), ("webm", SD), ("mov", PHOTO), ("mkv", PHOTO), ("mp4", PQ), ("mkv", HLG), ("webm", HLG), ("mov", P3)],
+    ids=str,
+)
 def test_files_keep_colours(tmp_path: Path, colour: Colour, suffix: str) -> None:
     frames = patches()
     path = write_video(tmp_path / f"clip.{suffix}", frames, colour=colour, quality=1)
@@ -149,9 +155,64 @@ def test_pictures_of_floats_have_sixteen_bits(tmp_path: Path) -> None:
         write_video(tmp_path / "other", frames - 0.5)
 
 
+def test_full_depth_keeps_more_than_eight_bits(
+    tmp_path: Path, encode: Encode, still: Encode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    frames = patches()
+    path = write_video(tmp_path / "clip.mp4", frames, colour=HLG, quality=0)
+    assert open_video(path).frames.dtype == torch.uint8
+    assert "colours of 10 bits are rounded to 8; --full-depth (full_depth=True) keeps them" in caplog.text
+    caplog.clear()
+    video = open_video(path, full_depth=True, place="disk")
+    assert video.on_disk
+    assert video.frames.dtype == torch.float16
+    middle = (slice(None), *MIDDLE)
+    assert (video.frames.float() - frames)[middle].abs().max() < 2.5 / 1023
+    assert torch.equal(open_video(video, frames="1").frames, video.frames[1:])
+    small = open_video(path, full_depth=True, resize="32x24", crop="64x48").frames
+    assert small.dtype == torch.float16
+    assert 0 <= small.min() < small.max() <= 1
+    assert (open_video(video, resize="32x24").frames - small).abs().max() < 0.002
+    assert open_video(encode("eight.mp4", moving(2)), full_depth=True).frames.dtype == torch.uint8
+    assert "rounded" not in caplog.text
+
+    wide = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    still("folder/a.png", av.VideoFrame.from_ndarray(wide, format="rgb48be"), "png", "rgb48be")
+    still("folder/b.png", moving(1, 20, 30)[0])
+    folder = open_video(tmp_path / "folder", full_depth=True).frames.permute(0, 2, 3, 1).float().numpy()
+    assert np.abs(folder[0] - wide / 65535).max() < 2**-11
+    assert np.abs(folder[1] - moving(1, 20, 30)[0] / 255).max() < 2**-11
+    assert open_video(tmp_path / "folder").frames.dtype == torch.uint8
+    assert torch.equal(open_video(frames, full_depth=True).frames, frames.half())
+
+
+@pytest.mark.parametrize("pix_fmt", ["gbrp10le", "gray10le", "yuv422p12le", "p010le", "yuva444p10le"])
+def test_full_depth_of_every_layout(tmp_path: Path, pix_fmt: str) -> None:
+    grey = np.full((32, 48), 40_000, np.uint16)
+    frame = av.VideoFrame.from_ndarray(grey, format="gray16le").reformat(format="gray10le")
+    code = int(np.frombuffer(frame.planes[0], "<u2")[0])
+    frame = av.VideoFrame.from_ndarray(np.stack([grey] * 3, axis=-1), format="rgb48le").reformat(format=pix_fmt)
+    rgb = to_float(frame)
+    assert rgb.shape == (32, 48, 3)
+    assert rgb.dtype == np.float32
+    assert np.abs(rgb - code / 1023).max() < 4 / 1023  # FFmpeg wrote the samples
+
+
+def test_raw_video_has_its_bits(tmp_path: Path) -> None:
+    values = np.concatenate([np.full(32 * 32, 940), np.full(2 * 16 * 16, 512)]).astype("<u2")
+    path = tmp_path / "white_32x32_25fps_420_10bit.yuv"
+    path.write_bytes(values.tobytes())
+    video = open_video(path, full_depth=True)
+    assert video.info.colour == Colour(bits=10)
+    assert torch.equal(video.frames, torch.ones(1, 3, 32, 32, dtype=torch.float16))
+    assert open_video(path).frames.min() >= 253  # as FFmpeg rounds
+
+
 def test_a_fit_keeps_colours(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", patches(), colour=HLG, quality=1)
-    ez.fit(path, "nerv", size="60K", epochs=1, batch_size=1, loss="L2", out=tmp_path / "fit")
+    ez.fit(path, "pca_nerv", size="60K", epochs=1, loss="L2", full_depth=True, out=tmp_path / "fit")
+    assert open_run(tmp_path / "fit").original().frames.dtype == torch.float16
     assert json.loads((tmp_path / "fit/config.json").read_text())["video"]["colour"]["transfer"] == "arib-std-b67"
     ez.compress(tmp_path / "fit", tmp_path / "fit.nvz")
     for run in (tmp_path / "fit", tmp_path / "fit.nvz"):
@@ -165,3 +226,5 @@ def test_a_fit_keeps_colours(tmp_path: Path) -> None:
     compared = ez.render(fitted, tmp_path / "compared.mp4", source=path)
     assert open_video(compared).info.width == 3 * 64
     assert tags(compared) == HLG
+    report = ez.write_report([tmp_path / "fit"], tmp_path / "fit.html")
+    assert report.is_file()
