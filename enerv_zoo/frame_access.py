@@ -141,6 +141,22 @@ class Timeline:
             return range(0)
         return range(int(np.searchsorted(self.ends, start, "right")), int(np.searchsorted(self.starts, stop, "left")))
 
+    def resampled(self, rate: float, speed: float = 1.0, frames: range | None = None) -> list[float]:
+        """Return the indices, integer or fractional, at moments 1 / rate seconds apart.
+
+        Between two frames, time goes on evenly from one to the next, whatever their distance; the last one stands until
+        its end.
+
+        Args:
+            rate: moments per second.
+            speed: seconds of the video that pass in each.
+            frames: from the first of which until the end of the last; by default all.
+        """
+        part = range(len(self.starts)) if frames is None else frames
+        begin, end = self.starts[part[0]], self.ends[part[-1]]
+        moments = begin + np.arange(max(round((end - begin) / speed * rate), 1)) * (speed / rate)
+        return np.interp(moments, self.starts[part.start : part.stop], part).round(6).tolist()
+
     def batch(self, frames: Tensor, indices: Sequence[int]) -> FrameBatch:
         """Return frames (N, 3, H, W) at integer indices with their times."""
         starts = self.starts[list(indices)]

@@ -98,7 +98,14 @@ def render(
     video: Annotated[str | None, typer.Option(help="The original.", show_default="the video that was fitted")] = None,
     frames: options.Frames = None,
     revision: options.Revision = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second.", show_default="the video's")] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames per second; others than the video's are decoded between its frames.",
+            show_default="the video's",
+        ),
+    ] = None,
+    speed: Annotated[float, typer.Option(help="0.25 is slow motion, with frames between frames.")] = 1.0,
     quality: Annotated[
         int | None, typer.Option(help="The encoder's CRF: lower is better and larger.", show_default=False)
     ] = None,
@@ -115,6 +122,8 @@ def render(
         enerv-zoo render runs/bunny bunny.mp4
 
         enerv-zoo render runs/bunny compared.mp4 --side-by-side --frames 0:53
+
+        enerv-zoo render runs/bunny slow.mp4 --speed 0.25 --fps 60
     """
     with shown(run):
         from enerv_zoo import evaluation, hub, loading
@@ -133,6 +142,6 @@ def render(
         source = opened.original(video) if side_by_side or video else None
         with protected(video):
             path = evaluation.render(
-                network, out, source=source, frames=frames, fps=fps, quality=quality, overwrite=overwrite
+                network, out, source=source, frames=frames, fps=fps, speed=speed, quality=quality, overwrite=overwrite
             )
     console.out.print(f"written to {path}")

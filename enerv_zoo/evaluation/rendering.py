@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from enerv_zoo.config import VideoInfo
+from enerv_zoo.errors import VideoError
 from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
 from enerv_zoo.files import check_target
+from enerv_zoo.frame_access import Timeline
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pixels import as_float
 from enerv_zoo.progress import stage
@@ -32,6 +37,7 @@ def render(
     source: Any = None,
     frames: str | slice | None = None,
     fps: float | None = None,
+    speed: float = 1.0,
     quality: int | None = None,
     overwrite: bool = True,
 ) -> Path:
@@ -42,25 +48,32 @@ def render(
         path: where to; the suffix says which format (see `enerv_zoo.write_video`), none means a folder of PNGs.
         source: the original, as `enerv_zoo.open_video` takes it.
         frames: which frames.
-        fps: frames per second; by default the video's own.
+        fps: frames per second, by default the video's own. With another one, frames are decoded at the moments that it
+            asks for, between frames too, and the length stays. A video without a rate is shown at this one.
+        speed: seconds of the video per second of the file: 0.25 is slow motion, whose frames are all decoded.
         quality: of the encoder, see `enerv_zoo.write_video`.
         overwrite: whether a target that exists is replaced; the video that was fitted never is.
 
     Raises:
         ConfigError: `video` is no network.
         VideoError: the original does not match, the range is outside the video, the file cannot be written, or it is
-            the video that was fitted.
+            the video that was fitted; `fps` or `speed` is not positive, or does not go with the original or with a
+            range that leaves frames out.
     """
     check_network(video)
+    for name, value in (("fps", fps), ("speed", speed)):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise VideoError(f"{name} is a number above 0, got {value}")
     with protected(video.origin, source):
         check_target(Path(path))
     original = None if source is None else open_video(source)
     indices = select_frames(frames, len(video)) if original is None else matching_frames(video, original, frames)
-    times = video.info.timestamps if fps is None else None
-    timestamps = tuple(times[i] - times[indices[0]] for i in indices) if times else None
-    if fps is None and video.info.fps is not None and len(indices) > 1:
-        fps = video.info.fps / (indices[1] - indices[0])
-    decoded = _decoded(video, indices, original)
+    places, fps, timestamps = _timed(video.info, indices, fps, speed)
+    if original is not None and any(isinstance(place, float) for place in places):
+        raise VideoError(
+            "the original has no frames between its frames; leave out source (--side-by-side), or fps and speed"
+        )
+    decoded = _decoded(video, places, original)
     with protected(video.origin, source):
         return write_video(
             path,
@@ -74,12 +87,35 @@ def render(
         )
 
 
-def _decoded(video: NeuralVideo | SegmentedVideo, indices: list[int], original: Video | None) -> Iterator[Tensor]:
+def _timed(
+    info: VideoInfo, indices: list[int], fps: float | None, speed: float
+) -> tuple[list[int] | list[float], float | None, tuple[float, ...] | None]:
+    """Return the indices to decode, whole ones as integers, their rate, and their moments where that varies.
+
+    Raises:
+        VideoError: frames are left out, and others were to be decoded between them.
+    """
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    has_rate = info.fps is not None or info.timestamps is not None
+    if speed == 1 and (fps is None or not has_rate):
+        times = info.timestamps
+        timestamps = tuple(times[i] - times[indices[0]] for i in indices) if times else None
+        return indices, info.fps / step if fps is None and info.fps is not None else fps, timestamps
+    if step > 1:
+        raise VideoError("fps and speed say which frames are decoded; give frames as a range without a step")
+    timeline = Timeline(info if has_rate else replace(info, fps=fps))
+    rate = timeline.metadata.average_fps if fps is None else fps
+    places = timeline.resampled(rate, speed, range(indices[0], indices[-1] + 1))
+    is_whole = all(place.is_integer() for place in places)
+    return [int(place) for place in places] if is_whole else places, rate, None
+
+
+def _decoded(video: NeuralVideo | SegmentedVideo, indices: Sequence[float], original: Video | None) -> Iterator[Tensor]:
     done, advance = 0, stage("writing frames", len(indices))
     dtype = torch.uint8 if video.info.colour.bits == 8 else torch.float16
     for batch in _ahead(video.decode(indices, dtype=dtype)):
         for frame in batch:
-            yield frame if original is None else side_by_side(original.frames[indices[done]], frame)
+            yield frame if original is None else side_by_side(original.frames[int(indices[done])], frame)
             done += 1
             advance(1)
 

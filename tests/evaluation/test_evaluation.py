@@ -122,6 +122,27 @@ def test_render_keeps_a_varying_rate(tmp_path):
     assert clip.info.timestamps == pytest.approx((0.0, 0.1, 0.5, 0.6), abs=2e-3)
 
 
+def test_render_at_another_rate_or_speed_decodes_frames_between_frames(tmp_path, original):
+    video = network(4, fps=10.0)
+    between = torch.cat(list(video.decode([0, 0.5, 1, 1.5, 2, 2.5, 3, 3])))  # the last one stands until its end
+    faster = open_video(render(video, tmp_path / "faster.mkv", fps=20, quality=0))
+    assert (len(faster), faster.info.fps) == (8, 20.0)
+    assert torch.equal(open_video(render(video, tmp_path / "slow", speed=0.5)).frames, between)
+    assert torch.equal(open_video(render(video, tmp_path / "two", fps=5, frames="1:")).frames, video[[1, 3]])
+    varying = network(3, timestamps=(0.0, 0.1, 0.5), fps=5.0)
+    shown = open_video(render(varying, tmp_path / "even", fps=10)).frames
+    assert torch.equal(shown, torch.cat(list(varying.decode([0, 1, 1.25, 1.5, 1.75, 2, 2]))))
+    folder = network(3)  # no rate: it is shown at the one that is asked for
+    assert len(open_video(render(folder, tmp_path / "folder.mp4", fps=50))) == 3
+    for options, message in (
+        ({"fps": 15, "source": open_video(original, frames="0:4")}, "no frames between its frames"),
+        ({"fps": 15, "frames": "::2"}, "range without a step"),
+        ({"speed": 0}, "above 0"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            render(video, tmp_path / "refused", **options)
+
+
 def test_render_side_by_side(tmp_path, original):
     video = network(5)
     shown = open_video(render(video, tmp_path / "compare", source=original, frames="2:"))
