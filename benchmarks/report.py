@@ -109,7 +109,7 @@ def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every curve of `rd`: the range of its points, and how far it is from the anchor."""
     video = record["video"]
     source = f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
-    gains = {gain["curve"]: gain for gain in record["gains"]}
+    gains = {gain["curve"]: gain for gain in record["gains"] if "bd_psnr" in gain}
     for curve in record["curves"]:
         points, gain = curve["points"], gains.get(curve["name"])
         ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}

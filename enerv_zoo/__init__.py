@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from enerv_zoo.compression import compress
     from enerv_zoo.config import FitConfig, VideoInfo
     from enerv_zoo.errors import ConfigError, EnervZooError, FitError, FrameError, HubError, VideoError
-    from enerv_zoo.evaluation import evaluate, render
+    from enerv_zoo.evaluation import bd_rate, evaluate, measure_codec, render
     from enerv_zoo.exporting import export, write_player
     from enerv_zoo.fitting import Callback, FitInterrupted, TimeLapse, fit
     from enerv_zoo.hub import list_pretrained, pull
@@ -59,6 +59,7 @@ __all__ = [
     "VideoInfo",
     "WorkerPool",
     "__version__",
+    "bd_rate",
     "compare",
     "compress",
     "create_model",
@@ -73,6 +74,7 @@ __all__ = [
     "list_pretrained",
     "list_recipes",
     "load",
+    "measure_codec",
     "open_video",
     "published",
     "pull",
@@ -93,7 +95,7 @@ _HOMES = {
     "compression": "compress",
     "config": "FitConfig VideoInfo",
     "errors": "ConfigError EnervZooError FitError FrameError HubError VideoError",
-    "evaluation": "evaluate render",
+    "evaluation": "bd_rate evaluate measure_codec render",
     "exporting": "export write_player",
     "fitting": "Callback FitInterrupted TimeLapse fit",
     "hub": "list_pretrained pull",

@@ -6,6 +6,7 @@ import difflib
 import errno
 import json
 import math
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -121,6 +122,18 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a file that cannot be written, before what goes into it takes hours.
+
+    Raises:
+        EnervZooError: it is a folder, or its folder is not there to be written to and cannot be made.
+    """
+    target = Path(path).resolve()
+    above = next(folder for folder in target.parents if folder.exists())
+    if target.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise EnervZooError(f"{path}: no file can be written there; choose another place")
 
 
 def free_name(path: str | Path, word: str = "decoded") -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.files import write_text
+from enerv_zoo.files import check_writable, write_text
 
 DEVIATION = "_std"
 """End of the name under which a row has the standard deviation of a value."""
@@ -124,10 +124,12 @@ FORMATS: dict[str, Callable[[ResultTable], str]] = {
 
 
 def check_table(path: str | Path) -> None:
-    """Refuse a file in whose format no table is written.
+    """Refuse a file to which no table can be written.
 
     Raises:
         ConfigError: no format has its suffix.
+        EnervZooError: there can be no such file.
     """
     if Path(path).suffix.lower() not in FORMATS:
         raise ConfigError(f"{path}: tables are written to files that end in {', '.join(FORMATS)}")
+    check_writable(path)

@@ -181,7 +181,7 @@ def distance(ez, folder):
     from enerv_zoo.evaluation.anchors import available, measure_codec
 
     for name in available(["svtav1"]):
-        list(measure_codec(name, ez.open_video("bunny", frames="0:2", resize="64x64"), [50]))
+        list(measure_codec(name.label, ez.open_video("bunny", frames="0:2", resize="64x64"), [50]))
 
 
 HOSTS = {action.__name__: action for action in (fit, decode, workers, evaluate, compress, render, distance)}

@@ -14,7 +14,7 @@ import enerv_zoo.testing as contracts
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.config import as_spec
 from enerv_zoo.errors import VideoError
-from enerv_zoo.evaluation.anchors import FFmpegAnchor
+from enerv_zoo.evaluation.ffmpeg import FFmpegAnchor
 from enerv_zoo.nvz.entropy import TableModel
 from enerv_zoo.registry import COMPONENTS, models
 
@@ -66,6 +66,19 @@ SKIP = {"name": "linear_skip", "factors": [4, 2]}
 LARGE = ["MS_SSIM", "Fusion10", "Fusion11", "Fusion12", "Fusion10_freq"]
 SMALL = ["L1", "L2", "rmse", "log_mse", "charbonnier", "SSIM", "frequency", *(f"Fusion{i}" for i in range(1, 10))]
 LOSSES = [(name, side) for names, side in ((SMALL, 32), (LARGE, 176)) for name in names]
+DEFLATE = """
+import sys, zlib
+task, source, target, *cut = sys.argv[1:]
+data = open(source, "rb").read()
+coded = bytes(value >> int(cut[0]) << int(cut[0]) for value in data) if cut else data
+open(target, "wb").write(zlib.compress(coded) if task == "encode" else zlib.decompress(data))
+"""
+COMMAND = {
+    "name": "command",
+    "encode": [sys.executable, "-c", DEFLATE, "encode", "{input}", "{output}", "{qp}"],
+    "decode": [sys.executable, "-c", DEFLATE, "decode", "{input}", "{output}"],
+    "ladder": [2, 4, 6],
+}
 METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
@@ -100,7 +113,7 @@ CLASSES = [
     *(contract(contracts.FamilyTests, part=narrow(name), size="100K") for name in models.names()),
     contract(contracts.FamilyTests, part={**narrow("hnerv_latent"), "latent_frames": 2, "skip": True}, size=None),
     *(contract(contracts.EntropyModelTests, part=part) for part in ("table", "temporal")),
-    *(contract(contracts.AnchorTests, part=part) for part in ("x264", "x265", "svtav1", "vp9")),
+    *(contract(contracts.AnchorTests, part=part) for part in ("x264", "x265", "svtav1", "vp9", COMMAND)),
 ]
 CHECKS = [
     pytest.param(each, name, id=f"{number}-{each.registry.kind}-{as_spec(each.part)['name']}-{name[5:]}")

@@ -296,7 +296,7 @@ def test_curves_are_led_by_the_first_metric(plugin, tmp_path):
     again = ez.rate_distortion("bunny", [], metrics=["worst_pixel", "psnr"], **asked)
     assert again == first
     page = ez.write_report([], tmp_path / "x.html", rates=first).read_text()
-    assert "<th>WORST-PIXEL</th><th>PSNR</th>" in page
+    assert "<th>WORST-PIXEL (1/255)</th><th>PSNR (dB)</th>" in page
 
 
 def test_of_segments(plugin, tmp_path, original):

@@ -1,7 +1,7 @@
 """Many fits: jobs, manifests, and what runs them; comparisons, videos in segments, rate against distortion."""
 
 from enerv_zoo.batch.comparison import FitsFailed, compare, comparison_table, plan_comparison
-from enerv_zoo.batch.curves import RateDistortion, rate_distortion
+from enerv_zoo.batch.curves import RateDistortion, check_export, rate_distortion
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, Runner, job_of, run_here, run_job
 from enerv_zoo.batch.manifest import Job, Manifest, manifest_jobs, read_manifest
 from enerv_zoo.batch.pool import WorkerPool
@@ -23,6 +23,7 @@ __all__ = [
     "Runner",
     "SegmentsResult",
     "WorkerPool",
+    "check_export",
     "compare",
     "comparison_table",
     "fit_segments",

@@ -7,39 +7,57 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.batch.comparison import compare
+from enerv_zoo.batch.comparison import compare, plan_comparison
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
+from enerv_zoo.batch.rate_tables import gains_table, points_table, read_curves
 from enerv_zoo.compression.run import compress
-from enerv_zoo.config import DEFAULT_METRICS, SELECTION, CompressConfig, MetricSpec, Spec, from_dict
+from enerv_zoo.config import (
+    DEFAULT_METRICS,
+    SELECTION,
+    CompressConfig,
+    MetricSpec,
+    PartSpec,
+    Spec,
+    VideoInfo,
+    from_dict,
+)
 from enerv_zoo.errors import ConfigError, UnmetTarget
-from enerv_zoo.evaluation import plot_rates
-from enerv_zoo.evaluation.anchors import CODECS, Anchor, available, build_anchor, check_frames, measure_codec
+from enerv_zoo.evaluation import check_figure, plot_rates
+from enerv_zoo.evaluation.anchors import CODECS, Codec, available, check_frames, measure_quality
+from enerv_zoo.evaluation.pictures import FIGURES
 from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
-from enerv_zoo.files import remove_leftovers, write_json
+from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.files import check_writable, remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
 from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
-from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics import Scorer, check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
+from enerv_zoo.tables import FORMATS, ResultTable
 from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin, protected
 from enerv_zoo.video.scenes import survey
+from enerv_zoo.zoo import chosen_config
 
 RESULT = "rd.json"
 PICTURE = "rd.png"
 POINTS = "points.json"
+JSON, POINTS_TABLE = ".json", ".csv"
 FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
 UNITS = {"bits": "bit", "bpp": "bpp"}
 """Units of targets, as names of files have them."""
+
+COUNTS = ("file", "stream")
+"""Bytes of a codec's files that can make its rate."""
 
 Target = tuple[str, float]
 """An option of `enerv_zoo.compress` that says how large a file is, and its value."""
@@ -55,7 +73,7 @@ class RateDistortion:
         video: name, frames, height and width of what was encoded.
         source: what that is compressed with already (`codec`, `bpp`), or `None`.
         curves: of every family and codec.
-        gains: of every curve but the anchor, against the anchor, by the metric that leads.
+        gains: of every curve but the anchor, against the anchor, by each metric that both have, the leading one first.
         best_files: of each family, the compressed fit of the best quality.
         original: the frames that were encoded.
     """
@@ -77,6 +95,43 @@ class RateDistortion:
             "best_files": [path.name for path in self.best_files],
         }
 
+    def write(self, path: str | Path) -> None:
+        """Write the result for a paper, in the format of the suffix.
+
+        A figure (`.pdf`, `.png`, `.svg`) has the curves. A table in CSV (`.csv`) has every point, one in Markdown
+        (`.md`) or LaTeX (`.tex`) the Bjontegaard differences, and JSON (`.json`) all of it.
+
+        Raises:
+            ConfigError: no format has such a suffix, or matplotlib is missing.
+            EnervZooError: the file cannot be written.
+        """
+        check_export(path)
+        suffix = Path(path).suffix.lower()
+        if suffix in FIGURES:
+            plot_rates(self.curves, path)
+        elif suffix == JSON:
+            write_json(path, self.to_dict())
+        else:
+            (self.points_table() if suffix == POINTS_TABLE else self.gains_table()).write(path)
+
+    def points_table(self) -> ResultTable:
+        """Return a row per point, curve by curve, by rate; those that comparisons leave out say why."""
+        return points_table(self.curves)
+
+    def gains_table(self) -> ResultTable:
+        """Return a row per curve but the anchor, with its Bjontegaard differences by each metric."""
+        return gains_table(self.gains)
+
+
+def check_export(path: str | Path) -> None:
+    """Refuse a file that `RateDistortion.write` cannot write; errors are those of that."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in (*FORMATS, JSON, *FIGURES):
+        raise ConfigError(f"{path}: rates are written to files that end in {', '.join((*FORMATS, JSON, *FIGURES))}")
+    check_writable(path)
+    if suffix in FIGURES:
+        check_figure(path)
+
 
 def rate_distortion(
     source: Any,
@@ -87,7 +142,9 @@ def rate_distortion(
     bits: Sequence[int] | None = None,
     bpp: Sequence[float] = (),
     tune_epochs: int = 0,
-    codecs: Sequence[str] = CODECS,
+    codecs: Sequence[PartSpec] = CODECS,
+    curves: Sequence[str | Path] = (),
+    count: str = "file",
     anchor: str | None = None,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     device: str = "auto",
@@ -111,8 +168,11 @@ def rate_distortion(
         bpp: bits per pixel of the file, for which the bits of each tensor are chosen; a point for each. A network that
             cannot have so few has no such point.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
-        codecs: registered anchors (`enerv_zoo.list_components("anchor")`); those that are missing on this machine are
-            left out with a warning.
+        codecs: as `enerv_zoo.measure_codec` takes them; those that are missing on this machine are left out with a
+            warning. Before fits, each is tried on the first frame.
+        curves: tables of curves that were measured elsewhere (see `enerv_zoo.batch.rate_tables.read_curves`).
+        count: bytes of codecs that make their rate: of the whole `"file"`, or of the raw `"stream"` without its
+            container, where that is known. Of a network, all bytes count.
         anchor: the curve that the others are compared with; by default the first codec, else the first family.
         metrics: what the decoded frames are measured by, as `enerv_zoo.evaluate` takes them. The first one leads: the
             best points of a curve, and the comparison of curves, are by it.
@@ -123,26 +183,36 @@ def rate_distortion(
         options: as for `enerv_zoo.fit`; by default the pixels that the video's file holds are measured.
 
     Raises:
-        ConfigError: nothing to measure, or an unknown name.
-        VideoError: there is no such source, or codecs cannot take its size.
+        ConfigError: nothing to measure, an unknown name or option, a size that a family cannot have, or a file that
+            cannot be read. Nothing has been fitted or written by then.
+        VideoError: there is no such source, or codecs cannot take its frames.
         FitsFailed: some fits failed; all others are done by then, and nothing else is.
         FitError: another process writes to `out`.
     """
     folder, chosen = Path(out), choose_device(device)
     specs = check_metrics(metrics)
+    if count not in COUNTS:
+        raise ConfigError(f"count is {' or '.join(COUNTS)}, got {count!r:.40}")
     encoders = available(codecs)
-    first = _check_names(models, encoders, anchor)
     targets = _targets(bits, bpp) if models else []
     selection = {key: options[key] for key in SELECTION if key in options}
-    if encoders:  # before fits that take hours
-        cut = plan_fit(source, device=chosen, recipe=options.get("recipe") if models else None, **selection).video
-        check_frames(encoders, survey(source, **cut, scenes=False).info)
+    budgets: Any = None if sizes is None else list(sizes)
+    info, cut = _check_source(source, models, budgets, encoders, specs, chosen, options)
+    others = [curve for path in curves for curve in read_curves(path, info.pixels, specs[0]["name"])]
+    first = _check_names(
+        [*models, *(codec.label for codec in encoders), *(curve.name for curve in others)],
+        anchor,
+        [codec.label for codec in encoders],
+    )
     Origin.of(source).refuse_folder(folder)
+    if models and not (folder / POINTS).is_file():  # before fits that take hours
+        image = open_video(source, **{**cut, "frames": "0", "square_pixels": bool(cut.get("square_pixels"))})
+        for codec in encoders:
+            measure_quality(codec, codec.anchor.ladder[0], image, ["psnr"])
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
         fits: dict[str, dict[str, Any]] = {}
         if models:
-            budgets: Any = None if sizes is None else list(sizes)
             settings = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
             fits = compare(source, models, out=folder / FITS, **settings)
             unnamed = source if source_name(source) is None else None
@@ -151,19 +221,50 @@ def rate_distortion(
             original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
         points = _Points(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits, targets) for model in models]
-        curves = [curve for curve, _ in families] + [points.of_codec(name) for name in encoders]
+        measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
         info = original.info
         result = RateDistortion(
             {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
             source_rate(source) if isinstance(source, str | Path) else None,
-            tuple(curves),
-            tuple(gains(curves, first)),
+            tuple(measured),
+            tuple(gains(measured, first)),
             tuple(best for _, best in families),
             original,
         )
         write_json(folder / RESULT, result.to_dict())
-        plot_rates(curves, folder / PICTURE)
+        plot_rates(measured, folder / PICTURE)
     return result
+
+
+def _check_source(
+    source: Any,
+    models: Sequence[str],
+    sizes: Any,
+    encoders: Sequence[Codec],
+    metrics: Sequence[Spec],
+    device: str,
+    options: Mapping[str, Any],
+) -> tuple[VideoInfo, dict[str, Any]]:
+    """Return the description of the frames and their selection, once all that would be done with them can be done.
+
+    Raises:
+        ConfigError: a family cannot have a size, or the frames have no score of the metric that leads.
+        VideoError: there is no such source, or a codec cannot take its frames.
+    """
+    if models:
+        plans = list(plan_comparison(source, models, size=sizes, device=device, **options).values())
+        cut = plans[0].video
+    else:
+        selection = {key: options[key] for key in SELECTION if key in options}
+        plans, cut = [], plan_fit(source, device=device, **selection).video
+    info = survey(source, **cut, scenes=False).info
+    lead = metrics[0]["name"]
+    if reason := Scorer(metrics, info).missing.get(lead):
+        raise ConfigError(f"{reason}; name another metric first, as the first one compares the curves")
+    check_frames(encoders, info)
+    for plan in plans:
+        chosen_config(plan.model, info)
+    return info, cut
 
 
 def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:
@@ -182,16 +283,15 @@ def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:
     return [*(("bits", width) for width in widths), *(("bpp", rate) for rate in bpp)]
 
 
-def _check_names(models: Sequence[str], encoders: Sequence[str], anchor: str | None) -> str:
+def _check_names(names: Sequence[str], anchor: str | None, codecs: Sequence[str]) -> str:
     """Return the anchor's name.
 
     Raises:
-        ConfigError: nothing to measure, or an unknown name.
+        ConfigError: nothing to measure, a name twice, or an unknown anchor.
     """
-    names = [*models, *encoders]
     if not names or len(set(names)) != len(names):
-        raise ConfigError(f"name families and codecs to measure, each once; got {', '.join(names) or 'none'}")
-    first = anchor or (encoders[0] if encoders else names[0])
+        raise ConfigError(f"name families, codecs and curves, each once; got {', '.join(names) or 'none'}")
+    first = anchor or next(iter(codecs or names))
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
     return first
@@ -250,18 +350,23 @@ class _Points:
         key = value if option == "bits" else target  # as older folders have it
         return self._known(("network", fit["id"], key, self.tune_epochs), measure, path)
 
-    def of_codec(self, name: str) -> RateCurve:
+    def of_codec(self, codec: Codec, count: str) -> RateCurve:
         """Encode the frames with a codec, once for each quality of its ladder."""
-        codec = build_anchor(name)
-        points = tuple(self._of_quality(name, codec, quality) for quality in codec.ladder)
-        return RateCurve(name, codec.settings, points)
+        points = tuple(self._of_quality(codec, quality) for quality in codec.anchor.ladder)
+        if count == "stream" and any(point.stream_bytes is None for point in points):
+            logger.warning("%s: its raw streams are not known, so its whole files count", codec.label)
+            count = "file"
+        if count == "file":
+            return RateCurve(codec.label, codec.anchor.settings, points)
+        streams = (replace(point, bpp=bits_per_pixel(point.stream_bytes or 0, self.original.info)) for point in points)
+        return RateCurve(codec.label, {**codec.anchor.settings, "rate of": "raw streams"}, tuple(streams))
 
-    def _of_quality(self, name: str, codec: Anchor, quality: float) -> RatePoint:
+    def _of_quality(self, codec: Codec, quality: float) -> RatePoint:
         def measure() -> RatePoint:
-            self.on_stage(f"{name} at {codec.unit} {quality:g}")
-            return next(measure_codec(name, self.original, (quality,), self.metrics))
+            self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:g}")
+            return measure_quality(codec, quality, self.original, self.metrics)
 
-        return self._known(("codec", name, codec.settings, quality), measure)
+        return self._known(("codec", codec.label.partition(":")[0], codec.anchor.settings, quality), measure)
 
     def _known(
         self, settings: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None

@@ -15,17 +15,28 @@ TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
 """Columns whose cells are texts, whatever they look like."""
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table, without their empty cells.
 
     Raises:
-        ConfigError: it cannot be read, or a row has no video.
+        ConfigError: it is no table, or cannot be read.
     """
+    if path.suffix not in READERS:
+        raise ConfigError(f"{path}: a table is a file that ends in {' or '.join(READERS)}")
     try:
         rows = READERS[path.suffix](path)
     except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
-    filled = [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+    return [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a manifest's table, without their empty cells.
+
+    Raises:
+        ConfigError: it cannot be read, or a row has no video.
+    """
+    filled = read_table(path)
     missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
     if missing or not filled:
         where = f"row {missing[0]} has none" if missing else "it has no rows"

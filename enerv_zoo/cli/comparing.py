@@ -12,7 +12,6 @@ from rich.table import Table
 
 from enerv_zoo.cli import completion, console, fleets, options, previews
 from enerv_zoo.cli.reporting import WithReport, closing_report
-from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import RateDistortion
@@ -145,7 +144,20 @@ def rd(
         typer.Option(help="Bits per pixel of the files, such as 0.1,0.2,0.4; a point for each.", show_default=False),
     ] = None,
     tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
-    codecs: Annotated[str, typer.Option(help="Separated by commas; '' for none.")] = "x264,x265,svtav1,vp9",
+    codecs: Annotated[
+        str,
+        typer.Option(
+            help="Separated by commas; '' for none. With options: x264:preset=veryslow,gop=250. A YAML file describes "
+            "the programs of another codec."
+        ),
+    ] = "x264,x265,svtav1,vp9",
+    curves: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Curves measured elsewhere, as .csv; give it again for several."),
+    ] = None,
+    count: Annotated[
+        str, typer.Option(metavar="file|stream", help="Bytes of a codec that count: with or without its container.")
+    ] = "file",
     anchor: Annotated[
         str | None, typer.Option(help="The curve to compare with.", show_default="the first codec")
     ] = None,
@@ -158,6 +170,8 @@ def rd(
     address: fleets.Address = None,
     dry_run: previews.DryRun = False,
     report: WithReport = True,
+    table: options.Tables = None,
+    figure: options.Figures = None,
     json: options.Json = False,
 ) -> None:
     """Measure rate against quality: networks as .nvz files beside real codecs, on the same frames.
@@ -169,10 +183,16 @@ def rd(
         enerv-zoo rd bunny --models enerv,hnerv --sizes 0.2M,0.5M --preset quick --out runs/rd
 
         enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
+
+        enerv-zoo rd holiday.mp4 --codecs x264:preset=veryslow,gop=250,x265 --table rd.tex --figure rd.pdf --out runs/rd
     """
     from enerv_zoo import batch
+    from enerv_zoo.evaluation.anchors import split_codecs
     from enerv_zoo.video.identity import size_of
 
+    exports = [*(table or ()), *(figure or ())]
+    for path in exports:
+        batch.check_export(path)
     budgets = None if sizes is None else options.listed(sizes)
     widths = None if bits is None else _numbers(bits, int)
     rates = () if bpp is None else _numbers(bpp, float)
@@ -196,7 +216,9 @@ def rd(
             bits=widths,
             bpp=rates,
             tune_epochs=tune_epochs,
-            codecs=options.listed(codecs),
+            codecs=split_codecs(codecs),
+            curves=curves or (),
+            count=count,
             anchor=anchor,
             device=device,
             on_model=on_model,
@@ -204,6 +226,8 @@ def rd(
             **runner,
             **settings,
         )
+    for path in exports:
+        result.write(path)
     page = closing_report(result.best_files, out, device, result.original, result) if report else None
     if json:
         console.print_json(result.to_dict())
@@ -215,6 +239,8 @@ def rd(
     fits_too = f", the compressed fits, and the fits in {out / 'fits'}" if result.best_files else ""
     console.out.print()
     console.out.print(f"written to {out}: {console.files(out, 'rd.json', 'rd.png', page=page)}{fits_too}")
+    if exports:
+        console.out.print(f"and {', '.join(map(str, exports))}")
 
 
 def _say(stage: str) -> None:
@@ -230,24 +256,10 @@ def _numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
 
 
 def _rate_lines(result: RateDistortion) -> Iterator[Table | str]:
-    quality = result.curves[0].points[0].columns
-    headings = (own.heading for own in quality)
-    points = console.Listing("", "", "bytes", "bits per pixel", *headings, "encoding", "decode frames/s")
-    for curve in result.curves:
-        for point in sorted(curve.points, key=lambda point: point.bytes):
-            points.add_row(
-                curve.name, point.setting, f"{point.bytes:,}", f"{point.bpp:.4f}",
-                *(own.number(point.scores[own.name]) for own in quality),
-                duration(point.encode_seconds), console.number(point.decode_fps, 1),
-            )  # fmt: skip
-    yield points
+    yield console.Listing.of(result.points_table())
     if result.gains:
-        gains = console.Listing(f"against {result.gains[0].anchor}", "BD-rate", f"BD-{quality[0].label}", "")
-        for gain in result.gains:
-            rate = "n/a" if gain.bd_rate is None else f"{gain.bd_rate:+.1f} %"
-            gains.add_row(gain.curve, rate, quality[0].change(gain.bd_quality), gain.missing or "")
         yield ""
-        yield gains
+        yield console.Listing.of(result.gains_table())
     if result.source is not None:
         yield ""
         yield (

@@ -157,11 +157,10 @@ def _describe(device: str) -> str:
 
 
 def _codecs() -> Iterator[Finding]:
-    from enerv_zoo.config import as_spec
-    from enerv_zoo.evaluation.anchors import build_anchor
+    from enerv_zoo.evaluation.anchors import COMMAND, open_codec
     from enerv_zoo.registry import anchors
 
-    reasons = {name: build_anchor(as_spec(name)).missing() for name in anchors.names()}
+    reasons = {name: open_codec(name).anchor.missing() for name in anchors.names() if name != COMMAND}
     yield Finding("codecs", ", ".join(name + (f" ({why})" if why else "") for name, why in reasons.items()))
 
 

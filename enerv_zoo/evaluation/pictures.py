@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.rates import RateCurve
 from enerv_zoo.evaluation.rendering import side_by_side
-from enerv_zoo.files import replacing
+from enerv_zoo.files import check_writable, replacing
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.video import Video, write_image
@@ -42,11 +42,13 @@ def check_figure(path: str | Path) -> None:
 
     Raises:
         ConfigError: no figure has its suffix, or matplotlib is not installed.
+        EnervZooError: there can be no such file.
     """
     if Path(path).suffix.lower() not in FIGURES:
         raise ConfigError(f"{path}: figures are written to files that end in {', '.join(FIGURES)}")
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError(f"{path}: a figure needs matplotlib; pip install 'enerv-zoo[plots]'")
+    check_writable(path)
 
 
 def write_preview(video: NeuralVideo, original: Video, path: str | Path) -> Path:

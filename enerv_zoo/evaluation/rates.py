@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.remote import local_path
 
-Points = list[tuple[float, float]]
-"""(bits per pixel, quality); the higher the quality, the better."""
-
 BATCH = 8
 """Frames compared at a time."""
+
+MEASURES: tuple[tuple[Callable[..., float], str], ...] = ((bd_rate, "akima"), (bd_quality, "akima"), (bd_rate, "pchip"))
+"""Differences of two curves that a gain holds, and how points are joined for each."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,27 @@ class RatePoint(Scored):
         bytes: of the whole file.
         bpp: 8 times that over all pixels of the video.
         scores: of the decoded 8-bit frames, by the metric's name; `None` where one is missing. The first one leads.
-        encode_seconds: until the file was there: of a network, fitting and compressing it.
-        decode_fps: frames decoded per second, conversion to 8-bit RGB included.
+        encode_seconds: until the file was there: of a network, fitting and compressing it. `None` where nobody knows.
+        decode_fps: frames decoded per second, conversion to 8-bit RGB included. `None` where nobody knows.
+        stream_bytes: of the file without a container, where that is known.
     """
 
     setting: str
     bytes: int
     bpp: float
     scores: Mapping[str, float | None]
-    encode_seconds: float
-    decode_fps: float
+    encode_seconds: float | None
+    decode_fps: float | None
+    stream_bytes: int | None = None
 
-    def quality(self) -> float:
-        """The score that leads, the higher the better; of a missing one, the worst."""
-        name, value = next(iter(self.scores.items()))
-        return -column(name).rank(value)
+    def quality(self, metric: str | None = None) -> float:
+        """The score of a metric, by default the one that leads, the higher the better; of a missing one, the worst."""
+        name = metric or next(iter(self.scores))
+        return -column(name).rank(self.scores[name])
 
     def to_dict(self) -> dict[str, Any]:
         """The point as plain data, scores by their names."""
-        plain = vars(self).copy()
+        plain = {key: value for key, value in vars(self).items() if key != "stream_bytes" or value is not None}
         return {**{name: plain.pop(name) for name in ("setting", "bytes", "bpp")}, **plain.pop("scores"), **plain}
 
     @classmethod
@@ -87,31 +89,46 @@ class RateCurve:
     settings: dict[str, str]
     points: tuple[RatePoint, ...]
 
-    def best(self) -> list[RatePoint]:
-        """The points by which the curve is compared, by rate: its upper convex hull over bytes.
+    def best(self, metric: str | None = None) -> list[RatePoint]:
+        """The points by which the curve is compared, by rate: its upper convex hull over bits per pixel.
 
         Between two points of a hull, a mix of both files has more quality than any point that was left out; two points
         of nearly one rate would bend a curve through them. Where the hull has less than four points, which a comparison
         needs, these are all that no other one beats in rate and quality.
+
+        Args:
+            metric: whose scores are the quality; by default the one that leads.
         """
+
+        def slope(first: RatePoint, second: RatePoint) -> float:
+            return (second.quality(metric) - first.quality(metric)) / (second.bpp - first.bpp)
+
         rising: list[RatePoint] = []
-        for point in sorted(self.points, key=lambda point: (point.bytes, -point.quality())):
-            if not rising or point.quality() > rising[-1].quality():
+        for point in sorted(self.points, key=lambda point: (point.bpp, -point.quality(metric))):
+            if not rising or point.quality(metric) > rising[-1].quality(metric):
                 rising.append(point)
         hull: list[RatePoint] = []
         for point in rising:
-            while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
+            while len(hull) > 1 and slope(hull[-2], hull[-1]) <= slope(hull[-2], point):
                 hull.pop()
             hull.append(point)
         return hull if len(hull) > 3 else rising
 
+    def left_out(self) -> list[tuple[RatePoint, str]]:
+        """Return the points that are not among the best, each with the reason why."""
+        best, reasons = self.best(), []
+        for point in (point for point in self.points if point not in best):
+            better = [one for one in best if one.bpp <= point.bpp and one.quality() >= point.quality()]
+            reasons.append((point, f"dominated by {better[-1].setting}" if better else "below the convex hull"))
+        return reasons
+
+    def has(self, metric: str) -> bool:
+        """Return whether all points have a score of a metric."""
+        return all(point.scores.get(metric) is not None for point in self.points)
+
     def to_dict(self) -> dict[str, Any]:
         """The curve as plain data."""
         return {"name": self.name, "settings": self.settings, "points": [point.to_dict() for point in self.points]}
-
-
-def _slope(first: RatePoint, second: RatePoint) -> float:
-    return (second.quality() - first.quality()) / (second.bytes - first.bytes)
 
 
 @dataclass(frozen=True)
@@ -121,9 +138,12 @@ class Gain:
     Attributes:
         curve, anchor: their names.
         bd_rate: rate that it needs more for the same quality, in %; negative is better. `None` where they share none.
-        bd_quality: how much higher its score is at the same rate. `None` where they share no rate.
+            Points are joined by Akima's interpolation (Herglotz et al. 2022, arXiv:2202.12565).
+        bd_quality: how much higher its score is at the same rate, joined alike. `None` where they share no rate.
         missing: why a number is missing.
         metric: whose scores are the quality.
+        bd_rate_pchip: `bd_rate` with points joined by monotone cubics, as the common test conditions of JCT-VC and JVET
+            do.
     """
 
     curve: str
@@ -132,39 +152,47 @@ class Gain:
     bd_quality: float | None
     missing: str | None = None
     metric: str = "psnr"
+    bd_rate_pchip: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The gain as plain data: `bd_quality` is called `bd_psnr`, or after another metric."""
         names = {"bd_quality": f"bd_{self.metric}"}
-        return {names.get(name, name): value for name, value in vars(self).items() if name != "metric"}
+        return {names.get(name, name): value for name, value in vars(self).items()}
 
 
 def gains(curves: Sequence[RateCurve], anchor: str) -> list[Gain]:
-    """Every other curve against the anchor, by the metric that leads; of each curve, its best points count.
+    """Every other curve against the anchor by each metric that both have, the one that leads first; best points count.
 
     Raises:
         ConfigError: no curve has the anchor's name.
     """
-    by_name = {curve.name: [(point.bpp, point.quality()) for point in curve.best()] for curve in curves}
+    by_name = {curve.name: curve for curve in curves}
     if anchor not in by_name:
         raise ConfigError(
             f"no curve is called {anchor!r}.{did_you_mean(anchor, by_name)} There are {', '.join(by_name)}"
         )
-    metric = curves[0].points[0].columns[0]
-    return [_gain(metric, anchor, by_name[anchor], name, points) for name, points in by_name.items() if name != anchor]
+    first = by_name.pop(anchor)
+    return [
+        _gain(metric, first, curve)
+        for metric in first.points[0].columns
+        for curve in by_name.values()
+        if first.has(metric.name) and curve.has(metric.name)
+    ]
 
 
-def _gain(metric: Column, anchor: str, anchor_points: Points, name: str, points: Points) -> Gain:
+def _gain(metric: Column, anchor: RateCurve, curve: RateCurve) -> Gain:
+    points, own = ([(p.bpp, p.quality(metric.name)) for p in each.best(metric.name)] for each in (anchor, curve))
     values: list[float | None] = []
     missing = None
-    for measure in (bd_rate, bd_quality):
+    for measure, method in MEASURES:
         try:
-            values.append(measure(anchor_points, points))
+            values.append(measure(points, own, method))
         except EnervZooError as error:
             values.append(None)
             missing = missing or str(error)
-    rate, quality = values
-    return Gain(name, anchor, rate, None if quality is None else metric.gain(quality), missing, metric.name)
+    rate, quality, pchip = values
+    change = None if quality is None else metric.gain(quality)
+    return Gain(curve.name, anchor.name, rate, change, missing, metric.name, pchip)
 
 
 def measure_network(

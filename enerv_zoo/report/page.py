@@ -68,16 +68,15 @@ def write_report(
         check_target(Path(out))
     _check_alike(fits)
     page: dict[str, Any] = {
-        "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "rates": False, "rate_columns": [],
-        "data": {"runs": [], "metrics": []}, "gains": [], "points": [], "source": None, "history": False,
+        "title": "", "video": "", "attribution": None, "movies": [], "runs": [], "rates": False,
+        "data": {"runs": [], "metrics": []}, "gains": None, "points": None, "source": None, "history": False,
     }  # fmt: skip
     if fits:
         page |= _shown(fits, frames)
     if rates is not None:
-        points = [(curve.name, p) for curve in rates.curves for p in sorted(curve.points, key=lambda p: p.bytes)]
-        quality = points[0][1].columns
-        page |= {"rates": True, "gains": rates.gains, "points": points, "source": rates.source, "rate_columns": quality}
-        page["data"]["rate_metrics"] = [_described(column) for column in quality]
+        tables = {"gains": rates.gains_table(), "points": rates.points_table()}
+        page |= {"rates": True, "source": rates.source, **tables}
+        page["data"]["rate_metrics"] = [_described(column) for column in rates.curves[0].points[0].columns]
         page["data"]["rates"] = [
             {"name": curve.name, "points": [finite(point.to_dict()) for point in curve.best()]}
             for curve in rates.curves

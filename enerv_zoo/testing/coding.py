@@ -13,7 +13,7 @@ from torch import Tensor
 from enerv_zoo import registry
 from enerv_zoo.config import VideoInfo, as_spec
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.evaluation.anchors import build_anchor, measure_codec
+from enerv_zoo.evaluation.anchors import measure_codec, open_codec
 from enerv_zoo.interop import import_checkpoint
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.nvz import MAX_LEVEL, EncodedNetwork, QuantizedTensor, decode, encode
@@ -119,7 +119,7 @@ class AnchorTests(PartTests):
         Raises:
             SkipTest: it cannot be had on this machine.
         """
-        anchor = build_anchor(self.part)
+        anchor = open_codec(self.part).anchor
         if reason := anchor.missing():
             raise unittest.SkipTest(reason)
         return anchor
@@ -137,7 +137,7 @@ class AnchorTests(PartTests):
         anchor, clip = self.anchor(), self.clip()
         data = anchor.encode(clip, anchor.ladder[0])
         assert isinstance(data, bytes)
-        first, again = (torch.stack(list(build_anchor(self.part).decode(data))) for _ in range(2))
+        first, again = (torch.stack(list(open_codec(self.part).anchor.decode(data))) for _ in range(2))
         assert first.dtype == torch.uint8
         assert first.shape == clip.frames.shape
         assert torch.equal(first, again)

@@ -27,6 +27,7 @@ _DEFAULT_MATRIX = 5
 _UNREADABLE_MATRICES = {8: "ycgco", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c",
                         14: "ictcp"}  # fmt: skip
 """Tagged colour matrices that it does not know, or would take for another."""
+DEEP_FORMAT = "yuv420p10le"
 FULL_RANGE = 2
 LIMITED_RANGE = 1
 """FFmpeg's numbers of ranges."""
@@ -125,18 +126,26 @@ def colour_of(stream: VideoStream) -> Colour:
     )
 
 
-def to_yuv(image: np.ndarray, colour: Colour) -> VideoFrame:
-    """Return an image (H, W, 3) of even sides as a frame of 4:2:0, of 8 bits or, where the colour has more, of 10.
+def pixel_format(colour: Colour) -> str:
+    """Return FFmpeg's name of 4:2:0 of 8 bits or, where the colour has more, of 10."""
+    return "yuv420p" if colour.bits == 8 else DEEP_FORMAT
+
+
+def to_yuv(image: np.ndarray, colour: Colour, form: str | None = None) -> VideoFrame:
+    """Return an image (H, W, 3) of even sides as a frame.
 
     Args:
         image: uint8, or float in [0, 1].
         colour: its matrix and range.
+        form: FFmpeg's name of the pixel format; by default that of `pixel_format`. Of other ones, 8 bits of the image
+            count.
     """
-    if colour.bits == 8:
+    form = form or pixel_format(colour)
+    if form != DEEP_FORMAT:
         number = MATRICES[colour.matrix]
         # Averaging 2 x 2 pixels is what decoders undo when they repeat a chroma sample; smoother filters bleed.
         return VideoFrame.from_ndarray(to_bytes(image), format="rgb24").reformat(
-            format="yuv420p",
+            format=form,
             dst_colorspace=number if number in _MATRICES else _DEFAULT_MATRIX,
             dst_color_range=FULL_RANGE if colour.full_range else LIMITED_RANGE,
             interpolation="AREA",
@@ -148,7 +157,7 @@ def to_yuv(image: np.ndarray, colour: Colour) -> VideoFrame:
     height, width = luma.shape
     halves = (rgb[..., ::2] - luma[..., None]).reshape(height // 2, 2, width // 2, 2, 2).mean(axis=(1, 3))
     scale, offset = (1023, 0) if colour.full_range else (876, 64)
-    frame = VideoFrame(width, height, "yuv420p10le")
+    frame = VideoFrame(width, height, DEEP_FORMAT)
     _fill(frame.planes[0], luma * scale + offset)
     for plane, half, part in zip(frame.planes[1:], (halves[..., 1], halves[..., 0]), (blue, red), strict=True):
         _fill(plane, half / (2 * (1 - part)) * (1023 if colour.full_range else 896) + 512)

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from enerv_zoo.config import HD, MATRICES, PRIMARIES, SQUARE, TRANSFERS, Colour, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import scheduling_kept
-from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, to_bytes, to_yuv
+from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, pixel_format, to_bytes, to_yuv
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Movie:
     container_options: dict[str, str]
     tag: str | None = None
     """Of the codec in the container, where players know only one of several."""
+    pixels: str | None = None
+    """FFmpeg's name of the pixel format; by default 4:2:0 of 8 or 10 bits, as the colour has it."""
 
 
 _VP9 = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
@@ -93,7 +95,12 @@ def encode_movie(
     pixel_aspect: Fraction = SQUARE,
     colour: Colour = HD,
 ) -> None:
-    """Write images (H, W, 3), uint8 or float in [0, 1], as 4:2:0 of 8 or 10 bits, with the tags of their colour."""
+    """Write images (H, W, 3), uint8 or float in [0, 1], as the movie's pixels, with the tags of their colour.
+
+    Raises:
+        VideoError: the encoder has no such option.
+        OSError: it refuses the frames or the value of an option, or the file cannot be written.
+    """
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
     with _opened(path, movie.container, movie.container_options) as container:
         stream: VideoStream | None = None
@@ -107,15 +114,18 @@ def encode_movie(
                     options["x265-params"] = _sound(options.get("x265-params", ""), image.shape[1], len(first))
                 stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
                 _describe(stream, image.shape[0], image.shape[1], pixel_aspect, tick, colour)
+                stream.pix_fmt = movie.pixels or pixel_format(colour)
                 if movie.tag is not None:
                     stream.codec_context.codec_tag = movie.tag
-            frame = to_yuv(_even(image), colour)
+            frame = to_yuv(_even(image), colour, movie.pixels)
             frame.pts, frame.time_base = pts, tick
             with nullcontext() if stream.codec_context.is_open else scheduling_kept():
                 packets = stream.encode(frame)
             container.mux(packets)
         assert stream is not None, "callers refuse to write nothing"
         container.mux(stream.encode(None))
+        if unused := sorted(options.keys() & stream.codec_context.options.keys()):  # FFmpeg takes out what it knows
+            raise VideoError(f"{movie.encoder} has no option {unused[0]!r}; see its documentation for those it has")
 
 
 def _sound(options: str, width: int, frames: int) -> str:
@@ -128,7 +138,6 @@ def _describe(
     stream: VideoStream, height: int, width: int, pixel_aspect: Fraction, tick: Fraction, colour: Colour
 ) -> None:
     stream.width, stream.height = width + width % 2, height + height % 2
-    stream.pix_fmt = "yuv420p" if colour.bits == 8 else "yuv420p10le"
     stream.bit_rate = 0  # VP9 holds to the constant rate factor only without one
     codec = stream.codec_context
     codec.colorspace, codec.color_primaries = MATRICES[colour.matrix], PRIMARIES[colour.primaries]

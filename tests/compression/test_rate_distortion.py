@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.batch import curves, rate_distortion
+from enerv_zoo.batch.rate_tables import points_table, read_curves
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.rates import gains, measure_network, scored, source_rate
@@ -26,17 +28,33 @@ def curve(name, *points):
 def test_only_points_that_nothing_beats_count():
     hull = curve("x", (0.1, 28), (0.2, 31), (0.29, 31.5), (0.3, 33), (0.4, 34), (0.35, 33.4)).best()
     assert [point.quality() for point in hull] == [28, 31, 33, 34]
-    found = curve("x", (0.3, 33), (0.1, 30), (0.2, 29), (0.2, 32), (0.4, 33)).best()
-    assert [(point.bpp, point.psnr) for point in found] == [(0.1, 30), (0.2, 32), (0.3, 33)]
+    rising = curve("x", (0.3, 33), (0.1, 30), (0.2, 29), (0.2, 32), (0.4, 33)).best()
+    assert [(point.bpp, point.psnr) for point in rising] == [(0.1, 30), (0.2, 32), (0.3, 33)]
+
+
+def test_points_that_do_not_count_are_named():
+    points = ((0.1, 28), (0.2, 31), (0.29, 31.5), (0.3, 33), (0.4, 34), (0.35, 33.0))
+    named = [dataclasses.replace(p, setting=f"qp {n}") for n, p in enumerate(curve("x", *points).points)]
+    full = RateCurve("x", {}, tuple(named))
+    assert [(point.setting, why) for point, why in full.left_out()] == [
+        ("qp 2", "below the convex hull"),
+        ("qp 5", "dominated by qp 3"),
+    ]
+    rows = {row["setting"]: row for row in points_table([full]).rows}
+    assert (rows["qp 5"]["left_out"], rows["qp 4"]["left_out"]) == ("dominated by qp 3", "")
 
 
 def test_gains_are_bjontegaards_and_say_why_one_is_missing():
     anchor = curve("x264", (0.05, 30.1), (0.11, 33.2), (0.24, 36.4), (0.52, 39.0))
     cheaper = curve("a", *((0.8 * p.bpp, p.psnr) for p in anchor.points))
     worse = curve("b", *((0.9 * p.bpp, p.psnr - 20) for p in anchor.points))
-    first, second = gains([anchor, cheaper, worse], "x264")
-    assert (first.curve, first.missing) == ("a", None)
-    assert first.bd_rate == pytest.approx(-20)
+    first, second, third, _ = gains([anchor, cheaper, worse], "x264")
+    assert [(gain.curve, gain.metric, gain.missing) for gain in (first, third)] == [
+        ("a", "psnr", None),
+        ("a", "ms_ssim", None),
+    ]
+    assert [first.bd_rate, first.bd_rate_pchip, third.bd_rate] == pytest.approx([-20] * 3)
+    assert first.to_dict().keys() > {"bd_psnr", "bd_rate_pchip", "metric"}
     assert second.bd_rate is None
     assert second.bd_quality < -19
     assert "share no quality" in second.missing
@@ -102,7 +120,7 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
         raise AssertionError("done before")
 
     monkeypatch.setattr(curves, "compress", forbidden)
-    monkeypatch.setattr(curves, "measure_codec", forbidden)
+    monkeypatch.setattr(curves, "measure_quality", forbidden)
     again = rate_distortion("bunny", ["nerv"], **asked)
     assert again == result
     file.unlink()  # it alone is made again
@@ -121,19 +139,83 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [
-        ([], {"codecs": []}, "name families and codecs to measure, each once; got none"),
+        ([], {"codecs": []}, "name families, codecs and curves, each once; got none"),
         ([], {"codecs": ["x264", "x264"]}, "each once"),
         (["nerv"], {"codecs": ["x264"], "bits": []}, "name the bits of the weights"),
         ([], {"codecs": ["x264"], "anchor": "vp9"}, "the anchor is one of x264, got 'vp9'"),
         ([], {"codecs": ["x266"]}, "unknown anchor 'x266'"),
         (["nerv"], {"bits": [8, 99]}, "coded in 2 to 16 bits, got 99"),
         (["nerv"], {"codecs": ["x264"], "resize": "64x33"}, "codecs need even sides, the frames are 64x33"),
+        (["nervv"], {"codecs": []}, "unknown model 'nervv'"),
+        (["nerv"], {"codecs": [], "sizes": ["60K", "12"]}, "cannot have 12 stored parameters"),
+        (["nerv"], {"codecs": ["x264:preset=slo"]}, "does not encode frames of 64x36"),
+        (["nerv"], {"codecs": [], "metrics": ["ms_ssim", "psnr"]}, "name another metric first"),
+        ([], {"codecs": ["x264"], "count": "container"}, "count is file or stream, got 'container'"),
+        ([], {"codecs": ["x264"], "curves": ["no.csv"]}, "no.csv: cannot be read"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(tmp_path, models, options, message):
     with pytest.raises((ConfigError, VideoError), match=message):
         rate_distortion("bunny", models, out=tmp_path / "rd", **{**CUT, **options})
     assert not (tmp_path / "rd").exists()
+
+
+def test_curves_of_ones_own_and_files_for_papers(tmp_path, cli):
+    own = tmp_path / "mine.csv"
+    own.write_text("curve,setting,bytes,psnr\n" + "".join(f"ours,{n},{400 * n},{26 + 2 * n}\n" for n in range(1, 6)))
+    cut = ("--frames", "0:3", "--resize", "64x36", "--models", "", "--codecs", "x264:gop=1,preset=fast")
+    files = [tmp_path / f"x{suffix}" for suffix in (".csv", ".tex", ".md", ".pdf", ".svg")]
+    exports = [word for file in files for word in ("--figure" if file.suffix in (".pdf", ".svg") else "--table", file)]
+    code, out, err = cli(
+        "rd", "bunny", *cut, "--curves", own, "--count", "stream", *exports, "--no-report", "--out", tmp_path / "rd"
+    )
+    assert code == 0, err
+    assert "raw stream" in out
+    x264, ours = json.loads((tmp_path / "rd" / "rd.json").read_text())["curves"]
+    assert (x264["name"], ours["name"], ours["settings"]) == (
+        "x264:gop=1,preset=fast",
+        "ours",
+        {"read from": "mine.csv"},
+    )
+    pixels = 3 * 36 * 64
+    for point in x264["points"]:
+        assert point["bpp"] == pytest.approx(8 * point["stream_bytes"] / pixels)
+        assert point["stream_bytes"] < point["bytes"]
+    assert [point["bpp"] for point in ours["points"]] == pytest.approx([3200 * n / pixels for n in range(1, 6)])
+    assert ours["points"][0]["encode_seconds"] is None
+    again = {curve.name: [point.to_dict() for point in curve.points] for curve in read_curves(files[0], pixels, "psnr")}
+    for each in (x264, ours):  # what was written is read to the same points, those that are too small for MS-SSIM
+        points = [{key: value for key, value in point.items() if key != "ms_ssim"} for point in each["points"]]
+        assert again[each["name"]] == sorted(points, key=lambda point: point["bpp"])
+    tex, markdown = files[1].read_text(), files[2].read_text()
+    assert "against x264:gop=1,preset=fast & BD-rate, PSNR & with pchip & BD-PSNR" in tex
+    assert "| ours |" in markdown
+    assert files[3].read_bytes().startswith(b"%PDF")
+    assert "<svg" in files[4].read_text()
+    code, _, err = cli("rd", "bunny", *cut, "--table", own / "x.csv", "--out", tmp_path / "other")
+    assert code == 1
+    assert "no file can be written there" in " ".join(err.split())
+    code, _, err = cli("rd", "bunny", *cut, "--figure", "x.gif", "--out", tmp_path / "other")
+    assert "rates are written to files that end in .csv, .md, .tex, .json, .pdf, .png, .svg" in " ".join(err.split())
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bpp,psnr\n0.1,x\n", "row 1: psnr is 'x', expected a number"),
+        ("bpp,ms_ssim\n0.1,0.9\n", "row 1 needs bpp or bytes, and psnr; it has bpp, ms_ssim"),
+        ("bpp,psnr\n0.1,30\n,31\n", "row 2 needs bpp or bytes, and psnr; it has psnr"),
+        ("bpp,psnr\n0,30\n", "row 1: 0 bits per pixel, expected more than 0"),
+        ("bpp,psnr\n", "has no rows of a point each"),
+        ("bpp,psnr\n0.1,30,31\n", "row 1 has more cells than the header has columns"),
+    ],
+)
+def test_tables_that_are_no_curves(tmp_path, text, message):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        read_curves(tmp_path / "x.csv", 1000, "psnr")
+    assert message in str(refused.value)
 
 
 def test_on_the_command_line(tmp_path, cli):

@@ -67,6 +67,7 @@ INSTEAD: dict[str, str] = {
     "uv run pre-commit": "changes the checkout; CI runs its hooks",
     "python examples/make_golden.py": "the tests of examples do",
     "enerv-zoo bench": "measures for a minute; the command line's tests run it",
+    "enerv-zoo rd holiday.mp4": "takes codecs and tables that are not there; tests/compression does",
     "enerv-zoo play": "serves until Ctrl-C; tests/exporting does",
     "enerv-zoo export runs/holiday": "as in play.md",
     "enerv-zoo export runs/bunny site": "tests/exporting does",

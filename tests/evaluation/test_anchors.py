@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zlib
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
 import torch
+import yaml
+from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
+import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
-from enerv_zoo.evaluation.anchors import CODECS, available, build_anchor, measure_codec
+from enerv_zoo.evaluation.anchors import CODECS, available, measure_codec, open_codec, split_codecs
 from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import open_video
@@ -28,7 +33,7 @@ def clip():
 
 @pytest.mark.parametrize("name", CODECS)
 def test_a_codec_trades_bytes_for_quality(name, clip):
-    if reason := build_anchor(name).missing():
+    if reason := open_codec(name).anchor.missing():
         pytest.skip(reason)
     good, small = measure_codec(name, clip, (20, 45))
     assert good.bytes > small.bytes > 0
@@ -38,13 +43,15 @@ def test_a_codec_trades_bytes_for_quality(name, clip):
     assert good.ms_ssim is None
     assert good.encode_seconds > 0 < good.decode_fps
     assert (good.setting, small.setting) == ("crf 20", "crf 45")
+    container = {point.bytes - point.stream_bytes for point in (good, small)}
+    assert all(500 < size < 1000 for size in container), "a Matroska file of 8 frames"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="the system has no such policies")
 @pytest.mark.parametrize("name", CODECS)
 def test_no_codec_takes_real_time_priority(name, clip):
     """SVT-AV1 does so where it may, for the thread that opens it, and for good."""
-    if reason := build_anchor(name).missing():
+    if reason := open_codec(name).anchor.missing():
         pytest.skip(reason)
     usual = os.sched_getscheduler(0)
     next(measure_codec(name, clip, (45,)))
@@ -53,8 +60,126 @@ def test_no_codec_takes_real_time_priority(name, clip):
 
 def test_a_missing_codec_is_left_out_with_a_line(monkeypatch, caplog):
     monkeypatch.setattr(av, "codecs_available", {"libx264"})
-    assert available(["x264", "x265"]) == ["x264"]
+    assert [codec.label for codec in available(["x264", "x265"])] == ["x264"]
     assert "libx265" in caplog.text
+    monkeypatch.undo()
+    assert available(["x264:format=bgr24"]) == []
+    assert "libx264 in this build of PyAV takes no bgr24, but yuv420p" in caplog.text
+
+
+def test_codecs_have_options(clip):
+    plain = next(measure_codec("x264", clip, (27,)))
+    options = "x264:preset=veryslow,gop=1,options={bf: 0, refs: 1},ladder=[27, 33]"
+    listed = split_codecs(f"svtav1, {options},x265:gop=250,preset=fast,mine.yaml")
+    assert listed == ["svtav1", options, "x265:gop=250,preset=fast", "mine.yaml"]
+    intra, small = measure_codec(options, clip)
+    assert (intra.setting, small.setting) == ("crf 27", "crf 33")
+    assert intra.bytes > 1.5 * plain.bytes, "every frame is a key frame"
+    assert open_codec(options).anchor.settings["options"] == "preset=veryslow g=1 bf=0 refs=1"
+    as_spec = {"name": "x264", "preset": "veryslow", "gop": 1, "options": {"bf": 0, "refs": 1}, "ladder": [27]}
+    assert next(measure_codec(as_spec, clip)).bytes == intra.bytes
+
+
+def test_ten_bits_and_full_colour(clip):
+    lossless = "x265:preset=ultrafast,options={x265-params: lossless=1}"
+    half, full, ten = (
+        next(measure_codec(f"{lossless},format={name}", clip, (17,))).psnr
+        for name in ("yuv420p", "yuv444p", "yuv444p10le")
+    )
+    assert half == pytest.approx(33.51, abs=0.01), "half of the colour's rows and columns are gone"
+    assert half < full - 15
+    assert full < ten - 3, "Y'CbCr in 8 bits is rounded"
+    assert open_codec(lossless).anchor.settings["options"] == "preset=ultrafast x265-params=lossless=1"
+    assert "format" not in open_codec("x264").anchor.settings, "points of older folders are known by their settings"
+    assert open_codec("x264:format=yuv420p10le").anchor.settings["format"] == "yuv420p10le"
+
+
+PROGRAM = """
+import sys, time, zlib
+task, source, target, *rest = sys.argv[1:]
+data = open(source, "rb").read()
+if task == "encode":
+    quality, expected = int(rest[0]), rest[1:]
+    assert expected == ["96x64", "25", "8", "yuv444p"], expected
+    if quality == 99:
+        open(target, "wb").close()
+        sys.exit("no such quality")
+    if quality == 98:
+        time.sleep(60)
+    data = zlib.compress(bytes(value >> quality << quality for value in data))
+else:
+    data = zlib.decompress(data)[: -1 if rest else None]
+open(target, "wb").write(data)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A codec of one's own: its YAML file, as a dict and a function that writes it."""
+    (tmp_path / "own codec.py").write_text(PROGRAM)
+    words = [sys.executable, "{folder}/own codec.py"]
+    described = {
+        "name": "mine",
+        "encode": [
+            *words,
+            "encode",
+            "{input}",
+            "{output}",
+            "{qp}",
+            "{width}x{height}",
+            "{fps}",
+            "{frames}",
+            "{format}",
+        ],
+        "decode": f"'{sys.executable}' '{{folder}}/own codec.py' decode {{input}} {{output}}",
+        "format": "yuv444p",
+        "ladder": [1, 3, 5],
+        "timeout": 30,
+    }
+
+    def write(**changes):
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**described, **changes}))
+        return str(tmp_path / "mine.yaml")
+
+    return write
+
+
+def test_a_program_is_a_codec(program, clip, tmp_path):
+    good, *_, small = points = list(measure_codec(program(), replace(clip, info=replace(clip.info, fps=25.0))))
+    assert [point.setting for point in points] == ["qp 1", "qp 3", "qp 5"]
+    assert good.bytes > small.bytes > 0
+    assert good.psnr > 40 > small.psnr > 15
+    assert all(point.stream_bytes == point.bytes for point in points)
+    mine = open_codec(program())
+    assert mine.label == "mine"
+    assert str(tmp_path) not in str(mine.anchor.settings), "settings are published, places on this machine are not"
+    assert mine.anchor.settings["id"] != open_codec(program(decode="x {input} {output}")).anchor.settings["id"]
+
+
+def test_programs_that_fail_say_so(program, clip):
+    clip = replace(clip, info=replace(clip.info, fps=25.0))
+    with pytest.raises(VideoError, match=r"encode ended with 1: .* 99 96x64 25 8 yuv444p \(no such quality\)"):
+        next(measure_codec(program(), clip, (99,)))
+    with pytest.raises(VideoError, match="encode took longer than its timeout"):
+        next(measure_codec(program(timeout=0.5), clip, (98,)))
+    with pytest.raises(VideoError, match=r"wrote 147,455 bytes, expected 147,456: 8 frames of 96x64 as yuv444p"):
+        shorter = open_codec(program()).anchor.commands["decode"]
+        next(measure_codec(program(decode=[*shorter, "shorter"]), clip))
+    with pytest.raises(VideoError, match=r"decode wrote no \{output\}"):
+        next(measure_codec(program(decode=[sys.executable, "-c", "", "{input}", "{output}"]), clip))
+    for changes, message in (
+        ({"encode": "vtm {input} {output}"}, "encode needs {qp} among its words"),
+        ({"decode": "vtm {input} {output} {qp}"}, "decode has {qp}, expected {input}, {output}, "),
+        ({"encode": "vtm '{input}"}, "encode is no command (No closing quotation)"),
+        ({"format": "yuv"}, "'yuv' is no pixel format of FFmpeg"),
+        ({"ladder": []}, "ladder has values"),
+        ({"qualities": [1]}, "anchor 'command' has no option 'qualities'"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            open_codec(program(**changes))
+        assert message in str(refused.value)
+    with pytest.raises(ConfigError, match="there is no program no-such-vtm; install it"):
+        next(measure_codec(program(encode="no-such-vtm {input} {output} {qp}"), clip))
 
 
 class Coarse:
@@ -118,6 +243,16 @@ def test_bad_input_is_named(clip):
         available(["x266"])
     with pytest.raises(ConfigError, match="0 to 51, got 60"):
         next(measure_codec("x264", clip, (60,)))
+    with pytest.raises(ConfigError, match="0 to 51, got 60"):
+        measure_codec("x264:ladder=[20,60]", clip)
+    with pytest.raises(ConfigError, match=r"'x264' has no option 'prest'\. Did you mean 'preset'"):
+        measure_codec("x264:prest=slow", clip)
+    with pytest.raises(ConfigError, match="expected NAME:OPTION=VALUE"):
+        measure_codec("x264:slow", clip)
+    with pytest.raises(VideoError, match=r"does not encode frames of 96x64 \(Invalid argument\).* preset=slo$"):
+        next(measure_codec("x264:preset=slo", clip))
+    with pytest.raises(VideoError, match="libx264 has no option 'b_frames'"):
+        next(measure_codec("x264:options={b_frames: 0}", clip))
     with pytest.raises(VideoError, match="even sides"):
         next(measure_codec("x264", open_video("bunny", frames="0:2", resize="96x63")))
 
@@ -130,8 +265,27 @@ def _by_definition(anchor, test):
     return (10 ** ((areas[1] - areas[0]) / (high - low)) - 1) * 100
 
 
+def _piecewise(interpolator, anchor, test):
+    """The same with a piecewise interpolation."""
+    fits = [interpolator([q for _, q in curve], np.log10([r for r, _ in curve])) for curve in (anchor, test)]
+    low, high = max(anchor[0][1], test[0][1]), min(anchor[-1][1], test[-1][1])
+    grid = np.linspace(low, high, 200_001)
+    mean = np.mean(fits[1](grid) - fits[0](grid))
+    return (10**mean - 1) * 100
+
+
 def test_bd_rate_is_what_the_definition_says():
     assert bd_rate(ANCHOR, TEST, "cubic") == pytest.approx(_by_definition(ANCHOR, TEST), abs=1e-6)
+    for name, interpolator in (("pchip", PchipInterpolator), ("akima", Akima1DInterpolator)):
+        assert bd_rate(ANCHOR, TEST, name) == pytest.approx(_piecewise(interpolator, ANCHOR, TEST), abs=1e-4)
+    # Rates and PSNR that the package bjontegaard shows as an example: x265 in two presets.
+    first = zip((1358.24, 2486.44, 4593.60, 9487.76), (34.851, 36.845, 38.615, 40.037), strict=True)
+    second = zip((1356.24, 2451.52, 4469.00, 9787.80), (34.987, 36.970, 38.651, 40.121), strict=True)
+    curves = list(first), list(second)
+    assert [ez.bd_rate(*curves, method=m) for m in ("cubic", "pchip", "akima")] == pytest.approx(
+        [-4.4205, -4.4175, -4.4252], abs=5e-5
+    )
+    assert bd_quality(*curves) == pytest.approx(0.1194, abs=5e-5)
 
 
 @pytest.mark.parametrize("method", ["cubic", "pchip", "akima"])
