@@ -52,6 +52,17 @@ class Part:
     once: bool = False
     parts: tuple[Part, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """The role, and the name of the registered part: `"embedding time (frequency)"`."""
+        return f"{self.role} ({self.name})" if self.name else self.role
+
+    @property
+    def shapes(self) -> str:
+        """Shapes as tensors have them: `"(24, 9, 16) -> (12, 18, 32)"`."""
+        sides = (", ".join(str(shape) if shape else "index" for shape in side) for side in (self.inputs, self.outputs))
+        return " -> ".join(sides)
+
 
 @dataclass(frozen=True)
 class ModelSummary:

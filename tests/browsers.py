@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,15 @@ def browser(tmp_path_factory):
             missing(f"{path}: {reason}")
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The unpacked npm package onnxruntime-web."""
+    folder = os.environ.get("ENERV_ZOO_ORT_WEB")
+    if folder is None:
+        pytest.skip("set ENERV_ZOO_ORT_WEB to the unpacked npm package onnxruntime-web, of the version in runtime.py")
+    return Path(folder)
 
 
 def wait_for(tab, expression):

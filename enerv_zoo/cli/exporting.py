@@ -23,14 +23,6 @@ Precision = Annotated[
         help="Of stored weights: float32, or float16 for half the bytes.", show_default="float32, of a player float16"
     ),
 ]
-Runtime = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="The unpacked npm package onnxruntime-web, for a player without a connection.",
-        show_default="loaded from cdn.jsdelivr.net",
-    ),
-]
 
 
 def export(
@@ -48,7 +40,7 @@ def export(
     single_file: Annotated[
         bool, typer.Option("--single-file", help="With --player: one .html file, which also opens from disk.")
     ] = False,
-    runtime: Runtime = None,
+    runtime: options.Runtime = None,
     revision: options.Revision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
@@ -99,7 +91,7 @@ def play(
     ] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser at the address.")] = True,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 for any that is free.")] = 0,
-    runtime: Runtime = None,
+    runtime: options.Runtime = None,
     device: options.Device = "auto",
     revision: options.Revision = None,
 ) -> None:

@@ -64,6 +64,14 @@ Figures = Annotated[
     list[Path] | None,
     typer.Option("--figure", metavar="FILE", help="Write the curves as .pdf, .png or .svg; give it again for several."),
 ]
+Runtime = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The unpacked npm package onnxruntime-web, for a player without a connection.",
+        show_default="loaded from cdn.jsdelivr.net",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

@@ -10,9 +10,8 @@ import typer
 from enerv_zoo.cli import console
 from enerv_zoo.cli.console import larger, megabytes
 from enerv_zoo.cli.progress import shown
-from enerv_zoo.cli.summary import amount
 from enerv_zoo.config import to_dict
-from enerv_zoo.shell import duration
+from enerv_zoo.shell import amount, duration
 
 if TYPE_CHECKING:
     from enerv_zoo.fitting.plan import FitPlan

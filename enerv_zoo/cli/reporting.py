@@ -34,27 +34,48 @@ def report(
         str | None, typer.Option(metavar="VIDEO", help="The original.", show_default="the video that was fitted")
     ] = None,
     frames: options.Frames = None,
+    codecs: Annotated[
+        str, typer.Option(help="To show beside, as large as the first fit: x264,x265,svtav1,vp9 or a plug-in's.")
+    ] = "",
+    player: Annotated[
+        bool, typer.Option("--player", help="Put small networks into the page, which then decodes them, too.")
+    ] = False,
+    runtime: options.Runtime = None,
     device: options.Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write one HTML file that shows fits beside the original and beside each other.
 
-    It has a slider on any frame, movies in step, differences, the worst frames, curves, scores, and the command that
-    fits each again. It opens from disk, without a network.
+    It has a slider on any frame, movies in step with one zoom for all, differences, the worst frames, curves, scores,
+    the networks' parts, and the command that fits each again. It opens from disk, without a connection.
 
     Examples:
 
         enerv-zoo report runs/bunny --out bunny.html
 
         enerv-zoo report runs/compare/enerv runs/compare/nerv --out compared.html
+
+        enerv-zoo report bunny.nvz --codecs x264,svtav1 --player
     """
     from enerv_zoo.errors import ConfigError
+    from enerv_zoo.evaluation.anchors import split_codecs
     from enerv_zoo.report import write_report
 
+    if runtime is not None and not player:
+        raise typer.BadParameter("--runtime is of a player; add --player")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
     with shown(str(out)):
-        write_report(runs, out, frames=frames, data=data, device=device)
+        write_report(
+            runs,
+            out,
+            frames=frames,
+            data=data,
+            codecs=split_codecs(codecs),
+            player=player,
+            runtime=runtime,
+            device=device,
+        )
     console.out.print(f"written to {out}: open it in a browser")
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.tree import Tree
 
+from enerv_zoo.shell import amount
+
 if TYPE_CHECKING:
     from enerv_zoo.summary import ModelSummary, Part
 
@@ -22,21 +24,7 @@ def tree(summary: ModelSummary, title: str) -> Tree:
 
 
 def _grow(parent: Tree, part: Part) -> None:
-    label = f"{part.role} ({part.name})" if part.name else part.role
     cost = f"{part.stored_numbers:,} parameters, {amount(part.macs)}MAC" + (" once per video" if part.once else "")
-    branch = parent.add(f"{label}: {_shapes(part.inputs)} -> {_shapes(part.outputs)}, {cost}")
+    branch = parent.add(f"{part.label}: {part.shapes}, {cost}")
     for inner in part.parts:
         _grow(branch, inner)
-
-
-def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    """Shapes as tensors have them, (C, H, W)."""
-    return ", ".join(str(shape) if shape else "index" for shape in shapes)
-
-
-def amount(count: int) -> str:
-    """Format a count with three digits and the prefix of its unit: 151 G, 2.4 M."""
-    value, prefixes = float(count), ["", "k", "M", "G", "T", "P"]
-    while value >= 999.5 and len(prefixes) > 1:
-        value, prefixes = value / 1000, prefixes[1:]
-    return f"{value:.3g} {prefixes[0]}"

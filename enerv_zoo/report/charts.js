@@ -69,5 +69,5 @@ const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {})
       const at = ((event.clientX - place.left) / place.width) * W;
       pick(back("x")(x0 + ((at - L) / (W - L - R)) * (x1 - x0)));
     });
-  return {mark: (v) => { cursor.setAttribute("x1", x(v)); cursor.setAttribute("x2", x(v)); }};
+  return {mark: (v) => { cursor?.setAttribute("x1", x(v)); cursor?.setAttribute("x2", x(v)); }};
 };

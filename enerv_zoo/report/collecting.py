@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from enerv_zoo.parsing import read_mapping
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage import Run
 from enerv_zoo.storage.record import METRICS, PARTS
 from enerv_zoo.video import Video
 
@@ -36,27 +37,40 @@ SHOWN = ("stored_numbers", "stored_bytes", "bpp", "fps", "fit_seconds")
 """Of `metrics.json`, what a page's table has as numbers beside the scores."""
 
 
-@dataclass(frozen=True)
-class ShownFit:
-    """A fit, ready to be shown.
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A fit, or a codec's file, ready to be shown.
 
     Attributes:
         name: what to call it.
-        video: the network or networks.
-        original: gives the frame (3, H, W), uint8, that it should decode, by index.
+        decode: yields the frames of indices, in batches (B, 3, H, W), uint8.
         metrics: as in `metrics.json`.
         frames: a mapping per frame: `frame`, and the scores that there are by the metric's name, `None` where one is
             infinite, such as the PSNR of an exact frame.
+    """
+
+    name: str
+    decode: Callable[[Sequence[int]], Iterable[Tensor]]
+    metrics: dict[str, Any]
+    frames: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownFit(Shown):
+    """A fit, ready to be shown.
+
+    Attributes:
+        video: the network or networks.
+        run: that they were loaded from.
+        original: gives the frame (3, H, W), uint8, that it should decode, by index.
         history: a mapping per epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
         command: that fits it again, or `None`.
         recipe: as YAML, or `None`.
     """
 
-    name: str
     video: NeuralVideo | SegmentedVideo
+    run: Run
     original: Callable[[int], Tensor]
-    metrics: dict[str, Any]
-    frames: list[dict[str, Any]]
     history: list[dict[str, Any]]
     command: str | None
     recipe: str | None
@@ -99,14 +113,16 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
     return ShownFit(
-        name,
-        video,
-        frame_of,
-        metrics,
-        frames,
-        history,
-        fit_command(record, f"runs/{name}") if recipe else None,
-        yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
+        name=name,
+        decode=video.decode,
+        metrics=metrics,
+        frames=frames,
+        video=video,
+        run=opened,
+        original=frame_of,
+        history=history,
+        command=fit_command(record, f"runs/{name}") if recipe else None,
+        recipe=yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
     )
 
 

@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from enerv_zoo.cli.app import app
-from enerv_zoo.cli.summary import amount
 from enerv_zoo.compatibility import read_model
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.shell import amount
 from enerv_zoo.zoo import model_config
 
 TINY = ("--model", "nerv", "--resize", "64x36", "--size", "350K", "--length", "8")

@@ -166,15 +166,6 @@ def test_a_terminal_shows_two_pixels_per_character(cli, network):
 # ---------------------------------------------------------------------- with onnxruntime-web
 
 
-@pytest.fixture(scope="module")
-def package():
-    """The unpacked npm package onnxruntime-web."""
-    folder = os.environ.get("ENERV_ZOO_ORT_WEB")
-    if folder is None:
-        pytest.skip("set ENERV_ZOO_ORT_WEB to the unpacked npm package onnxruntime-web, of the version in runtime.py")
-    return Path(folder)
-
-
 def test_an_example_decodes_without_python(network, package, tmp_path):
     node = shutil.which("node")
     if node is None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
+import html
+import itertools
 import json
 import re
 import shlex
@@ -17,10 +20,17 @@ import enerv_zoo as ez
 from enerv_zoo import fitting, registry
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
+from enerv_zoo.evaluation.anchors import open_codec
+from enerv_zoo.exporting import embedding, runtime
+from enerv_zoo.exporting.decoder import rounded
 from enerv_zoo.fitting.plan import plan_fit
+from enerv_zoo.pages import script_source
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.report import live, movies
+from enerv_zoo.report import page as report_page
+from enerv_zoo.report.codecs import encoded_within
 from enerv_zoo.report.command import fit_command
+from enerv_zoo.summary import summarize
 from enerv_zoo.video import Video
 from enerv_zoo.video.sizes import as_size
 
@@ -54,7 +64,9 @@ def embedded(page):
 def movies_of(page, folder):
     """The movies in a page by their layer, opened."""
     found = {}
-    for layer, data in re.findall(r'data-layer="(\w+)"><video[^>]*base64,([^"]*)"', page.read_text()):
+    for layer, data in re.findall(
+        r'data-layer="(\w+)"><div class="picture"><video[^>]*base64,([^"]*)"', page.read_text()
+    ):
         file = folder / f"{layer}.mp4"
         file.write_bytes(base64.b64decode(data))
         found[layer] = ez.open_video(file).frames
@@ -84,6 +96,68 @@ def test_the_movies_are_the_frames(runs, page, tmp_path):
         assert 10 * torch.log10(255**2 / noise.max()) > 33, "4:2:0 and a little compression"
     hot = torch.stack([movies.heat(a, b) for a, b in zip(ez.load(runs[0])[:], original, strict=True)])
     assert (found["error0"].float() - hot.float()).abs().mean() < 12
+
+
+def test_codecs_beside_are_as_large_as_the_fit(runs, tmp_path):
+    size = ez.compress(runs[0], tmp_path / "nerv.nvz", measure=False).bytes
+    page = ez.write_report(tmp_path / "nerv.nvz", tmp_path / "x.html", codecs=["x264"], frames="3:5")
+    fit, codec = embedded(page)["runs"]
+    assert re.fullmatch(r"x264 crf \d+", codec["name"])
+    original = ez.open_video("bunny", **CUT)
+    anchor = open_codec("x264").anchor
+    quality = int(codec["name"].split()[-1])
+    data = anchor.encode(original, quality)
+    assert len(data) <= size < len(anchor.encode(original, quality - 1))
+    exact = next(itertools.islice(anchor.decode(data), 4, None))
+    error = (exact.float() - original.frames[4].float()).square().mean() / 255**2
+    assert codec["frames"][4]["psnr"] == pytest.approx(float(-10 * torch.log10(error)), abs=1e-3)
+    movie = movies_of(page, tmp_path)["run1"][1]
+    assert (movie.float() - exact.float()).abs().mean() < 3
+    text = page.read_text()
+    best = dict(re.findall(r'data-label="([^"]+)" class="best" title="the best">([^<]+)<', text))
+    better = max((fit, codec), key=lambda run: sum(row["psnr"] for row in run["frames"]))
+    assert best["PSNR"] == f"{sum(row['psnr'] for row in better['frames']) / 12:.2f} dB"
+    assert best["bytes"] == f"{min(size, len(data)):,}"
+    assert f'<td data-label="bytes">{3 * 12 * 320 * 176:,}</td>' in text
+    network = summarize(ez.load(runs[0]).config, ez.load(runs[0]).info)
+    assert f"nerv: {network.stored_numbers:,} parameters" in text
+    assert all(f"<td>{html.escape(part.shapes)}</td>" in text for part in network.parts)
+
+
+def test_what_falls_or_has_few_steps_is_encoded_within_a_size():
+    class Steps:
+        def __init__(self, ladder):
+            self.ladder, self.trials = ladder, []
+
+        def encode(self, frames, quality):
+            self.trials.append(quality)
+            return bytes(int(1000 * abs(quality - self.ladder[-1])) + 10)
+
+    for ladder, size, quality in (
+        ((90, 60, 30), 40_000, 60), ((90, 60, 30), 5, 30), ((0.5, 1.5, 2.5), 1500, 1.5), ((20, 30), 12_010, 18),
+    ):  # fmt: skip
+        anchor = Steps(ladder)
+        found, data, _ = encoded_within(anchor, None, size)
+        assert (found, len(data)) == (quality, int(1000 * abs(quality - ladder[-1])) + 10)
+        assert len(anchor.trials) <= 6
+
+
+def test_networks_are_put_into_the_page_where_they_are_small(runs, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(embedding, "exported", lambda *options: b"a model")
+    text = ez.write_report(runs, tmp_path / "x.html", player=True, frames="0:2").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert [[each["frames"] for each in run] for run in data["networks"]] == [[12], [12]]
+    part = data["networks"][1][0]["file"]["part"]
+    assert base64.b64decode(re.search(rf'id="{part}">([^<]*)<', text)[1]) == b"a model"
+    assert data["runtime"]["wasm"]["binary"]["integrity"].startswith("sha384-")
+    assert f"connect-src &#39;self&#39; {runtime.ADDRESS};" in text
+    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
+    assert f"script-src {script_source(script)} blob:".replace("'", "&#39;") in text
+    monkeypatch.setattr(report_page, "MOST_PARAMETERS", ez.load(runs[0]).stored_numbers)
+    caplog.clear()
+    data = embedded(ez.write_report(runs, tmp_path / "y.html", player=True, frames="0:2"))
+    sizes = [ez.load(run).stored_numbers for run in runs]
+    assert [bool(run) for run in data["networks"]] == [size <= sizes[0] for size in sizes]
 
 
 def test_nothing_is_loaded_from_anywhere(page):
@@ -277,15 +351,18 @@ def open_page(browser):
     """Opens a file; at the end no error may have been told, and nothing but the file been asked for."""
     contexts, problems = [], []
 
-    def open_(file, **options):
+    def open_(file, address="", **options):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         context.set_default_timeout(1000 * LONG)
         contexts.append(context)
         tab = context.new_page()
         tab.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
         tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or problems.append(request.url))
-        tab.goto(file.as_uri())
+        tab.on(
+            "request",
+            lambda request: request.url.startswith(("file:", "data:", "blob:")) or problems.append(request.url),
+        )
+        tab.goto(file.as_uri() + address)
         wait_for(tab, "[...document.querySelectorAll('video')].every(v => v.readyState >= 2)")
         return tab
 
@@ -301,7 +378,7 @@ def shown(tab):
     fps = tab.evaluate("JSON.parse(document.getElementById('data').textContent).fps")
     there = "(Number(document.getElementById('scrub').value) + 0.5)"
     wait_for(tab, f"{movies}.every(v => !v.seeking && Math.abs(v.currentTime * {fps} - {there}) < 0.26)")
-    found = tab.evaluate(f"{movies}.map(v => [v.parentNode.dataset.layer, v.currentTime])")
+    found = tab.evaluate(f"{movies}.map(v => [v.closest('figure').dataset.layer, v.currentTime])")
     return {layer: round(seconds * fps - 0.5) for layer, seconds in found}
 
 
@@ -387,12 +464,12 @@ def test_it_plays_in_step_and_stops_on_a_frame(page, open_page):
     tab = open_page(page)
     tab.keyboard.press("2")
     tab.keyboard.press(" ")
-    assert tab.locator("#play").inner_text() == "Pause"
+    assert tab.locator("#play").get_attribute("aria-label") == "Pause"
     wait_for(tab, "Number(document.getElementById('scrub').value) >= 3")
     times = "[...document.querySelectorAll('figure:not([hidden]) video')].map(v => v.currentTime)"
     wait_for(tab, f"(times => Math.max(...times) - Math.min(...times) < 0.25)({times})")
     tab.keyboard.press(" ")
-    assert tab.locator("#play").inner_text() == "Play"
+    assert tab.locator("#play").get_attribute("aria-label") == "Play"
     assert len(set(shown(tab).values())) == 1
     assert next(iter(shown(tab).values())) == int(tab.locator("#scrub").input_value())
 
@@ -409,6 +486,82 @@ def test_the_frame_that_shows_is_the_one_that_is_told(runs, tmp_path, open_page)
         tab.locator("#scrub").fill(str(frame))
         shown(tab)
         wait_for(tab, f"Math.abs({bright} - {10 + 20 * frame}) <= 4")  # a picture may come a little after its seek
+
+
+def test_the_zoom_is_one_for_all_pictures(page, open_page):
+    tab = open_page(page)
+    tab.keyboard.press("2")
+    place = tab.locator("figure:not([hidden]) .picture").nth(1).bounding_box()
+    tab.mouse.dblclick(place["x"] + 0.25 * place["width"], place["y"] + 0.5 * place["height"])
+    boxes = """[...document.querySelectorAll('figure:not([hidden]) .picture')].map(p => {
+    const [a, b] = [p, p.firstElementChild].map(e => e.getBoundingClientRect());
+    return [(b.x - a.x) / a.width, (b.y - a.y) / a.height, b.width / a.width]; })"""
+    for box in tab.evaluate(boxes):
+        assert box == pytest.approx([-0.75, -1.5, 4], abs=0.01), "a quarter from the left stays where it was"
+    assert tab.locator("#zoom").inner_text() == "4x"
+    assert tab.evaluate("getComputedStyle(document.querySelector('figure video')).imageRendering") == "pixelated"
+    tab.mouse.move(place["x"] + 50, place["y"] + 50)
+    tab.mouse.down()
+    tab.mouse.move(place["x"] + 50 + 0.1 * place["width"], place["y"] + 50)
+    tab.mouse.up()
+    assert [box[0] for box in tab.evaluate(boxes)] == pytest.approx([-0.65] * 3, abs=0.01)
+    for _ in range(9):
+        tab.keyboard.press("+")
+    assert tab.locator("#zoom").inner_text() == "64x"
+    tab.keyboard.press("0")
+    assert all(box == pytest.approx([0, 0, 1], abs=1e-3) for box in tab.evaluate(boxes))
+
+
+def test_the_address_names_the_frame(page, open_page):
+    tab = open_page(page, address="#f=7")
+    assert shown(tab) == {"original": 7, "run0": 7}
+    tab.keyboard.press("ArrowRight")
+    wait_for(tab, "location.hash === '#f=8'")
+    tab.evaluate("location.hash = '#f=3'")
+    assert set(shown(tab).values()) == {3}
+
+
+def test_what_is_shown_is_saved_as_a_picture_and_scores_as_csv(page, open_page, runs, tmp_path):
+    tab = open_page(page)
+    tab.keyboard.press("End")
+    shown(tab)
+    with tab.expect_download() as download:
+        tab.keyboard.press("s")
+    assert download.value.suggested_filename == "bunny-frame-11.png"
+    picture = ez.open_video(download.value.path(), frames="0:1").frames[0].float()
+    half, exact = ez.load(runs[0])[11].float(), ez.open_video("bunny", **CUT).frames[11].float()
+    assert picture.shape == (3, 176 + 28, 320)
+    assert (picture[:, :176, :160] - exact[..., :160]).abs().mean() < 6, "the left half is the original's"
+    assert (picture[:, :176, 160:] - half[..., 160:]).abs().mean() < 6, "the right half is the fit's"
+    with tab.expect_download() as download:
+        tab.locator("#csv").click()
+    rows = list(csv.DictReader(download.value.path().open()))
+    assert [(row["name"], int(row["frame"])) for row in rows[:2]] == [("nerv", 0), ("nerv", 1)]
+    scores = [row["ms_ssim"] for run in embedded(page)["runs"] for row in run["frames"]]
+    assert [float(row["ms_ssim"]) for row in rows] == scores
+
+
+def test_networks_decode_in_the_page(runs, package, open_page, tmp_path):
+    tab = open_page(ez.write_report(runs, tmp_path / "x.html", player=True, runtime=package))
+    tab.keyboard.press("2")
+    tab.locator("#live").click()
+    canvases = "[...document.querySelectorAll('figure:not([hidden]) canvas')]"
+    videos = [ez.load(run) for run in runs]
+    for index in (5, 11):
+        tab.locator("#scrub").fill(str(index))
+        wait_for(tab, f"{canvases}.length === 2 && {canvases}.every(c => c.dataset.frame === '{index}')")
+        pixels = """.map(c => { const copy = new OffscreenCanvas(320, 176).getContext('2d', {willReadFrequently: true});
+        copy.drawImage(c, 0, 0);
+        return Array.from(copy.getImageData(0, 0, 320, 176).data); })"""
+        for video, values in zip(videos, tab.evaluate(canvases + pixels), strict=True):
+            frame = torch.tensor(values).view(176, 320, 4)[..., :3].permute(2, 0, 1)
+            assert (frame - rounded(video, "float16")[index].int()).abs().max() <= 2
+    tab.keyboard.press("Home")
+    tab.locator("#play").click()
+    wait_for(tab, f"Number({canvases}[0]?.dataset.frame) >= 3")
+    tab.locator("#live").click()
+    assert tab.locator("canvas").count() == 0
+    assert set(shown(tab)) == {"original", "run0", "run1"}, "the movies are there as before"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
