@@ -28,6 +28,7 @@ from enerv_zoo.evaluation.rates import BATCH, RatePoint, scored
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.parsing import parse_yaml, read_mapping
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import Video
 
@@ -80,7 +81,10 @@ class Anchor(Protocol):
         ...
 
     def decode(self, data: bytes) -> Iterator[Tensor]:
-        """Yield all frames of a file in order, each (3, H, W), uint8, RGB. `data` is what `encode` returned."""
+        """Yield all frames of a file in order, each (3, H, W), RGB: uint8, or float in [0, 1] of more than 8 bits.
+
+        `data` is what `encode` returned.
+        """
         ...
 
     def stream_bytes(self, data: bytes) -> int:
@@ -218,16 +222,17 @@ def measure_quality(codec: Codec, quality: float, video: Video, metrics: Sequenc
         )
     expected = (3, video.info.height, video.info.width)
     for frame in frames:
-        if frame.dtype != torch.uint8 or tuple(frame.shape) != expected:
+        if not (frame.dtype == torch.uint8 or frame.is_floating_point()) or tuple(frame.shape) != expected:
             raise VideoError(
                 f"{codec.label} gave a frame of {frame.dtype} {tuple(frame.shape)}, expected uint8 {expected}"
             )
     batches = (torch.stack(frames[first : first + BATCH]) for first in range(0, len(frames), BATCH))
+    is_deep = video.frames.is_floating_point()
     return RatePoint(
         setting=f"{anchor.unit} {quality:g}",
         bytes=len(data),
         bpp=bits_per_pixel(len(data), video.info),
-        scores=scored(batches, video.frames, metrics),
+        scores=scored(batches if is_deep else map(as_bytes, batches), video.frames, metrics),
         encode_seconds=encoded - start,
         decode_fps=len(frames) / seconds,
         stream_bytes=anchor.stream_bytes(data) if hasattr(anchor, "stream_bytes") else None,

@@ -24,12 +24,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from torch import Tensor
 
-from enerv_zoo.config import DEFAULT_FPS, HD, MATRICES, VideoInfo
+from enerv_zoo.config import DEFAULT_FPS, MATRICES, Colour, VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.evaluation.ffmpeg import check_format, odd_sides
+from enerv_zoo.evaluation.ffmpeg import check_format, odd_sides, stored_colour
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import Video
-from enerv_zoo.video.colours import LIMITED_RANGE, to_rgb, to_yuv
+from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, to_float, to_yuv
 from enerv_zoo.video.raw import RawFormat
 
 Command = str | Sequence[str]
@@ -46,9 +46,11 @@ class Bitstream(bytes):
 
     Attributes:
         info: of the frames.
+        colour: of the raw video.
     """
 
     info: VideoInfo
+    colour: Colour
 
 
 @anchors.register("command")
@@ -64,7 +66,8 @@ class CommandAnchor:
         encode: command that reads raw video from `{input}` and writes a bitstream to `{output}`.
         decode: command that reads that from `{input}` and writes raw video to `{output}`.
         ladder: values of `{qp}`, from good to small.
-        format: FFmpeg's name of the pixels of raw video. Y'CbCr is BT.709 in limited range.
+        format: FFmpeg's name of the pixels of raw video. Y'CbCr is BT.709 in limited range, unless the frames have more
+            than 8 bits and another colour.
         timeout: seconds after which a program is ended.
         unit: name of a step of the ladder.
         folder: value of `{folder}`.
@@ -112,14 +115,15 @@ class CommandAnchor:
         return odd_sides(info)
 
     def encode(self, frames: Video, quality: float) -> bytes:
+        colour = stored_colour(frames)
         with tempfile.TemporaryDirectory() as name:
             source, target = Path(name) / "frames.yuv", Path(name) / "stream.bin"
             with source.open("wb") as file:
                 for frame in frames.frames:
-                    file.write(_packed(to_yuv(frame.permute(1, 2, 0).numpy(), HD, self.format)))
+                    file.write(_packed(to_yuv(frame.permute(1, 2, 0).numpy(), colour, self.format)))
             self._run("encode", source, target, frames.info, qp=f"{quality:g}")
             stream = Bitstream(target.read_bytes())
-        stream.info = frames.info
+        stream.info, stream.colour = frames.info, colour
         return stream
 
     def decode(self, data: bytes) -> Iterator[Tensor]:
@@ -140,7 +144,7 @@ class CommandAnchor:
             with target.open("rb") as file:
                 for _ in range(data.info.frames):
                     (frame,) = reader.decode(av.Packet(file.read(raw.frame_bytes)))
-                    yield torch.from_numpy(_as_rgb(frame)).permute(2, 0, 1)
+                    yield torch.from_numpy(_as_rgb(frame, data.colour)).permute(2, 0, 1)
 
     def stream_bytes(self, data: bytes) -> int:
         return len(data)
@@ -227,7 +231,8 @@ def _packed(frame: VideoFrame) -> bytes:
     return b"".join(map(bytes, [*codec.encode(frame), *codec.encode(None)]))
 
 
-def _as_rgb(frame: VideoFrame) -> np.ndarray:
+def _as_rgb(frame: VideoFrame, colour: Colour) -> np.ndarray:
     if not frame.format.is_rgb:
-        frame.colorspace, frame.color_range = MATRICES[HD.matrix], LIMITED_RANGE
-    return to_rgb(frame)
+        frame.colorspace = MATRICES[colour.matrix]
+        frame.color_range = FULL_RANGE if colour.full_range else LIMITED_RANGE
+    return to_float(frame)

@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from av.video.format import VideoFormat
 from torch import Tensor
 
-from enerv_zoo.config import DEFAULT_FPS, VideoInfo
+from enerv_zoo.config import DEFAULT_FPS, HD, Colour, VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import Video, open_video
@@ -74,8 +74,9 @@ class FFmpegAnchor:
         clock = Clock(Fraction(frames.info.fps or DEFAULT_FPS).limit_denominator(1001), None)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "encoded.mkv"
+            images = (frame.permute(1, 2, 0).numpy() for frame in frames.frames)
             try:
-                encode_movie(path, movie, (frame.permute(1, 2, 0).numpy() for frame in frames.frames), clock, quality)
+                encode_movie(path, movie, images, clock, quality, colour=stored_colour(frames))
             except OSError as error:  # which is how FFmpeg's errors come out of there
                 settings = ", ".join(f"{key} {text}" for key, text in self.settings.items())
                 raise VideoError(
@@ -85,11 +86,11 @@ class FFmpegAnchor:
             return path.read_bytes()
 
     def decode(self, data: bytes) -> Iterator[Tensor]:
-        """Convert frames as this package reads any video."""
+        """Convert frames as this package reads any video at its full depth."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "encoded.mkv"
             path.write_bytes(data)
-            yield from open_video(path).frames
+            yield from open_video(path, full_depth=True).frames
 
     def stream_bytes(self, data: bytes) -> int:
         """Return the bytes of a file's packets and of the headers that the container keeps for them."""
@@ -114,6 +115,11 @@ def check_format(name: str) -> None:
         raise ConfigError(
             f"format {name!r:.40} is no pixel format of FFmpeg; expected one such as yuv420p or yuv420p10le"
         ) from None
+
+
+def stored_colour(frames: Video) -> Colour:
+    """Return the colour as which frames are encoded: of HD video, or their own where they have more than 8 bits."""
+    return frames.info.colour if frames.frames.is_floating_point() else HD
 
 
 def odd_sides(info: VideoInfo) -> str | None:

@@ -203,7 +203,7 @@ def measure_network(
     encode_seconds: float,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
 ) -> RatePoint:
-    """Return a network as a point: its frames as a viewer gets them, in 8 bits, against the original's.
+    """Return a network as a point: its frames as a viewer gets them, as deep as the original's, against these.
 
     Args:
         video: as it was loaded from its file.
@@ -214,7 +214,7 @@ def measure_network(
         metrics: what frames are measured by.
     """
     start = time.perf_counter()
-    frames = [batch.cpu() for batch in video.decode()]
+    frames = list(video.decode(dtype=original.frames.dtype))
     seconds = time.perf_counter() - start
     scores = scored(frames, original.frames, metrics)
     bpp = bits_per_pixel(size, original.info)
@@ -224,7 +224,7 @@ def measure_network(
 def scored(
     batches: Iterable[Tensor], originals: Tensor, metrics: Sequence[MetricSpec] = DEFAULT_METRICS
 ) -> dict[str, float | None]:
-    """Score 8-bit frames, in batches (B, 3, H, W), against all originals (N, 3, H, W), by the metric's name."""
+    """Score frames in batches (B, 3, H, W) against all originals (N, 3, H, W), by the metric's name."""
     count, _, height, width = originals.shape
     scorer = Scorer(metrics, VideoInfo(count, height, width))
     done = 0

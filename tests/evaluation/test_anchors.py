@@ -16,11 +16,12 @@ import yaml
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 import enerv_zoo as ez
+from enerv_zoo.config import Colour
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
 from enerv_zoo.evaluation.anchors import CODECS, available, measure_codec, open_codec, split_codecs
 from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
 from enerv_zoo.registry import anchors
-from enerv_zoo.video import open_video
+from enerv_zoo.video import Video, open_video
 
 ANCHOR = [(0.05, 30.1), (0.11, 33.2), (0.24, 36.4), (0.52, 39.0)]
 TEST = [(0.04, 30.4), (0.09, 33.9), (0.19, 36.8), (0.43, 39.9)]
@@ -89,6 +90,12 @@ def test_ten_bits_and_full_colour(clip):
     assert half == pytest.approx(33.51, abs=0.01), "half of the colour's rows and columns are gone"
     assert half < full - 15
     assert full < ten - 3, "Y'CbCr in 8 bits is rounded"
+    levels = torch.arange(8 * 64 * 96).reshape(8, 1, 64, 96).expand(8, 3, 64, 96) % 877 / 876
+    deep = Video(levels.half(), replace(clip.info, colour=Colour(bits=10, matrix="bt2020nc")))
+    eight, ten = (
+        next(measure_codec(f"{lossless},format={name}", deep, (17,))).psnr for name in ("yuv420p", "yuv420p10le")
+    )
+    assert ten > 70 > 60 > eight, "frames of 10 bits are compared in 10 bits"
     assert open_codec(lossless).anchor.settings["options"] == "preset=ultrafast x265-params=lossless=1"
     assert "format" not in open_codec("x264").anchor.settings, "points of older folders are known by their settings"
     assert open_codec("x264:format=yuv420p10le").anchor.settings["format"] == "yuv420p10le"
@@ -227,8 +234,8 @@ def test_a_registered_codec_is_measured_and_compared(coarse, clip, tmp_path, cli
 
 
 def test_codecs_that_break_the_contract_are_named(coarse, clip, monkeypatch):
-    monkeypatch.setattr(Coarse, "decode", lambda self, data: iter([torch.zeros(3, 64, 96)] * 8))
-    with pytest.raises(VideoError, match=r"coarse gave a frame of torch.float32 \(3, 64, 96\), expected uint8"):
+    monkeypatch.setattr(Coarse, "decode", lambda self, data: iter([torch.zeros(3, 64, 96).long()] * 8))
+    with pytest.raises(VideoError, match=r"coarse gave a frame of torch.int64 \(3, 64, 96\), expected uint8"):
         next(measure_codec("coarse", clip))
     monkeypatch.setattr(Coarse, "decode", lambda self, data: iter([]))
     with pytest.raises(VideoError, match="coarse at 1 gave 0 frames back of 8"):
