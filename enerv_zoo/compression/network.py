@@ -213,10 +213,15 @@ class NetworkCompression:
         return to_network(self.video, tensors, fit=self._record(report), license=self.license)
 
     def _record(self, report: Report | None) -> FitRecord | None:
-        """Return the record of the fit with the scores of the file, and without those of the network before."""
+        """Return the record of the fit with the scores of the file and its options, without the network's scores."""
         if self.record is None:
             return None
         scores = names_in(self.record.metrics)
         replaced = {*RECOMPUTED_METRICS, *scores, *(name + MISSING for name in scores)}
         metrics = {name: value for name, value in self.record.metrics.items() if name not in replaced}
-        return dataclasses.replace(self.record, metrics=finite({**metrics, **(report.scores if report else {})}))
+        scores_of_file = report.scores if report else {}
+        return dataclasses.replace(
+            self.record,
+            metrics=finite({**metrics, **scores_of_file}),
+            compression=self.config.changes() or None,
+        )

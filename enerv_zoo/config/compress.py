@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
 
 from enerv_zoo.config.parts import PartSpec, check_part
+from enerv_zoo.config.plain import to_dict
 from enerv_zoo.config.ranges import Bits, Fraction01, NotNegative, Positive
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option
@@ -66,6 +67,15 @@ class CompressConfig:
             raise ConfigError(f"{' and '.join(names)} were given; give one of them, the others follow from it")
         if self.rate_weight and not self.tune_epochs:
             raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+
+    def changes(self) -> dict[str, Any]:
+        """Return the options that decide what is in the file, but for those with their defaults, as plain data."""
+        defaults = to_dict(type(self)())
+        return {
+            name: value
+            for name, value in to_dict(self).items()
+            if value != defaults[name] and name not in ("license", "measure")
+        }
 
     @property
     def searches(self) -> bool:

@@ -15,6 +15,7 @@ from enerv_zoo.evaluation.rates import BATCH
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.files import finite
 from enerv_zoo.metrics import Scorer
+from enerv_zoo.pixels import as_bytes, as_float
 from enerv_zoo.report.collecting import Shown
 from enerv_zoo.report.movies import Frames
 from enerv_zoo.video import Video
@@ -70,12 +71,12 @@ def shown_codec(codec: PartSpec, frames: Video, size: int, metrics: Sequence[str
     quality, data, seconds = encoded_within(anchor, frames, size)
     info = frames.info
     start = time.perf_counter()
-    decoded = Frames((frame[None] for frame in anchor.decode(data)), len(frames), info.height, info.width)
+    decoded = Frames((as_bytes(frame)[None] for frame in anchor.decode(data)), len(frames), info.height, info.width)
     rate = len(frames) / (time.perf_counter() - start)
     scorer = Scorer(metrics, info)
     for first in range(0, len(frames), BATCH):
         batch = torch.stack([decoded[i] for i in range(first, min(first + BATCH, len(frames)))])
-        scorer.add(batch.float() / 255, frames.frames[first : first + BATCH].float() / 255)
+        scorer.add(as_float(batch), as_float(frames.frames[first : first + BATCH]))
     rows = scorer.rows()
     costs = {"stored_bytes": len(data), "bpp": bits_per_pixel(len(data), info), "fps": rate, "fit_seconds": seconds}
 

@@ -26,9 +26,10 @@ from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.pixels import as_bytes
-from enerv_zoo.report.command import fit_command
+from enerv_zoo.report.command import compress_command, fit_command
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run
+from enerv_zoo.storage.compressed import SUFFIX
 from enerv_zoo.storage.record import METRICS, PARTS
 from enerv_zoo.video import Video
 
@@ -64,7 +65,7 @@ class ShownFit(Shown):
         run: that they were loaded from.
         original: gives the frame (3, H, W), uint8, that it should decode, by index.
         history: a mapping per epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
-        command: that fits it again, or `None`.
+        command: that fits it again, and of a compressed file the one that compresses it, in a second line; or `None`.
         recipe: as YAML, or `None`.
     """
 
@@ -121,9 +122,25 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
         run=opened,
         original=frame_of,
         history=history,
-        command=fit_command(record, f"runs/{name}") if recipe else None,
+        command=_commands(opened, name) if recipe else None,
         recipe=yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
     )
+
+
+def _commands(run: Run, name: str) -> str | None:
+    """Return the commands that make a run again, a line each; `None` where no command fits what was fitted.
+
+    Raises:
+        ConfigError: the record is damaged.
+    """
+    folder = f"runs/{name}"
+    fitting = fit_command(run.record, folder)
+    if fitting is None or run.sizes is None:
+        return fitting
+    fit = run.stored[0].fit
+    options = fit.compression if fit is not None else None
+    remark = "" if options else "  # no options are recorded, as with the defaults, or by older versions"
+    return f"{fitting}\n{compress_command(options or {}, folder, f'{Path(name).name}{SUFFIX}')}{remark}"
 
 
 def _numbers(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command that repeats a fit."""
+"""Commands that repeat a fit and its compression."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from enerv_zoo.config import FitConfig, from_dict, size_text
+from enerv_zoo.config import CompressConfig, FitConfig, from_dict, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
@@ -55,6 +55,22 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
     if segments := record.get("segments"):
         words += ["--segments", str(segments)]
     return command("fit", name_alone(record.get("source")) or "VIDEO", options=[*words, "--out", out])
+
+
+def compress_command(options: Mapping[str, Any], run: str, path: str) -> str:
+    """The command line that compresses a fit to a file.
+
+    Args:
+        options: as the file records them.
+        run: the folder of the fit.
+        path: of the file.
+
+    Raises:
+        ConfigError: the options are damaged.
+    """
+    changes = from_dict(CompressConfig, options, "compression").changes()
+    words = [word for name, value in changes.items() for word in _flag(name.replace("_", "-"), value)]
+    return command("compress", run, path, options=words)
 
 
 def _flag(name: str, value: Any) -> list[str]:

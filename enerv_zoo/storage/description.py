@@ -63,6 +63,8 @@ class FitRecord:
         recipe: network, recipe and part of the video; `enerv_zoo.fit(..., recipe=...)` takes it.
         metrics: the final numbers, by the names of `metrics.json`.
         source: the contents of the video, or `None`.
+        compression: options of `enerv_zoo.compress` that made the file, but for those with their defaults; `None`
+            where all have, of a network that is not compressed, and in files of older versions.
     """
 
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
@@ -70,6 +72,7 @@ class FitRecord:
     recipe: Recipe | None = None
     metrics: Annotated[dict[Text, Metric], Field(max_length=64)] = field(default_factory=dict)
     source: SourceContents | None = None
+    compression: Annotated[dict[Text, Any], Field(max_length=64)] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,9 @@ def write_description(description: Description, folder: Path) -> None:
 def to_json(description: Description) -> dict[str, Any]:
     """Return the contents of `config.json` as plain data."""
     facts = {key: value for key, value in to_dict(description).items() if value is not None}
-    if description.fit is not None and description.fit.source is None:
-        del facts["fit"]["source"]
+    for name in ("source", "compression"):
+        if description.fit is not None and facts["fit"][name] is None:
+            del facts["fit"][name]
     head = {"format": FORMAT, "library": f"enerv-zoo {__version__}", "architecture": ARCHITECTURE}
     return {**head, **facts}
 

@@ -218,6 +218,23 @@ def test_the_command_fits_what_was_fitted(recipe, options, cli, monkeypatch):
     assert "--out runs/x" in command
 
 
+def test_the_commands_of_a_file_make_that_file(runs, tmp_path, cli):
+    ez.compress(runs[0], tmp_path / "six.nvz", bits=6, prune=0.25, entropy_model={"name": "table"}, measure=False)
+    plain = ez.compress(runs[0], tmp_path / "plain.nvz", measure=False).path
+    shown = ez.write_report([tmp_path / "six.nvz", plain], tmp_path / "x.html").read_text()
+    six, default = (
+        html.unescape(text).splitlines() for text in re.findall(r"<pre><code>(.*?)</code>", shown, re.DOTALL)
+    )
+    assert six[0].startswith("enerv-zoo fit bunny --model nerv ")
+    assert six[0].endswith("--out runs/six")
+    assert six[1].startswith("enerv-zoo compress runs/six six.nvz --bits 6 --prune 0.25 --entropy-model ")
+    assert default[1].startswith("enerv-zoo compress runs/plain plain.nvz  # no options are recorded")
+    words = shlex.split(six[1].replace("runs/six six.nvz", f"{runs[0]} {tmp_path / 'again.nvz'}"))
+    code, _, err = cli(*words[1:], "--no-measure")
+    assert code == 0, err
+    assert (tmp_path / "again.nvz").read_bytes() == (tmp_path / "six.nvz").read_bytes()
+
+
 def test_a_command_for_what_no_command_says():
     record = plan_fit("bunny", device="cpu", betas=None).record()
     assert fit_command(record, "x") is None
