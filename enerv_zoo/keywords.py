@@ -24,6 +24,7 @@ class SelectionOptions(TypedDict, total=False):
     yuv: str | None
     deinterlace: bool | None
     full_depth: bool | None
+    matrix: str | None
 
 
 class FitOptions(SelectionOptions, total=False):

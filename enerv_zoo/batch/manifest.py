@@ -117,8 +117,8 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """Read a manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row per fit, or a bundled one by name.
 
     The columns of a table are `video`, `model`, `size`, `recipe` and `seed`, and `frames`, `resize`, `crop`,
-    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `segments`, `name`, `license` and `format`, as in a
-    manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
+    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `matrix`, `segments`, `name`, `license` and
+    `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.

@@ -99,6 +99,7 @@ class VideoSelection:
         yuv: format of raw video, such as 1920x1080:yuv420p:50.
         deinterlace: make whole frames of interlaced ones, or take them as they are.
         full_depth: keep colours of more than 8 bits, in twice the memory, or round them to 8.
+        matrix: colour matrix of a file that does not say it, or says it wrong, such as bt709.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -115,6 +116,7 @@ class VideoSelection:
         StrictBool | None, Option(flags="--deinterlace/--interlaced", default="interlaced, with a note")
     ] = None
     full_depth: Annotated[StrictBool | None, Option(flags="--full-depth/--8-bit", default="8 bits, with a note")] = None
+    matrix: Annotated[str | None, Option(metavar="NAME", default="as the file says, else BT.601")] = None
 
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))

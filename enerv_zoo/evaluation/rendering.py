@@ -71,7 +71,7 @@ def render(
     places, fps, timestamps = _timed(video.info, indices, fps, speed)
     if original is not None and any(isinstance(place, float) for place in places):
         raise VideoError(
-            "the original has no frames between its frames; leave out source (--side-by-side), or fps and speed"
+            "the original has no frames between its frames; leave out source (render --side-by-side), or fps and speed"
         )
     decoded = _decoded(video, places, original)
     with protected(video.origin, source):

@@ -25,7 +25,7 @@ from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.video.origin import Origin
-from enerv_zoo.video.source import check_stream
+from enerv_zoo.video.source import ReadOptions
 from enerv_zoo.zoo import Model, choose_model
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def plan_fit(
     for name in ("square_pixels", "deinterlace", "full_depth"):
         if not isinstance(video.get(name, False), bool):
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
-    check_stream(video.get("stream"))
+    ReadOptions(stream=video.get("stream"), matrix=video.get("matrix"))  # refuses what is none
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour
+from enerv_zoo.video.source import ReadOptions
 
 ONE_THREAD: dict[str, int] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 """Options of a conversion: a frame keeps its converter, and with it threads, which also take time to start. PyAV starts
@@ -28,6 +30,8 @@ _UNREADABLE_MATRICES = {8: "ycgco", 10: "bt2020c", 11: "smpte2085", 12: "chroma-
                         14: "ictcp"}  # fmt: skip
 """Tagged colour matrices that it does not know, or would take for another."""
 DEEP_FORMAT = "yuv420p10le"
+UNSPECIFIED = 2
+"""Number of a matrix that a file leaves open."""
 FULL_RANGE = 2
 LIMITED_RANGE = 1
 """FFmpeg's numbers of ranges."""
@@ -37,6 +41,22 @@ _SIXTEEN_BITS = {"rgb48": None, "rgba64": None, "gray16": None, "ya16": "gray16l
 
 _DEPTHS = (9, 10, 12, 14, 16)
 """Bits, above 8, of the planar formats that FFmpeg has."""
+
+
+def has_matrix(form: VideoFormat) -> bool:
+    """Return whether a pixel format stores Y'CbCr rather than red, green and blue, grey or a palette."""
+    return not (form.is_rgb or form.has_palette) and len(form.components) >= 3
+
+
+def picture_of(frame: VideoFrame, options: ReadOptions) -> np.ndarray:
+    """A frame as (H, W, 3), uint8 or float in [0, 1], by the matrix and in the depth that options ask for.
+
+    Raises:
+        ValueError, av.error.FFmpegError: FFmpeg cannot convert its pixels.
+    """
+    if options.matrix is not None and has_matrix(frame.format):
+        frame.colorspace = MATRICES[options.matrix]
+    return to_float(frame) if options.full_depth else to_rgb(frame)
 
 
 def to_rgb(frame: VideoFrame) -> np.ndarray:
@@ -108,13 +128,17 @@ def _sixteen_bits(frame: VideoFrame) -> np.ndarray:
     return wide[..., None].repeat(3, axis=-1) if wide.ndim == 2 else wide[..., :3]
 
 
-def colour_of(stream: VideoStream) -> Colour:
+def colour_of(stream: VideoStream, matrix: str | None = None) -> Colour:
     """Return the colour that a stream states; what it leaves open is that of HD video, or of UHD with its matrix.
 
     Red, green and blue that are stored as they are have no matrix; they are written back as HD video has them.
+
+    Args:
+        stream: of a file.
+        matrix: that its pixels are read by, if not what it states.
     """
     codec, form = stream.codec_context, stream.codec_context.format
-    matrix = _name(MATRICES, codec.colorspace)
+    matrix = matrix or _name(MATRICES, codec.colorspace)
     usual = "bt2020" if matrix == "bt2020nc" else HD.primaries
     bits = max((part.bits for part in form.components), default=HD.bits) if form is not None else HD.bits
     return Colour(

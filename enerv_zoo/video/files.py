@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from enerv_zoo.config import HD, SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import stills
-from enerv_zoo.video.colours import colour_of, to_float, to_rgb
+from enerv_zoo.video.colours import UNSPECIFIED, colour_of, has_matrix, picture_of
 from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
 from enerv_zoo.video.packets import (
     MIN_FRAMES_TO_SEEK,
@@ -78,7 +78,10 @@ class VideoFile(Source):
             self._timed = container.format.name != "avi" or not hides_packets(stream)
             self._joined = bool(container.format.flags & Flags.ts_discont.value)  # type: ignore[operator]
             self.count = stream.frames or None
-            self.colour = colour_of(stream) if is_moving else HD
+            self.colour = colour_of(stream, options.matrix) if is_moving else HD
+            codec = stream.codec_context
+            is_open = options.matrix is None and codec.colorspace == UNSPECIFIED
+            self.leaves_matrix_open = is_moving and is_open and codec.format is not None and has_matrix(codec.format)
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(Fraction(aspect)) if aspect and aspect > 0 and not still else SQUARE
 
@@ -236,7 +239,7 @@ class VideoFile(Source):
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
         try:
-            picture = to_float(frame) if self._options.full_depth else to_rgb(frame)
+            picture = picture_of(frame, self._options)
         except (FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: pixels of format {frame.format.name} cannot be turned into RGB ({error}); convert the "

@@ -24,8 +24,8 @@ def open_file(path: Path, name: str | None = None, options: ReadOptions = DEFAUL
     """
     check_is_file(path)
     is_raw = options.yuv is not None or path.suffix.lower() == ".yuv"
-    source = RawVideo(path, name, options.yuv, bool(options.full_depth)) if is_raw else pages_of(path, name)
+    source = RawVideo(path, name, options) if is_raw else pages_of(path, name)
     if source is None:
         return VideoFile(path, name, options)
-    options.refuse_choice(str(path), "stream")
+    options.refuse_choice(str(path), *(("stream",) if is_raw else ("stream", "matrix")))
     return source

@@ -15,10 +15,10 @@ from av.video.format import VideoFormat
 
 from enerv_zoo.config import HD, Colour
 from enerv_zoo.errors import VideoError
-from enerv_zoo.video.colours import to_float, to_rgb
+from enerv_zoo.video.colours import has_matrix, picture_of
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment, Source
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
 
 _NOTATION = re.compile(
     r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})(?::([A-Za-z0-9]*)(?::([0-9]+(?:\.[0-9]+)?|[0-9]+/[0-9]+))?)?"
@@ -101,18 +101,17 @@ class RawVideo(Source):
     Args:
         path: of the file.
         name: what to call the video; by default the file's name without its suffix.
-        form: the format, as text; by default what the file's name says.
-        full_depth: keep colours of more than 8 bits.
+        options: its format, by default what the file's name says; its matrix, by default BT.601; full depth.
 
     Raises:
         VideoError: the format is unknown, or the file is not so many whole frames of it.
     """
 
-    def __init__(self, path: Path, name: str | None = None, form: str | None = None, full_depth: bool = False) -> None:
+    def __init__(self, path: Path, name: str | None = None, options: ReadOptions = DEFAULT) -> None:
         self.path = path
         self.name = name or readable(path.stem)
         self._bytes = path.stat().st_size
-        each = format_of_name(path.stem) if form is None else parse_raw_format(form)
+        each = format_of_name(path.stem) if options.yuv is None else parse_raw_format(options.yuv)
         if each is None:
             raise VideoError(
                 f"{path}: raw video does not say its size; give it with yuv='1920x1080:yuv420p:50' (--yuv), or in the "
@@ -125,9 +124,11 @@ class RawVideo(Source):
                 "file again"
             )
         self._format = each
-        self._convert = to_float if full_depth else to_rgb
-        bits = max(part.bits for part in VideoFormat(each.pix_fmt).components)
-        self.colour = Colour(bits=min(max(bits, HD.bits), 16))
+        self._options = options
+        form = VideoFormat(each.pix_fmt)
+        bits = max(part.bits for part in form.components)
+        self.leaves_matrix_open = options.matrix is None and has_matrix(form)
+        self.colour = Colour(matrix=options.matrix or HD.matrix, bits=min(max(bits, HD.bits), 16))
         self.count = self._bytes // self._format.frame_bytes
         self.rate = None if self._format.rate is None else float(self._format.rate)
 
@@ -143,7 +144,7 @@ class RawVideo(Source):
             with av.open(address, format="rawvideo", options=options) as container:
                 for number, frame in enumerate(container.decode(video=0), selection.start):
                     if number in indices:
-                        yield self._convert(frame), None
+                        yield picture_of(frame, self._options), None
                     if number == indices[-1]:
                         return
         except (FFmpegError, ValueError) as error:

@@ -28,6 +28,9 @@ from enerv_zoo.video.transforms import Transform
 
 logger = logging.getLogger(__name__)
 
+MAX_SD_SIDE = 576
+"""Pixels of the shorter side up to which players take a video of unknown matrix for one of BT.601."""
+
 Readable = str | Path | Video | np.ndarray | torch.Tensor
 
 
@@ -42,6 +45,7 @@ def open_video(
     yuv: str | None = None,
     deinterlace: bool | None = None,
     full_depth: bool | None = None,
+    matrix: str | None = None,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -69,6 +73,8 @@ def open_video(
             bwdif. `False` takes them as they are, as `None` does, which logs it.
         full_depth: keep colours of more than 8 bits, as float16 in [0, 1], which take twice the memory. `False` rounds
             them to 8 bits, as `None` does, which logs it.
+        matrix: colour matrix of a video file, such as `"bt709"`, where it does not say it, or says it wrong. Without
+            one, it is read as BT.601, as FFmpeg does, which is logged for frames of HD.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
@@ -82,11 +88,10 @@ def open_video(
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
-    options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth)
+    options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth, matrix)
     reading = prepare(source, frames, resize, crop, options)
     if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
         return _part(reading.source, reading.selection)
-    _note_rounding(reading.source, full_depth)
     count = reading.source.count
     expected = None if count is None else len(reading.selection.indices(count))
     store = FrameStore(expected, place)
@@ -99,15 +104,23 @@ def open_video(
         moments.append(moment)
         advance(1)
     assert stored is not None, "sources refuse to yield nothing"
+    _note_colours(reading.source, stored, full_depth)
     return Video(store.frames(), reading.info(stored, moments), store.on_disk)
 
 
-def _note_rounding(source: Source, full_depth: bool | None) -> None:
+def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:
     if source.colour.bits > HD.bits and full_depth is None and not isinstance(source, VideoSource):
         logger.info(
             "%s: colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory, "
             "--8-bit (False) rounds them",
             *(source.name, source.colour.bits),
+            extra={"once": True},
+        )
+    if source.leaves_matrix_open and min(stored) > MAX_SD_SIDE:
+        logger.info(
+            "%s: does not say its colour matrix, and is read as BT.601, as FFmpeg does; --matrix bt709 "
+            "(matrix='bt709') reads it as players of HD do, --matrix smpte170m as FFmpeg",
+            source.name,
             extra={"once": True},
         )
 
@@ -185,7 +198,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
         VideoError: there is no such file, folder or sample, or it cannot be read.
     """
     if isinstance(source, Video | np.ndarray | torch.Tensor):
-        options.refuse_choice("a video in memory", "stream", "yuv")
+        options.refuse_choice("a video in memory", "stream", "yuv", "matrix")
         if isinstance(source, Video):
             return VideoSource(source, options.square_pixels)
         return ArraySource(source, bool(options.full_depth))
@@ -202,7 +215,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     except (OSError, RuntimeError, ValueError) as error:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if is_folder:
-        options.refuse_choice(str(path), "stream", "yuv")
+        options.refuse_choice(str(path), "stream", "yuv", "matrix")
         return ImageFolder(path, bool(options.full_depth))
     if exists and str(source):
         return open_file(path, None, options)

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from enerv_zoo.config import HD, SQUARE, Colour, VideoInfo
+from enerv_zoo.config import HD, MATRICES, SQUARE, Colour, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
 
@@ -49,6 +49,7 @@ class Video:
 _NO_CHOICE = {
     "stream": "has no video streams to choose from; leave out stream (--stream)",
     "yuv": "is no file of raw video; leave out yuv (--yuv)",
+    "matrix": "is no video file; leave out matrix (--matrix)",
 }
 
 
@@ -57,7 +58,7 @@ class ReadOptions:
     """Options of reading, as `enerv_zoo.open_video` takes them.
 
     Raises:
-        VideoError: the stream is no integer from 0 on.
+        VideoError: the stream is no integer from 0 on, or the matrix is unknown.
     """
 
     square_pixels: bool = False
@@ -65,9 +66,14 @@ class ReadOptions:
     yuv: str | None = None
     deinterlace: bool | None = None
     full_depth: bool | None = None
+    matrix: str | None = None
 
     def __post_init__(self) -> None:
-        check_stream(self.stream)
+        stream, matrix = self.stream, self.matrix
+        if not (stream is None or (isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0)):
+            raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
+        if not (matrix is None or (isinstance(matrix, str) and matrix in MATRICES)):
+            raise VideoError(f"matrix {matrix!r:.80} is no colour matrix; expected one of {', '.join(MATRICES)}")
 
     def refuse_choice(self, name: str, *options: str) -> None:
         """Refuse options that choose within a file, for a source in which there is nothing to choose.
@@ -78,17 +84,6 @@ class ReadOptions:
         for option in options:
             if getattr(self, option) is not None:
                 raise VideoError(f"{name}: {_NO_CHOICE[option]}")
-
-
-def check_stream(stream: object) -> int | None:
-    """Return the number of a stream, as a caller or a recipe gives it.
-
-    Raises:
-        VideoError: it is no integer from 0 on.
-    """
-    if stream is None or (isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0):
-        return stream
-    raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
 
 
 DEFAULT = ReadOptions()
@@ -104,6 +99,7 @@ class Source(ABC):
         tick: seconds to which the source rounds its timestamps; 0 where they are exact.
         attribution: who is to be named for it.
         colour: of its frames, and how it stores them.
+        leaves_matrix_open: whether it stores Y'CbCr and does not say its matrix.
     """
 
     name: str = "video"
@@ -112,6 +108,7 @@ class Source(ABC):
     tick: float = 0.0
     attribution: str | None = None
     colour: Colour = HD
+    leaves_matrix_open: bool = False
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -30,6 +30,17 @@ def pixels(path: Path, **options: object) -> np.ndarray:
     return open_video(path, **options).frames.permute(0, 2, 3, 1).numpy()  # type: ignore[arg-type]
 
 
+def turned(path: Path) -> Path:
+    """The same file, shown a quarter turn clockwise."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    values = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]
+    data[place : place + 36] = np.array(values, ">i4").tobytes()
+    other = path.with_stem(path.stem + "-turned")
+    other.write_bytes(data)
+    return other
+
+
 @pytest.fixture(scope="session")
 def bunny() -> Video:
     return open_video("bunny")

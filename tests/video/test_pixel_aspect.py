@@ -21,7 +21,7 @@ from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.transforms import bounded_aspect, resized_aspect
 
-from .conftest import Encode, moving
+from .conftest import Encode, moving, turned
 
 QCIF = Fraction(128, 117)
 LOSSLESS = {"qp": "0"}
@@ -29,17 +29,6 @@ LOSSLESS = {"qp": "0"}
 
 def qcif(encode: Encode, name: str = "qcif.mp4", count: int = 2) -> Path:
     return encode(name, moving(count, 144, 176), aspect=QCIF, options=LOSSLESS)
-
-
-def turned(path: Path) -> Path:
-    """The same file, shown a quarter turn clockwise."""
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 4 + 40
-    values = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]
-    data[place : place + 36] = np.array(values, ">i4").tobytes()
-    other = path.with_stem(path.stem + "-turned")
-    other.write_bytes(data)
-    return other
 
 
 def test_stored_pixels_are_what_is_read(encode: Encode) -> None:
