@@ -79,7 +79,10 @@ COMMAND = {
     "decode": [sys.executable, "-c", DEFLATE, "decode", "{input}", "{output}"],
     "ladder": [2, 4, 6],
 }
-METRICS = [("psnr", 32), ("psnr_yuv", 32), ("ssim", 32), ("ms_ssim", 176)]
+METRICS = [
+    *((name, 32) for name in ("psnr", "psnr_y", "psnr_yuv", "worst_tile", "ssim", "flicker")),
+    ("ms_ssim", 176),
+]
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}

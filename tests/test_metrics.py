@@ -34,7 +34,8 @@ from enerv_zoo.storage import read_description
 
 CUT = {"frames": "0:3", "resize": "64x36"}
 TINY = {**CUT, "size": "60K", "epochs": 1, "batch_size": 3, "loss": "L2", "device": "cpu"}
-METRICS = ["worst_pixel", "psnr", "ms_ssim", "flicker"]
+BUILT_IN = {"dists", "flicker", "lpips", "ms_ssim", "psnr", "psnr_y", "psnr_yuv", "ssim", "vmaf", "worst_tile"}
+METRICS = ["worst_pixel", "psnr", "ms_ssim", "jitter"]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,12 @@ def plugin():
             def forward(self, prediction, target):
                 return 255 * (prediction - target).abs().flatten(1).amax(1) ** self.power
 
-        @registry.metrics.register("flicker")
-        class Flicker:
+        @registry.metrics.register("jitter")
+        class Jitter:
             unit, better, scope = "", "lower", "clip"
 
             def missing(self, info):
-                return "flicker needs two frames" if info.frames < 2 else None
+                return "jitter needs two frames" if info.frames < 2 else None
 
             def __call__(self, prediction, target):
                 return (prediction.diff(dim=0) - target.diff(dim=0)).abs().mean()
@@ -121,7 +122,7 @@ def test_frames_that_are_too_small_say_so(name, side, word):
 
 
 def test_they_are_listed_with_their_units(plugin, cli):
-    assert {"ms_ssim", "psnr", "psnr_yuv", "ssim", "worst_pixel"} <= set(ez.list_components("metric"))
+    assert {*BUILT_IN, "worst_pixel"} <= set(ez.list_components("metric"))
     _, printed, _ = cli("models", "--parts")
     for line in ("psnr_yuv", "dB, higher is better", "1/255, lower is better, power=1.0"):
         assert line in printed
@@ -139,17 +140,17 @@ def test_names_that_files_use_otherwise_are_known(fitted):
 
 def test_in_the_report_of_evaluate(plugin, original):
     video = ez.create_model("nerv", info=original.info, size="60K").eval()
-    report = ez.evaluate(video, original, metrics=[{"name": "worst_pixel", "power": 2}, "psnr", "flicker"])
+    report = ez.evaluate(video, original, metrics=[{"name": "worst_pixel", "power": 2}, "psnr", "jitter"])
     with torch.inference_mode():
         drawn, target = video(torch.arange(3)), original.frames / 255
     worst = (255 * (drawn - target).abs().amax((1, 2, 3)) ** 2).tolist()
     assert [row.scores["worst_pixel"] for row in report.frames] == pytest.approx(worst, rel=1e-4)
     assert report.scores["worst_pixel"] == pytest.approx(sum(worst) / 3, rel=1e-4)
     jumps = (drawn.diff(dim=0) - target.diff(dim=0)).abs().mean()
-    assert report.scores["flicker"] == pytest.approx(float(jumps), rel=1e-4)
+    assert report.scores["jitter"] == pytest.approx(float(jumps), rel=1e-4)
     assert list(report.frames[0].scores) == ["worst_pixel", "psnr"], "a clip's score is none of frames"
     assert report.psnr == ez.evaluate(video, original).psnr
-    with pytest.raises(ConfigError, match="ms_ssim was not measured, only worst_pixel, psnr, flicker"):
+    with pytest.raises(ConfigError, match="ms_ssim was not measured, only worst_pixel, psnr, jitter"):
         _ = report.ms_ssim
 
 
@@ -185,9 +186,9 @@ def test_on_the_page(fitted, tmp_path):
     text = ez.write_report(fitted, tmp_path / "x.html").read_text()
     metrics = json.loads((fitted / "metrics.json").read_text())
     assert f">{metrics['worst_pixel']:.2f} 1/255</td>" in text
-    assert "<th>FLICKER</th>" in text
+    assert "<th>JITTER</th>" in text
     assert "enerv-zoo fit bunny" in text
-    assert "--metrics worst_pixel,psnr,ms_ssim,flicker" in text
+    assert "--metrics worst_pixel,psnr,ms_ssim,jitter" in text
     data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
     assert [(m["name"], m["better"]) for m in data["metrics"]] == [
         ("worst_pixel", "lower"), ("psnr", "higher"), ("ms_ssim", "higher"),
@@ -271,12 +272,18 @@ def test_in_the_summary_of_a_fleet(plugin, fitted, tmp_path):
 
 
 def test_on_the_command_line_of_eval(fitted, cli, tmp_path):
-    code, printed, _ = cli("eval", fitted, "--per-frame", "--metrics", "worst_pixel,psnr_yuv", "--out", tmp_path)
+    asked = "worst_pixel,psnr_yuv,worst_tile,flicker"
+    code, printed, _ = cli("eval", fitted, "--per-frame", "--metrics", asked, "--out", tmp_path)
     assert code == 0
     rows = read_frames(tmp_path / "frames.csv")
     worst = max(rows, key=lambda row: row.scores["worst_pixel"])
     assert "PSNR-YUV (dB)" in printed
     assert f"{worst.frame} at {worst.scores['worst_pixel']:.2f} 1/255" in printed
+    worst = min(rows, key=lambda row: row.scores["worst_tile"])
+    x, y = worst.places["worst_tile"]
+    assert f"frame {worst.frame} at {worst.scores['worst_tile']:.2f} dB, from x {x}, y {y}" in printed
+    assert (x, y) == (0, 0), "the frame is no larger than a tile"
+    assert json.loads((tmp_path / "report.json").read_text())["frames"][0]["worst_tile_at"] == [0, 0]
     given = "[{name: worst_pixel, power: 2}]"
     plain = json.loads(cli("eval", fitted, "--metrics", given, "--json")[1])
     assert plain["frames"][0]["worst_pixel"] == pytest.approx(rows[0].scores["worst_pixel"] ** 2 / 255, rel=1e-4)
@@ -300,7 +307,7 @@ def test_curves_are_led_by_the_first_metric(plugin, tmp_path):
 
 
 def test_of_segments(plugin, tmp_path, original):
-    metrics = ["worst_pixel", "flicker"]
+    metrics = ["worst_pixel", "jitter"]
     options = {**TINY, "frames": "0:6", "metrics": metrics}
     result = ez.fit_segments("bunny", "nerv", segments=2, out=tmp_path / "long", **options)
     parts = [json.loads((tmp_path / f"long/segment-0000{n}/metrics.json").read_text()) for n in (0, 1)]
@@ -384,9 +391,9 @@ def test_a_record_of_before_says_the_same_and_the_default_changes_no_id(tmp_path
 
 
 def test_scores_of_a_metric_that_is_not_here_are_shown_as_plain_numbers():
-    row = {"lpips": 0.1, "lpips_missing": None, "psnr": 30, "fps": 3}
-    assert columns([row]) == [Column("lpips"), Column("psnr", "dB")]
-    assert column("lpips").heading == "LPIPS"
+    row = {"butteraugli": 0.1, "butteraugli_missing": None, "psnr": 30, "fps": 3}
+    assert columns([row]) == [Column("butteraugli"), Column("psnr", "dB")]
+    assert column("butteraugli").heading == "BUTTERAUGLI"
     assert Column("psnr", "dB").text(31.4159) == "31.42 dB"
-    assert Column("lpips").text(None) == "n/a"
-    assert sorted([3.0, None, 1.0], key=Column("lpips", better="lower").rank) == [1.0, 3.0, None]
+    assert Column("butteraugli").text(None) == "n/a"
+    assert sorted([3.0, None, 1.0], key=Column("butteraugli", better="lower").rank) == [1.0, 3.0, None]

@@ -78,13 +78,17 @@ def evaluate(
 
 
 def _worst(report: Report) -> list[tuple[str, str]]:
-    """Return the row of the frame whose score is worst by the first metric that all frames have a score of."""
+    """Return a row of the frame whose score is worst: by the first metric, and by those that say where in a frame."""
+    rows: list[tuple[str, str]] = []
     for column in report.frames[0].columns:
-        scores = {row.frame: row.scores[column.name] for row in report.frames}
-        if None not in scores.values():
-            worst = max(scores, key=lambda frame: column.rank(scores[frame]))
-            return [("worst frame", f"{worst} at {column.text(scores[worst])}")]
-    return []
+        if all(row.scores[column.name] is not None for row in report.frames):
+            worst = max(report.frames, key=lambda row: column.rank(row.scores[column.name]))
+            text = f"{worst.frame} at {column.text(worst.scores[column.name])}"
+            if place := worst.places.get(column.name):
+                rows.append((f"lowest {column.label}", f"frame {text}, from x {place[0]}, y {place[1]}"))
+            elif not rows:
+                rows.append(("worst frame", text))
+    return rows
 
 
 def render(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.machine import synchronize
 from enerv_zoo.metrics import Scorer, psnr
-from enerv_zoo.metrics.columns import flat, is_name
+from enerv_zoo.metrics.columns import PLACE, flat, is_name
 from enerv_zoo.metrics.scored import Scored
 from enerv_zoo.metrics.scoring import means, weighted_means
 from enerv_zoo.neural_video import NeuralVideo
@@ -43,14 +44,25 @@ class FrameScore(Scored):
     Attributes:
         frame: its index in the fitted video.
         scores: by the metric's name; `None` where it is missing. PSNR is infinite where the frame is exact.
+        places: x and y of the pixel where a score is from, by the names of metrics that say so.
     """
 
     frame: int
     scores: Mapping[str, float | None]
+    places: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The index and the scores by their names, as `frames.csv` has them."""
-        return {"frame": self.frame, **self.scores}
+        """The index, the scores and their places by their names, as `frames.csv` has them."""
+        places = {name + PLACE: list(place) for name, place in self.places.items()}
+        return {"frame": self.frame, **self.scores, **places}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, str]) -> FrameScore:
+        """Read a row of `frames.csv`; raises a `ValueError` where it is damaged."""
+        places = {name: json.loads(row[name + PLACE]) for name in row if name + PLACE in row}
+        names = row.keys() - {"frame", *(name + PLACE for name in places)}
+        scores = {name: float(row[name]) if row[name] else None for name in row if name in names}
+        return cls(int(row["frame"]), scores, {name: (int(x), int(y)) for name, (x, y) in places.items()})
 
 
 @dataclass(frozen=True)
@@ -115,10 +127,7 @@ def read_frames(path: str | Path) -> tuple[FrameScore, ...]:
             head, *names = table.fieldnames or [""]
             if head != "frame" or not all(map(is_name, names)):
                 raise ValueError(f"its columns are {', '.join([head, *names])[:80]}")
-            return tuple(
-                FrameScore(int(row["frame"]), {name: float(row[name]) if row[name] else None for name in names})
-                for row in table
-            )
+            return tuple(map(FrameScore.from_dict, table))
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise ConfigError(f"{path}: no rows of a frame and its scores ({error}); the file is damaged") from error
 
@@ -173,7 +182,7 @@ def evaluate(
         stored_numbers=video.stored_numbers,
         stored_bytes=size,
         device=str(video.device),
-        frames=tuple(FrameScore(*row) for row in zip(indices, rows, strict=True)),
+        frames=tuple(FrameScore(*row) for row in zip(indices, rows, scorer.places(), strict=True)),
     )
 
 

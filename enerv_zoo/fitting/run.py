@@ -46,6 +46,7 @@ from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.losses import lent
 from enerv_zoo.machine import available_memory
+from enerv_zoo.metrics import Scorer
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
@@ -202,6 +203,7 @@ class _Session:
         is_noted = self.feed.is_streamed or self.need.total > NOTED_BYTES
         level = logging.INFO if is_noted else logging.DEBUG
         logger.log(level, "frames: %s; fitting needs %s", self.feed.description, self.need)
+        Scorer(self.plan.fit.metrics, self.original.info)  # refuses now what cannot be measured
         for phase in self.plan.fit.split()[1:]:
             make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
         self.guard, self.history, self.own = DivergenceGuard(), History(folder.own), Callbacks(callbacks)

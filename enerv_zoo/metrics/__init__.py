@@ -8,21 +8,33 @@ like these have no score, or `None`; else the metric is called with a prediction
 of the scope `"clip"` is called once, with all frames that are compared, in order and in host memory, and returns one
 score.
 
+A metric of frames may also say where in a frame its score is from: `places(prediction, target)` returns the x and y
+of a pixel per frame, (B, 2), which files hold under the metric's name and `_at`.
+
 What shows scores takes its columns from the metrics' names (`enerv_zoo.metrics.columns`).
 """
 
 from enerv_zoo.metrics.contract import Metric
-from enerv_zoo.metrics.peak_signal import PSNR, WeightedYUVPSNR, psnr
+from enerv_zoo.metrics.peak_signal import PSNR, LumaPSNR, WeightedYUVPSNR, WorstTilePSNR, psnr
+from enerv_zoo.metrics.perceptual import DISTS, LPIPS
 from enerv_zoo.metrics.scoring import Scorer, check_metrics
 from enerv_zoo.metrics.structural import MSSSIM, SSIM, ms_ssim, ssim, why_no_ms_ssim
+from enerv_zoo.metrics.temporal import Flicker
+from enerv_zoo.metrics.vmaf import VMAF
 
 __all__ = [
+    "DISTS",
+    "LPIPS",
     "MSSSIM",
     "PSNR",
     "SSIM",
+    "VMAF",
+    "Flicker",
+    "LumaPSNR",
     "Metric",
     "Scorer",
     "WeightedYUVPSNR",
+    "WorstTilePSNR",
     "check_metrics",
     "ms_ssim",
     "psnr",

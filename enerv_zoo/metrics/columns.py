@@ -17,6 +17,8 @@ from enerv_zoo.registry import metrics
 from enerv_zoo.tables import Field
 
 MISSING = "_missing"
+PLACE = "_at"
+"""End of the name under which files have where in a frame a score is from, `[x, y]`."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 

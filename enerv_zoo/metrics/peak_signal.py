@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.metrics.contract import Metric
 from enerv_zoo.registry import metrics
 
@@ -36,6 +38,26 @@ KR, KB = 0.2126, 0.0722
 """Weights of red and blue in the luma of ITU-R BT.709, section 3; that of green is the rest."""
 
 
+def luma(frames: Tensor) -> Tensor:
+    """Return the luma of RGB by ITU-R BT.709, at full range; a linear map, also of differences.
+
+    Shapes: (B, 3, H, W) -> (B, H, W).
+    """
+    red, green, blue = frames.unbind(1)
+    return KR * red + (1 - KR - KB) * green + KB * blue
+
+
+@metrics.register("psnr_y")
+class LumaPSNR(Metric):
+    """PSNR of luma (ITU-R BT.709, in float, at full range) in dB; infinite where it is exact."""
+
+    unit = "dB"
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Shapes: (B, 3, H, W) twice -> (B,)."""
+        return _from_errors(luma(prediction.float() - target.float()))
+
+
 @metrics.register("psnr_yuv")
 class WeightedYUVPSNR(Metric):
     """PSNR of Y'CbCr in dB, weighted 6:1:1 as codecs are compared: (6 PSNR_Y + PSNR_U + PSNR_V) / 8.
@@ -49,8 +71,44 @@ class WeightedYUVPSNR(Metric):
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Shapes: (B, 3, H, W) twice -> (B,)."""
-        red, green, blue = (prediction.float() - target.float()).unbind(1)  # the transform is linear
-        luma = KR * red + (1 - KR - KB) * green + KB * blue
-        planes = (luma, (blue - luma) / (2 - 2 * KB), (red - luma) / (2 - 2 * KR))
-        y, u, v = (_from_errors(plane) for plane in planes)
-        return (6 * y + u + v) / 8
+        errors = prediction.float() - target.float()
+        y = luma(errors)
+        planes = (y, (errors[:, 2] - y) / (2 - 2 * KB), (errors[:, 0] - y) / (2 - 2 * KR))
+        scores = [_from_errors(plane) for plane in planes]
+        return (6 * scores[0] + scores[1] + scores[2]) / 8
+
+
+@metrics.register("worst_tile")
+class WorstTilePSNR(Metric):
+    """PSNR of the worst square of a frame, in dB; infinite where the frame is exact.
+
+    Frames are cut into squares from the top left; those at the right and the bottom may be smaller.
+
+    Args:
+        side: of the squares, in pixels.
+    """
+
+    unit = "dB"
+
+    def __init__(self, *, side: int = 64) -> None:
+        if side < 1:
+            raise ConfigError(f"the side of a tile is 1 pixel or more, got {side}")
+        self.side = side
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Shapes: (B, 3, H, W) twice -> (B,)."""
+        return -10 * torch.log10(self._errors(prediction, target).flatten(1).amax(1))
+
+    def places(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the left and the top of each frame's worst square, in pixels: (B, 2)."""
+        errors = self._errors(prediction, target)
+        worst = errors.flatten(1).argmax(1)
+        columns = errors.shape[-1]
+        return self.side * torch.stack([worst % columns, worst // columns], 1)
+
+    def _errors(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared error of each square: (B, rows, columns)."""
+        squared = (prediction.float() - target.float()).square().mean(1)
+        height, width = squared.shape[1:]
+        size = (min(self.side, height), min(self.side, width))
+        return F.avg_pool2d(squared[:, None], size, ceil_mode=True, count_include_pad=False)[:, 0]

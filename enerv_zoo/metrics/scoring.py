@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,9 @@ class Scorer:
         self._clip_names = [own.name for own in self.columns if own.scope == "clip" and own.name in self._metrics]
         self._batches: dict[str, list[Tensor]] = {name: [] for name in self._frame_names if name in self._metrics}
         self._clip: list[tuple[Tensor, Tensor]] = []
+        self._places: dict[str, list[Tensor]] = {
+            name: [] for name in self._batches if hasattr(self._metrics[name], "places")
+        }
         self._count = 0
 
     @torch.no_grad()
@@ -103,6 +107,9 @@ class Scorer:
         self._count += len(prediction)
         for name, scores in self._batches.items():
             scores.append(_checked(name, self._metrics[name](prediction, target), (len(prediction),)))
+        for name, places in self._places.items():
+            metric: Any = self._metrics[name]
+            places.append(_checked(name, metric.places(prediction, target), (len(prediction), 2)))
         if self._clip_names:
             self._clip.append((prediction.cpu(), target.cpu()))
 
@@ -113,6 +120,14 @@ class Scorer:
         values = zip(*(scores_by_name.get(name, nothing) for name in self._frame_names), strict=True)
         rows = [dict(zip(self._frame_names, row, strict=True)) for row in values]
         return rows or [{} for _ in nothing]
+
+    def places(self) -> list[dict[str, tuple[int, int]]]:
+        """The x and y of each frame's score so far, by the metrics that say where it is from."""
+        by_name = {name: torch.cat(places).tolist() for name, places in self._places.items() if places}
+        return [
+            {name: (x, y) for name, (x, y) in zip(by_name, row, strict=True)}
+            for row in zip(*by_name.values(), strict=True)
+        ] or [{} for _ in range(self._count)]
 
     @torch.no_grad()
     def scores(self, rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
