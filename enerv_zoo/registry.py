@@ -79,7 +79,8 @@ class Registry:
         Raises:
             ConfigError: no part has that name; the message lists the names there are.
         """
-        self._load_builtins()
+        if name not in self._parts:
+            self._load_builtins()
         if name not in self._parts:
             self._load_plugins()
         if name not in self._parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isolation import TERMINAL, WORKER  # first: it sets the environment, which others read when they are imported
+from isolation import TERMINAL  # first: it sets the environment, which others read when they are imported
 
 # isort: split
 import os
@@ -27,25 +27,26 @@ settings.register_profile(
 settings.load_profile("every machine")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config):
-    """Share the tests among up to four processes where pytest-xdist is there and the command says nothing of it."""
-    if config.pluginmanager.hasplugin("xdist") and not WORKER:
-        told = config.option.numprocesses is not None or config.option.tx or config.option.usepdb
-        if not told and config.option.dist == "no":
-            config.option.numprocesses, config.option.dist = min(4, available_cores()), "worksteal"
+MARKS = {"browser": {"browser"}, "hub": {"network"}, "bucket": {"network"}, "site": {"network"}}
+"""Marks of the tests that use a fixture."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Take as many processes for `-n auto` as this process may use cores, up to four."""
+    return min(4, available_cores())
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that need a browser, and skip those that this machine cannot or is not asked to run."""
+    """Mark tests by their fixtures, and skip those that this machine cannot or is not asked to run."""
     reasons = {}
     if not torch.cuda.is_available():
         reasons["gpu"] = "needs a GPU"
     if "ENERV_ZOO_PROCESSES" not in os.environ:
         reasons["slow"] = "not every machine takes so many processes; set ENERV_ZOO_PROCESSES=1 for it"
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
-            item.add_marker("browser")
+        for mark in {mark for name in getattr(item, "fixturenames", ()) for mark in MARKS.get(name, ())}:
+            item.add_marker(mark)
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))

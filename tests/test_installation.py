@@ -36,6 +36,7 @@ try:
 except ez.ConfigError as error:
     message = str(error)
 print(json.dumps({
+    "where": ez.__file__,
     "blocks": ez.list_components("block"),
     "kind": type(again.stages[0][0]).__name__,
     "same": bool(torch.equal(again[0], video[0])),
@@ -83,30 +84,35 @@ from enerv_zoo.cli import main
 replies = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print goes elsewhere
 for line in sys.stdin:
-    sys.argv, code, printed = ["enerv-zoo", *json.loads(line)], 0, io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    folder, words = json.loads(line)
+    os.chdir(folder)
+    sys.argv, code, printed, errors = ["enerv-zoo", *words], 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
         try:
-            main()
+            exec(words[1], {}) if words[0] == "-c" else main()
         except SystemExit as end:
             code = end.code or 0
-    print(json.dumps([code, printed.getvalue()]), file=replies, flush=True)
+    print(json.dumps([code, printed.getvalue(), errors.getvalue()]), file=replies, flush=True)
 """
 
 
 @contextmanager
-def commands(python: Path, cwd: Path, **variables: str) -> Iterator[Callable[..., str]]:
-    """A process that imports once and runs commands; each gives its stdout, and fails where the command does."""
+def commands(python: Path, **variables: str) -> Iterator[Callable[..., str]]:
+    """A process that imports once and runs commands in the working directory, or Python after `-c`.
+
+    Each gives its stdout, and fails where the command does; with `fails`, its standard error where it does.
+    """
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [python, "-c", COMMANDS], cwd=cwd, env={**outside(), **variables}, stdin=pipe, stdout=pipe, text=True
+        [python, "-c", COMMANDS], cwd=python.parent, env={**outside(), **variables}, stdin=pipe, stdout=pipe, text=True
     )
 
-    def command(*arguments: str) -> str:
-        process.stdin.write(json.dumps(arguments) + "\n")
+    def command(*arguments: str, fails: bool = False) -> str:
+        process.stdin.write(json.dumps([str(Path.cwd()), arguments]) + "\n")
         process.stdin.flush()
-        code, printed = json.loads(process.stdout.readline())
-        assert code == 0, f"enerv-zoo {' '.join(arguments)} ended with {code}"
-        return printed
+        code, printed, errors = json.loads(process.stdout.readline())
+        assert code == fails, f"enerv-zoo {' '.join(arguments)} ended with {code}: {errors}"
+        return errors if fails else printed
 
     try:
         yield command
@@ -149,9 +155,16 @@ def installed(environment, tmp_path_factory):
     return folder / "bin" / "python", packages
 
 
-def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
-    python, _ = installed
-    seen = json.loads(run(python, "-c", USE_PLUGIN, cwd=tmp_path).splitlines()[-1])
+@pytest.fixture(scope="module")
+def command(installed):
+    """A process of the environment with the wheels, for commands that need no variables of their own."""
+    with commands(installed[0], ENERV_ZOO_YES="1") as run_command:
+        yield run_command
+
+
+def test_a_third_partys_block_is_used_through_a_config(installed, command):
+    seen = json.loads(command("-c", USE_PLUGIN).splitlines()[-1])
+    assert seen["where"].startswith(str(installed[1]))
     assert "ripple" in seen["blocks"]
     assert "broken" not in seen["blocks"]
     assert (seen["kind"], seen["same"], seen["shape"]) == ("RippleBlock", True, [3, 18, 32])
@@ -159,12 +172,9 @@ def test_a_third_partys_block_is_used_through_a_config(installed, tmp_path):
     assert "block 'ripple' has no option 'frequencies'. Did you mean 'frequency'?" in seen["message"]
 
 
-def test_a_third_partys_options_are_checked(installed, tmp_path):
-    python, _ = installed
-    command = [python, "-m", "enerv_zoo", "fit", "bunny", "--loss", "{name: edges, ordre: 2}", "--out", "x"]
-    refused = subprocess.run(command, cwd=tmp_path, env=outside(), capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "loss 'edges' has no option 'ordre'. Did you mean 'order'? Its options: order" in refused.stderr
+def test_a_third_partys_options_are_checked(command):
+    errors = command("fit", "bunny", "--loss", "{name: edges, ordre: 2}", "--out", "x", fails=True)
+    assert "loss 'edges' has no option 'ordre'. Did you mean 'order'? Its options: order" in errors
 
 
 PARTS = {
@@ -180,6 +190,7 @@ PARTS = {
 """Parts of the package under examples/plugin, with their options, and a built-in one."""
 
 
+@pytest.mark.network
 def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
     """A family, a loss, a metric, an entropy model, a codec and a code base of a package that is installed."""
     python, _ = installed
@@ -194,7 +205,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
             "HF_HOME": str(tmp_path / "home"),
         }
 
-        command = stack.enter_context(commands(python, tmp_path, **home))
+        command = stack.enter_context(commands(python, **home))
         parts = json.loads(command("models", "--parts", "--json"))
         for kind, names in PARTS.items():
             assert names.items() <= parts[kind].items()
@@ -226,7 +237,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
         command("push", "fit2", "user/pond-exact")
         code = "import enerv_zoo as ez; print([[ez.load(name)[:].flatten().tolist() for name in pair] for pair in "
         code += "(('user/pond', 'fit.nvz'), ('user/pond-exact', 'fit2'))])"
-        for pushed, here in json.loads(run(python, "-c", code, cwd=tmp_path, **home)):
+        for pushed, here in json.loads(command("-c", code)):
             assert pushed == here
 
         words = ("--models", "pond", "--codecs", "shallow,x264", "--bits", "8", "--sizes", "5K", "--epochs", "1")
@@ -241,18 +252,17 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
         errors = [point["edge_error"] for point in rates["curves"][1]["points"]]
         assert errors == sorted(errors)
 
-        run(python, "-c", AS_CHECKPOINT, cwd=tmp_path)
+        command("-c", AS_CHECKPOINT)
         (tmp_path / "pond.yaml").write_text("waves: 6\nripples: 4\n")
         size = ("--frames", "2", "--height", "18", "--width", "32")
         command("import", "pond.pth", "--config", "pond.yaml", *size, "--out", "imported")
         code = "import torch, enerv_zoo as ez; print(torch.equal(ez.load('imported')[:], ez.load('fit2')[:]))"
-        assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
+        assert command("-c", code).strip() == "True"
 
 
-def test_whoever_has_not_the_package_is_told_so(installed, tmp_path):
+def test_whoever_has_not_the_package_is_told_so(command, tmp_path):
     """The same file where the package is not."""
-    python, _ = installed
-    run(python, "-c", WITH_GOLOMB, cwd=tmp_path)
+    command("-c", WITH_GOLOMB)
     with pytest.raises(
         ez.ConfigError, match=r"x.nvz: written by a newer version, or with a plug-in: unknown entropy_model"
     ):
@@ -279,19 +289,14 @@ def test_the_wheel_holds_recipes_clip_and_licences(installed):
     assert not list((packages / "enerv_zoo").rglob("test_*.py"))
 
 
-def test_every_command_runs_from_the_wheel(installed, tmp_path):
-    python, packages = installed
-    where = run(python, "-c", "import enerv_zoo; print(enerv_zoo.__file__)", cwd=tmp_path)
-    assert where.startswith(str(packages))
-
-    assert "quick" in run(python, "-m", "enerv_zoo", "models", "--recipes", cwd=tmp_path)
+def test_every_command_runs_from_the_wheel(installed, command, tmp_path):
+    assert "quick" in run(installed[0], "-m", "enerv_zoo", "models", "--recipes", cwd=tmp_path)
     tiny = ("--frames", "0:2", "--resize", "64x36", "--size", "60K", "--epochs", "1")
-    with commands(python, tmp_path) as command:
-        metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
-        report = json.loads(command("eval", "fit", "--json"))
-        info = json.loads(command("info", "fit", "--json"))
-        compared = json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))
-        command("render", "fit", "clip.mp4", "--side-by-side")
+    metrics = json.loads(command("fit", "bunny", *tiny, "--out", "fit", "--json"))
+    report = json.loads(command("eval", "fit", "--json"))
+    info = json.loads(command("info", "fit", "--json"))
+    compared = json.loads(command("compare", "bunny", "--models", "nerv,enerv", *tiny, "--out", "two", "--json"))
+    command("render", "fit", "clip.mp4", "--side-by-side")
     assert metrics["frames"] == 2
     assert report["psnr"] == pytest.approx(metrics["psnr"], abs=1e-3)
     assert info["stored_numbers"] == metrics["stored_numbers"]
@@ -299,6 +304,7 @@ def test_every_command_runs_from_the_wheel(installed, tmp_path):
     assert (tmp_path / "clip.mp4").stat().st_size > 0
 
 
+@pytest.mark.network
 def test_a_fit_is_pushed_and_loaded_by_its_name(installed, tmp_path):
     """What the README says, from the wheel, with the real client and a Hub on this machine."""
     python, _ = installed
@@ -308,18 +314,13 @@ def test_a_fit_is_pushed_and_loaded_by_its_name(installed, tmp_path):
     with running() as hub:
         hub.users["hf_user"] = "user"
         variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_user", "HF_HUB_DISABLE_XET": "1"}
-        run(
-            python, "-m", "enerv_zoo", "push", "fit", snippet[2], cwd=tmp_path, HF_HOME=str(tmp_path / "a"), **variables
-        )
-        code = f"import enerv_zoo as ez; print({snippet[1]}[:].flatten().tolist())"
-        frames = run(python, "-c", code, cwd=tmp_path, HF_HOME=str(tmp_path / "b"), **variables)
+        with commands(python, HF_HOME=str(tmp_path / "home"), **variables) as command:
+            command("push", "fit", snippet[2])
+            frames = command("-c", f"import enerv_zoo as ez; print({snippet[1]}[:].flatten().tolist())")
     assert json.loads(frames) == video[:].flatten().tolist()
 
 
-def test_a_manifest_comes_with_the_wheel(installed, tmp_path):
-    python, _ = installed
-    jobs = json.loads(
-        run(python, "-m", "enerv_zoo", "publish", "bunny", "--owner", "user", "--dry-run", "--json", cwd=tmp_path)
-    )
+def test_a_manifest_comes_with_the_wheel(command, tmp_path):
+    jobs = json.loads(command("publish", "bunny", "--owner", "user", "--dry-run", "--json"))
     assert {job["fitting"] for job in jobs} == {"fit"}
     assert not list(tmp_path.iterdir())

@@ -99,6 +99,19 @@ def test_import_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_what_not_everyone_needs_is_imported_later():
+    """A fit with Adam needs no timm, a loss no pytorch_msssim before it is computed, a contract no pytest."""
+    code = """
+import sys, enerv_zoo.losses, enerv_zoo.ssim, enerv_zoo.testing, enerv_zoo as ez
+ez.fit, ez.import_checkpoint, ez.registry.optimizers.get("adam")
+early = {"pytest", "pytorch_msssim", "timm"} & sys.modules.keys()
+import timm
+sys.exit(", ".join(early) or timm.is_model("neural_video"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_loads_nothing_heavy():
     """Help and completion answer while a key is still warm."""
     code = (

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OF_TIMM = "enerv_zoo.optimizers.timm"
+
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Names with wildcards, such as 'enerv*'.")] = "*",
@@ -144,8 +146,7 @@ def _list_parts(pattern: str, json: bool) -> None:
     table = console.Listing("kind", "part", "")
     for kind, names in parts.items():
         if kind == "optimizer":  # timm's are many, and have the options that timm documents
-            of_timm = registry.optimizers
-            theirs = [name for name in names if of_timm.get(name).__module__ == of_timm.module]
+            theirs = [name for name in names if registry.optimizers.get(name).__module__ == OF_TIMM]
             table.add_row(kind, "of timm", ", ".join(theirs))
             names = {name: text for name, text in names.items() if name not in theirs}
         for name, text in names.items():

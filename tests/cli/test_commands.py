@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -110,7 +111,10 @@ def test_info_shows_the_composition(cli, fitted):
 def test_models(cli):
     assert sorted(json.loads(cli("models", "--json")[1])) == list_models()
     assert set(json.loads(cli("models", "enerv*", "--json")[1])) == set(list_models("enerv*"))
-    assert "temporal_affine" in cli("models", "--parts")[1]
+    parts = cli("models", "--parts")[1]
+    assert "temporal_affine" in parts
+    (of_timm,) = re.findall(r"of timm +(\w+),", parts)
+    assert of_timm == "adabelief"
     assert "enerv-bunny" in cli("models", "--recipes")[1]
     assert cli("models", "gan*")[0] == 1
 

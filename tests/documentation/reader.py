@@ -121,9 +121,11 @@ class Reader:
     def __init__(self, folder: Path, provide: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.provide, self.monkeypatch = folder, provide, monkeypatch
         self.names: dict = {}
+        self.writes_reports = True
 
     def read(self, page: Path) -> None:
-        """Run every block of a page; an error names the line."""
+        """Run every block of a page; an error names the line. Fits of the README alone write their reports."""
+        self.writes_reports = page.name == "README.md"
         for block in blocks(page):
             run = getattr(self, f"_{block.language or 'text'}", None)
             assert run is not None, f"{page.name}:{block.line}: nobody runs blocks of {block.language!r}"
@@ -209,6 +211,8 @@ class Reader:
         for name, options in OF_SMALL_FRAMES.items():
             if more and any(name in word for word in words[:5]):
                 more = (*more, *options)
+        if words[0] in ("fit", "compare") and not self.writes_reports:
+            more = (*more, "--no-report")
         self.monkeypatch.setattr(sys, "argv", ["enerv-zoo", *words, *more])
         with pytest.raises(SystemExit) as end:  # its last word, whether it went well or not
             main()

@@ -123,6 +123,7 @@ def test_options_on_the_command_line(cli, network, quick):
         assert message in err
 
 
+@pytest.mark.network
 def test_play_serves_the_page_until_it_is_interrupted(cli, network, model, quick, monkeypatch):
     network.save_pretrained("fit")
     addresses, answers = [], []

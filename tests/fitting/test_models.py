@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -17,7 +15,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.heads.rgb import RGBHead
-from enerv_zoo.registry import heads
+from enerv_zoo.registry import heads, temporary_parts
 from enerv_zoo.zoo import choose_model, model_config
 
 TINY = {"fc_dim": 6, "block_dim": 6, "mlp_dim": 6, "stem_dim": [8], "lower_width": 4, "tm_dim": 4}
@@ -140,24 +138,20 @@ class Doubling(nn.Module):
 """
 
 
-def test_the_command_line_takes_a_network_and_parts_from_files(config, tmp_path):
+def test_the_command_line_takes_a_network_and_parts_from_files(config, tmp_path, cli):
     (tmp_path / "parts.py").write_text(PARTS)
     (tmp_path / "network.yaml").write_text(yaml.safe_dump(to_dict(config.replace_steps("*nerv", {"name": "doubling"}))))
-    command = [sys.executable, "-m", "enerv_zoo", "--import", "parts.py"]
-    fit = ["fit", "bunny", "--model", "network.yaml", "--frames", "0:4", "--resize", "64x36", "--epochs", "1"]
-    options = ["--loss", "L2", "--out", "run", "--no-report", "--json"]
-    done = subprocess.run([*command, *fit, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["model"] == "enerv"
-    look = [sys.executable, "-m", "enerv_zoo", "info", "run"]
-    without = subprocess.run(look, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert without.returncode == 1
-    assert "unknown block 'doubling'" in without.stderr
-    with_parts = subprocess.run(
-        [*look, "--import", "parts.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert with_parts.returncode == 0, with_parts.stderr
-    assert "doubling x" in with_parts.stdout
+    fit = ("fit", "bunny", "--model", "network.yaml", "--frames", "0:4", "--resize", "64x36", "--epochs", "1")
+    with temporary_parts():
+        code, out, err = cli("--import", "parts.py", *fit, "--loss", "L2", "--out", "run", "--no-report", "--json")
+        assert code == 0, err
+        assert json.loads(out)["model"] == "enerv"
+    code, _, err = cli("info", "run")
+    assert code == 1
+    assert "unknown block 'doubling'" in err
+    code, out, err = cli("info", "run", "--import", "parts.py")
+    assert code == 0, err
+    assert "doubling x" in out
 
 
 @pytest.mark.parametrize(

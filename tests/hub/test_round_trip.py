@@ -32,14 +32,13 @@ def test_from_the_command_line_and_back(hub, process, run_folder, tmp_path):
     }
     assert set(repo.at().files) == FILES | {".gitattributes"}
     assert len(repo.commits) == 2
-    assert process("pull", "alice/bunny", "pulled").returncode == 0
+    code = "import enerv_zoo as ez, torch; torch.save(ez.load('alice/bunny')[:], 'frames.pt')"
+    loaded = process("-c", f"{code}; ez.pull('alice/bunny', 'pulled')")
+    assert loaded.returncode == 0, loaded.stderr
+    assert torch.equal(torch.load(tmp_path / "frames.pt"), ez.load(run_folder)[:])
     assert {path.name for path in (tmp_path / "pulled").iterdir()} == FILES
     assert torch.equal(frames(ez.load(tmp_path / "pulled")), frames(ez.load(run_folder)))
     assert hub.tokens_at_the_store == []
-    code = "import enerv_zoo as ez, torch; torch.save(ez.load('alice/bunny')[:], 'frames.pt')"
-    loaded = process("-c", code)
-    assert loaded.returncode == 0, loaded.stderr
-    assert torch.equal(torch.load(tmp_path / "frames.pt"), ez.load(run_folder)[:])
     hub.log.clear()
     offline = process("-c", code, HF_HUB_OFFLINE="1")
     assert offline.returncode == 0, offline.stderr

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import timm
 import torch
@@ -40,8 +37,3 @@ def test_what_means_nothing_is_refused(run_folder):
         timm.create_model(f"local-dir:{run_folder}", num_classes=10)
     with pytest.raises(ConfigError, match="needs a fit"):
         timm.create_model("neural_video")
-
-
-def test_timm_is_as_it_was_for_whoever_does_not_ask():
-    code = "import sys, timm, enerv_zoo as ez; ez.fit, ez.import_checkpoint; sys.exit(timm.is_model('neural_video'))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -24,6 +24,9 @@ def get(address, host=None):
         return response.read()
 
 
+pytestmark = pytest.mark.network
+
+
 @pytest.fixture(autouse=True)
 def every_picture(monkeypatch):
     monkeypatch.setattr(live, "PICTURE_INTERVAL", 0.0)
