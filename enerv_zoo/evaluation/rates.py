@@ -241,7 +241,7 @@ def source_rate(source: str | Path) -> dict[str, str | float] | None:
     A codec of the same kind finds again what its like has left, and the better a source is, the less that helps it.
     """
     try:
-        with av.open(str(local_path(source))) as file:
+        with av.open(str(local_path(source)), metadata_errors="replace") as file:
             stream = file.streams.video[0]
             sizes = [packet.size for packet in file.demux(stream) if packet.size]
             codec, area = stream.codec_context.name, stream.width * stream.height

@@ -255,7 +255,8 @@ def _open(path: Path) -> InputContainer:
     check_is_file(path)
     try:
         # The prefix keeps a colon in a name from reading as a protocol, the option a percent sign as a pattern.
-        container = av.open(f"file:{path}", container_options={"pattern_type": "none"})
+        options = {"pattern_type": "none"}
+        container = av.open(f"file:{path}", container_options=options, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     if container.format.name in _NOT_VIDEO:

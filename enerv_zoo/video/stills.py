@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import Base as Tag
 
 from enerv_zoo.errors import VideoError
@@ -37,6 +38,13 @@ _REDUCED = 1
 """Bit of a TIFF page's `NewSubfileType`: a thumbnail of another page."""
 
 
+_DAMAGE = (
+    ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""Errors that Pillow raises of damaged files."""
+
+
 @contextmanager
 def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]:
     """Yield a file as Pillow opens it, without decoding it; `None` where it cannot."""
@@ -45,7 +53,7 @@ def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]
         warnings.simplefilter("ignore")  # of large pictures, which are read by FFmpeg, and of damaged metadata
         try:
             image = open_image(path)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except _DAMAGE:
             yield None
             return
         with image:
@@ -93,7 +101,7 @@ def upright(picture: np.ndarray, path: Path) -> np.ndarray | None:
             return None
         try:
             turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
-        except (OSError, SyntaxError, ValueError, TypeError, KeyError):  # damaged metadata
+        except _DAMAGE:  # of its metadata
             turn = None
     return picture if turn is None else turn(picture)
 
@@ -107,24 +115,28 @@ def pages_of(path: Path, name: str | None = None) -> Pages | None:
     kind = _kind(path)
     if kind is None:
         return None
-    with _opened(path, kind) as image:
-        if image is None and kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
-            raise VideoError(f"{path}: the HEIC picture is damaged; get the file again")
-        if image is None:
-            return None
-        count = getattr(image, "n_frames", 1)
-        if kind != "tiff":
-            is_read_here = count > 1 or kind != "webp"
-            return Pages(path, list(range(count)), name, kind) if is_read_here else None
-        numbers, by_pillow = [], False
-        for number in range(count):
-            image.seek(number)
-            tags = getattr(image, "tag_v2", {})
-            if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
-                numbers.append(number)
-                by_pillow |= tags.get(Tag.PhotometricInterpretation, 1) not in _BY_FFMPEG
-                by_pillow |= tags.get(Tag.Compression) in _JPEG or max(tags.get(Tag.BitsPerSample, (1,))) > 16
-        return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or by_pillow else None
+    with _opened(path, kind) as image, suppress(*_DAMAGE):
+        if image is not None:
+            return _pages(image, path, name, kind)
+    if kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
+        raise VideoError(f"{path}: the HEIC picture is damaged; get the file again")
+    return None  # FFmpeg says what is wrong with it, or reads it all the same
+
+
+def _pages(image: Image.Image, path: Path, name: str | None, kind: str) -> Pages | None:
+    count = getattr(image, "n_frames", 1)
+    if kind != "tiff":
+        is_read_here = count > 1 or kind != "webp"
+        return Pages(path, list(range(count)), name, kind) if is_read_here else None
+    numbers, by_pillow = [], False
+    for number in range(count):
+        image.seek(number)
+        tags = getattr(image, "tag_v2", {})
+        if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
+            numbers.append(number)
+            by_pillow |= tags.get(Tag.PhotometricInterpretation, 1) not in _BY_FFMPEG
+            by_pillow |= tags.get(Tag.Compression) in _JPEG or max(tags.get(Tag.BitsPerSample, (1,))) > 16
+    return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or by_pillow else None
 
 
 class Pages(Source):
@@ -174,7 +186,7 @@ class Pages(Source):
                 image.seek(number)
                 picture = _pixels(image)
                 turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
-            except (OSError, SyntaxError, ValueError, EOFError) as error:
+            except _DAMAGE as error:
                 raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
             return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)
 

@@ -268,6 +268,21 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         open_video(path)
 
 
+def test_a_title_that_is_not_utf_8_keeps_no_video_from_being_read(encode: Encode, tmp_path: Path) -> None:
+    with av.open(str(encode("clip.mkv", moving(3)))) as source, av.open(str(tmp_path / "titled.mkv"), "w") as target:
+        target.metadata["title"] = "A title"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    path = tmp_path / "titled.mkv"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"A title", b"\xc6 title"))
+    assert path.read_bytes() != data
+    assert len(open_video(path)) == 3
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.png", "notes"])
 def test_no_video_at_all(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("Nothing to see here.\n" * 50)

@@ -17,6 +17,16 @@ from enerv_zoo.video import open_video
 from .conftest import Encode, moving, pixels
 
 
+def test_a_damaged_tiff_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    Image.fromarray(moving(1, 24, 40)[0]).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x00\x01\x04\x00\x01\x00\x00\x00\x28", b"\x02\x01\x04\x00\x01\x00\x00\x00\x28", 1))
+    assert path.read_bytes() != data, "its width is under another tag"
+    with pytest.raises(VideoError, match=r"photo\.tif.*"):
+        open_video(path)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
 def test_orientation_is_that_of_pillow(tmp_path: Path, suffix: str, orientation: int) -> None:
