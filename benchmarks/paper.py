@@ -21,6 +21,31 @@ from common import machine, peak_megabytes, write_result
 import enerv_zoo as ez
 from enerv_zoo.fitting.plan import choose_device
 
+SCORES = (
+    "psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "batch_size", "precision", "fit_seconds",
+    "fit_frames_per_second", "fps", "recoveries",
+)  # fmt: skip
+
+
+def measured(case: dict[str, Any], out: Path, resume: bool = False) -> dict[str, Any]:
+    """Fit the clip into a folder; returns the scores and the time of it.
+
+    Args:
+        case: options of `enerv_zoo.fit`; those that are `None` are left out.
+        out: the folder.
+        resume: go on with the fit in it.
+    """
+    options: dict[str, Any] = {name: value for name, value in case.items() if value is not None}
+    start = time.perf_counter()
+    fitted = ez.fit("bunny", out=out, resume=resume, **options)
+    seconds = time.perf_counter() - start
+    return {
+        **{name: fitted.metrics[name] for name in SCORES},
+        "seconds": round(seconds, 2),
+        "peak_megabytes": peak_megabytes(case["device"]),
+        "psnr_over_epochs": [round(row["psnr"], 3) for row in fitted.history],
+    }
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,27 +59,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     case = vars(parser.parse_args())
     case["device"] = choose_device(case["device"])
-    options: dict[str, Any] = {name: value for name, value in case.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        fitted = ez.fit("bunny", out=Path(folder) / "fit", **options)
-        seconds = time.perf_counter() - start
-    metrics = fitted.metrics
-    names = (
-        "psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "batch_size", "precision", "fit_seconds",
-        "fit_frames_per_second", "fps", "recoveries",
-    )  # fmt: skip
-    result = {
-        **{name: metrics[name] for name in names},
-        "seconds": round(seconds, 2),
-        "peak_megabytes": peak_megabytes(case["device"]),
-    }
-    result["psnr_over_epochs"] = [round(row["psnr"], 3) for row in fitted.history]
+        result = measured(case, Path(folder) / "fit")
     for name, value in result.items():
         if name != "psnr_over_epochs":
             print(f"{name:>24} {value}")
     device = case["device"] if case["device"] != "cpu" else f"cpu{torch.get_num_threads()}"
-    name = "-".join(["paper", device, case["recipe"], metrics["precision"]])
+    name = "-".join(["paper", device, case["recipe"], result["precision"]])
     write_result(name, case, {"benchmark": "paper", "machine": machine(case["device"]), **result})
 
 
