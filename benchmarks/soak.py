@@ -1,5 +1,7 @@
 """Commands killed by SIGKILL at random moments and run again: nothing is lost, and files are those of undisturbed runs.
 
+`publish` pushes to a Hub on this machine: every repository holds the weights of its fit, and was written once.
+
 python benchmarks/soak.py --kills 20 --seed 0
 python benchmarks/soak.py batch workers
 """
@@ -16,6 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from hub.server import running
 
 TIMED = ("seconds", "per_second", "fps")
 """Parts of the names of scores that differ between two undisturbed runs."""
@@ -32,6 +38,9 @@ MANIFEST = {
 }
 
 
+SETTINGS = {"OMP_NUM_THREADS": "1", "ENERV_ZOO_YES": "1"}
+"""One thread per process, whose sums are the same in every run; and fits that are larger than their frames."""
+USER, TOKEN = "alice", "hf_alice"
 OUT = "OUT"
 """Stands for the path of the output in a command's arguments."""
 
@@ -45,14 +54,15 @@ def commands(folder: Path) -> dict[str, tuple[str, list[str]]]:
         "render": ("fit.mp4", ["render", run, OUT, "--device", "cpu", "--overwrite"]),
         "batch": ("fits", batch),
         "workers": ("fits", [*batch, "--workers", "2"]),
+        "publish": ("fits", [*batch, "--push", "--owner", USER]),
     }
 
 
 def start(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start the command line with one thread per process, whose sums are the same in every run."""
+    """Start the command line; what it prints goes to a file."""
     command = [sys.executable, "-m", "enerv_zoo", *arguments]
     with log.open("wb") as file:  # no pipe: workers that outlive a killed command would keep it open
-        return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file)
+        return subprocess.Popen(command, env={**os.environ, **SETTINGS}, stdout=file, stderr=file)
 
 
 def finish(arguments: list[str], log: Path, timeout: float | None = None) -> float | None:
@@ -90,7 +100,9 @@ def digest(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def soak(output: str, arguments: list[str], folder: Path, kills: int, chance: random.Random) -> dict[str, float]:
+def soak(
+    output: str, arguments: list[str], folder: Path, kills: int, chance: random.Random, hub: Any
+) -> dict[str, float]:
     """Kill a command at random moments, run it to its end, and compare its output with an undisturbed run's."""
 
     def run(path: Path, timeout: float | None = None) -> float | None:
@@ -101,12 +113,15 @@ def soak(output: str, arguments: list[str], folder: Path, kills: int, chance: ra
     killed.parent.mkdir()
     seconds, count, rounds = run(alone) or 0.0, 0, 0
     expected = contents(alone)
+    hub.repositories.clear()
     while True:
         if run(killed, chance.uniform(0.2, 1.0) * seconds if count < kills else None) is None:
             count += 1
             continue
         rounds += 1
         check(expected, killed)
+        check_pushed(hub, killed, "--push" in arguments)
+        hub.repositories.clear()
         if count == kills:
             return {"kills": count, "compared": rounds, "files": len(expected), "seconds_alone": round(seconds, 1)}
         killed.rename(folder / f"round-{rounds}")  # from the beginning again
@@ -124,22 +139,47 @@ def check(expected: dict[str, str], output: Path) -> None:
         raise SystemExit(f"{output}: missing, other or left over: {', '.join(differing)}")
 
 
+def check_pushed(hub: Any, output: Path, is_pushed: bool) -> None:
+    """Compare the repositories on the Hub with the fits that were pushed.
+
+    Raises:
+        SystemExit: a fit is missing there, has other weights, or was pushed more than once.
+    """
+    fits = {path.name: path for path in output.iterdir() if (path / "config.json").exists()} if is_pushed else {}
+    for name in fits.keys() | {repo.partition("/")[2] for repo in hub.repositories}:
+        repo = hub.repositories.get(f"{USER}/{name}")
+        head = None if repo is None else repo.at()
+        if name not in fits or head is None:
+            raise SystemExit(f"{name}: on the Hub or in {output}, not in both")
+        weights = {path.relative_to(fits[name]).as_posix(): path for path in fits[name].rglob("*.safetensors")}
+        if any(key not in head.files or head.files[key].data != path.read_bytes() for key, path in weights.items()):
+            raise SystemExit(f"{name}: other weights on the Hub")
+        if len(repo.commits) > 2:  # one that creates it, one with the fit
+            raise SystemExit(f"{name}: pushed {len(repo.commits) - 1} times")
+
+
 def main() -> None:
     """Soak the commands that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commands", nargs="*", help="of fit, compress, render, batch, workers; by default all")
+    parser.add_argument("commands", nargs="*", help="of fit, compress, render, batch, workers, publish; by default all")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, running() as hub:
         folder = Path(temporary)
+        os.environ |= {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HOME": f"{folder}/home",
+        }
         (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
-        known = commands(folder)
-        if unknown := set(options.commands) - known.keys():
-            parser.error(f"no command {min(unknown)!r}; there are {', '.join(known)}")
+        names = commands(folder)
+        if unknown := set(options.commands) - names.keys():
+            parser.error(f"no command {min(unknown)!r}; there are {', '.join(names)}")
         finish([*FIT, "--out", str(folder / "run")], folder / "log")
-        for name in options.commands or known:
-            result = soak(*known[name], folder / name, options.kills, random.Random(options.seed))
+        for name in options.commands or names:
+            result = soak(*names[name], folder / name, options.kills, random.Random(options.seed), hub)
             print(json.dumps({"command": name, **result}), flush=True)
 
 

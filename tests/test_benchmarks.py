@@ -1,0 +1,64 @@
+"""Programs that are run for hours or on GPUs, tried at tiny sizes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Import a program by its name; what it imports beside it is forgotten afterwards."""
+    monkeypatch.syspath_prepend(PROGRAMS)
+    yield importlib.import_module
+    for path in PROGRAMS.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_checks_for_gpus_go_on_where_they_were(program, tmp_path, monkeypatch):
+    gpu = program("gpu")
+    command = ["--tiny", "--device", "cpu", "--here", "--out", str(tmp_path / "gpu"), "--families", "hnerv", "--only"]
+    monkeypatch.setattr(gpu, "MAX_FRAME_DIFFERENCE", -1.0)
+
+    def checks():
+        return json.loads((tmp_path / "gpu" / "gpu.json").read_text())["checks"]
+
+    assert gpu.main([*command, "parity", "ways", "tests", "bunny"]) == 1
+    first = checks()
+    assert {name: row["state"] for name, row in first.items()} == {
+        "parity": "failed", "ways": "passed", "tests": "needs CUDA", "bunny": "passed",
+    }  # fmt: skip
+    assert first["parity"]["failures"] == ["hnerv"]
+    assert set(first["ways"]["rows"]) == {"hnerv, float32", "hnerv, bfloat16", "hnerv, graphs"}
+    assert first["bunny"]["rows"]["enerv-bunny"]["epochs"] == 2
+    monkeypatch.setattr(gpu, "MAX_FRAME_DIFFERENCE", 0.0)
+    assert gpu.main([*command, "parity", "ways", "bunny"]) == 0
+    assert checks()["parity"]["state"] == "passed"
+    assert checks()["ways"] == first["ways"], "what has passed is not repeated"
+
+
+def test_hostile_input_is_read_or_refused(program, tmp_path):
+    fuzz = program("fuzz")
+    samples = fuzz.Samples(tmp_path)
+    for kind, method in fuzz.KINDS.items():
+        outcomes = [fuzz.outcome(getattr(samples, method), f"{kind}-{number}") for number in range(6)]
+        assert "refused" in outcomes, kind
+
+    def breaks(folder, chance):
+        raise ValueError("not an error of this package")
+
+    with pytest.raises(ValueError, match="not an error"):
+        fuzz.outcome(breaks, "")
+
+
+def test_a_server_answers_the_same_every_time(program, tmp_path):
+    server = program("steady").Server(tmp_path)
+    assert all(server.answer(number) for number in range(8))
+    server.frames[0] += 1
+    assert not all(server.answer(number) for number in range(8))
