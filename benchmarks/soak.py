@@ -145,7 +145,7 @@ def check_pushed(hub: Any, output: Path, is_pushed: bool) -> None:
     Raises:
         SystemExit: a fit is missing there, has other weights, or was pushed more than once.
     """
-    fits = {path.name: path for path in output.iterdir() if (path / "config.json").exists()} if is_pushed else {}
+    fits = {path.name: path for path in output.iterdir() if any(path.rglob("*.safetensors"))} if is_pushed else {}
     for name in fits.keys() | {repo.partition("/")[2] for repo in hub.repositories}:
         repo = hub.repositories.get(f"{USER}/{name}")
         head = None if repo is None else repo.at()

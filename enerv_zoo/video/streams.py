@@ -33,17 +33,24 @@ def choose_stream(container: InputContainer, path: Path, number: int | None = No
     if number is not None:
         if number >= len(streams):
             raise VideoError(f"{path}: has no video stream {number}; it has {_listed(streams)}")
-        return streams[number]
+        return _decodable(streams[number : number + 1], path)[0]
     videos = [stream for stream in streams if not stream.disposition & _NO_VIDEO]
     if not videos:
         raise VideoError(f"{path}: the file has no video stream; give a video or an image")
-    chosen = max(videos, key=_rank)
+    chosen = max(_decodable(videos, path), key=_rank)
     tiles = sum(bool(stream.disposition & Disposition.dependent) for stream in videos)
     if tiles and chosen.frames <= 1 and container.metadata.get("major_brand") in _PICTURES:
         raise VideoError(
             f"{path}: the picture is made of {tiles} tiles, which FFmpeg does not join here; save it as PNG or JPEG"
         )
     return chosen
+
+
+def _decodable(streams: list[VideoStream], path: Path) -> list[VideoStream]:
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
+        raise VideoError(f"{path}: its codec is unknown here, or it is damaged; convert it, such as to H.264 in mp4")
+    return decodable
 
 
 def is_picture(container: InputContainer, stream: VideoStream) -> bool:
@@ -59,7 +66,9 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, int]:
 def _listed(streams: list[VideoStream]) -> str:
     texts = []
     for number, stream in enumerate(streams):
-        context = stream.codec_context
+        context, codec = stream.codec_context, "of an unknown codec"
+        if context is not None:
+            codec = f"{context.width}x{context.height} {stream.codec.canonical_name}"
         mark = ", default" if stream.disposition & Disposition.default else ""
-        texts.append(f"{number} ({context.width}x{context.height} {stream.codec.canonical_name}{mark})")
+        texts.append(f"{number} ({codec}{mark})")
     return ", ".join(texts) or "none"

@@ -227,7 +227,7 @@ class Reader:
         class Parsed(BaseException):
             pass
 
-        def parse_and_stop(parser: argparse.ArgumentParser) -> None:
+        def parse_and_stop(parser: argparse.ArgumentParser, *_: object) -> None:
             parse(parser)
             raise Parsed
 

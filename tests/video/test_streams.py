@@ -46,6 +46,16 @@ def image(n: int, number: int, size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(np.roll(moving(n + 1, *size)[-1], number, axis=2))
 
 
+def test_a_codec_that_nobody_knows_is_one_line(tmp_path: Path) -> None:
+    path = ez.write_video(tmp_path / "clip.mp4", open_video("bunny", frames="0:3", resize="64x36"))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    for stream in (None, 0):
+        with pytest.raises(VideoError, match=r"clip\.mp4: its codec is unknown here"):
+            open_video(path, stream=stream)
+    with pytest.raises(VideoError, match=r"has no video stream 1; it has 0 \(of an unknown codec, default\)"):
+        open_video(path, stream=1)
+
+
 @pytest.mark.parametrize(
     ("sizes", "default", "expected"),
     [
