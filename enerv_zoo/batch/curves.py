@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.batch.comparison import compare, plan_comparison
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
+from enerv_zoo.batch.rate_points import FITS, POINTS, MeasuredPoints, Target
 from enerv_zoo.batch.rate_tables import gains_table, points_table, read_curves
-from enerv_zoo.compression.run import compress
 from enerv_zoo.config import (
     DEFAULT_METRICS,
     SELECTION,
@@ -25,44 +21,31 @@ from enerv_zoo.config import (
     VideoInfo,
     from_dict,
 )
-from enerv_zoo.errors import ConfigError, UnmetTarget
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import check_figure, plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Codec, available, check_frames, measure_quality
 from enerv_zoo.evaluation.pictures import FIGURES
-from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains, measure_network, source_rate
-from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.evaluation.rates import Gain, RateCurve, gains, source_rate
 from enerv_zoo.files import check_writable, remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
-from enerv_zoo.loading import load
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import Scorer, check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
-from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
 from enerv_zoo.tables import FORMATS, ResultTable
 from enerv_zoo.video import Video, open_video
-from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin, protected
 from enerv_zoo.video.scenes import survey
 from enerv_zoo.zoo import chosen_config
 
 RESULT = "rd.json"
 PICTURE = "rd.png"
-POINTS = "points.json"
 JSON, POINTS_TABLE = ".json", ".csv"
-FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
-UNITS = {"bits": "bit", "bpp": "bpp"}
-"""Units of targets, as names of files have them."""
 
 COUNTS = ("file", "stream")
 """Bytes of a codec's files that can make its rate."""
-
-Target = tuple[str, float]
-"""An option of `enerv_zoo.compress` that says how large a file is, and its value."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -219,7 +202,7 @@ def rate_distortion(
             original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
-        points = _Points(folder, original, specs, chosen, tune_epochs, on_stage)
+        points = MeasuredPoints(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits, targets) for model in models]
         measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
         info = original.info
@@ -295,90 +278,3 @@ def _check_names(names: Sequence[str], anchor: str | None, codecs: Sequence[str]
     if first not in names:
         raise ConfigError(f"the anchor is one of {', '.join(names)}, got {first!r}")
     return first
-
-
-class _Points:
-    """Measures points of curves, but for those that were measured before on the same frames with the same settings."""
-
-    def __init__(
-        self,
-        folder: Path,
-        original: Video,
-        metrics: Sequence[Spec],
-        device: str,
-        tune_epochs: int,
-        on_stage: Callable[[str], object],
-    ) -> None:
-        self.folder, self.original, self.device = folder, original, device
-        self.metrics, self.tune_epochs, self.on_stage = metrics, tune_epochs, on_stage
-        self.frames = digest(original)
-        self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
-
-    def of_family(
-        self, model: str, fits: Mapping[str, dict[str, Any]], targets: Sequence[Target]
-    ) -> tuple[RateCurve, Path]:
-        """Write each fit of a family for several targets. Returns its curve, and the file of the highest PSNR.
-
-        Raises:
-            ConfigError: no target can be met.
-        """
-        own = {name: fit for name, fit in fits.items() if fit["model"] == model}
-        points: dict[Path, RatePoint] = {}
-        for (name, fit), target in itertools.product(own.items(), targets):
-            path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
-            try:
-                points[path] = self._of_network(path, self.folder / FITS / name, fit, target)
-            except UnmetTarget as error:
-                logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
-        if not points:
-            raise ConfigError(f"{model}: no target can be met by any of its networks; give larger ones")
-        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
-        return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].quality())
-
-    def _of_network(self, path: Path, run: Path, fit: dict[str, Any], target: Target) -> RatePoint:
-        option, value = target
-        setting = f"{value:g} {'bits' if option == 'bits' else 'bits per pixel'}"
-
-        def measure() -> RatePoint:
-            self.on_stage(f"{run.name} in {setting}")
-            options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
-            compressed = compress(run, path, data=self.original, measure=False, **options)
-            size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
-            name = f"{fit['stored_numbers'] / 1e6:.2f}M, {setting}"
-            return measure_network(load(path, self.device), self.original, name, size, seconds, self.metrics)
-
-        key = value if option == "bits" else target  # as older folders have it
-        return self._known(("network", fit["id"], key, self.tune_epochs), measure, path)
-
-    def of_codec(self, codec: Codec, count: str) -> RateCurve:
-        """Encode the frames with a codec, once for each quality of its ladder."""
-        points = tuple(self._of_quality(codec, quality) for quality in codec.anchor.ladder)
-        if count == "stream" and any(point.stream_bytes is None for point in points):
-            logger.warning("%s: its raw streams are not known, so its whole files count", codec.label)
-            count = "file"
-        if count == "file":
-            return RateCurve(codec.label, codec.anchor.settings, points)
-        streams = (replace(point, bpp=bits_per_pixel(point.stream_bytes or 0, self.original.info)) for point in points)
-        return RateCurve(codec.label, {**codec.anchor.settings, "rate of": "raw streams"}, tuple(streams))
-
-    def _of_quality(self, codec: Codec, quality: float) -> RatePoint:
-        def measure() -> RatePoint:
-            self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:g}")
-            return measure_quality(codec, quality, self.original, self.metrics)
-
-        return self._known(("codec", codec.label.partition(":")[0], codec.anchor.settings, quality), measure)
-
-    def _known(
-        self, settings: tuple[Any, ...], measure: Callable[[], RatePoint], path: Path | None = None
-    ) -> RatePoint:
-        """Return a point, measured if it is not known, or if its file is not the one that was measured."""
-        others = [] if self.metrics == check_metrics(DEFAULT_METRICS) else [self.metrics]
-        key = hashlib.sha256(json.dumps([self.frames, *settings, *others], sort_keys=True).encode()).hexdigest()[:32]
-        if key in self.rows:
-            point = RatePoint.from_dict(self.rows[key], str(self.folder / POINTS))
-            if path is None or (path.is_file() and path.stat().st_size == point.bytes):
-                return point
-        point = measure()
-        self.rows[key] = point.to_dict()
-        write_json(self.folder / POINTS, self.rows)
-        return point

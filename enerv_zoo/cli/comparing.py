@@ -187,7 +187,7 @@ def rd(
         enerv-zoo rd holiday.mp4 --codecs x264:preset=veryslow,gop=250,x265 --table rd.tex --figure rd.pdf --out runs/rd
     """
     from enerv_zoo import batch
-    from enerv_zoo.evaluation.anchors import split_codecs
+    from enerv_zoo.evaluation.anchors import available, split_codecs
     from enerv_zoo.video.identity import size_of
 
     exports = [*(table or ()), *(figure or ())]
@@ -203,7 +203,8 @@ def rd(
             plans = batch.plan_comparison(video, families, size=budgets, device=device, **settings)
         previews.preview_fits(video, plans, json=json, bits=widths or ())
         if not json:
-            console.out.print(f"codecs, after that: {codecs or 'none'}")
+            labels = [codec.label for codec in available(split_codecs(codecs))]
+            console.out.print(f"codecs, after that: {', '.join(labels) or 'none'}")
         return
     with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
         if not runner:

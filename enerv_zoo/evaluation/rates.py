@@ -200,7 +200,7 @@ def measure_network(
     original: Video,
     setting: str,
     size: int,
-    encode_seconds: float,
+    encode_seconds: float | None,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
 ) -> RatePoint:
     """Return a network as a point: its frames as a viewer gets them, as deep as the original's, against these.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.batch import curves, rate_distortion
+from enerv_zoo.batch import rate_distortion, rate_points
 from enerv_zoo.batch.rate_tables import points_table, read_curves
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
@@ -119,10 +119,14 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
     def forbidden(*args, **kwargs):
         raise AssertionError("done before")
 
-    monkeypatch.setattr(curves, "compress", forbidden)
-    monkeypatch.setattr(curves, "measure_quality", forbidden)
+    monkeypatch.setattr(rate_points, "compress", forbidden)
+    monkeypatch.setattr(rate_points, "measure_quality", forbidden)
     again = rate_distortion("bunny", ["nerv"], **asked)
     assert again == result
+    for _ in range(2):  # no file is made again for other metrics
+        yuv = rate_distortion("bunny", ["nerv"], **{**asked, "codecs": [], "metrics": ["psnr_yuv"]})
+        assert [point.bytes for point in yuv.curves[0].points] == [point.bytes for point in nerv.points]
+        assert [list(point.scores) for point in yuv.curves[0].points] == [["psnr_yuv"]] * 6
     file.unlink()  # it alone is made again
     with pytest.raises(AssertionError, match="done before"):
         rate_distortion("bunny", ["nerv"], **asked)
