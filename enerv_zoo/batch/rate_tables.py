@@ -71,7 +71,7 @@ def points_table(curves: Sequence[RateCurve]) -> ResultTable:
         Field("stream_bytes", "raw stream", "{:,}".format),
         Field("bpp", "bits per pixel", "{:.4f}".format),
         *(column(name).field for name in names),
-        Field("encode_seconds", "encoding", duration),
+        Field("encode_seconds", "encoding", lambda s: f"{s:.1f} s" if s < 60 else duration(s)),
         Field("decode_fps", "decode frames/s", "{:,.1f}".format),
         Field("left_out", "left out"),
     ]

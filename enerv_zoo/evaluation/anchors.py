@@ -30,7 +30,8 @@ from enerv_zoo.metrics import check_metrics
 from enerv_zoo.parsing import parse_yaml, read_mapping
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.registry import anchors
-from enerv_zoo.video import Video
+from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.reading import Readable
 
 for _builtin in ("ffmpeg", "commands"):
     importlib.import_module(f"enerv_zoo.evaluation.{_builtin}")
@@ -133,16 +134,21 @@ def open_codec(codec: PartSpec) -> Codec:
 
 
 def _read_codec(codec: PartSpec) -> tuple[str, Spec]:
-    """Return the label and the spec of a codec."""
+    """Return the label and the spec of a codec; the steps of its ladder are no part of the label."""
     if not isinstance(codec, str):
-        texts = ",".join(f"{key}={value}" for key, value in codec.items() if key != "name")
-        return ":".join(filter(None, (str(codec.get("name")), texts))), dict(codec)
+        return _label(str(codec.get("name")), [f"{key}={value}" for key, value in codec.items()]), dict(codec)
     if codec.endswith(SUFFIXES):
         path, options = Path(codec), read_mapping(codec)
         label = options.pop("name", path.stem)
         return str(label), {"folder": str(path.parent), **options, "name": COMMAND}
     name, _, text = codec.partition(":")
-    return codec, {**dict(_option(codec, piece) for piece in _COMMA.split(text) if text), "name": name.strip()}
+    pieces = [piece.strip() for piece in _COMMA.split(text) if text]
+    return _label(name.strip(), pieces), {**dict(_option(codec, piece) for piece in pieces), "name": name.strip()}
+
+
+def _label(name: str, pieces: Sequence[str]) -> str:
+    shown = ",".join(piece for piece in pieces if piece.partition("=")[0] not in ("name", "ladder"))
+    return f"{name}:{shown}" if shown else name
 
 
 def _option(codec: str, text: str) -> tuple[str, Any]:
@@ -183,7 +189,7 @@ def check_frames(codecs: Sequence[Codec], info: VideoInfo) -> None:
 
 def measure_codec(
     codec: PartSpec,
-    video: Video,
+    video: Readable,
     ladder: Sequence[float] | None = None,
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
 ) -> Iterator[RatePoint]:
@@ -193,7 +199,7 @@ def measure_codec(
         codec: a name (`enerv_zoo.list_components("anchor")`), with options as in `"x264:preset=veryslow,gop=250"` or
             as a spec, or the path of a YAML file that describes the programs of a codec (see
             `enerv_zoo.evaluation.commands.CommandAnchor`).
-        video: the frames, from `enerv_zoo.open_video`.
+        video: the frames, as `enerv_zoo.open_video` gives them, or what it takes.
         ladder: qualities, such as constant rate factors; by default the codec's.
         metrics: what frames are measured by, as `enerv_zoo.evaluate` takes them.
 
@@ -204,9 +210,10 @@ def measure_codec(
     opened, specs = open_codec(codec), check_metrics(metrics)
     if reason := opened.anchor.missing():
         raise ConfigError(f"{reason}; choose another codec than {opened.label}")
-    check_frames([opened], video.info)
+    frames = video if isinstance(video, Video) else open_video(video)
+    check_frames([opened], frames.info)
     steps = opened.anchor.ladder if ladder is None else ladder
-    return (measure_quality(opened, quality, video, specs) for quality in steps)
+    return (measure_quality(opened, quality, frames, specs) for quality in steps)
 
 
 def measure_quality(codec: Codec, quality: float, video: Video, metrics: Sequence[MetricSpec]) -> RatePoint:

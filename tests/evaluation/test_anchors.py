@@ -76,9 +76,12 @@ def test_codecs_have_options(clip):
     intra, small = measure_codec(options, clip)
     assert (intra.setting, small.setting) == ("crf 27", "crf 33")
     assert intra.bytes > 1.5 * plain.bytes, "every frame is a key frame"
+    assert open_codec(options).label == "x264:preset=veryslow,gop=1,options={bf: 0, refs: 1}"
+    assert open_codec({"name": "svtav1", "ladder": [20], "preset": 9}).label == "svtav1:preset=9"
     assert open_codec(options).anchor.settings["options"] == "preset=veryslow g=1 bf=0 refs=1"
     as_spec = {"name": "x264", "preset": "veryslow", "gop": 1, "options": {"bf": 0, "refs": 1}, "ladder": [27]}
     assert next(measure_codec(as_spec, clip)).bytes == intra.bytes
+    assert next(ez.measure_codec(as_spec, clip.frames)).bytes == intra.bytes
 
 
 def test_ten_bits_and_full_colour(clip):

@@ -79,6 +79,9 @@ def make_small(folder: Path) -> int:
     parts = ez.fit_segments("bunny", out=folder / "parts", segments=2, epochs=1, resize="64x36")
     model = ez.create_model("enerv", frames=132, height=720, width=1280, size="3M")
     config = ez.FitConfig(epochs=3, loss={"name": "charbonnier", "eps": 0.01})
+    points = [(point.bpp, point.psnr) for point in ez.measure_codec("x264:preset=veryslow,gop=250", "bunny")]
+    print(ez.bd_rate(points, points, method="pchip"))
+    curves.write(folder / "rd.pdf")
     print(len(curves.curves), table["nerv"]["psnr"], parts.video.info, model.stored_numbers, config.epochs)
     try:
         ez.load("nowhere")
