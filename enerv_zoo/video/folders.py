@@ -81,5 +81,5 @@ def different_sizes(source: Source, selection: Selection, number: int, first: Si
         names = [source.images[selection.start + place * selection.step].name for place in (0, number)]
     return VideoError(
         f"{source.name}: images of different sizes: {names[0]} is {first[1]}x{first[0]}, {names[1]} is "
-        f"{other[1]}x{other[0]}; bring them to one size, such as with resize (--resize)"
+        f"{other[1]}x{other[0]}; bring them to one size, such as with resize='{first[1]}x{first[0]}' (--resize)"
     )

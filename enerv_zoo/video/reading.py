@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,8 @@ def open_video(
         advance(1)
     assert stored is not None, "sources refuse to yield nothing"
     _note_colours(reading.source, stored, full_depth)
-    return Video(store.frames(), reading.info(stored, moments), store.on_disk)
+    kept = store.frames()
+    return Video(kept, reading.info(stored, moments, kept.is_floating_point()), store.on_disk)
 
 
 def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:
@@ -141,7 +142,7 @@ class Reading:
     transform: Transform
 
     def frames(self) -> Iterator[tuple[np.ndarray, Moment]]:
-        """Yield the selected frames, (H, W, 3) uint8, before they are transformed, and their moments.
+        """Yield the selected frames, (H, W, 3) uint8 or float, before they are transformed, and their moments.
 
         Raises:
             VideoError: the source cannot be read, a frame cannot be transformed, or has another size afterwards.
@@ -156,18 +157,22 @@ class Reading:
                 raise different_sizes(self.source, self.selection, number, first, size)
             yield frame, moment
 
-    def info(self, stored: Size, moments: Sequence[Moment]) -> VideoInfo:
+    def info(self, stored: Size, moments: Sequence[Moment], is_float: bool = False) -> VideoInfo:
         """Describe the frames.
 
         Args:
             stored: (height, width) of the first one, before it is transformed.
             moments: when each is shown.
+            is_float: whether frames are floats, which have more than 8 bits whatever the source says.
         """
         source = self.source
         fps, timestamps = timing(moments, source.rate, self.selection.step, source.tick)
         aspect = self.transform.pixel_aspect(stored, source.pixel_aspect)
         size = self.transform.size(*stored)
-        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect, source.colour)
+        colour = source.colour
+        if is_float and colour.bits == HD.bits:
+            colour = replace(colour, bits=16)
+        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect, colour)
 
 
 def prepare(

@@ -62,15 +62,16 @@ def survey(
     if moments is not None:
         start = reading.selection.start
         first = next(replace(reading, selection=Selection(start, start + 1)).frames())[0]
-        return Survey(reading.info(first.shape[:2], moments), ())
-    moments, stored = [], None
+        return Survey(reading.info(first.shape[:2], moments, first.dtype.kind == "f"), ())
+    moments, stored, is_float = [], None, False
     for frame, moment in reading.frames():
-        stored = stored or frame.shape[:2]
+        if stored is None:
+            stored, is_float = frame.shape[:2], frame.dtype.kind == "f"
         moments.append(moment)
         if detector is not None:
             detector.add(to_bytes(frame))
     assert stored is not None, "sources refuse to yield nothing"
-    return Survey(reading.info(stored, moments), () if detector is None else tuple(detector.cuts))
+    return Survey(reading.info(stored, moments, is_float), () if detector is None else tuple(detector.cuts))
 
 
 def _from_packets(source: Source, selection: Selection) -> list[Moment] | None:

@@ -20,6 +20,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.colours import to_float
+from enerv_zoo.video.scenes import survey
 
 from .conftest import Encode, moving, turned
 
@@ -180,7 +181,10 @@ def test_full_depth_keeps_more_than_eight_bits(
     wide = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
     still("folder/a.png", av.VideoFrame.from_ndarray(wide, format="rgb48be"), "png", "rgb48be")
     still("folder/b.png", moving(1, 20, 30)[0])
-    folder = open_video(tmp_path / "folder", full_depth=True).frames.permute(0, 2, 3, 1).float().numpy()
+    pictures = open_video(tmp_path / "folder", full_depth=True)
+    assert pictures.info.colour == Colour(bits=16)
+    assert survey(tmp_path / "folder", full_depth=True).info == pictures.info
+    folder = pictures.frames.permute(0, 2, 3, 1).float().numpy()
     assert np.abs(folder[0] - wide / 65535).max() < 2**-11
     assert np.abs(folder[1] - moving(1, 20, 30)[0] / 255).max() < 2**-11
     assert open_video(tmp_path / "folder").frames.dtype == torch.uint8
