@@ -1,6 +1,6 @@
 """Many fits: jobs, manifests, and what runs them; comparisons, videos in segments, rate against distortion."""
 
-from enerv_zoo.batch.comparison import FitsFailed, compare, comparison_table, plan_comparison
+from enerv_zoo.batch.comparison import FitsFailed, compare, comparison_table, means_over_seeds, plan_comparison
 from enerv_zoo.batch.curves import RateDistortion, check_export, rate_distortion
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, Runner, job_of, run_here, run_job
 from enerv_zoo.batch.manifest import Job, Manifest, manifest_jobs, read_manifest
@@ -29,6 +29,7 @@ __all__ = [
     "fit_segments",
     "job_of",
     "manifest_jobs",
+    "means_over_seeds",
     "plan_comparison",
     "rate_distortion",
     "read_manifest",

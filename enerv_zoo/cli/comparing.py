@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -24,8 +24,21 @@ EXTENT = ("frames", "height", "width")
 def compare(
     video: options.Video,
     *,
-    models: Annotated[str, typer.Option(help="Families, separated by commas.", autocompletion=completion.families)],
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Families, separated by commas; NAME=FAMILY gives a fit a name of its own, such as plain=enerv.",
+            autocompletion=completion.families,
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="A folder for all fits.")],
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Seeds, separated by commas, such as 0,1,2; the table has means and standard deviations.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -33,8 +46,27 @@ def compare(
             rich_help_panel=options.NETWORK,
         ),
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME.OPTION=VALUE",
+            help="An option of the model of one fit, such as enerv.fc_dim=64.",
+            rich_help_panel=options.NETWORK,
+        ),
+    ] = None,
     preset: options.Preset = None,
-    recipe: options.RecipeFile = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            metavar="[NAME=]RECIPE",
+            help="A YAML file or a bundled recipe, for all fits or for one: --recipe hnerv=hnerv.yaml.",
+            rich_help_panel=options.RECIPE,
+            autocompletion=completion.recipes,
+        ),
+    ] = None,
     fit_options: options.Recipe,
     selection: options.Selection,
     device: options.Device = "auto",
@@ -49,7 +81,7 @@ def compare(
     figure: options.Figures = None,
     json: options.Json = False,
 ) -> None:
-    """Fit several families to one video with one recipe; print one table and draw the curves.
+    """Fit several families to one video, with one recipe or each with its own; print one table and draw the curves.
 
     Run it again to go on after an interruption or a failure: fits that have ended are kept. Give --epochs for equal
     epochs, or --time-budget for equal time.
@@ -61,6 +93,8 @@ def compare(
         enerv-zoo compare bunny --models nerv,enerv --size 0.35M,0.7M --time-budget 60s --out runs/equal-time
 
         enerv-zoo compare bunny --models enerv,hnerv --size 1.5M --epochs 300 --published --out runs/compare
+
+        enerv-zoo compare bunny --models enerv,plain=enerv --set plain.block_dim=16 --seeds 0,1,2 --out runs/ablation
     """
     from dataclasses import asdict
 
@@ -77,24 +111,18 @@ def compare(
     for path in figure or ():
         check_figure(path)
     budgets = None if size is None else options.listed(size)
-    settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
+    entries, common = _entries(options.listed(models), set_ or [], recipe or [])
+    settings = {
+        "size": budgets, "seeds": [] if seeds is None else _numbers(seeds, int),
+        "recipe": options.chosen_recipe(preset, common), **selection, **fit_options,
+    }  # fmt: skip
     if dry_run:
-        plans = batch.plan_comparison(video, options.listed(models), size=budgets, device=device, **settings)
-        previews.preview_fits(video, plans, json=json)
+        previews.preview_fits(video, batch.plan_comparison(video, entries, device=device, **settings), json=json)
         return
     failure = None
     try:
         with fleets.runner_at(address, workers) as runner, fleets.bars() as on_model:
-            results = batch.compare(
-                video,
-                options.listed(models),
-                out=out,
-                size=budgets,
-                device=device,
-                on_model=on_model,
-                **runner,
-                **settings,
-            )
+            results = batch.compare(video, entries, out=out, device=device, on_model=on_model, **runner, **settings)
     except batch.FitsFailed as error:
         results, failure = error.results, error
     for path in (table or ()) if results else ():
@@ -115,13 +143,46 @@ def compare(
         if info is not None:
             console.out.print()
             literature.print_beside(results, info)
-        files = console.files(out, "compare.json", "psnr.png", page=page)
+        files = console.files(out, "compare.json", "means.json", "psnr.png", page=page)
         console.out.print()
         console.out.print(f"written to {out}: {files}, and a folder for each fit")
         if table or figure:
             console.out.print(f"and {', '.join(map(str, [*(table or ()), *(figure or ())]))}")
     if failure is not None:
         raise failure
+
+
+def _entries(
+    models: list[str], assignments: list[str], recipes: list[str]
+) -> tuple[dict[str, dict[str, Any]], str | None]:
+    """Return the options of each fit by its name, and the recipe of all others.
+
+    Args:
+        models: FAMILY or NAME=FAMILY.
+        assignments: NAME.OPTION=VALUE.
+        recipes: RECIPE or NAME=RECIPE.
+    """
+    pairs = [(name, family if equals else name) for name, equals, family in (text.partition("=") for text in models)]
+    entries: dict[str, dict[str, Any]] = {name: {"model": family} for name, family in pairs}
+    if len(entries) < len(pairs):
+        raise typer.BadParameter(f"name each once, got {', '.join(models)}", param_hint="'--models'")
+    for assignment in assignments:
+        name, dot, rest = assignment.partition(".")
+        if not dot or name not in entries:
+            known = ", ".join(entries)
+            message = f"expected NAME.OPTION=VALUE with a name of {known}, got {assignment!r}"
+            raise typer.BadParameter(message, param_hint="'--set'")
+        entries[name].setdefault("model_options", {}).update(options.parse_assignments([rest]))
+    common = []
+    for text in recipes:
+        name, equals, own = text.partition("=")
+        if equals and name in entries:
+            entries[name]["recipe"] = options.chosen_recipe(None, own)
+        else:
+            common.append(text)
+    if len(common) > 1:
+        raise typer.BadParameter(f"one is for all fits, got {', '.join(common)}", param_hint="'--recipe'")
+    return entries, common[0] if common else None
 
 
 def rd(

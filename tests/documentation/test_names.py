@@ -176,7 +176,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 FILE = re.compile(r"^[\w./-]*[\w-]\.(?:csv|gif|html|ipynb|json|jsonl|md|parquet|png|py|pt|pth|safetensors|toml|yaml)$")
 WRITTEN = {
-    *OURS, curves.RESULT, curves.PICTURE, comparison.CURVES, publish.PUSHES, download.CARD,
+    *OURS, curves.RESULT, curves.PICTURE, comparison.CURVES, comparison.MEANS, publish.PUSHES, download.CARD,
     "compare.json", "index.yaml", "points.json", "report.json", "segments.json", "summary.parquet",
 }  # fmt: skip
 """Files that commands write, by their names."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import statistics
 
 import pytest
 
@@ -50,6 +52,59 @@ def test_one_that_fails_is_named_when_the_others_are_done(tmp_path, monkeypatch)
     assert begun == ["nerv"]
     assert list(results) == names
     assert {name: results[name] for name in ("enerv", "hnerv")} == caught.value.results
+
+
+def test_seeds_names_and_options_of_their_own(tmp_path, cli):
+    (tmp_path / "other.yaml").write_text("{format: 2, model: {name: nerv}, fit: {lr: 0.001, metrics: [psnr, ssim]}}")
+    common = (
+        "--frames",
+        "0:3",
+        "--resize",
+        "64x36",
+        "--epochs",
+        1,
+        "--batch-size",
+        3,
+        "--metrics",
+        "psnr",
+        "--no-report",
+    )
+    asked = ("--models", "nerv,small=nerv", "--set", "small.fc_dim=8", "--set", "nerv.fc_dim=10", "--seeds", "3,5")
+    files = (
+        "--recipe",
+        f"small={tmp_path / 'other.yaml'}",
+        "--table",
+        tmp_path / "t.csv",
+        "--table",
+        tmp_path / "t.md",
+    )
+    code, printed, error = cli("compare", "bunny", "--out", tmp_path / "out", *asked, *files, *common)
+    assert code == 0, error
+    results = json.loads((tmp_path / "out/compare.json").read_text())
+    assert list(results) == [f"{name}-seed{seed}" for name in ("nerv", "small") for seed in (3, 5)]
+    records = {name: json.loads((tmp_path / "out" / name / "fit.json").read_text()) for name in results}
+    assert [record["fit"]["seed"] for record in records.values()] == [3, 5, 3, 5]
+    assert {record["model"]["fc_dim"] for name, record in records.items() if "small" in name} == {8}
+    assert [records[f"{name}-seed3"]["fit"]["lr"] for name in ("nerv", "small")] == [5e-4, 1e-3]
+    means = {row["fit"]: row for row in json.loads((tmp_path / "out/means.json").read_text())}
+    table = {row["fit"]: row for row in csv.DictReader((tmp_path / "t.csv").open())}
+    for group in ("nerv", "small"):
+        scores = [results[f"{group}-seed{seed}"]["psnr"] for seed in (3, 5)]
+        assert len(set(scores)) == 2
+        mean, deviation = statistics.mean(scores), statistics.stdev(scores)
+        assert (means[group]["psnr"], means[group]["psnr_std"]) == pytest.approx((mean, deviation))
+        assert (float(table[group]["psnr"]), float(table[group]["psnr_std"])) == pytest.approx((mean, deviation))
+        assert int(table[group]["stored_numbers"]) == results[f"{group}-seed3"]["stored_numbers"]
+        assert f"{mean:.2f} ± {deviation:.2f}" in printed
+        assert f"{mean:.2f} ± {deviation:.2f}" in (tmp_path / "t.md").read_text()
+    for option, message in (
+        (("--set", "other.fc_dim=8"), "a name of nerv, small, got 'other.fc_dim=8'"),
+        (("--recipe", "tiny", "--recipe", "quick"), "one is for all fits, got tiny, quick"),
+        (("--models", "a/b=nerv,nerv,small=nerv"), "'a/b' is no name"),
+        (("--seed", "1"), "a seed or seeds"),
+    ):
+        assert message in cli("compare", "bunny", "--out", tmp_path / "no", *asked, *common, *option)[2]
+    assert not (tmp_path / "no").exists()
 
 
 def test_arrays_and_where_frames_are_kept(tmp_path):
