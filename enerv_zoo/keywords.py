@@ -54,9 +54,10 @@ class FitOptions(SelectionOptions, total=False):
     prune: float
     prune_size_weight: float
     bits: int | None
-    scales: Literal["tensor", "channel", "slice"]
+    scales: Literal["tensor", "channel", "slice", "learned"]
     rounded_share: float
     rate_weight: float
+    bpp: float | None
     phases: tuple[Spec, ...]
     metrics: tuple[MetricSpec, ...]
 

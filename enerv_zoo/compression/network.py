@@ -26,7 +26,7 @@ from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, rounded, uniform_specs
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, exact_spec, rounded, uniform_specs
 from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.video import Video
@@ -109,7 +109,7 @@ class NetworkCompression:
         before = mean_psnr(video, original) if is_compared and original is not None else None
         masks = pruning.masks(video, config.prune)
         pruning.prune(video.stored_parameters(), masks)
-        specs = self._choose_specs(before)
+        specs = self._choose_specs(before, self._exact_specs(), TUNED_SHARE if config.tune_epochs else 1.0)
         if config.tune_epochs and original is not None:
             self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
             if config.searches:
@@ -132,27 +132,36 @@ class NetworkCompression:
             self.on_stage(f"epoch {row['epoch']} of {config.tune_epochs}: {row['psnr']:.2f} dB")
         self.video.eval()
 
-    def _choose_specs(self, before: float | None, tuned: dict[str, QuantSpec] | None = None) -> dict[str, QuantSpec]:
+    def _exact_specs(self) -> dict[str, QuantSpec]:
+        """Return the levels of the tensors whose values are levels already, as those of a fit to learned scales are."""
+        hints = self.video.coding_hints()
+        specs = {name: exact_spec(tensor, hints[name]) for name, tensor in codable(self.video).items()}
+        return {name: spec for name, spec in specs.items() if spec is not None}
+
+    def _choose_specs(
+        self, before: float | None, tuned: dict[str, QuantSpec], share: float = 1.0
+    ) -> dict[str, QuantSpec]:
         """Choose the levels of each tensor.
 
         Args:
             before: PSNR of the network before, in dB, where it is known.
-            tuned: levels that the weights have and were tuned for: they stay where the target allows.
+            tuned: levels that weights are: they stay where no bits are given, or where a target allows.
+            share: of a target size.
         """
         config = self.config
         if not config.searches:
-            return uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
+            specs = uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
+            return specs if config.bits is not None else {**specs, **tuned}
         if config.bpp is not None:
-            share = TUNED_SHARE if config.tune_epochs and tuned is None else 1
             return self._within_file(self._choices(tuned), share * config.bpp * self.video.info.pixels / 8)
         choices = self._choices(tuned)
         assert before is not None
         assert config.max_psnr_drop is not None
         return self._within_drop(choices, before, config.max_psnr_drop)
 
-    def _choices(self, tuned: QuantSpecs | None) -> search.Choices:
+    def _choices(self, tuned: QuantSpecs) -> search.Choices:
         self.on_stage("measuring how much each tensor's bits change the frames")
-        return search.choices(self.video, self.entropy_model, tuned or {})
+        return search.choices(self.video, self.entropy_model, tuned)
 
     def _round(self, specs: QuantSpecs) -> None:
         """Give the weights the values that they have once they are coded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ Choices = dict[str, list[Choice]]
 """The choices of each tensor, by its name."""
 
 
-def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantSpecs | None = None) -> Choices:
+def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantSpecs = MappingProxyType({})) -> Choices:
     """Measure the cost of every tensor in every number of bits, with one scale or one per channel.
 
     Frames are compared with those of the exact network, which is not changed.
@@ -71,7 +72,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
                 _choice(tensor, hints[name], QuantSpec(bits, axis), _error(bits, errors), entropy_model)
                 for bits in CHOICES
             ]
-        if tuned:
+        if name in tuned:
             costs[name].append(_choice(tensor, hints[name], tuned[name], 0.0, entropy_model))
         parameters[name].data = tensor.clone()
     return costs

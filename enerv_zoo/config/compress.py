@@ -22,7 +22,8 @@ class CompressConfig:
     """Compression of a fit to a `.nvz` file. Of `bits`, `bpp` and `max_psnr_drop`, one at most is given.
 
     Attributes:
-        bits: bits of every weight, 2 to 16; biases have at least 12.
+        bits: bits of every weight, 2 to 16; biases have at least 12. By default 8, and weights that are levels already
+            (of a fit to `bpp` or learned scales, or of a file) stay as they are.
         scales: one scale per `"tensor"`, which the entropy coder likes best, or per output `"channel"`, which loses
             less at equal bits. Under a target, both are tried for every tensor.
         bpp: size to stay within, in bits per pixel of the video; bits are chosen for each tensor.
@@ -41,7 +42,7 @@ class CompressConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    bits: Annotated[Bits | None, Option(default="8")] = None
+    bits: Annotated[Bits | None, Option(default="8, or the levels that weights are already")] = None
     scales: Literal["tensor", "channel"] = "tensor"
     bpp: Positive | None = None
     max_psnr_drop: NotNegative | None = None

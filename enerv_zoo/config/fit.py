@@ -64,10 +64,13 @@ class FitConfig:
             straight through (Bengio et al. 2013); `None` for exact weights. The fitted weights themselves stay exact.
         scales: how many scales the rounding has: one per `"tensor"`, one per output `"channel"`, or one per `"slice"`,
             a line of values along a tensor's longest axis. The last is HiNeRV's rounding (Kwan et al. 2023): gradients
-            of rounded weights move the scales alone, and biases stay exact.
+            of rounded weights move the scales alone, and biases stay exact. `"learned"` ones, one per tensor, begin as
+            `bits` say (7 by default) and move with the weights (Esser et al. 2020); the fitted weights are then rounded
+            ones, which `compress` stores as they are.
         rounded_share: part of the weights that each step rounds, drawn anew; with scales per slice alone, whose authors
             round 0.9.
-        rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` alone.
+        rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` or learned scales alone.
+        bpp: bits per pixel that the file is to take: scales are learned, and `rate_weight` follows from it.
         phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
             `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those
             before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.
@@ -77,7 +80,7 @@ class FitConfig:
     __pydantic_config__ = ConfigDict(extra="forbid")
     LATER: ClassVar = (
         "schedule", "warmup_steps", "rates", "ema", "prune", "prune_size_weight", "bits", "scales",
-        "rounded_share", "rate_weight", "phases", "metrics",
+        "rounded_share", "rate_weight", "bpp", "phases", "metrics",
     )  # fmt: skip
     WHOLE: ClassVar = (
         "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
@@ -133,9 +136,10 @@ class FitConfig:
     prune: Fraction01 = 0.0
     prune_size_weight: NotNegative = 0.0
     bits: Bits | None = None
-    scales: Literal["tensor", "channel", "slice"] = "tensor"
+    scales: Literal["tensor", "channel", "slice", "learned"] = "tensor"
     rounded_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     rate_weight: NotNegative = 0.0
+    bpp: Positive | None = None
     phases: Annotated[tuple[Spec, ...], Option(example="'{epochs: 10, bits: 6}'")] = ()
     metrics: Annotated[
         Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)],
@@ -148,8 +152,10 @@ class FitConfig:
     ] = DEFAULT_METRICS
 
     def __post_init__(self) -> None:
-        if self.rate_weight and self.bits is None:
-            raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, too")
+        if self.rate_weight and self.bits is None and self.scales != "learned":
+            raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, or scales learned, too")
+        if self.bpp is not None and (self.rate_weight or self.scales not in ("tensor", "learned")):
+            raise ConfigError("under bpp, scales are learned and rate_weight follows; leave rate_weight and scales out")
         if self.rounded_share < 1 and self.scales != "slice":
             raise ConfigError("rounded_share is for scales per slice; give scales slice, too")
         if not self.phases:

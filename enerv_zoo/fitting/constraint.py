@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -11,10 +12,18 @@ from torch import Tensor
 
 from enerv_zoo.config import FitConfig, Spec
 from enerv_zoo.fitting.noise import RoundedInPart
+from enerv_zoo.fitting.steps import LearnedSteps, RateTarget
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import pruning
-from enerv_zoo.nvz.entropy import rate
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, rounded, spread, steps, uniform_specs
+from enerv_zoo.nvz.entropy import best_model, rate
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, coded, rounded, spread, steps, uniform_specs
+from enerv_zoo.nvz.tables import MAX_LEVEL
+
+FIRST_BITS = 7
+"""Bits of weights whose sizes of levels are learned begin with, unless a recipe says otherwise."""
+
+HEAD_BYTES = 1500
+"""About what a file takes beside its weights."""
 
 
 class WeightConstraint:
@@ -24,6 +33,8 @@ class WeightConstraint:
     through, Bengio et al. 2013; with scales per slice as `RoundedInPart` says). Pruned weights stay zero. The rate, if
     it has a weight, is that of the entropy model which codes a tensor (`enerv_zoo.nvz.entropy.rate`).
 
+    Where sizes of levels are learned, the network ends with rounded weights: their levels are what a file holds.
+
     Args:
         network: whose weights they are.
         specs: levels of the rounded tensors; a tensor that is not there stays exact.
@@ -32,6 +43,8 @@ class WeightConstraint:
         entropy_model: whose bits are the rate; by default those of the best built-in one of each tensor.
         rounded_share: part of the weights with scales per slice that each step rounds, drawn anew.
         seed: of what is drawn.
+        learned: whether the sizes of levels move with the weights; those of biases stay what their bits give.
+        bpp: bits per pixel that the file is to take: the rate's weight then follows from it.
     """
 
     def __init__(
@@ -43,6 +56,8 @@ class WeightConstraint:
         entropy_model: Spec | None = None,
         rounded_share: float = 1.0,
         seed: int = 0,
+        learned: bool = False,
+        bpp: float | None = None,
     ) -> None:
         self.specs, self.masks, self.rate_weight = specs, dict(masks), rate_weight
         self.entropy_model = entropy_model
@@ -50,8 +65,12 @@ class WeightConstraint:
         self._in_part: dict[str, RoundedInPart] = {}
         self._network = network
         self._tensors = network.stored_parameters()
-        kinds = {name: hint.kind for name, hint in network.coding_hints().items()}
-        self._rated = {name: kinds[name] for name in specs if rate_weight and kinds[name] != "bias"}
+        self._hints = network.coding_hints()
+        self._rated = [name for name in specs if self._hints[name].kind != "bias"]
+        self._learned: LearnedSteps | None = None
+        if learned:
+            self._learned = LearnedSteps(self._sizes())
+        self._target = RateTarget(bpp * network.info.pixels, network.device) if bpp is not None else None
 
     @classmethod
     def of(cls, network: Network, config: FitConfig) -> Self | None:
@@ -60,14 +79,19 @@ class WeightConstraint:
         Raises:
             ConfigError: a width or a share that there is not.
         """
-        if config.bits is None and not config.prune:
+        learned = config.scales == "learned" or config.bpp is not None
+        bits = FIRST_BITS if learned and config.bits is None else config.bits
+        if bits is None and not config.prune:
             return None
-        specs = {} if config.bits is None else uniform_specs(network, config.bits, config.scales)
+        specs = {} if bits is None else uniform_specs(network, bits, "tensor" if learned else config.scales)
         if config.scales == "slice":
             specs = {name: spec for name, spec in specs.items() if spec.along is not None}
         masks = pruning.masks(network, config.prune, config.prune_size_weight)
         pruning.prune(network.stored_parameters(), masks)
-        return cls(network, specs, masks, config.rate_weight, rounded_share=config.rounded_share, seed=config.seed)
+        return cls(
+            network, specs, masks, config.rate_weight, rounded_share=config.rounded_share, seed=config.seed,
+            learned=learned, bpp=config.bpp,
+        )  # fmt: skip
 
     @property
     def is_random(self) -> bool:
@@ -78,10 +102,15 @@ class WeightConstraint:
     def applied(self) -> Iterator[None]:
         """Round the weights while the block runs."""
         exact = {name: self._tensors[name].data for name in self.specs}
+        learned = self._learned.sizes() if self._learned is not None else {}
         generator = torch.Generator(self._network.device if self.is_random else "cpu")
         generator.manual_seed(self._seed * 1_000_003 + self._steps)
         for name, spec in self.specs.items():
-            self._tensors[name].data = self._rounded(name, exact[name], spec, generator)
+            self._tensors[name].data = (
+                (exact[name] / learned[name]).round() * learned[name]
+                if name in learned
+                else self._rounded(name, exact[name], spec, generator)
+            )
         try:
             yield
         finally:
@@ -95,23 +124,85 @@ class WeightConstraint:
         self._in_part[name] = RoundedInPart.of(exact, spec, drawn, self.rounded_share)
         return self._in_part[name].values
 
-    def after_backward(self) -> None:
-        """Lead gradients to the exact weights, add the rate's, and leave pruned weights none."""
+    def after_backward(self, progress: float = 0.0, share: float = 1.0) -> None:
+        """Lead gradients to the exact weights, add the rate's, and leave pruned weights none.
+
+        Args:
+            progress: fraction of the phase that is over.
+            share: of the learning rate, as the schedule has it.
+        """
         for name, part in self._in_part.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.copy_(part.gradient(gradient))
-        for name, kind in self._rated.items():
-            if (gradient := self._tensors[name].grad) is not None:
-                gradient.add_(self._rate_gradient(self._tensors[name].detach(), self.specs[name], kind))
+        if self.rate_weight or self._learned is not None:
+            self._add_rates(progress, share)
         for name, mask in self.masks.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.mul_(mask)
 
-    def _rate_gradient(self, tensor: Tensor, spec: QuantSpec, kind: str) -> Tensor:
-        step = spread(steps(tensor, spec), tensor, spec.axis)
-        values = (tensor / step).requires_grad_()
-        (gradient,) = torch.autograd.grad(rate(values, kind, self.entropy_model), values)
-        return gradient / step * (self.rate_weight / self._network.info.pixels)
+    def _add_rates(self, progress: float, share: float) -> None:
+        """Add the rate's gradient to those of weights, and move the sizes of levels by both."""
+        weight = (self.rate_weight if self._target is None else self._target.weight) / self._network.info.pixels
+        sizes, by_log, bits = self._sizes(), {}, []
+        for name in self._rated:
+            tensor = self._tensors[name]
+            if tensor.grad is None:
+                continue
+            size = spread(sizes[name], tensor, self.specs[name].axis)
+            values = (tensor.detach() / size).requires_grad_()
+            bits.append(rate(values, self._hints[name].kind, self.entropy_model))
+            (by_value,) = torch.autograd.grad(bits[-1], values)
+            levels = values.detach()
+            if self._learned is not None:
+                by_log[name] = (tensor.grad * (levels.round() - levels)).sum() * size - weight * (
+                    by_value * levels
+                ).sum()
+            tensor.grad.add_(by_value / size * weight)
+        if self._learned is not None:
+            self._learned.step(by_log, share)
+        if self._target is not None:
+            self._target.follow(torch.stack(bits).sum(), progress, self._file_bits)
+
+    def _sizes(self) -> dict[str, Tensor]:
+        """Return the size of a level, () or (n,), of each tensor that has a rate."""
+        if self._learned is not None:
+            return self._learned.sizes()
+        return {name: steps(self._tensors[name].detach(), self.specs[name]) for name in self._rated}
+
+    def _file_bits(self) -> float:
+        """Estimate the bits of the file as it would be now."""
+        specs, bits = self._current_specs(), 8.0 * HEAD_BYTES
+        for name, spec in specs.items():
+            tensor = coded(self._tensors[name], spec)
+            bits += best_model(tensor.levels, self._hints[name].kind, self.entropy_model)[1] + 32 * tensor.scale.size
+        return bits
+
+    def _current_specs(self) -> dict[str, QuantSpec]:
+        """Return the levels of each tensor, with sizes as they are now where they are learned."""
+        if self._learned is None:
+            return dict(self.specs)
+        sizes = {}
+        for name, size in self._learned.sizes().items():
+            least = self._tensors[name].detach().abs().max() / MAX_LEVEL
+            sizes[name] = float(torch.maximum(size, least))
+        return {
+            name: dataclasses.replace(spec, sizes=(sizes[name],)) if name in sizes else spec
+            for name, spec in self.specs.items()
+        }
+
+    def end(self) -> None:
+        """Leave rounded weights, where the sizes of levels were learned: a file then holds just these."""
+        if self._learned is not None:
+            for name, spec in self._current_specs().items():
+                self._tensors[name].data = rounded(self._tensors[name].data, spec)
+
+    def restart(self) -> None:
+        """Forget what was learned, as the weights are initial ones again."""
+        if self._learned is not None:
+            self._learned = None
+            self._learned = LearnedSteps(self._sizes())
+        if self._target is not None:
+            self._target.restart()
 
     def after_step(self) -> None:
         """Set pruned weights to zero again: momentum must not bring them back."""
@@ -120,10 +211,16 @@ class WeightConstraint:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the masks, and where random numbers are."""
-        return {"masks": self.masks, "steps": self._steps}
+        parts = {"learned": self._learned, "target": self._target}
+        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        return {"masks": self.masks, "steps": self._steps, **states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; older ones have the masks alone."""
         self._steps = state.get("steps", 0)
+        if self._learned is not None:
+            self._learned.load_state_dict(state["learned"])
+        if self._target is not None:
+            self._target.load_state_dict(state["target"])
         device = self._network.device
         self.masks = {name: torch.as_tensor(mask, device=device) for name, mask in state["masks"].items()}

@@ -259,7 +259,8 @@ class Fitter:
             RankLost: another process is gone; the state is that of the last step.
         """
         batch = len(index) if batch is None else batch
-        place = self.schedule * self.config.epochs * self.steps
+        progress = self.schedule
+        place = progress * self.config.epochs * self.steps
         self.scheduler.set_rate(place, self.steps_done, self.rate_scale)
         sums, failure = self.meter.zeros(), None
         self.is_consistent = not self.gradients.changes_more
@@ -271,7 +272,7 @@ class Fitter:
         self.is_consistent = False
         self._shared.add(sums, len(index) / batch)
         if self.constraint is not None:
-            self.constraint.after_backward()
+            self.constraint.after_backward(progress, self.scheduler.lr / self.config.lr)
         if self.config.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
         self.optimizer.step()
@@ -331,9 +332,11 @@ class Fitter:
                 yield self.video
 
     def end(self) -> None:
-        """Make the weights those that the phase is to end with: their average, if there is one."""
+        """Make the weights those that the phase is to end with: their average, if there is one, or their levels."""
         if self.average is not None:
             self.average.adopt()
+        if self.constraint is not None:
+            self.constraint.end()
 
     def healthy(self) -> bool:
         """Return whether every weight, every average of one and every sum is finite."""
@@ -350,6 +353,8 @@ class Fitter:
         self.optimizer.state.clear()
         if self.average is not None:
             self.average.reset()
+        if self.constraint is not None:
+            self.constraint.restart()
         self.epoch = self.step = 0
         self.meter.reset()
         self.began = self.progress

@@ -14,6 +14,7 @@ from torch import Tensor
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.network import Network
+from enerv_zoo.nvz.tables import MAX_LEVEL
 from enerv_zoo.nvz.tensors import QuantizedTensor
 
 LEAST_BITS, MOST_BITS = 2, 16
@@ -29,6 +30,9 @@ Scales = Literal["tensor", "channel", "slice"]
 MAX_SCALES = 0.05
 """Scales of slices are fewer than this part of a tensor's values (Kwan et al. 2023, code)."""
 
+MOST_APART = 4
+"""Levels between the two nearest magnitudes of a tensor that is recognised as levels, at the most: few values."""
+
 SLICE_EPS = 1e-6
 """Added to scales of slices."""
 
@@ -42,11 +46,13 @@ class QuantSpec:
         axis: along which scales differ, or `None` for one scale.
         along: HiNeRV's scales (Kwan et al. 2023): the axes along which each is the same, none for one scale, and
             levels from -2^(bits - 1) to 2^(bits - 1) - 1; `None` for others.
+        sizes: of a level, one or one per place along `axis`; `None` where they follow from bits and largest value.
     """
 
     bits: float
     axis: int | None = None
     along: tuple[int, ...] | None = None
+    sizes: tuple[float, ...] | None = None
 
 
 QuantSpecs = Mapping[str, QuantSpec]
@@ -114,6 +120,9 @@ def steps(tensor: Tensor, spec: QuantSpec) -> Tensor:
 
     Its shape is () or (n,); for slices it is the tensor's, with sides of 1 along them.
     """
+    if spec.sizes is not None:
+        sizes = torch.tensor(spec.sizes, dtype=torch.float32, device=tensor.device)
+        return sizes if spec.axis is not None else sizes.squeeze(0)
     if spec.along is not None:
         dims = spec.along or tuple(range(tensor.ndim))
         return 2 * tensor.abs().amax(dim=dims, keepdim=True) / (2**spec.bits - 1) + SLICE_EPS
@@ -148,3 +157,46 @@ def coded(tensor: Tensor, spec: QuantSpec) -> QuantizedTensor:
     step = steps(tensor, spec)
     levels = (tensor / spread(step, tensor, spec.axis)).round().to(torch.int32)
     return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), spec.axis)
+
+
+def exact_spec(tensor: Tensor, hint: CodingHint) -> QuantSpec | None:
+    """Return the levels of a tensor whose values are levels already, so that coding loses nothing; `None` for others.
+
+    They have one size, or one per place along an axis.
+    """
+    values = tensor.detach().cpu().numpy()
+    for axis in dict.fromkeys((None, channel_axis(hint, tensor))):
+        parts = [values] if axis is None else list(np.moveaxis(values, axis, 0))
+        found = [_level_size(np.unique(np.abs(part))) for part in parts]
+        sizes = tuple(size for size in found if size is not None)
+        if len(sizes) == len(parts):
+            highest = max(float(np.abs(part).max()) / size for part, size in zip(parts, sizes, strict=True))
+            bits = round(math.log2(highest + 1) + 1, 2)
+            return QuantSpec(int(bits) if bits == int(bits) else bits, axis, sizes=sizes)
+    return None
+
+
+def _level_size(magnitudes: np.ndarray) -> float | None:
+    """Return the float32 of which magnitudes (n,), rising, are the multiples that a file decodes; `None` for others."""
+    magnitudes = magnitudes[magnitudes > 0]
+    if not len(magnitudes):
+        return 1.0
+    least = float(np.diff(magnitudes.astype(np.float64), prepend=0).min())
+    candidates = (_as_multiples(magnitudes, least / levels) for levels in range(1, MOST_APART + 1))
+    return next((size for size in candidates if size is not None), None)
+
+
+def _as_multiples(magnitudes: np.ndarray, size: float) -> float | None:
+    """Return the float32 near a size of which magnitudes are multiples, or `None`."""
+    exact = magnitudes.astype(np.float64)
+    for highest in (64, MAX_LEVEL):  # the lowest ones make the size exact enough to count the levels of others
+        near = exact[exact <= highest * size]
+        if not len(near):
+            return None
+        size = near[-1] / round(near[-1] / size)
+    middle = np.float32(size)
+    for step in (middle, np.nextafter(middle, np.float32(0)), np.nextafter(middle, np.float32(np.inf))):
+        levels = np.rint(exact / step)
+        if levels[-1] <= MAX_LEVEL and (levels.astype(np.float32) * step == magnitudes).all():
+            return float(step)
+    return None

@@ -1,0 +1,125 @@
+"""Sizes of levels that are learned with the weights, and the weight of the rate that a target asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+RATE = 0.02
+"""Learning rate of the logarithms of sizes, on top of the schedule."""
+
+BETAS = (0.9, 0.99)
+"""Adam's decays of their moments."""
+
+FIRST_WEIGHT = 1e-4
+"""Weight of the bits per pixel that a fit with a target begins with."""
+
+GAIN = 40.0
+"""In a fraction d of a phase, the weight grows by a factor e^(GAIN d) where bits are e times as many as they should."""
+
+REACHED = 0.5
+"""Part of a phase after which the target is to be reached; until then, the bits fall by a like factor in each step."""
+
+MEASUREMENTS = 16
+"""How often in a phase the bits are measured, as the coder takes them."""
+
+AIM = 0.98
+"""Part of a target to aim at: a file may take no more than the target."""
+
+
+class LearnedSteps:
+    """Size of a level of each tensor, which gradients move (Esser et al. 2020).
+
+    A rounded weight is round(w / s) s. Straight through, its derivative by log s is round(w / s) s - w; the objective's
+    gradient there is taken at the rounded weights, so that it knows how much coarser ones would hurt. The rate is that
+    of w / s.
+
+    Args:
+        sizes: () of each tensor, to begin with, by name.
+    """
+
+    def __init__(self, sizes: Mapping[str, Tensor]) -> None:
+        self._names = list(sizes)
+        self._logs = torch.stack(list(sizes.values())).log().requires_grad_()
+        self._optimizer = torch.optim.Adam([self._logs], lr=RATE, betas=BETAS)
+
+    def sizes(self) -> dict[str, Tensor]:
+        """Return the size () of a level of each tensor."""
+        return dict(zip(self._names, self._logs.detach().exp().unbind(), strict=True))
+
+    def step(self, gradients: Mapping[str, Tensor], share: float) -> None:
+        """Move the sizes.
+
+        Args:
+            gradients: () by the logarithm of each size; a size without one stays.
+            share: of the learning rate, as the schedule has it.
+        """
+        zero = torch.zeros_like(self._logs[0])
+        self._logs.grad = torch.stack([gradients.get(name, zero) for name in self._names])
+        self._optimizer.param_groups[0]["lr"] = RATE * share
+        self._optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"logs": self._logs.detach(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        with torch.no_grad():
+            self._logs.copy_(state["logs"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+
+class RateTarget:
+    """Weight of the rate in the objective that brings it to a target.
+
+    Args:
+        bits: of the file.
+        device: of the network.
+
+    Attributes:
+        weight: () of the bits per pixel, on the device: no step waits for it.
+    """
+
+    def __init__(self, bits: float, device: torch.device) -> None:
+        self._goal, self._device = math.log(AIM * bits), device
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again."""
+        self.weight = torch.tensor(FIRST_WEIGHT, device=self._device)
+        self._first = torch.zeros((), device=self._device)
+        self._excess, self._measurements, self._progress = 0.0, 0, 0.0
+
+    def follow(self, bits: Tensor, progress: float, measure: Callable[[], float]) -> None:
+        """Change the weight after a step.
+
+        Args:
+            bits: () of the step, as the objective estimates them.
+            progress: fraction of the phase that is over.
+            measure: returns the bits of the file.
+        """
+        bits = bits.detach().log()
+        if progress * MEASUREMENTS >= self._measurements:
+            self._excess = math.log(measure()) - float(bits)
+            if not self._measurements:
+                self._first = bits
+            self._measurements = int(progress * MEASUREMENTS) + 1
+        share = min(progress / REACHED, 1.0)
+        goal = (1 - share) * self._first + share * (self._goal - self._excess)
+        change = GAIN * (progress - self._progress) * (bits - goal).clamp(-1, 1)
+        self.weight, self._progress = (self.weight * change.exp()).clamp(1e-7, 1.0), progress
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        numbers = (self._excess, self._measurements, self._progress)
+        return {"weight": self.weight, "first": self._first, "numbers": numbers}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.weight, self._first = (state[name].to(self._device) for name in ("weight", "first"))
+        self._excess, self._measurements, self._progress = state["numbers"]
