@@ -7,6 +7,8 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/rate_distortion.py runs/flight runs/rd-flight
     python benchmarks/rate_distortion.py bunny runs/rd-quick --recipe quick --models pca_nerv --sizes 0.25M,0.5M \\
         --bpp 0.06,0.1,0.15,0.25,0.4 --tune-epochs 15 --frames ''
+    python benchmarks/rate_distortion.py bunny runs/rd-fitted --recipe quick --models pca_nerv --sizes '' --fit-rates \\
+        --bpp 0.07,0.12,0.2,0.35 --epochs 330 --lr 5e-3 --tune-epochs 0 --frames ''
 """
 
 from __future__ import annotations
@@ -31,9 +33,11 @@ def main() -> None:
     parser.add_argument("--sizes", default="0.1M,0.25M,0.6M")
     parser.add_argument("--bits", default="8,6,5")
     parser.add_argument("--bpp", default="", help="bits per pixel of files, in place of --bits")
+    parser.add_argument("--fit-rates", action="store_true", help="fit a network for each rate")
     parser.add_argument("--tune-epochs", type=int, default=2)
     parser.add_argument("--recipe", default="", help="by name; by default one that all families share")
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--lr", type=float, default=0.0, help="by default the recipe's")
     parser.add_argument("--frames", default="0:66", help="'' for all")
     parser.add_argument("--resize", default="256x144")
     case = vars(parser.parse_args())
@@ -45,15 +49,17 @@ def main() -> None:
         case["video"],
         case["models"].split(","),
         out=folder,
-        sizes=case["sizes"].split(","),
+        sizes=case["sizes"].split(",") if "sizes" in case else None,
+        fit_rates=case.get("fit_rates", False),
         bits=None if rates else [int(bits) for bits in case["bits"].split(",")],
         bpp=rates,
-        **{key: case[key] for key in ("tune_epochs", "epochs", "frames", "resize") if key in case},
+        **{key: case[key] for key in ("tune_epochs", "epochs", "lr", "frames", "resize") if key in case},
         on_stage=print,
         **recipe,
     )
     name = case["video"] = Path(case["video"]).name
-    kind = "-".join(("rd", *([case["recipe"]] if "recipe" in case else []), name))
+    fitted = [f"fitted-{case['epochs']}"] if "fit_rates" in case else []
+    kind = "-".join(("rd", *([case["recipe"]] if "recipe" in case else []), *fitted, name))
     shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
         f"{kind}-cpu{torch.get_num_threads()}",

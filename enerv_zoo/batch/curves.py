@@ -28,6 +28,7 @@ from enerv_zoo.evaluation.pictures import FIGURES
 from enerv_zoo.evaluation.rates import Gain, RateCurve, gains, source_rate
 from enerv_zoo.files import check_writable, remove_leftovers, write_json
 from enerv_zoo.fitting.plan import choose_device, plan_fit
+from enerv_zoo.fitting.preview import parameters_for
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import Scorer, check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
@@ -124,6 +125,7 @@ def rate_distortion(
     sizes: Sequence[str | float] | None = None,
     bits: Sequence[int] | None = None,
     bpp: Sequence[float] = (),
+    fit_rates: bool = False,
     tune_epochs: int = 0,
     codecs: Sequence[PartSpec] = CODECS,
     curves: Sequence[str | Path] = (),
@@ -150,6 +152,8 @@ def rate_distortion(
         bits: of the weights; a point for each. By default 8 to 4, or none where `bpp` is given.
         bpp: bits per pixel of the file, for which the bits of each tensor are chosen; a point for each. A network that
             cannot have so few has no such point.
+        fit_rates: fit networks for each of the `bpp` (see `FitConfig.bpp`) in place of compressing one fit to all of
+            them; by default, of the size that suits the rate.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
         codecs: as `enerv_zoo.measure_codec` takes them; those that are missing on this machine are left out with a
             warning. Before fits, each is tried on the first frame.
@@ -178,6 +182,8 @@ def rate_distortion(
         raise ConfigError(f"count is {' or '.join(COUNTS)}, got {count!r:.40}")
     encoders = available(codecs)
     targets = _targets(bits, bpp) if models else []
+    if fit_rates and (bits is not None or not bpp):
+        raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
     selection = {key: options[key] for key in SELECTION if key in options}
     budgets: Any = None if sizes is None else list(sizes)
     info, cut = _check_source(source, models, budgets, encoders, specs, chosen, options)
@@ -194,16 +200,24 @@ def rate_distortion(
             measure_quality(codec, codec.anchor.ladder[0], image, ["psnr"])
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
-        fits: dict[str, dict[str, Any]] = {}
+        fits: list[Fits] = []
         if models:
             settings = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
-            fits = compare(source, models, out=folder / FITS, **settings)
+            if fit_rates:
+                for rate in bpp:
+                    own = {**settings, "bpp": rate}
+                    if budgets is None:
+                        own["size"] = parameters_for(info, rate)
+                    place = folder / FITS / f"{rate:g}bpp"
+                    fits.append(Fits(place, compare(source, models, out=place, **own), [("bpp", rate)]))
+            else:
+                fits.append(Fits(folder / FITS, compare(source, models, out=folder / FITS, **settings), targets))
             unnamed = source if source_name(source) is None else None
-            original = open_run(folder / FITS / next(iter(fits))).original(unnamed)
+            original = open_run(fits[0].folder / next(iter(fits[0].metrics))).original(unnamed)
         else:
             original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
         points = MeasuredPoints(folder, original, specs, chosen, tune_epochs, on_stage)
-        families = [points.of_family(model, fits, targets) for model in models]
+        families = [points.of_family(model, fits) for model in models]
         measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
         info = original.info
         result = RateDistortion(

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,21 @@ Target = tuple[str, float]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Fits:
+    """Fits of a comparison, and the sizes of file that each is written in.
+
+    Attributes:
+        folder: of the comparison.
+        metrics: of each fit, by its name.
+        targets: of each fit's files.
+    """
+
+    folder: Path
+    metrics: Mapping[str, dict[str, Any]]
+    targets: Sequence[Target]
+
+
 class MeasuredPoints:
     """Measures points of curves, but for those that were measured before on the same frames with the same settings."""
 
@@ -54,25 +69,26 @@ class MeasuredPoints:
         self.frames = digest(original)
         self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
 
-    def of_family(
-        self, model: str, fits: Mapping[str, dict[str, Any]], targets: Sequence[Target]
-    ) -> tuple[RateCurve, Path]:
-        """Write each fit of a family for several targets. Returns its curve, and the file of the highest PSNR.
+    def of_family(self, model: str, fits: Sequence[Fits]) -> tuple[RateCurve, Path]:
+        """Write each fit of a family for its targets. Returns its curve, and the file of the highest PSNR.
 
         Raises:
             ConfigError: no target can be met.
         """
-        own = {name: fit for name, fit in fits.items() if fit["model"] == model}
         points: dict[Path, RatePoint] = {}
-        for (name, fit), target in itertools.product(own.items(), targets):
-            path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
-            try:
-                points[path] = self._of_network(path, self.folder / FITS / name, fit, target)
-            except UnmetTarget as error:
-                logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
+        epochs = 0
+        for group in fits:
+            own = {name: fit for name, fit in group.metrics.items() if fit["model"] == model}
+            epochs = max([epochs, *(fit["epochs"] for fit in own.values())])
+            for (name, fit), target in itertools.product(own.items(), group.targets):
+                path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
+                try:
+                    points[path] = self._of_network(path, group.folder / name, fit, target)
+                except UnmetTarget as error:
+                    logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
         if not points:
             raise ConfigError(f"{model}: no target can be met by any of its networks; give larger ones")
-        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(max(fit["epochs"] for fit in own.values()))}
+        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(epochs)}
         return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].quality())
 
     def _of_network(self, path: Path, run: Path, fit: dict[str, Any], target: Target) -> RatePoint:

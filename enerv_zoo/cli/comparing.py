@@ -204,6 +204,9 @@ def rd(
         str | None,
         typer.Option(help="Bits per pixel of the files, such as 0.1,0.2,0.4; a point for each.", show_default=False),
     ] = None,
+    fit_rates: Annotated[
+        bool, typer.Option("--fit-rates", help="Fit networks for each rate of --bpp, rather than one for all of them.")
+    ] = False,
     tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
     codecs: Annotated[
         str,
@@ -277,6 +280,7 @@ def rd(
             sizes=budgets,
             bits=widths,
             bpp=rates,
+            fit_rates=fit_rates,
             tune_epochs=tune_epochs,
             codecs=split_codecs(codecs),
             curves=curves or (),

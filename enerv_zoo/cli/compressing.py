@@ -71,7 +71,8 @@ def _plain(result: Compressed) -> dict[str, object]:
 def _rows(result: Compressed) -> list[tuple[str, str]]:
     from enerv_zoo.metrics.columns import column
 
-    widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(Counter(result.bits.values()).items()))
+    halves = Counter(round(2 * bits) / 2 for bits in result.bits.values())
+    widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(halves.items()))
     rows = [
         (
             "file",

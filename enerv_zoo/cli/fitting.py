@@ -46,18 +46,10 @@ def fit(
             rich_help_panel=options.NETWORK,
         ),
     ] = None,
-    bpp: Annotated[
-        float | None,
-        typer.Option(
-            help="In place of --size: bits per pixel of the .nvz file in 8 bits per parameter.",
-            rich_help_panel=options.NETWORK,
-        ),
-    ] = None,
     target_mb: Annotated[
         float | None,
         typer.Option(
-            help="In place of --size: megabytes (10^6 bytes) of the .nvz file in 8 bits per parameter.",
-            rich_help_panel=options.NETWORK,
+            help="In place of --bpp: megabytes (10^6 bytes) of the .nvz file.", rich_help_panel=options.NETWORK
         ),
     ] = None,
     set_: Annotated[
@@ -176,9 +168,8 @@ def fit(
     if watches_one and segments is not None:
         raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
     chosen = default_recipe(options.chosen_recipe(preset, recipe), model, network, out if resume else None)
-    if bpp is not None or target_mb is not None:
-        target = {"bpp": bpp, "megabytes": target_mb}
-        arguments["size"] = _target_size(video, model, chosen, arguments, segments, target)
+    if target_mb is not None or fit_options.get("bpp") is not None:
+        arguments |= _for_rate(video, model, chosen, arguments, segments, target_mb)
     plan = plan_fit(video, model, recipe=chosen, device=device, **arguments)
     if dry_run:
         previews.preview_fits(video, {_name(video): plan}, segments, json=json)
@@ -196,14 +187,14 @@ def fit(
         _fit_segments(video, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)
         return
     result, page = _fit_one(video, arguments, live, time_lapse, report, init_from=init_from)
+    metrics, file_rows = result.metrics, _file_rows(folder, arguments)
     if json:
-        console.print_json(result.metrics)
+        console.print_json(metrics)
         return
-    metrics = result.metrics
     spent = f"{duration(metrics['fit_seconds'])} for {console.count(metrics['epochs'], 'epoch')}"
     speed = f"{spent}, {metrics['fit_frames_per_second']:.1f} frames/s"
     console.out.print(
-        console.table([*_metrics_rows(metrics, result.video), ("fitting", speed)], _title(video, metrics))
+        console.table([*_metrics_rows(metrics, result.video), *file_rows, ("fitting", speed)], _title(video, metrics))
     )
     if time_lapse is not None and not result.ended_before:
         console.out.print()
@@ -262,23 +253,31 @@ def _time_lapse(path: Path, resume: bool, overwrite: bool) -> Callback:
     return TimeLapse(path, overwrite=overwrite)
 
 
-def _target_size(
-    video: str, model: str | None, recipe: Any, arguments: dict[str, Any], segments: str | None, target: dict[str, Any]
-) -> int:
-    """Return the stored parameters whose 8-bit codes take a target."""
+def _for_rate(
+    video: str,
+    model: str | None,
+    recipe: Any,
+    arguments: dict[str, Any],
+    segments: str | None,
+    target_mb: float | None,
+) -> dict[str, Any]:
+    """Return the bits per pixel that a fit is to take, and the stored parameters that suit them."""
     from enerv_zoo.fitting.plan import plan_fit
     from enerv_zoo.fitting.preview import parameters_for
     from enerv_zoo.video.scenes import survey
 
-    option = "'--bpp'" if target["bpp"] is not None else "'--target-mb'"
-    if segments is not None or arguments["size"] is not None:
-        reason = "choose --size, which is of each segment's network" if segments else "give it or --size"
-        raise typer.BadParameter(f"it chooses the size of one network; {reason}", param_hint=option)
+    bpp, option = arguments.get("bpp"), "'--bpp'" if target_mb is None else "'--target-mb'"
+    if bpp is not None and target_mb is not None:
+        raise typer.BadParameter("a target is in bits per pixel or in megabytes; give one of them", param_hint=option)
+    if segments is not None and arguments["size"] is None:
+        raise typer.BadParameter("add --size, which is of each segment's network", param_hint=option)
+    arguments = {key: value for key, value in arguments.items() if key != "bpp"}
     selection = plan_fit(video, model, recipe=recipe, **arguments).video
-    if target["bpp"] is not None and selection.get("resize") == OPEN:
+    if selection.get("resize") == OPEN:
         raise typer.BadParameter("it depends on the size of the frames; give --resize, such as full", param_hint=option)
-    selection = {key: value for key, value in selection.items() if value != OPEN}
-    return parameters_for(survey(video, **selection, scenes=False).info, **target)
+    info = survey(video, **selection, scenes=False).info
+    rate = bpp if target_mb is None else 8e6 * target_mb / info.pixels
+    return {"bpp": rate, "size": parameters_for(info, rate) if arguments["size"] is None else arguments["size"]}
 
 
 def _fit_segments(
@@ -301,19 +300,34 @@ def _fit_segments(
         result = batch.fit_segments(
             video, segments=segments, warm_start=warm_start, on_segment=on_segment, **runner, **arguments
         )
-    metrics = result.metrics
+    metrics, file_rows = result.metrics, _file_rows(result.folder, arguments)
     page = _page(result.folder, arguments["device"], report, result.ended_before)
     if json:
         console.print_json(metrics)
         return
     title = f"{_title(video, metrics)} in {console.count(metrics['segments'], 'segment')}"
     console.out.print(
-        console.table([*_metrics_rows(metrics, result.video), ("fitting", duration(metrics["fit_seconds"]))], title)
+        console.table(
+            [*_metrics_rows(metrics, result.video), *file_rows, ("fitting", duration(metrics["fit_seconds"]))], title
+        )
     )
     look = f": open {page.name}, or" if page else ";"
     console.out.print()
     console.out.print(f"written to {result.folder}{look} play it:")
     console.print_command("render", result.folder, free_name(result.folder / "video.mp4"))
+
+
+def _file_rows(folder: Path, arguments: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write the file of a fit to a rate into its folder; return the table's row that says so."""
+    bpp = arguments["recipe"].fit.get("bpp")
+    if bpp is None:
+        return []
+    from enerv_zoo.compression import compress
+
+    path = folder / "video.nvz"
+    with shown(path.name):
+        compressed = compress(folder, path, bpp=bpp, device=arguments["device"], measure=False)
+    return [(path.name, f"{compressed.bytes:,} bytes, {compressed.bpp:.4f} bits per pixel")]
 
 
 def _metrics_rows(metrics: dict[str, Any], video: NeuralVideo | SegmentedVideo) -> list[tuple[str, str]]:

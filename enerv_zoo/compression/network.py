@@ -26,7 +26,16 @@ from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, encode, pruning
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, codable, coded, exact_spec, rounded, uniform_specs
+from enerv_zoo.nvz.quantisation import (
+    VECTOR_BITS,
+    QuantSpec,
+    QuantSpecs,
+    codable,
+    coded,
+    exact_spec,
+    rounded,
+    uniform_specs,
+)
 from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.video import Video
@@ -153,7 +162,11 @@ class NetworkCompression:
             specs = uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
             return specs if config.bits is not None else {**specs, **tuned}
         if config.bpp is not None:
-            return self._within_file(self._choices(tuned), share * config.bpp * self.video.info.pixels / 8)
+            limit = share * config.bpp * self.video.info.pixels / 8
+            finest = {**uniform_specs(self.video, VECTOR_BITS), **tuned}
+            if self._file_size(finest) <= limit:
+                return finest
+            return self._within_file(self._choices(tuned), limit)
         choices = self._choices(tuned)
         assert before is not None
         assert config.max_psnr_drop is not None

@@ -153,7 +153,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         if self.rate_weight and self.bits is None and self.scales != "learned":
-            raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, or scales learned, too")
+            raise ConfigError("rate_weight weighs the bits of rounded weights; give bits, too, or learned scales")
         if self.bpp is not None and (self.rate_weight or self.scales not in ("tensor", "learned")):
             raise ConfigError("under bpp, scales are learned and rate_weight follows; leave rate_weight and scales out")
         if self.rounded_share < 1 and self.scales != "slice":

@@ -98,6 +98,11 @@ class WeightConstraint:
         """Whether steps draw random numbers, so that none can be recorded and replayed."""
         return self.rounded_share < 1
 
+    @property
+    def is_rated(self) -> bool:
+        """Whether the objective has the weights' bits in it."""
+        return self.rate_weight > 0 or self._target is not None
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Round the weights while the block runs."""
@@ -134,7 +139,7 @@ class WeightConstraint:
         for name, part in self._in_part.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.copy_(part.gradient(gradient))
-        if self.rate_weight or self._learned is not None:
+        if self.is_rated or self._learned is not None:
             self._add_rates(progress, share)
         for name, mask in self.masks.items():
             if (gradient := self._tensors[name].grad) is not None:

@@ -31,6 +31,10 @@ EVALUATION_PASSES = 0.5
 """Cost of the evaluation at the end, in epochs."""
 
 
+BITS_PER_PARAMETER = 2.5
+"""Bits of a parameter in a network of the size that measured best for a rate (docs/compression.md)."""
+
+
 @dataclass(frozen=True)
 class FitPreview:
     """Facts of a fit that has not begun.
@@ -73,23 +77,20 @@ class FitPreview:
     device: str
 
 
-def parameters_for(info: VideoInfo, *, bpp: float | None = None, megabytes: float | None = None) -> int:
-    """Return the number of stored parameters whose 8-bit codes take a size.
+def parameters_for(info: VideoInfo, bpp: float) -> int:
+    """Return the number of stored parameters that suits a fit to a rate.
 
     Args:
         info: the video.
-        bpp: bits per pixel of the video; or
-        megabytes: size in 10^6 bytes.
+        bpp: bits per pixel of the file.
 
     Raises:
-        ConfigError: not just one of them is given, or it gives no parameter.
+        ConfigError: it gives no parameter.
     """
-    if (bpp is None) == (megabytes is None):
-        raise ConfigError("a target size is in bits per pixel or in megabytes; give one of them")
-    bits = bpp * info.pixels if bpp is not None else 8e6 * (megabytes or 0.0)
-    if not bits >= DEFAULT_BITS:
-        raise ConfigError(f"a target size has to hold one parameter of {DEFAULT_BITS} bits, got {bits:.3g} bits")
-    return round(bits / DEFAULT_BITS)
+    bits = bpp * info.pixels
+    if not bits >= BITS_PER_PARAMETER:
+        raise ConfigError(f"a file has to hold one parameter of {BITS_PER_PARAMETER:g} bits, got {bits:.3g} bits")
+    return round(bits / BITS_PER_PARAMETER)
 
 
 @usable_threads()
@@ -126,7 +127,7 @@ def preview_fit(
         parameters=parameters,
         macs=summary.macs,
         stored_bytes=4 * parameters,
-        coded_bytes=parameters * DEFAULT_BITS // 8,
+        coded_bytes=round(parameters * DEFAULT_BITS if plan.fit.bpp is None else plan.fit.bpp * info.pixels) // 8,
         raw_bytes=3 * info.pixels,
         source_bytes=source_bytes,
         memory_bytes=need.total,

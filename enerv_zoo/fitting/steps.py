@@ -15,13 +15,13 @@ RATE = 0.02
 BETAS = (0.9, 0.99)
 """Adam's decays of their moments."""
 
-FIRST_WEIGHT = 1e-4
+FIRST_WEIGHT = 1e-3
 """Weight of the bits per pixel that a fit with a target begins with."""
 
-GAIN = 40.0
+GAIN = 20.0
 """In a fraction d of a phase, the weight grows by a factor e^(GAIN d) where bits are e times as many as they should."""
 
-REACHED = 0.5
+REACHED = 0.15
 """Part of a phase after which the target is to be reached; until then, the bits fall by a like factor in each step."""
 
 MEASUREMENTS = 16

@@ -11,7 +11,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.preview import parameters_for
+from enerv_zoo.fitting.preview import BITS_PER_PARAMETER, parameters_for
 
 SMALL = ("--frames", "0:4", "--resize", "64x36", "--epochs", "2", "--device", "cpu")
 
@@ -83,23 +83,23 @@ def test_a_compression_is_previewed_to_about_its_size(command, tmp_path_factory)
 
 
 def test_a_target_chooses_the_size(command):
-    code, out, _ = command("fit", "bunny", "--model", "nerv", "--bpp", "52", *SMALL, "--dry-run", "--json")
-    (preview,) = json.loads(out).values()
-    assert code == 0
-    assert preview["coded_bytes"] * 8 / (4 * 36 * 64) == pytest.approx(52, rel=0.02)
-    code, out, _ = command("fit", "bunny", "--model", "nerv", "--target-mb", "0.06", *SMALL, "--dry-run", "--json")
-    (preview,) = json.loads(out).values()
-    assert preview["coded_bytes"] == pytest.approx(60_000, rel=0.02)
+    pixels = 4 * 36 * 64
+    for option, value, size in (("--bpp", "52", 52 * pixels / 8), ("--target-mb", "0.06", 60_000)):
+        code, out, _ = command("fit", "bunny", "--model", "nerv", option, value, *SMALL, "--dry-run", "--json")
+        (preview,) = json.loads(out).values()
+        assert code == 0
+        assert preview["coded_bytes"] == pytest.approx(size, rel=0.02)
+        assert preview["parameters"] == pytest.approx(8 * size / BITS_PER_PARAMETER, rel=0.02)
 
 
 def test_targets_that_mean_nothing_are_refused(command):
-    code, _, err = command("fit", "bunny", "--bpp", "1", "--size", "60K", *SMALL)
+    code, _, err = command("fit", "bunny", "--bpp", "1", "--target-mb", "1", *SMALL)
     assert code == 2
-    assert "give it or --size" in err
+    assert "give one of them" in err
     code, _, err = command("fit", "bunny", "--bpp", "1", "--segments", "2", *SMALL)
     assert code == 2
-    assert "choose --size" in err
+    assert "add --size" in err
     info = ez.VideoInfo(frames=4, height=36, width=64)
-    for target in ({}, {"bpp": 1.0, "megabytes": 1.0}, {"bpp": 0.0}, {"megabytes": float("nan")}):
-        with pytest.raises(ConfigError, match="a target size"):
-            parameters_for(info, **target)
+    for rate in (0.0, float("nan")):
+        with pytest.raises(ConfigError, match="one parameter"):
+            parameters_for(info, rate)

@@ -78,6 +78,32 @@ def test_a_phase_with_rounding_makes_better_files(tmp_path):
     assert files[1].psnr > files[0].psnr + 0.3
 
 
+LEARNED = {**FIT, "model": "pca_nerv", "model_options": {}, "size": 11277, "lr": 4e-3, "batch_size": 1}
+
+
+def test_a_fit_to_a_rate_takes_it_and_its_file_loses_nothing(tmp_path):
+    files = {}
+    for bpp in (4.0, 7.0):
+        fit = ez.fit("bunny", epochs=30, bpp=bpp, out=tmp_path / f"{bpp:g}", **LEARNED)
+        files[bpp] = ez.compress(fit.folder, tmp_path / f"{bpp:g}.nvz")
+        assert 0.6 * bpp < files[bpp].bpp < 1.05 * bpp
+        assert files[bpp].psnr == pytest.approx(fit.report.psnr, abs=1e-3)  # biases have 12 bits in both
+        again = ez.compress(files[bpp].path, tmp_path / "again.nvz", data="bunny")
+        assert again.bits == files[bpp].bits
+        assert same_weights(ez.load(again.path), ez.load(files[bpp].path))
+        assert ez.compress(fit.folder, tmp_path / "within.nvz", bpp=bpp).bpp <= bpp
+    assert files[4.0].psnr < files[7.0].psnr
+
+
+def test_learned_scales_are_gone_on_with_to_the_same_bits(tmp_path):
+    options = {**LEARNED, "epochs": 4, "phases": [{"epochs": 2, "bpp": None, "scales": "learned", "rate_weight": 1e-3}]}
+    whole = ez.fit("bunny", bpp=4.0, **options)
+    for number, left in enumerate((7, 20, 5)):
+        stopped_after(left, bpp=4.0, **options, out=tmp_path / "cut", resume=number > 0)
+    cut = ez.fit("bunny", bpp=4.0, **options, out=tmp_path / "cut", resume=True)
+    assert same_weights(cut.video, whole.video)
+
+
 def test_more_epochs_are_a_phase_of_a_fit_that_has_ended(tmp_path):
     folder = tmp_path / "fit"
     ez.fit("bunny", epochs=2, out=folder, **FIT)
