@@ -9,7 +9,7 @@ from typing import Any
 
 from enerv_zoo.batch.comparison import compare, plan_comparison
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
-from enerv_zoo.batch.rate_points import FITS, POINTS, MeasuredPoints, Target
+from enerv_zoo.batch.rate_points import FITS, POINTS, Fits, MeasuredPoints, Target
 from enerv_zoo.batch.rate_tables import gains_table, points_table, read_curves
 from enerv_zoo.config import (
     DEFAULT_METRICS,

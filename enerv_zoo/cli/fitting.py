@@ -169,7 +169,7 @@ def fit(
         raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
     chosen = default_recipe(options.chosen_recipe(preset, recipe), model, network, out if resume else None)
     if target_mb is not None or fit_options.get("bpp") is not None:
-        arguments |= _for_rate(video, model, chosen, arguments, segments, target_mb)
+        arguments |= _for_rate(video, model, chosen, dict(arguments), segments, target_mb)
     plan = plan_fit(video, model, recipe=chosen, device=device, **arguments)
     if dry_run:
         previews.preview_fits(video, {_name(video): plan}, segments, json=json)
@@ -265,19 +265,22 @@ def _for_rate(
     from enerv_zoo.fitting.plan import plan_fit
     from enerv_zoo.fitting.preview import parameters_for
     from enerv_zoo.video.scenes import survey
+    from enerv_zoo.zoo import nearest_size
 
-    bpp, option = arguments.get("bpp"), "'--bpp'" if target_mb is None else "'--target-mb'"
+    bpp, option = arguments.pop("bpp", None), "'--bpp'" if target_mb is None else "'--target-mb'"
     if bpp is not None and target_mb is not None:
         raise typer.BadParameter("a target is in bits per pixel or in megabytes; give one of them", param_hint=option)
     if segments is not None and arguments["size"] is None:
         raise typer.BadParameter("add --size, which is of each segment's network", param_hint=option)
-    arguments = {key: value for key, value in arguments.items() if key != "bpp"}
-    selection = plan_fit(video, model, recipe=recipe, **arguments).video
-    if selection.get("resize") == OPEN:
+    plan = plan_fit(video, model, recipe=recipe, **arguments)
+    if plan.video.get("resize") == OPEN:
         raise typer.BadParameter("it depends on the size of the frames; give --resize, such as full", param_hint=option)
-    info = survey(video, **selection, scenes=False).info
-    rate = bpp if target_mb is None else 8e6 * target_mb / info.pixels
-    return {"bpp": rate, "size": parameters_for(info, rate) if arguments["size"] is None else arguments["size"]}
+    info = survey(video, **plan.video, scenes=False).info
+    rate = 8e6 * target_mb / info.pixels if target_mb is not None else float(bpp)
+    size = arguments["size"]
+    if size is None:
+        size = nearest_size({**plan.model, "size": str(parameters_for(info, rate))}, info)
+    return {"bpp": rate, "size": size}
 
 
 def _fit_segments(

@@ -16,7 +16,7 @@ from enerv_zoo.fitting.steps import LearnedSteps, RateTarget
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import pruning
 from enerv_zoo.nvz.entropy import best_model, rate
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, coded, rounded, spread, steps, uniform_specs
+from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, coded, rounded, spread, steps, uniform_specs
 from enerv_zoo.nvz.tables import MAX_LEVEL
 
 FIRST_BITS = 7
@@ -79,11 +79,12 @@ class WeightConstraint:
         Raises:
             ConfigError: a width or a share that there is not.
         """
+        per: Scales = "tensor" if config.scales == "learned" else config.scales
         learned = config.scales == "learned" or config.bpp is not None
         bits = FIRST_BITS if learned and config.bits is None else config.bits
         if bits is None and not config.prune:
             return None
-        specs = {} if bits is None else uniform_specs(network, bits, "tensor" if learned else config.scales)
+        specs = {} if bits is None else uniform_specs(network, bits, per)
         if config.scales == "slice":
             specs = {name: spec for name, spec in specs.items() if spec.along is not None}
         masks = pruning.masks(network, config.prune, config.prune_size_weight)

@@ -66,6 +66,15 @@ def test_fit_prints_its_numbers_and_what_next(cli):
     assert open_video("runs/bunny-pca_nerv/preview.png").frames.shape[2] == 3 * (36 + 6)
 
 
+def test_a_fit_to_a_rate_ends_with_a_file_of_that_size(cli):
+    arguments = ("--preset", "quick", "--frames", "0:3", "--resize", "64x36", "--epochs", "2", "--out", "x")
+    code, out, _ = cli("fit", "bunny", *arguments, "--bpp", "9", "--no-report")
+    bits = 8 * os.path.getsize("x/video.nvz")  # noqa: PTH202
+    assert (code, bits <= 9 * 3 * 64 * 36) == (0, True)
+    assert f"{bits // 8:,} bytes, {bits / (3 * 64 * 36):.4f} bits per pixel" in " ".join(out.split())
+    assert cli("info", "x/video.nvz")[0] == 0
+
+
 def test_fit_json_is_json(cli):
     code, out, _ = cli("fit", "bunny", *TINY, "--set", "block_dim=16", "--set", "stem_dim=[24]", "--json", "--out", "x")
     assert code == 0

@@ -140,6 +140,22 @@ def test_families_and_codecs_on_the_same_frames_and_nothing_twice(tmp_path, monk
         rate_distortion("bunny", ["nerv"], **{**asked, "bits": None, "bpp": [0.1]})
 
 
+def test_a_network_of_its_own_for_each_rate(tmp_path):
+    rates = [5.0, 7.0]
+    result = rate_distortion(
+        "bunny", ["pca_nerv"], out=tmp_path, bpp=rates, fit_rates=True, codecs=[], recipe="quick",
+        **CUT, epochs=3, device="cpu",
+    )  # fmt: skip
+    low, high = result.curves[0].points
+    assert (low.bpp <= 5.0, high.bpp <= 7.0, low.bpp < high.bpp) == (True, True, True)
+    assert float(high.setting.split("M")[0]) > float(low.setting.split("M")[0])
+    for rate in rates:
+        (fit,) = json.loads((tmp_path / "fits" / f"{rate:g}bpp" / "compare.json").read_text()).values()
+        assert fit["epochs"] == 3
+    with pytest.raises(ConfigError, match="give bpp"):
+        rate_distortion("bunny", ["pca_nerv"], out=tmp_path / "x", fit_rates=True)
+
+
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [
