@@ -82,6 +82,8 @@ METRICS = [
     *((name, 32) for name in ("psnr", "psnr_y", "psnr_yuv", "worst_tile", "ssim", "flicker")),
     ("ms_ssim", 176),
 ]
+ELSEWHERE = {("metric", name) for name in ("lpips", "dists", "vmaf")}
+"""Parts whose weights or programs come from elsewhere; `test_metrics_elsewhere` tests them."""
 OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
@@ -131,7 +133,7 @@ def test_contract(kind, check):
 
 
 def test_every_built_in_part_is_tested():
-    tested = {(each.registry.kind, as_spec(each.part)["name"]) for each in CLASSES}
+    tested = {(each.registry.kind, as_spec(each.part)["name"]) for each in CLASSES} | ELSEWHERE
     for kind, registry in COMPONENTS.items():
         if kind not in ("optimizer", "codebase"):  # timm's are timm's to test; code bases are in test_golden
             assert {name for known, name in tested if known == kind} == set(registry.names()), kind
