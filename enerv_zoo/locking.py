@@ -75,7 +75,7 @@ def _acquire(folder: Path, wait: float, created: set[Path]) -> int:
                     os.write(file, f"{os.getpid()} {socket.gethostname()}".encode())
                     return file
             elif time.monotonic() >= until:
-                raise FitError(f"{folder}: {_holder(path)} is writing to it; wait for its end, or choose another --out")
+                raise FitError(f"{folder}: {holder(path)} is writing to it; wait for its end, or choose another --out")
         except BaseException:
             os.close(file)
             raise
@@ -112,7 +112,8 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Return who holds the lock in a file, as far as it says."""
     try:
         number, _, host = path.read_text(encoding="utf-8", errors="replace").partition(" ")
     except OSError:

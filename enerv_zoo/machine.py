@@ -50,7 +50,7 @@ def _memory_limits() -> list[tuple[int, int]]:
         limit = _numbers(group / "memory.max")
         used = _numbers(group / "memory.current")
         if limit and used:
-            stat = _text(group / "memory.stat").split()
+            stat = text_of(group / "memory.stat").split()
             droppable = int(stat[stat.index("inactive_file") + 1]) if "inactive_file" in stat else 0
             limits.append((limit[0], used[0] - droppable))
     return limits or [(1 << 62, 0)]
@@ -69,18 +69,19 @@ def _bound_cores() -> int:
 
 def _groups() -> list[Path]:
     """The control groups (version 2) of this process, innermost first; a container sees its own as the root."""
-    own = _text(Path("/proc/self/cgroup")).partition("0::/")[2].split("\n")[0]
+    own = text_of(Path("/proc/self/cgroup")).partition("0::/")[2].split("\n")[0]
     group = CGROUP / own
     return [parent for parent in (group, *group.parents) if parent == CGROUP or CGROUP in parent.parents]
 
 
 def _numbers(path: Path) -> list[int]:
     """The numbers of a control file; none where it says `max`, or is not there."""
-    words = _text(path).split()
+    words = text_of(path).split()
     return [int(word) for word in words] if words and all(word.isdecimal() for word in words) else []
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return a file of the system as text, or nothing where it cannot be read."""
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
@@ -117,7 +118,7 @@ def tune_process() -> None:
             os.environ["GOMP_SPINCOUNT"] = str(SPINS)
         if cores < _bound_cores():
             os.environ.setdefault("OMP_NUM_THREADS", str(cores))
-    stays = _keep_freed_memory()
+    stays = keep_freed_memory()
     logger.debug("%d cores; freed memory %s the process", cores, "stays with" if stays else "leaves")
 
 
@@ -135,7 +136,7 @@ def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> N
     getattr(importlib.import_module(module), name)(*arguments)
 
 
-def _keep_freed_memory() -> bool:
+def keep_freed_memory() -> bool:
     """Tell glibc's allocator to keep what is freed, in one heap. Returns whether it was done.
 
     glibc gives the memory of every large tensor back to the system when it is freed. Each feature map then costs a page

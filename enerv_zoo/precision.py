@@ -36,14 +36,15 @@ def choose_precision(precision: str, device: str) -> Precision:
         ConfigError: there is no such precision.
     """
     if precision == "auto":
-        return "bfloat16" if _is_fast(torch.device(device).type) else "float32"
+        return "bfloat16" if is_bfloat16_fast(torch.device(device).type) else "float32"
     if precision not in get_args(Precision):
         raise ConfigError(f"precision must be auto, {' or '.join(get_args(Precision))}, got {precision!r}")
     return precision  # type: ignore[return-value]
 
 
 @cache
-def _is_fast(device: str) -> bool:
+def is_bfloat16_fast(device: str) -> bool:
+    """Return whether convolutions on a type of device are faster in bfloat16; found out once per process."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: Mapping[str, Any] = getattr(

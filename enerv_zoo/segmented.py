@@ -43,6 +43,7 @@ class SegmentedVideo(FrameAccess):
 
     Attributes:
         device: that networks decode on.
+        loaded: the networks that are loaded, by the number of their segment.
         origin: the video that they were fitted to, as far as that is known, or `None`.
 
     Raises:
@@ -61,7 +62,7 @@ class SegmentedVideo(FrameAccess):
         self.device = torch.device("cpu")
         self.origin: Origin | None = None
         self._load, self._cached = load, max(kept, 1)
-        self._loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
+        self.loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
         self._firsts = np.array([segment.first for segment in self.segments])
         check_cover(self.segments, info)
@@ -72,15 +73,15 @@ class SegmentedVideo(FrameAccess):
         Raises:
             ConfigError: it decodes something else than the segment.
         """
-        if number in self._loaded:
-            self._loaded.move_to_end(number)
-            return self._loaded[number]
-        while len(self._loaded) >= self._cached:
-            self._loaded.popitem(last=False)  # before the next one takes memory
+        if number in self.loaded:
+            self.loaded.move_to_end(number)
+            return self.loaded[number]
+        while len(self.loaded) >= self._cached:
+            self.loaded.popitem(last=False)  # before the next one takes memory
         with usable_threads(), torch.inference_mode(False):  # whoever decodes now, others may want gradients
             network = self._load(number).to(self.device).eval()
         self.segments[number].check(number, network.info, self.info)
-        self._loaded[number] = network.optimize(*self._way) if self._way else network
+        self.loaded[number] = network.optimize(*self._way) if self._way else network
         return network
 
     def networks(self) -> Iterator[NeuralVideo]:
@@ -137,7 +138,7 @@ class SegmentedVideo(FrameAccess):
     def to(self, device: str | torch.device) -> SegmentedVideo:
         """Decode on a device from here on."""
         self.device = torch.device(device)
-        for network in self._loaded.values():
+        for network in self.loaded.values():
             network.to(self.device)
         return self
 
@@ -148,13 +149,13 @@ class SegmentedVideo(FrameAccess):
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
         """Take the fastest way to decode that the device has; see `NeuralVideo.optimize`."""
         self._way = (precision, inductor)
-        for network in self._loaded.values():
+        for network in self.loaded.values():
             network.optimize(precision, inductor)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the networks: another process loads its own."""
-        return {**self.__dict__, "_loaded": OrderedDict()}
+        return {**self.__dict__, "loaded": OrderedDict()}
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write all segments to a folder that `enerv_zoo.load` reads."""

@@ -55,7 +55,7 @@ def ssim(prediction: Tensor, target: Tensor, window: int = WINDOW) -> Tensor:
     """
     x, y = _comparable(prediction, target)
     own = _implementation(x, window) == "own"
-    return _own_ssim(x, y, window) if own else _package_ssim(x, y, window)
+    return own_ssim(x, y, window) if own else package_ssim(x, y, window)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor, window: int = WINDOW) -> Tensor:
@@ -73,7 +73,7 @@ def ms_ssim(prediction: Tensor, target: Tensor, window: int = WINDOW) -> Tensor:
     # its backward pass (of torch.prod) reads a value back to the host, so no CUDA graph could be captured with it
     differentiated = torch.is_grad_enabled() and x.requires_grad
     by_package = not differentiated and _implementation(x, ms_ssim_side(window) + 1) == "pytorch_msssim"
-    return _package_ms_ssim(x, y, window) if by_package else _own_ms_ssim(x, y, window)
+    return package_ms_ssim(x, y, window) if by_package else own_ms_ssim(x, y, window)
 
 
 def _implementation(frames: Tensor, shortest_side: int) -> Literal["own", "pytorch_msssim"]:
@@ -95,13 +95,15 @@ def _comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------------- pytorch-msssim
 
 
-def _package_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+def package_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+    """Return SSIM (B,) by pytorch_msssim."""
     from pytorch_msssim import ssim  # here, as importing it is not free and a CPU never needs it
 
     return _by_package(ssim, x, y, window)
 
 
-def _package_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+def package_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+    """Return MS-SSIM (B,) by pytorch_msssim."""
     from pytorch_msssim import ms_ssim
 
     return _by_package(ms_ssim, x, y, window)
@@ -121,11 +123,13 @@ def _by_package(measure: Callable[..., Tensor], x: Tensor, y: Tensor, window: in
 # ---------------------------------------------------------------------- own
 
 
-def _own_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+def own_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+    """Return SSIM (B,) by the functions of this module."""
     return _ssim_and_contrast(x, y, window)[0].mean(dim=1)
 
 
-def _own_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+def own_ms_ssim(x: Tensor, y: Tensor, window: int) -> Tensor:
+    """Return MS-SSIM (B,) by the functions of this module."""
     product = x.new_ones(x.shape[:2])
     for exponent in SCALES[:-1]:
         product = product * _ssim_and_contrast(x, y, window)[1].relu() ** exponent

@@ -26,7 +26,7 @@ def usable_threads() -> Iterator[None]:
       otherwise.
     """
     before = torch.get_num_threads()
-    usable = 1 if os.getpid() != _IMPORTED_BY else min(before, _allowed())
+    usable = 1 if os.getpid() != _IMPORTED_BY else min(before, allowed_threads())
     if usable != before:
         torch.set_num_threads(usable)
     try:
@@ -37,5 +37,6 @@ def usable_threads() -> Iterator[None]:
 
 
 @cache
-def _allowed() -> int:
+def allowed_threads() -> int:
+    """Return how many threads the user, or the cores, allow."""
     return 1 << 30 if "OMP_NUM_THREADS" in os.environ else available_cores()

@@ -119,7 +119,7 @@ def test_several_processes_take_no_device_by_its_number(monkeypatch):
 def test_one_device_has_one_worker():
     pool = WorkerPool()
     for device, room in (("cuda:1", 1), ("mps", 1), ("cuda", torch.cuda.device_count())):
-        pool._device = device
+        pool.device = device
         assert pool.room() == room
 
 

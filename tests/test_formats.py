@@ -225,7 +225,7 @@ def test_jobs_keep_their_ids(tmp_path: Path) -> None:
 
     config = to_dict(FitConfig())
     old = FitJob("x", "bunny", Recipe(model={"name": "nerv"}, fit=config, video={"resize": "64x36"}))
-    assert old._selection() == {"resize": "36x64"}
+    assert old.selection() == {"resize": "36x64"}
     assert id_of("bunny", resize="64x36") == id_of("bunny", resize="64x36", square_pixels=True)
     path = anamorphic(tmp_path)
     assert id_of(path) != id_of(path, square_pixels=True)

@@ -123,8 +123,8 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
 
 def test_a_damaged_lock_names_nobody(tmp_path):
     (tmp_path / LOCK).write_bytes(b"\xff\x1b[31m nonsense")
-    assert locking._holder(tmp_path / LOCK) == "another process"
-    assert locking._holder(tmp_path / "none") == "another process"
+    assert locking.holder(tmp_path / LOCK) == "another process"
+    assert locking.holder(tmp_path / "none") == "another process"
 
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}

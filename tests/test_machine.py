@@ -21,8 +21,8 @@ GROUP = "pod/container"
 def control_group(tmp_path, monkeypatch):
     """Write the files of this process's control group and of those around it."""
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    read = machine._text
-    monkeypatch.setattr(machine, "_text", lambda path: f"0::/{GROUP}\n" if path.parts[1] == "proc" else read(path))
+    read = machine.text_of
+    monkeypatch.setattr(machine, "text_of", lambda path: f"0::/{GROUP}\n" if path.parts[1] == "proc" else read(path))
 
     def write(group, **files):
         (tmp_path / group).mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ import resource, torch
 import enerv_zoo as ez
 from enerv_zoo import machine
 ez.tune_process()
-kept = machine._keep_freed_memory()
+kept = machine.keep_freed_memory()
 for _ in range(20):  # glibc needs a few to find an order
     torch.ones(16, 1 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -123,7 +123,7 @@ def test_tuning_says_how_threads_wait_before_torch_is_imported(environment, argu
 
 def test_a_container_with_fewer_cores_gets_fewer_threads(control_group, monkeypatch):
     control_group(GROUP, cpu_max="100000 100000\n")
-    monkeypatch.setattr(threads, "_allowed", threads._allowed.__wrapped__)
+    monkeypatch.setattr(threads, "allowed_threads", threads.allowed_threads.__wrapped__)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(3)

@@ -16,7 +16,7 @@ from torch import nn
 import enerv_zoo as ez
 from enerv_zoo import registry
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, job_of
-from enerv_zoo.batch.run import SUMMARY, _metrics, _row, _write, columns_of
+from enerv_zoo.batch.run import SUMMARY, columns_of, fit_row, metrics_of, write_tables
 from enerv_zoo.cli.generated import parse_text
 from enerv_zoo.config import Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError
@@ -24,7 +24,7 @@ from enerv_zoo.evaluation.report import merged, read_frames
 from enerv_zoo.fitting.folder import read_report
 from enerv_zoo.fitting.plan import check_record, plan_fit
 from enerv_zoo.hub.card import card
-from enerv_zoo.hub.search import Pretrained, _entry
+from enerv_zoo.hub.search import Pretrained, entry_of
 from enerv_zoo.metrics import Scorer, ms_ssim, psnr, ssim
 from enerv_zoo.metrics.columns import Column, column, columns, names_in
 from enerv_zoo.metrics.scoring import RESERVED
@@ -220,7 +220,7 @@ def test_on_the_card_and_in_the_search(fitted):
     assert f"| WORST-PIXEL (1/255) | {metrics['worst_pixel']:.4g} |" in text.splitlines()
     head = {"worst_pixel": 2.5, "psnr": 30.0, "junk": 1, "junk_missing": None}
     data = SimpleNamespace(to_dict=lambda: {"enerv_zoo": head})
-    found = _entry(SimpleNamespace(id="a/b", card_data=data, downloads=1, last_modified=None, private=False))
+    found = entry_of(SimpleNamespace(id="a/b", card_data=data, downloads=1, last_modified=None, private=False))
     assert found.scores == {"worst_pixel": 2.5, "psnr": 30.0}, "of what strangers write, only what is known"
     assert found.to_dict()["worst_pixel"] == 2.5
     assert (found.psnr, Pretrained("x").psnr) == (30.0, None)
@@ -257,12 +257,12 @@ def test_in_the_summary_of_a_fleet(plugin, fitted, tmp_path):
     recipe = Recipe(model={"name": "nerv"}, fit={"metrics": METRICS})
     job = SimpleNamespace(fit=FitJob("fit", "bunny", recipe))
     metrics = json.loads((fitted / "metrics.json").read_text())
-    schema = columns_of(_metrics([job]))
+    schema = columns_of(metrics_of([job]))
     rows = [
-        _row(schema, job.fit, FitOutcome("fit", metrics=metrics, seconds=1.0)),
-        _row(schema, job.fit, FitOutcome("lost", error="no room", seconds=1.0)),
+        fit_row(schema, job.fit, FitOutcome("fit", metrics=metrics, seconds=1.0)),
+        fit_row(schema, job.fit, FitOutcome("lost", error="no room", seconds=1.0)),
     ]
-    _write(schema, rows, SimpleNamespace(put=lambda path, name: (tmp_path / name).write_bytes(path.read_bytes())))
+    write_tables(schema, rows, SimpleNamespace(put=lambda path, name: (tmp_path / name).write_bytes(path.read_bytes())))
     table = parquet.read_table(tmp_path / SUMMARY)
     assert table.to_pylist() == rows
     assert table["worst_pixel"].to_pylist() == [metrics["worst_pixel"], None]

@@ -20,12 +20,12 @@ from enerv_zoo.precision import at_least_float32, choose_precision, plain_float3
     ],
 )
 def test_auto_is_bfloat16_where_a_cpu_is_faster_in_it(monkeypatch, amx, instructions, speedup, chosen):
-    precision._is_fast.cache_clear()
+    precision.is_bfloat16_fast.cache_clear()
     capabilities = {"amx_bf16": amx, "avx512_bf16": instructions}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     monkeypatch.setattr(precision, "measured_speedup", lambda: speedup)
     assert choose_precision("auto", "cpu") == chosen
-    precision._is_fast.cache_clear()
+    precision.is_bfloat16_fast.cache_clear()
     assert choose_precision("float32", "cpu") == "float32"
 
 

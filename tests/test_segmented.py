@@ -104,13 +104,13 @@ def test_few_networks_are_loaded(expected):
     assert loads == [0, 1, 2]  # the last two are there
     video[0]
     assert loads == [0, 1, 2, 0]
-    assert len(video._loaded) == 2
+    assert len(video.loaded) == 2
 
 
 def test_it_can_be_sent_to_a_process(video, expected):
     video[0]
     twin = pickle.loads(pickle.dumps(video))
-    assert not twin._loaded
+    assert not twin.loaded
     assert torch.equal(twin[6], expected[6])
     loader = torch.utils.data.DataLoader(video, batch_size=3)
     assert torch.equal(torch.cat(list(loader)), expected)

@@ -142,8 +142,8 @@ def test_frames_need_no_gradient():
 
 def use_package_everywhere(monkeypatch):
     """Take each of the two measures of pytorch_msssim, on a CPU and with a gradient, too."""
-    monkeypatch.setattr(module, "_own_ssim", module._package_ssim)
-    monkeypatch.setattr(module, "_own_ms_ssim", module._package_ms_ssim)
+    monkeypatch.setattr(module, "own_ssim", module.package_ssim)
+    monkeypatch.setattr(module, "own_ms_ssim", module.package_ms_ssim)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])

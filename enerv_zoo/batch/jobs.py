@@ -72,11 +72,11 @@ class FitJob:
         Raises:
             VideoError: the source cannot be read.
         """
-        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self._selection()}
+        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.selection()}
         content = json.dumps([digest(self.source), decided], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
-    def _selection(self) -> dict[str, Any]:
+    def selection(self) -> dict[str, Any]:
         """Return the part of the video as format 1 had it, so that a fit keeps its id, and what that could not say."""
         selection = turned_sizes(self.recipe.video)
         if selection.pop("square_pixels", False) or not isinstance(self.source, str | Path):

@@ -83,7 +83,7 @@ class WorkerPool(Dispatcher):
             raise ConfigError(f"a pool's workers and threads are above 0, got {workers} and {threads}")
         super().__init__(1.0, attempts, on_update)
         self.workers, self.threads = workers, threads
-        self._device = "cpu"
+        self.device = "cpu"
         self._workers: list[_Worker] = []
         self._board = Board()
 
@@ -112,9 +112,9 @@ class WorkerPool(Dispatcher):
             FitError: no such device.
         """
         chosen = check_jobs(jobs, out, device)
-        if chosen != self._device:
+        if chosen != self.device:
             self.close()  # workers of another device
-            self._device = chosen
+            self.device = chosen
         folder = str(Path(out).resolve())
         self.cpus = float(self._threads())
         gpus = min(torch.cuda.device_count() / self.room(), 1.0) if chosen == "cuda" else 0.0
@@ -144,7 +144,7 @@ class WorkerPool(Dispatcher):
 
     def room(self) -> int:
         """Return how many tasks may be with workers: one each."""
-        own = {"cuda": torch.cuda.device_count, "cpu": available_cores}.get(self._device)
+        own = {"cuda": torch.cuda.device_count, "cpu": available_cores}.get(self.device)
         return self.workers or (1 if own is None else own())
 
     def begin(self, task: Task) -> _Worker:
@@ -207,17 +207,17 @@ class WorkerPool(Dispatcher):
         context = multiprocessing.get_context("spawn")
         place = min(set(range(len(self._workers) + 1)) - {worker.place for worker in self._workers})
         ours, theirs = context.Pipe()
-        arguments = (self._environment(place), SERVE, theirs, imported_files())
+        arguments = (self.environment_of(place), SERVE, theirs, imported_files())
         process = context.Process(target=start_worker, args=arguments, daemon=True)
         process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours, place))
         return self._workers[-1]
 
-    def _environment(self, place: int) -> dict[str, str]:
+    def environment_of(self, place: int) -> dict[str, str]:
         """Return the variables of a worker: its threads, and the GPU that it has for itself."""
         variables = {"OMP_NUM_THREADS": str(self._threads())}
-        if self._device == "cuda":
+        if self.device == "cuda":
             count = torch.cuda.device_count()
             visible = os.environ.get(VISIBLE) or ",".join(map(str, range(count)))
             variables[VISIBLE] = visible.split(",")[place % count]

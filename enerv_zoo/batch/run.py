@@ -141,9 +141,9 @@ def run_batch(
         batch.cut()
         batch.fit(on_fit, on_outcome)
         batch.finish(on_outcome)
-        columns = columns_of(_metrics(jobs))
+        columns = columns_of(metrics_of(jobs))
         rows = batch.rows(columns)
-        _write(columns, rows, store)
+        write_tables(columns, rows, store)
     return BatchResult(rows, store.root)
 
 
@@ -207,10 +207,12 @@ class _Batch:
         """Return a row per job, and one per segment."""
         rows = []
         for job in self.jobs.values():
-            row = _row(columns, job.fit.whole, self._outcome(job.name))
+            row = fit_row(columns, job.fit.whole, self._outcome(job.name))
             row["repository"] = self.publisher and self.publisher.repository(job)
             rows.append(row)
-            rows += [_row(columns, part, self._outcome(part.name), job.name) for part in self.parts.get(job.name, ())]
+            rows += [
+                fit_row(columns, part, self._outcome(part.name), job.name) for part in self.parts.get(job.name, ())
+            ]
         return rows
 
     def _outcome(self, name: str) -> FitOutcome:
@@ -226,13 +228,14 @@ def map_here(function: Callable[..., Any], calls: dict[str, tuple[Any, ...]]) ->
             yield name, None, reason(error)
 
 
-def _metrics(jobs: Sequence[Job]) -> list[str]:
+def metrics_of(jobs: Sequence[Job]) -> list[str]:
     """Return the names of the metrics that fits are measured by, in the order of their first mention."""
     configs = (from_dict(FitConfig, job.fit.whole.recipe.fit) for job in jobs)
     return list(dict.fromkeys(spec["name"] for config in configs for spec in check_metrics(config.metrics)))
 
 
-def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
+def fit_row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str | None = None) -> dict[str, Any]:
+    """Return the row of a fit in the summary."""
     size, metrics = job.recipe.model.get("size"), outcome.metrics or {}
     facts = {
         "name": job.name,
@@ -252,7 +255,7 @@ def _row(columns: Iterable[str], job: FitJob, outcome: FitOutcome, part_of: str 
     return {column: facts[column] if column in facts else metrics.get(column) for column in columns}
 
 
-def _write(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:
+def write_tables(columns: Mapping[str, str], rows: Sequence[dict[str, Any]], store: Store) -> None:
     """Write the summary and the page into the store."""
     with tempfile.TemporaryDirectory() as folder:
         table, page = Path(folder) / SUMMARY, Path(folder) / REPORT

@@ -53,7 +53,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
         tuned: levels that tensors have already, which cost no error.
     """
     frames = torch.linspace(0, len(video) - 1, min(PROBED_FRAMES, len(video))).round().tolist()
-    exact = _decode(video, frames)
+    exact = decoded(video, frames)
     trial = copy.deepcopy(video)
     parameters = dict(trial.named_parameters())
     hints = video.coding_hints()
@@ -67,9 +67,9 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
             errors = []
             for bits in PROBE_BITS:
                 parameters[name].data = rounded(tensor, QuantSpec(bits, axis))
-                errors.append(float((_decode(trial, frames) - exact).square().mean()))
+                errors.append(float((decoded(trial, frames) - exact).square().mean()))
             costs[name] += [
-                _choice(tensor, hints[name], QuantSpec(bits, axis), _error(bits, errors), entropy_model)
+                _choice(tensor, hints[name], QuantSpec(bits, axis), error_in(bits, errors), entropy_model)
                 for bits in CHOICES
             ]
         if name in tuned:
@@ -84,7 +84,7 @@ def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, ent
     return Choice(spec, bits + 32 * quantized.scale.size, error)
 
 
-def _error(bits: float, measured: Sequence[float]) -> float:
+def error_in(bits: float, measured: Sequence[float]) -> float:
     """Return the error in so many bits, from those measured in `PROBE_BITS`."""
     logs = np.log2(np.maximum(measured, 1e-30))  # of a tensor that changes nothing
     line = float(np.interp(bits, PROBE_BITS, logs))
@@ -92,7 +92,8 @@ def _error(bits: float, measured: Sequence[float]) -> float:
     return 2.0 ** (line - 2 * beyond)
 
 
-def _decode(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
+def decoded(video: NeuralVideo, frames: Sequence[float]) -> Tensor:
+    """Return frames (N, 3, H, W) in [0, 1], on the CPU."""
     return torch.cat([batch.cpu() for batch in video.decode_float(frames)])
 
 
@@ -121,10 +122,10 @@ def within_size(costs: Choices, limit: float) -> dict[str, QuantSpec]:
     def fits(price: float) -> bool:
         return sum(choice.size for choice in _at_price(costs, price).values()) <= limit
 
-    return _specs(_filled(costs, _at_price(costs, _bisected(fits)), limit))
+    return _specs(filled(costs, _at_price(costs, _bisected(fits)), limit))
 
 
-def _filled(costs: Choices, chosen: dict[str, Choice], limit: float) -> dict[str, Choice]:
+def filled(costs: Choices, chosen: dict[str, Choice], limit: float) -> dict[str, Choice]:
     """Spend what a price leaves of a limit: take the choice that saves most error per bit, until none fits."""
     while True:
         left = limit - sum(choice.size for choice in chosen.values())

@@ -57,7 +57,7 @@ class StepGraph:
         self._shape: tuple[torch.Size, int] | None = None
         self._seen = 0
         self._replay: Callable[[], None] | None = None
-        self._index = self._frames = self._sums = torch.empty(0)
+        self._index = self._frames = self.sums = torch.empty(0)
         self._gradients: list[Tensor | None] = []
 
     @property
@@ -81,7 +81,7 @@ class StepGraph:
         self._frames.copy_(frames)
         self._replay()
         self._set_gradients(self._gradients)
-        return self._sums
+        return self.sums
 
     def _start(self, index: Tensor, frames: Tensor, batch: int, sums: Tensor) -> None:
         """Record a step that has just run, and compare; its own gradients stay in the parameters."""
@@ -89,13 +89,13 @@ class StepGraph:
         self._index, self._frames = index.clone(), frames.clone()
 
         def step() -> None:
-            self._sums = self._accumulate(self._index, self._frames, batch)
+            self.sums = self._accumulate(self._index, self._frames, batch)
 
         try:
             replay = self._record(step)
             self._gradients = [parameter.grad for parameter in self._parameters]
             replay()
-            self._compare([sums, *gradients], [self._sums, *self._gradients])
+            self._compare([sums, *gradients], [self.sums, *self._gradients])
             self._replay = replay
         except Exception as error:  # what a driver, a library or a loss of the user's own raises has no common class
             self.works = False

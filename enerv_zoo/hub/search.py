@@ -78,10 +78,11 @@ def list_pretrained(
             limit=limit,
             expand=["cardData", "lastModified", "downloads", "private"],
         )
-        return [_entry(info) for info in islice(models, limit)]
+        return [entry_of(info) for info in islice(models, limit)]
 
 
-def _entry(info: Any) -> Pretrained:
+def entry_of(info: Any) -> Pretrained:
+    """Return what a repository's card says of its fit; of untrusted data, as little as is plain."""
     data = info.card_data.to_dict() if info.card_data else {}
     ours = data.get("enerv_zoo")
     entry = ours if isinstance(ours, Mapping) else {}

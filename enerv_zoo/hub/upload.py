@@ -78,7 +78,7 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         files |= {} if player is None else {PLAYER: Path(player)}
         _make_card(read(), _scored(run, license), staging, repo_id, files)
         card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
-        commit = _Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
+        commit = Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
         return commit.send(card_files | files, one_line(message)[:100], options.get("private"))
 
 
@@ -152,7 +152,7 @@ def _shrunk(batches: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 @dataclass(frozen=True)
-class _Commit:
+class Commit:
     """One push to one branch."""
 
     repo_id: str

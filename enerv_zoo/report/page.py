@@ -102,7 +102,10 @@ def write_report(
         raise ConfigError("a report needs a fit; name the folder of one")
     if player:
         check_installed()
-    fits = [collect(run, name, data, choose_device(device)) for run, name in zip(listed, _names(listed), strict=True)]
+    fits = [
+        collect(run, name, data, choose_device(device))
+        for run, name in zip(listed, distinct_names(listed), strict=True)
+    ]
     with protected(*(run.video.origin for run in fits), data):
         check_target(Path(out))
     _check_alike(fits)
@@ -152,7 +155,7 @@ def _with_rates(page: dict[str, Any], rates: RateDistortion) -> dict[str, Any]:
     return page
 
 
-def _names(runs: Sequence[str | Path]) -> list[str]:
+def distinct_names(runs: Sequence[str | Path]) -> list[str]:
     """Name each by as few of its last parts as tell it from the others, and never by its place here."""
     parts = [Path(run).parts[1:] if Path(run).is_absolute() else Path(run).parts for run in runs]
     names = []

@@ -165,7 +165,7 @@ class VideoFile(Source):
             if start == len(index):
                 return
         with self._opened() as (container, stream):
-            frames = self._decode(container, stream, container.demux(stream), clock=DisplayClock())
+            frames = self.decode(container, stream, container.demux(stream), clock=DisplayClock())
             frames = deinterlaced(frames) if self._options.deinterlace else frames
             for number, frame in enumerate(frames):
                 if number >= start or index is None:
@@ -176,13 +176,13 @@ class VideoFile(Source):
         moment, packets = index.keyframe_before(start - 1 if self._options.deinterlace else start)
         with self._opened() as (container, stream):
             try:
-                decoded = self._decode(container, stream, packets_from_key(container, stream, moment), packets)
+                decoded = self.decode(container, stream, packets_from_key(container, stream, moment), packets)
                 numbered = index.verified(moment, decoded)
                 yield from deinterlaced_part(numbered, len(index)) if self._options.deinterlace else numbered
             except (FFmpegError, VideoError):
                 return  # reading from the start says what is wrong, if it meets it too
 
-    def _decode(
+    def decode(
         self,
         container: InputContainer,
         stream: VideoStream,

@@ -58,7 +58,7 @@ class FrameStore:
         self._expected = expected or 0
         self._count = 0
         self._buffer = torch.empty(0, dtype=torch.uint8)
-        self._file: IO[bytes] | None = None
+        self.file: IO[bytes] | None = None
         self._room = 0.0 if place == "disk" else float("inf")  # bytes of memory
         if place == "auto":
             self._room = MAX_MEMORY_SHARE * (available_memory() or float("inf")) / _sharers.get()
@@ -66,7 +66,7 @@ class FrameStore:
     @property
     def on_disk(self) -> bool:
         """Return whether the frames are in a file."""
-        return self._file is not None
+        return self.file is not None
 
     def add(self, frame: Tensor) -> None:
         """Keep a frame (H, W, 3), uint8 or float in [0, 1]."""
@@ -74,9 +74,9 @@ class FrameStore:
         if not self._count and frame.is_floating_point():
             self._buffer = torch.empty(0, dtype=torch.float16)
         frame = as_float(frame).half() if self._buffer.is_floating_point() else as_bytes(frame)
-        if self._file is None and max(self._expected, self._count + 1) * frame.nbytes > self._room:
+        if self.file is None and max(self._expected, self._count + 1) * frame.nbytes > self._room:
             self._move_to_disk()
-        if self._file is not None:
+        if self.file is not None:
             self._write(frame)
         else:
             if self._count == len(self._buffer):
@@ -87,28 +87,28 @@ class FrameStore:
     def frames(self) -> Tensor:
         """Return all frames, (N, 3, H, W), channels-last in memory."""
         frames = self._buffer[: self._count]
-        if self._file is not None:
+        if self.file is not None:
             with self._explained():
-                self._file.flush()
+                self.file.flush()
             shape = (self._count, *self._shape)
             dtype = np.float16 if frames.is_floating_point() else np.uint8
-            frames = torch.from_numpy(np.memmap(self._file, dtype=dtype, mode="r+", shape=shape))
+            frames = torch.from_numpy(np.memmap(self.file, dtype=dtype, mode="r+", shape=shape))
         return frames.permute(0, 3, 1, 2)
 
     def _move_to_disk(self) -> None:
         folder = cache_folder()
         with self._explained():
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as the frames live
+            self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as the frames live
         logger.info("frames are kept in a file in %s", folder)
         for frame in self._buffer[: self._count]:
             self._write(frame)
         self._buffer = self._buffer.new_empty(0)
 
     def _write(self, frame: Tensor) -> None:
-        assert self._file is not None
+        assert self.file is not None
         with self._explained():
-            self._file.write(frame.contiguous().numpy().tobytes())
+            self.file.write(frame.contiguous().numpy().tobytes())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

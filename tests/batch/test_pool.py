@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -123,7 +124,7 @@ def test_a_result_that_nobody_waits_for_stops_its_fit_with_a_checkpoint(tmp_path
     with own_pool(on_update=interrupted) as workers:
         with pytest.raises(KeyboardInterrupt):
             list(workers([endless], tmp_path / "out", device="cpu"))
-        assert not workers._workers
+        assert multiprocessing.active_children() == []
     assert (tmp_path / "out/fit" / CHECKPOINT).exists()  # no other one was due
     assert not (tmp_path / "out/fit" / WEIGHTS).exists()
     assert [path.name for path in (tmp_path / "out/fit").glob(".*")] == []  # no lock, nothing half-written
@@ -163,11 +164,11 @@ def test_each_gpu_has_one_worker(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     gpus = WorkerPool()
-    gpus._device = "cuda"
+    gpus.device = "cuda"
     assert gpus.room() == 2
-    assert [gpus._environment(place)["CUDA_VISIBLE_DEVICES"] for place in range(3)] == ["4", "7", "4"]
+    assert [gpus.environment_of(place)["CUDA_VISIBLE_DEVICES"] for place in range(3)] == ["4", "7", "4"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert [gpus._environment(place)["CUDA_VISIBLE_DEVICES"] for place in range(2)] == ["0", "1"]
+    assert [gpus.environment_of(place)["CUDA_VISIBLE_DEVICES"] for place in range(2)] == ["0", "1"]
 
 
 def test_a_worker_has_one_task_and_its_place_is_taken_again(monkeypatch):
@@ -193,11 +194,11 @@ def test_a_worker_has_one_task_and_its_place_is_taken_again(monkeypatch):
 def test_cores_are_shared_out(monkeypatch):
     monkeypatch.setattr(pool, "available_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    threads = [WorkerPool(workers)._environment(0)["OMP_NUM_THREADS"] for workers in (None, 1, 3, 99)]
+    threads = [WorkerPool(workers).environment_of(0)["OMP_NUM_THREADS"] for workers in (None, 1, 3, 99)]
     assert threads == ["1", "8", "2", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert WorkerPool(2)._environment(0)["OMP_NUM_THREADS"] == "5"
-    assert WorkerPool(2, threads=3)._environment(0)["OMP_NUM_THREADS"] == "3"
+    assert WorkerPool(2).environment_of(0)["OMP_NUM_THREADS"] == "5"
+    assert WorkerPool(2, threads=3).environment_of(0)["OMP_NUM_THREADS"] == "3"
 
 
 def test_what_cannot_be_is_refused_before_a_process_is_started(tmp_path):
@@ -209,7 +210,7 @@ def test_what_cannot_be_is_refused_before_a_process_is_started(tmp_path):
         list(workers([job(), job()], tmp_path, device="cpu"))
     with pytest.raises(ConfigError, match="only a Ray cluster fits into an address"):
         list(workers([job()], "s3://bucket/fits", device="cpu"))
-    assert not workers._workers
+    assert multiprocessing.active_children() == []
 
 
 def test_the_command_line_has_workers(tmp_path, cli):

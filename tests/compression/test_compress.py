@@ -158,7 +158,7 @@ def test_what_a_price_leaves_of_a_limit_is_spent():
     costs = {"a": [search.Choice(spec, 100, 0.0), search.Choice(spec, 10, 5.0), search.Choice(spec, 40, 4.0)],
              "b": [search.Choice(spec, 30, 0.0), search.Choice(spec, 20, 1.0)]}  # fmt: skip
     cheap = {name: min(each, key=lambda choice: choice.size) for name, each in costs.items()}
-    sizes = {limit: [c.size for c in search._filled(costs, cheap, limit).values()] for limit in (30, 45, 65, 99, 130)}
+    sizes = {limit: [c.size for c in search.filled(costs, cheap, limit).values()] for limit in (30, 45, 65, 99, 130)}
     assert sizes == {30: [10, 20], 45: [10, 30], 65: [10, 30], 99: [40, 30], 130: [100, 30]}
 
 
@@ -194,16 +194,16 @@ def test_errors_between_those_that_were_measured_are_about_what_is_assumed(video
     found = search.choices(video)
     name = max((n for n in found if len(found[n]) > 1), key=lambda n: found[n][0].error)
     frames = [0.0, 1.0, 2.0, 4.0, 5.0]
-    exact = search._decode(video, frames)
+    exact = search.decoded(video, frames)
     parameter = dict(video.named_parameters())[name]
     parameter.data = rounded(parameter.data, QuantSpec(bits))
-    error = float((search._decode(video, frames) - exact).square().mean())
+    error = float((search.decoded(video, frames) - exact).square().mean())
     assumed = next(choice.error for choice in found[name] if choice.spec == QuantSpec(bits))
     assert 1 / 3 < error / assumed < 3
 
 
 def test_an_error_beyond_those_that_were_measured_changes_by_four_a_bit():
-    assert [search._error(bits, (16.0, 4.0, 1.0)) for bits in (2, 3, 4, 5, 7, 9)] == [64, 16, 8, 4, 1, 1 / 16]
+    assert [search.error_in(bits, (16.0, 4.0, 1.0)) for bits in (2, 3, 4, 5, 7, 9)] == [64, 16, 8, 4, 1, 1 / 16]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_under_a_time_budget_the_rest_of_the_time_is_used(clip, monkeypatch):
         guard.on_epoch(fitter, fitter.fit_epoch(on_step=lambda: guard.on_step(fitter)))
     assert guard.recoveries
     assert 0 < fitter.began < 0.9
-    assert start.sampled_psnr(fitter) > guard._start_psnr
+    assert start.sampled_psnr(fitter) > guard.state_dict()["_start_psnr"]
 
 
 def test_other_starts_are_not_looked_at(clip, tmp_path):
@@ -120,4 +120,4 @@ def test_other_starts_are_not_looked_at(clip, tmp_path):
     enerv = Fitter(ez.create_model("enerv", info=clip.info, size="60K"), FrameLoader(clip.frames), FitConfig())
     guard = DivergenceGuard()
     guard.on_phase(enerv)
-    assert guard._started == []
+    assert guard.state_dict()["_started"] == []

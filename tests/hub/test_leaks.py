@@ -12,7 +12,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.batch import FitJob, FitOutcome
 from enerv_zoo.report.command import fit_command
-from enerv_zoo.report.page import _names
+from enerv_zoo.report.page import distinct_names
 from enerv_zoo.video import write_video
 from enerv_zoo.video.origin import name_alone, without_folders
 
@@ -68,8 +68,8 @@ def test_what_is_written_to_be_sent_holds_names_alone(client, secret, cli, monke
 
 
 def test_two_runs_of_one_name_are_told_apart_by_little():
-    assert _names(["/home/ann/a/run", "/home/ann/b/run", "x.nvz"]) == ["a/run", "b/run", "x"]
-    assert _names(["/home/ann/run"]) == ["run"]
+    assert distinct_names(["/home/ann/a/run", "/home/ann/b/run", "x.nvz"]) == ["a/run", "b/run", "x"]
+    assert distinct_names(["/home/ann/run"]) == ["run"]
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_messages_keep_names_and_addresses():
 
 def test_the_summary_of_a_fleet_names_no_folder():
     pytest.importorskip("pyarrow")
-    from enerv_zoo.batch.run import _row, columns_of
+    from enerv_zoo.batch.run import columns_of, fit_row
     from enerv_zoo.config import Recipe
 
     job = FitJob("x", "/home/ann b/clip.mp4", Recipe())
-    row = _row(
+    row = fit_row(
         columns_of([]), job, FitOutcome("x", error="/home/ann b/clip.mp4: is damaged; /srv/store/x: cannot be written")
     )
     assert (row["video"], row["error"]) == ("clip.mp4", "clip.mp4: is damaged; x: cannot be written")

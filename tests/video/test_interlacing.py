@@ -70,8 +70,8 @@ def test_the_same_whole_frames_from_every_start(encode: Encode, monkeypatch: pyt
     whole = pixels(path, deinterlace=True)
     assert np.array_equal(pixels(path, frames="7:20:4", deinterlace=True), whole[7:20:4])
     decoded: list[int] = []
-    plain = VideoFile._decode
-    monkeypatch.setattr(VideoFile, "_decode", lambda *a, **k: (decoded.append(1) or frame for frame in plain(*a, **k)))
+    plain = VideoFile.decode
+    monkeypatch.setattr(VideoFile, "decode", lambda *a, **k: (decoded.append(1) or frame for frame in plain(*a, **k)))
     for start in range(50, COUNT):  # keyframes are 48 and 56
         decoded.clear()
         assert np.array_equal(pixels(path, frames=f"{start}:{start + 1}", deinterlace=True)[0], whole[start])

@@ -85,8 +85,8 @@ def test_every_frame_has_the_number_that_decoding_from_the_start_gives_it(file):
 def test_what_is_before_is_not_decoded(tmp_path, monkeypatch):
     path = write(tmp_path / "clip.mp4", *CASES["b_frames.mp4"])
     decoded = []
-    plain = VideoFile._decode
-    monkeypatch.setattr(VideoFile, "_decode", lambda *a: (decoded.append(1) or frame for frame in plain(*a)))
+    plain = VideoFile.decode
+    monkeypatch.setattr(VideoFile, "decode", lambda *a: (decoded.append(1) or frame for frame in plain(*a)))
     assert [read_number(pixels) for pixels, _ in frames(path, "200:204")] == [200, 201, 202, 203]
     assert len(decoded) <= 48 + 4 + 4  # a group of pictures, what is asked for, and what was in flight
 
@@ -94,14 +94,14 @@ def test_what_is_before_is_not_decoded(tmp_path, monkeypatch):
 def test_an_index_that_is_wrong_is_noticed(tmp_path, monkeypatch):
     """Where packets announce a frame that never comes, frames are counted from the start."""
     path = write(tmp_path / "clip.mp4", *CASES["b_frames.mp4"])
-    plain = VideoFile._decode
+    plain = VideoFile.decode
 
     def losing(self, container, stream, packets, before=0, clock=None):
         for i, frame in enumerate(plain(self, container, stream, packets, before, clock)):
             if clock is not None or i != 12:
                 yield frame
 
-    monkeypatch.setattr(VideoFile, "_decode", losing)
+    monkeypatch.setattr(VideoFile, "decode", losing)
     assert [read_number(pixels) for pixels, _ in frames(path, "150:170")] == list(range(150, 170))
 
 

@@ -70,7 +70,7 @@ def test_a_full_disk_is_one_clear_line(cache, monkeypatch):
 
     store = storage.FrameStore(None, "disk")
     store.add(frame(0))
-    store._file = Full()
+    store.file = Full()
     with pytest.raises(VideoError, match=r"No space left on device\) after 1 of them; free some space"):
         store.add(frame(1))
 
