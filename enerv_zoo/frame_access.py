@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -171,9 +171,11 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     Attributes:
         info: the video's size and times.
+        read_sound: reads the video's sound from where the fit lies; `None` where there is none.
     """
 
     info: VideoInfo
+    read_sound: Callable[[], bytes | None] | None
 
     @abstractmethod
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
@@ -181,6 +183,11 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     def __len__(self) -> int:
         return self.info.frames
+
+    @property
+    def sound(self) -> bytes | None:
+        """Sound of the video as an MP4 file of its compressed stream; `None` where there is none."""
+        return None if self.read_sound is None else self.read_sound()
 
     def __getitem__(self, key: int | slice | Indices) -> Tensor:
         """Return frames as uint8: (3, H, W) for an integer, (N, 3, H, W) for anything else.

@@ -86,3 +86,4 @@ class CompressOptions(TypedDict, total=False):
     entropy_model: PartSpec | None
     license: str | None
     measure: bool
+    sound: bool

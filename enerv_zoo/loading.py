@@ -14,6 +14,7 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.run import Run
+from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.threads import usable_threads
 
 
@@ -40,7 +41,8 @@ def load(
         EnervZooError: no fit is there, it cannot be downloaded, or its files are damaged, do not match or ask for too
             much.
     """
-    run = id_or_path if isinstance(id_or_path, Run) else open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS))
+    names = (CONFIG, WEIGHTS, SOUND)
+    run = id_or_path if isinstance(id_or_path, Run) else open_run(id_or_path, Access(**access), names)
     return _video(run).to(device)
 
 
@@ -50,7 +52,7 @@ def _video(run: Run) -> NeuralVideo | SegmentedVideo:
         return run.network(0, NeuralVideo)
     run.check_complete()
     video = SegmentedVideo(run.info, run.segments, functools.partial(run.network, build=NeuralVideo))
-    video.origin = run.origin
+    video.origin, video.read_sound = run.origin, run.read_sound
     return video
 
 

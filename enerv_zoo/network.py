@@ -49,6 +49,7 @@ class Network(nn.Module):
     Attributes:
         file_bytes: size of the compressed file that the network was read from, or `None`.
         origin: the video that it was fitted to, as far as that is known, or `None`.
+        read_sound: reads the video's sound; `None` where there is none.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `optimize`).
 
     Raises:
@@ -62,6 +63,7 @@ class Network(nn.Module):
         self.precision: Precision = "float32"
         self.file_bytes: int | None = None
         self.origin: Origin | None = None
+        self.read_sound: Callable[[], bytes | None] | None = None
         self._compiled: Compiled | None = None
         self._kept: dict[str, Tensor] | None = None
         self.embeddings = nn.ModuleDict(

@@ -17,6 +17,7 @@ from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.network import Network
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS, save
 from enerv_zoo.storage.segments import Segment
+from enerv_zoo.storage.sound import SOUND
 
 
 class NeuralVideo(Network, FrameAccess):
@@ -75,7 +76,9 @@ class NeuralVideo(Network, FrameAccess):
     @classmethod
     def from_pretrained(cls, id_or_path: str | Path, *, device: str = "cpu", **access: Unpack[AccessOptions]) -> Self:
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
-        return open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS)).only().read(cls).to(device)
+        run = open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS, SOUND))
+        run.only()  # refuses a video in segments
+        return run.network(0, cls).to(device)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""

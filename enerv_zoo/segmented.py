@@ -61,6 +61,7 @@ class SegmentedVideo(FrameAccess):
         self.segments = tuple(segments)
         self.device = torch.device("cpu")
         self.origin: Origin | None = None
+        self.read_sound = None
         self._load, self._cached = load, max(kept, 1)
         self.loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
@@ -159,7 +160,8 @@ class SegmentedVideo(FrameAccess):
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write all segments to a folder that `enerv_zoo.load` reads."""
-        return save_segments(SegmentsDescription(self.info, self.segments), self.networks(), path)
+        description = SegmentsDescription(self.info, self.segments)
+        return save_segments(description, self.networks(), path, self.sound)
 
     def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
         """Push all segments to the Hub and return the commit's address; options and errors are those of `push`."""

@@ -57,6 +57,7 @@ class FitJob:
         recipe: the network, how it is fitted, and to which part of the video.
         loss: a callable of the user's own that the recipe's `loss` names; it travels if it can be imported.
         frames_in: where frames are while fitting, as `fit` takes it.
+        sound: whether the source's sound is kept.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FitJob:
     recipe: Recipe
     loss: Loss | None = None
     frames_in: str = "auto"
+    sound: bool = True
 
     @property
     def id(self) -> str:
@@ -131,6 +133,7 @@ class FitJob:
             recipe=self.recipe,
             device=device,
             frames_in=self.frames_in,
+            sound=self.sound,
             out=folder,
             resume=resume,
             init_from=init_from,

@@ -99,7 +99,7 @@ class MeasuredPoints:
             self.on_stage(f"{run.name} in {setting}")
             if known is None:
                 options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
-                compressed = compress(run, path, data=self.original, measure=False, **options)
+                compressed = compress(run, path, data=self.original, measure=False, sound=False, **options)
                 size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
             else:
                 size, seconds = known.bytes, known.encode_seconds

@@ -54,8 +54,9 @@ from enerv_zoo.storage.segments import (
     segment_folder,
     write_segments,
 )
+from enerv_zoo.storage.sound import write_sound
 from enerv_zoo.video.origin import protected
-from enerv_zoo.video.scenes import survey
+from enerv_zoo.video.scenes import Survey, survey
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.zoo import Model, chosen_config
 
@@ -81,6 +82,7 @@ class SegmentsJob:
     segments: str
     frames_in: str = "auto"
     warm_start: bool | None = False
+    sound: bool = True
 
     @property
     def whole(self) -> FitJob:
@@ -116,10 +118,18 @@ class SegmentsJob:
             EnervZooError: it cannot be read, or cannot be cut like this.
         """
         cutting = parse_segments(self.segments)
-        selection = {**self.plan.video, **({"resize": None} if self.plan.video.get("resize") == OPEN else {})}
-        video = survey(self.source, **selection, scenes=cutting.scenes)
+        video = self._survey(cutting.scenes)
         parts = plan_segments(cutting, video.info.frames, video.info.fps, video.cuts)
-        return SegmentsDescription(video.info, tuple(parts), video.cuts if cutting.scenes else None)
+        info = video.info if self.sound else replace(video.info, tags=None)
+        return SegmentsDescription(info, tuple(parts), video.cuts if cutting.scenes else None)
+
+    def read_sound(self) -> bytes | None:
+        """Read the sound of the whole video; `None` where there is none, or where it is not kept."""
+        return self._survey(scenes=False).read_sound() if self.sound else None
+
+    def _survey(self, scenes: bool) -> Survey:
+        selection = {**self.plan.video, **({"resize": None} if self.plan.video.get("resize") == OPEN else {})}
+        return survey(self.source, **selection, scenes=scenes)
 
     def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
         """Return whether a segment is to begin with the weights of the one before."""
@@ -142,6 +152,7 @@ class SegmentsJob:
                 _part(self.plan, description, number),
                 self.plan.loss,
                 self.frames_in,
+                sound=False,  # that of the whole video is in its folder
             )
             for number in range(len(description.segments))
         ]
@@ -183,6 +194,7 @@ def fit_segments(
     overwrite: bool = False,
     warm_start: bool | None = None,
     distributed: bool = False,
+    sound: bool = True,
     runner: Runner | None = None,
     on_segment: OnSegment = lambda number, count: None,
     began: float | None = None,
@@ -205,6 +217,7 @@ def fit_segments(
             scene, as far as `"auto"` knows: there it helps (docs/long-videos.md), but for networks with a closed-form
             start (`pca_nerv`), which begin with that.
         distributed: fit each segment with all processes that `torchrun` started, as `fit` takes it.
+        sound: keep the sound of the whole video, as `enerv_zoo.fit` takes it.
         runner: fits the segments, several at a time where it can (`enerv_zoo.cluster.Fleet`), and each from fresh
             weights; by default they are fitted one after the other, here.
         on_segment: called as each segment begins, where no runner is given.
@@ -225,7 +238,7 @@ def fit_segments(
     contents = ranks.broadcast_from_zero(read_contents, source)
     plan = replace(plan, contents=contents)
     plan.origin.refuse_folder(folder)
-    job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start)
+    job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start, sound)
     with locked_by_zero(folder, ranks), protected(plan.origin):
         state, network, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
         job = replace(job, plan=replace(plan, model=network, video=video))
@@ -244,6 +257,7 @@ def fit_segments(
             _fit_by(runner, job.jobs(description), folder, device)
         else:
             _fit_in_turn(job, description, folder, device, on_segment, distributed, began, report_follows)
+        ranks.broadcast_from_zero(lambda: write_sound(job.read_sound(), folder))
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
     return SegmentsResult(_segmented(folder), metrics, folder)
 
@@ -256,7 +270,8 @@ def _choose(
     plan = choose_on_zero(ranks, job.plan, job.source, began, report_follows, lengths)
     if plan.video != job.plan.video:
         with ranks.all_or_none():
-            description = replace(description, video=survey(job.source, **plan.video, scenes=False).info)
+            info = survey(job.source, **plan.video, scenes=False).info
+            description = replace(description, video=replace(info, tags=description.video.tags))
     return replace(job, plan=plan), description
 
 

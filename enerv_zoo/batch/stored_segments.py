@@ -13,6 +13,7 @@ from enerv_zoo.fitting.folder import FRAMES
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
+from enerv_zoo.storage.sound import SOUND, write_sound
 
 
 def cut(job: SegmentsJob, root: str) -> list[FitJob]:
@@ -32,6 +33,10 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
         description = job.describe()
         store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
         store.write(f"{job.name}/{RECORD}", job.record())
+        with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
+            write_sound(job.read_sound(), Path(scratch))
+            if (Path(scratch) / SOUND).is_file():
+                store.put(Path(scratch) / SOUND, f"{job.name}/{SOUND}")
     return job.jobs(description)
 
 

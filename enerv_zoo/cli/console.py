@@ -100,9 +100,15 @@ def larger(size: int, raw: int, original: int | None = None) -> str:
     return "; larger than the original" if original is not None and size > original else ""
 
 
-def size_rows(raw: int, original: int | None) -> list[tuple[str, str]]:
-    """Return the rows beside a size: the frames as 8-bit RGB, and the original, all of it, where that is known."""
-    rows = [("frames as they are", raw), ("original", original)]
+def size_rows(raw: int, original: int | None, sound: int = 0) -> list[tuple[str, str]]:
+    """Return the rows beside a network's size.
+
+    Args:
+        raw: bytes of the frames as 8-bit RGB.
+        original: of the original, all of it; `None` where nobody knows.
+        sound: of the sound that is kept beside the network; 0 where there is none.
+    """
+    rows = [("sound beside it", sound or None), ("frames as they are", raw), ("original", original)]
     return [(name, megabytes(size)) for name, size in rows if size is not None]
 
 
@@ -111,13 +117,16 @@ def sizes_beside(raw: int, original: int | None) -> str:
     return "; ".join(f"{name}: {size}" for name, size in size_rows(raw, original))
 
 
-def metrics_rows(metrics: dict[str, Any], raw: int, original: int | None = None) -> list[tuple[str, str]]:
+def metrics_rows(
+    metrics: dict[str, Any], raw: int, original: int | None = None, sound: int = 0
+) -> list[tuple[str, str]]:
     """Return the rows that every table of metrics shows, in one order.
 
     Args:
         metrics: the metrics.
         raw: bytes of the frames as 8-bit RGB.
         original: bytes of the original, all of it; `None` where nobody knows.
+        sound: bytes of the sound beside the network; 0 where there is none.
     """
     from enerv_zoo.metrics.columns import MISSING, columns
 
@@ -130,7 +139,7 @@ def metrics_rows(metrics: dict[str, Any], raw: int, original: int | None = None)
         ("stored parameters", number(metrics["stored_numbers"])),
         ("size", number(metrics["stored_bytes"] / 1e6, 2, "MB") + f", {metrics['bpp']:.3f} bits per pixel"
          + larger(metrics["stored_bytes"], raw, original)),
-        *size_rows(raw, original),
+        *size_rows(raw, original, sound),
         ("decoding", number(metrics["fps"], 1, "frames/s") + f" on {metrics['device']}"),
     ]  # fmt: skip
 

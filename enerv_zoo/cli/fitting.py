@@ -84,6 +84,7 @@ def fit(
         ),
     ] = "auto",
     out: Annotated[Path | None, typer.Option(help="The fit's folder.", show_default="runs/VIDEO-MODEL")] = None,
+    sound: options.Sound = True,
     segments: Annotated[
         str | None,
         typer.Option(
@@ -181,6 +182,7 @@ def fit(
     arguments = {
         "recipe": Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video), "device": device, "out": folder,
         "frames_in": frames_in, "resume": resume, "overwrite": overwrite, "began": began, "report_follows": report,
+        "sound": sound,
         "distributed": launched().size > 1,
     }  # fmt: skip
     if segments is not None:
@@ -334,7 +336,8 @@ def _file_rows(folder: Path, arguments: dict[str, Any]) -> list[tuple[str, str]]
 
 
 def _metrics_rows(metrics: dict[str, Any], video: NeuralVideo | SegmentedVideo) -> list[tuple[str, str]]:
-    return console.metrics_rows(metrics, 3 * video.info.pixels, video.origin.bytes if video.origin else None)
+    original = video.origin.bytes if video.origin else None
+    return console.metrics_rows(metrics, 3 * video.info.pixels, original, len(video.sound or b""))
 
 
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:

@@ -163,7 +163,7 @@ def _print_run(name: str, run: Run, tree: bool) -> None:
         rows.append(
             ("weights", console.megabytes(run.bytes) + console.larger(run.bytes, 3 * info.pixels, run.origin.bytes))
         )
-    rows += console.size_rows(3 * info.pixels, run.origin.bytes)
+    rows += console.size_rows(3 * info.pixels, run.origin.bytes, run.sound_bytes)
     if info.attribution:
         rows.append(("attribution", info.attribution))
     if description is not None and description.license:
@@ -209,7 +209,7 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
         ("  description", f"{sizes.head:,} bytes"),
         *((f"  {part}", f"{size:,} bytes") for part, size in parts.items()),
         ("  of these, scales and models", f"{sizes.models:,} bytes"),
-        *((f"beside it, {name}", f"{size:,} bytes") for name, size in sizes.sections.items()),
+        *((f"{name} beside it", f"{size:,} bytes") for name, size in sizes.sections.items() if name != "sound"),
     ]
 
 

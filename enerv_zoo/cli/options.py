@@ -72,6 +72,7 @@ Runtime = Annotated[
         show_default="loaded from cdn.jsdelivr.net",
     ),
 ]
+Sound = Annotated[bool, typer.Option("--sound/--no-sound", help="Keep the video's sound, where it has any.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

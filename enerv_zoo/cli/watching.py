@@ -117,6 +117,7 @@ def render(
     precision: Annotated[
         str, typer.Option(help="Of convolutions: float32, bfloat16, or auto: bfloat16 on devices made for it.")
     ] = "auto",
+    sound: options.Sound = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write a fitted video as a file that any player shows.
@@ -146,6 +147,14 @@ def render(
         source = opened.original(video) if side_by_side or video else None
         with protected(video):
             path = evaluation.render(
-                network, out, source=source, frames=frames, fps=fps, speed=speed, quality=quality, overwrite=overwrite
+                network,
+                out,
+                source=source,
+                frames=frames,
+                fps=fps,
+                speed=speed,
+                quality=quality,
+                overwrite=overwrite,
+                sound=sound,
             )
     console.out.print(f"written to {path}")

@@ -84,6 +84,7 @@ class NetworkCompression:
         license: of the weights, where the config names none.
         config: of the compression.
         on_stage: called with a line for each stage.
+        reserved: bytes of a target size that are for something else in the head.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class NetworkCompression:
         license: str | None,
         config: CompressConfig,
         on_stage: Callable[[str], object],
+        reserved: int = 0,
     ) -> None:
         self.video, self.original, self.record, self.config, self.on_stage = video, original, record, config, on_stage
-        self.license = config.license or license
+        self.license, self.reserved = config.license or license, reserved
         self.entropy_model = None if config.entropy_model is None else as_spec(config.entropy_model)
         recipe = record.recipe if record else None
         # Metrics of the fit, as far as they are installed here.
@@ -162,7 +164,7 @@ class NetworkCompression:
             specs = uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
             return specs if config.bits is not None else {**specs, **tuned}
         if config.bpp is not None:
-            limit = share * config.bpp * self.video.info.pixels / 8
+            limit = share * config.bpp * self.video.info.pixels / 8 - self.reserved
             finest = {**uniform_specs(self.video, VECTOR_BITS), **tuned}
             if self._file_size(finest) <= limit:
                 return finest

@@ -15,8 +15,9 @@ class Compressed:
 
     Attributes:
         path: the file.
-        bytes: size of the file.
-        bpp: bits per pixel: 8 times those bytes, over all pixels of the video; nothing is left out.
+        bytes: size of the file without its sound.
+        bpp: bits per pixel: 8 times those bytes, over all pixels of the video; nothing else is left out.
+        sound_bytes: size of the sound in the file; 0 where there is none.
         float32_bytes: size of the same parameters in float32.
         raw_bytes: size of the frames as 8-bit RGB.
         source_bytes: size of the original, all of it; `None` where nobody knows.
@@ -31,6 +32,7 @@ class Compressed:
     path: Path
     bytes: int
     bpp: float
+    sound_bytes: int
     float32_bytes: int
     raw_bytes: int
     source_bytes: int | None

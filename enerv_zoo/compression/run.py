@@ -22,14 +22,18 @@ from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, model_spec, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, Sizes, model_spec, write_nvz
 from enerv_zoo.nvz.entropy import TABLE
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
 from enerv_zoo.storage.compressed import SUFFIX
+from enerv_zoo.storage.sound import SECTION, sound_sections
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video.origin import protected
+
+SECTION_ENTRY_BYTES = 96
+"""Bytes that a section's entry in the head takes at most: they count with the networks."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +84,10 @@ def compress(
     if original is None and config.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     networks: list[CompressedNetwork] = []
+    sections = sound_sections(video.sound if config.sound else None)
 
     def encoded_networks() -> Iterator[EncodedNetwork]:
-        for compression in _compressions(run, video, original, device, config, on_stage):
+        for compression in _compressions(run, video, original, device, config, on_stage, bool(sections)):
             with plain_float32(benchmark=True), denormals_flushed():
                 networks.append(compression.run())
             yield networks[-1].encoded
@@ -91,10 +96,11 @@ def compress(
 
     whole = None
     if len(video.segments) > 1:
-        whole = segments_to_json(SegmentsDescription(video.info, video.segments))
+        info = video.info if config.sound else dataclasses.replace(video.info, tags=None)
+        whole = segments_to_json(SegmentsDescription(info, video.segments))
     with protected(video.origin, data):
-        sizes = write_nvz(path, encoded_networks(), whole=whole)
-    return _result(Path(path), sizes.total, video, networks, time.monotonic() - began)
+        sizes = write_nvz(path, encoded_networks(), whole=whole, sections=sections)
+    return _result(Path(path), sizes, video, networks, time.monotonic() - began)
 
 
 def _originals(run: Run | None, video: NeuralVideo | SegmentedVideo, data: Any) -> OpenPart | None:
@@ -122,20 +128,24 @@ def _compressions(
     device: str,
     config: CompressConfig,
     on_stage: Callable[[str], object],
+    has_sound: bool,
 ) -> Iterator[NetworkCompression]:
     """Iterate over compressions of copies of a video's networks."""
     for number, network in enumerate(video.networks()):
         twin = copy.deepcopy(network).to(device).eval()
-        twin.file_bytes = None  # it is another network from here on
+        twin.file_bytes = twin.read_sound = None  # it is another network from here on
+        if not config.sound:
+            twin.info = dataclasses.replace(twin.info, tags=None)
         stored = run.stored[number] if run is not None else None
         record, license = (stored.fit, stored.description.license) if stored is not None else (None, None)
         frames = original(number) if original else None
-        yield NetworkCompression(twin, frames, record, license, config, on_stage)
+        reserved = SECTION_ENTRY_BYTES if has_sound and number == 0 else 0
+        yield NetworkCompression(twin, frames, record, license, config, on_stage, reserved)
 
 
 def _result(
     path: Path,
-    size: int,
+    sizes: Sizes,
     video: NeuralVideo | SegmentedVideo,
     networks: Sequence[CompressedNetwork],
     seconds: float,
@@ -154,8 +164,9 @@ def _result(
         widths |= {prefix + name: spec.bits for name, spec in part.specs.items()}
     return Compressed(
         path=path,
-        bytes=size,
-        bpp=bits_per_pixel(size, info),
+        bytes=sizes.networks,
+        bpp=bits_per_pixel(sizes.networks, info),
+        sound_bytes=sizes.sections.get(SECTION, 0),
         float32_bytes=4 * video.stored_numbers,
         raw_bytes=3 * info.pixels,
         source_bytes=video.origin.bytes if video.origin is not None else None,

@@ -38,6 +38,7 @@ class CompressConfig:
             `temporal` that takes the fewest bytes for each. Readers need the package of any other one.
         license: license of the weights, by its identifier on the Hub such as cc-by-4.0.
         measure: compare the fit's and the file's frames with the video's.
+        sound: carry the sound along, and with it title, time of recording and chapters.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -60,6 +61,7 @@ class CompressConfig:
     ] = None
     license: Annotated[str | None, Option(default="what the fit says")] = None
     measure: Annotated[StrictBool, Option("It takes the video.")] = True
+    sound: StrictBool = True
 
     def __post_init__(self) -> None:
         targets = {"bits": self.bits, "bpp": self.bpp, "max_psnr_drop": self.max_psnr_drop}

@@ -35,13 +35,14 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a dataclass as JSON has them; square pixels and recipes without others are not mentioned.
+    """Return the fields of a dataclass as JSON has them, without those that older records do not know and are unset.
 
-    Of a colour, what differs from HD video is.
+    Of a colour, what differs from HD video is mentioned.
     """
     plain = dict(items)
-    if plain.get("others", "") is None:
-        del plain["others"]
+    for name, absent in (("others", None), ("tags", None), ("title", None), ("created", None), ("chapters", ())):
+        if name in plain and plain[name] == absent:
+            del plain[name]
     if isinstance(aspect := plain.get("pixel_aspect"), Fraction):
         del plain["pixel_aspect"]
         if aspect != SQUARE:

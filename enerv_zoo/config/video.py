@@ -42,6 +42,38 @@ def as_pixel_aspect(value: Any) -> Fraction:
     raise ValueError(f"a pixel aspect is a ratio of 1 to {MAX_TERM} such as '128:117', got {value!r:.80}")
 
 
+Chapter = tuple[Finite, Finite, Annotated[str, Field(max_length=256)]]
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Text that a file carries beside frames and sound, as far as it has any.
+
+    Attributes:
+        title: of the video.
+        created: when it was recorded, as ISO 8601 text.
+        chapters: begin and end in seconds from the first frame, and title, of each.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
+
+    title: Annotated[str, Field(max_length=256)] | None = None
+    created: Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.Z+ -]{0,30}$")] | None = None
+    chapters: Annotated[tuple[Chapter, ...], Field(max_length=1000)] = ()
+
+    def within(self, start: float, length: float) -> Tags | None:
+        """Return the tags of a part of the video; `None` where there are none.
+
+        Args:
+            start: seconds at which it begins.
+            length: of the part, in seconds.
+        """
+        moved = [(max(begin - start, 0.0), min(end - start, length), title) for begin, end, title in self.chapters]
+        chapters = tuple((round(begin, 3), round(end, 3), title) for begin, end, title in moved if begin < end)
+        part = dataclasses.replace(self, chapters=chapters)
+        return None if part == Tags() else part
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """Description of a video apart from its pixels.
@@ -56,6 +88,7 @@ class VideoInfo:
         pixel_aspect: width of a pixel over its height on the screen (the sample aspect ratio); 1 where pixels are
             square, which is not written into files.
         colour: of its frames, and how a file stores them; that of HD video is not written into files.
+        tags: title, time of recording and chapters, or `None`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -69,6 +102,7 @@ class VideoInfo:
     attribution: str | None = None
     pixel_aspect: Annotated[Fraction, PlainValidator(as_pixel_aspect)] = SQUARE
     colour: Colour = HD
+    tags: Tags | None = None
 
     def __post_init__(self) -> None:
         if self.timestamps is not None and len(self.timestamps) != self.frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.origin import protected
+from enerv_zoo.video.sound import copy_sound
+from enerv_zoo.video.source import Span
+
+logger = logging.getLogger(__name__)
 
 DIFFERENCE_GAIN = 4
 """Absolute differences are shown this many times brighter."""
@@ -40,8 +45,11 @@ def render(
     speed: float = 1.0,
     quality: int | None = None,
     overwrite: bool = True,
+    sound: bool = True,
 ) -> Path:
     """Decode a fitted video into a file, or with `source` original | fitted | difference side by side.
+
+    A movie has the fit's sound, copied and cut to the frames, and its title, time of recording and chapters.
 
     Args:
         video: the network.
@@ -53,6 +61,8 @@ def render(
         speed: seconds of the video per second of the file: 0.25 is slow motion, whose frames are all decoded.
         quality: of the encoder, see `enerv_zoo.write_video`.
         overwrite: whether a target that exists is replaced; the video that was fitted never is.
+        sound: write the sound, title, time of recording and chapters; sound and chapters are left out at another
+            `speed`, which is logged.
 
     Raises:
         ConfigError: `video` is no network.
@@ -73,6 +83,7 @@ def render(
         raise VideoError(
             "the original has no frames between its frames; leave out source (render --side-by-side), or fps and speed"
         )
+    beside = _beside(video, indices, speed) if sound else {}
     decoded = _decoded(video, places, original)
     with protected(video.origin, source):
         return write_video(
@@ -84,7 +95,23 @@ def render(
             colour=video.info.colour,
             quality=quality,
             overwrite=overwrite,
+            **beside,
         )
+
+
+def _beside(video: NeuralVideo | SegmentedVideo, indices: list[int], speed: float) -> dict[str, Any]:
+    """Return the sound and the tags of frames, as `write_video` takes them."""
+    times, step = video.timeline, indices[1] - indices[0] if len(indices) > 1 else 1
+    zero, stop = float(times.starts[indices[0]]), float(times.starts[indices[-1]]) + step / times.fps
+    is_to_end = indices[-1] + step >= len(video)
+    span = Span(zero, zero if indices[0] else -math.inf, math.inf if is_to_end else stop)
+    tags, sound = video.info.tags, video.sound
+    if speed != 1:
+        if sound is not None:
+            logger.info("the sound is left out, as frames at another speed do not go with it")
+        return {"tags": tags and replace(tags, chapters=())}
+    sound = sound if sound is None or span == Span() else copy_sound(sound, span)
+    return {"sound": sound, "tags": tags and tags.within(zero, span.stop - zero)}
 
 
 def _timed(

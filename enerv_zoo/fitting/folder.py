@@ -26,12 +26,13 @@ from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
+from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video.origin import protected
 
 FRAMES = "frames.csv"
 CURVE = "psnr.png"
 REPORT = "report.html"
-OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, REPORT)
+OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, SOUND, REPORT)
 """Every file that a fit writes into its folder, and the report that the command line adds."""
 
 State = Literal["new", "begun", "ended", "extended"]

@@ -12,7 +12,7 @@ from enerv_zoo.fitting.folder import read_report
 from enerv_zoo.fitting.history import read_history
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
-from enerv_zoo.storage.folder import FolderNetwork
+from enerv_zoo.storage import open_run
 from enerv_zoo.storage.record import METRICS
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,5 @@ def read_result(folder: Path) -> FitResult:
     """Return the fit that a folder holds, as it ended."""
     logger.info(ENDED, folder)
     metrics, report = read_mapping(folder / METRICS), read_report(folder)
-    return FitResult(
-        FolderNetwork(folder).read(NeuralVideo), metrics, read_history(folder), report, folder, ended_before=True
-    )
+    video = open_run(folder).network(0, NeuralVideo)
+    return FitResult(video, metrics, read_history(folder), report, folder, ended_before=True)

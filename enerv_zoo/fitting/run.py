@@ -52,6 +52,7 @@ from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.segmented import SegmentedVideo
+from enerv_zoo.storage import open_run
 from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.threads import usable_threads
@@ -83,6 +84,7 @@ def fit(
     overwrite: bool = False,
     init_from: str | Path | NeuralVideo | None = None,
     distributed: bool = False,
+    sound: bool = True,
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
     on_status: OnStatus | None = None,
@@ -122,6 +124,8 @@ def fit(
             again.
         distributed: share every batch among all processes that `torchrun` started; rank 0 alone writes. The group of
             processes stays for the next fit, until the process ends.
+        sound: keep the sound of the source beside the network, as it is compressed there, and with it title, time of
+            recording and chapters.
         callbacks: called during the fit (`enerv_zoo.Callback`); their states are in the checkpoints.
         progress: show a bar; by default in a notebook, and where the standard error output is a terminal, unless
             `on_status` is given.
@@ -163,7 +167,7 @@ def fit(
         )
         state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
-            session = _Session(source, folder, state, frames_in, weights, callbacks)
+            session = _Session(source, folder, state, frames_in, weights, callbacks, sound)
         return session.run(on_status or bar, clock, report_follows)
 
 
@@ -177,6 +181,7 @@ class _Session:
         frames_in: where frames are while fitting.
         weights: a fit to begin with, or `None`.
         callbacks: the user's own.
+        sound: whether to keep the source's sound.
     """
 
     def __init__(
@@ -187,6 +192,7 @@ class _Session:
         frames_in: str,
         weights: str | Path | NeuralVideo | None,
         callbacks: Iterable[Callback],
+        sound: bool,
     ) -> None:
         self.folder, self.ranks, self.plan = folder, folder.ranks, folder.plan
         self._state = state
@@ -194,8 +200,9 @@ class _Session:
         start = time.monotonic()
         self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
         self._reading_seconds = time.monotonic() - start
+        self.original = self.original if sound else self.original.without_sound()
         self.video = self._network(weights)
-        self.video.origin = self.plan.origin
+        self.video.origin, self.video.read_sound = self.plan.origin, self.original.read_sound
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
         frames, on_disk = self.original.frames, self.original.on_disk
@@ -347,6 +354,7 @@ class _Session:
             stage("writing the fit")
             with _keeping_the_checkpoint(folder):
                 save(video, folder, fit=fit_record(self.plan.record(), metrics))
+                video.read_sound = open_run(folder).read_sound
                 write_json(folder / METRICS, metrics)
                 report.write_csv(folder / FRAMES)
                 write_preview(video, self.original, folder / PREVIEW)

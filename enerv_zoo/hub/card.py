@@ -25,7 +25,15 @@ COSTS = {"bpp": "bits per pixel", "stored_numbers": "stored parameters"}
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
 
 
-def card(description: Description, repo_id: str, *, picture: bool, clip: str | None, player: str | None = None) -> str:
+def card(
+    description: Description,
+    repo_id: str,
+    *,
+    picture: bool,
+    clip: str | None,
+    player: str | None = None,
+    sound: int = 0,
+) -> str:
     """Return a model card as Markdown with a YAML head that the Hub reads.
 
     Args:
@@ -34,6 +42,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         picture: whether `preview.png` is there.
         clip: address of the preview clip, or `None`.
         player: address of the page that plays the network, or `None`.
+        sound: bytes of the sound beside the network; 0 where there is none.
     """
     fit = description.fit or FitRecord()
     return _template().render(
@@ -47,6 +56,7 @@ def card(description: Description, repo_id: str, *, picture: bool, clip: str | N
         picture=picture,
         clip=clip,
         player=player,
+        sound=sound,
     )
 
 

@@ -19,6 +19,7 @@ from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_descripti
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD, check_record
 from enerv_zoo.storage.segments import SEGMENTS, is_segmented, read_segments, segment_folder
+from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.storage.tensors import DTYPES, MAX_HEADER_BYTES
 from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 
@@ -34,14 +35,14 @@ PLAYER = "player.html"
 """A page that a repository of ours may hold, too. It is a program, so it is never downloaded."""
 LARGEST = {
     CONFIG: MAX_JSON_BYTES, SEGMENTS: MAX_JSON_BYTES, RECORD: 1 << 20, CARD: 1 << 20, PREVIEW: 64 << 20,
-    CLIP: 256 << 20, VIDEO: 16 << 30,
+    CLIP: 256 << 20, SOUND: 1 << 30, VIDEO: 16 << 30,
 }  # fmt: skip
 """Bytes above which a file is not what its name says. The bound of the weights follows from the config."""
 LARGEST_TOGETHER = 512 << 20
 """Bytes above which the configs and records of segments are not taken, all together."""
 LARGEST_NUMBER = max(dtype.itemsize for dtype in DTYPES.values())
 OF_A_NETWORK = (CONFIG, WEIGHTS, RECORD)
-PUBLISHED = (*OF_A_NETWORK, CARD, PREVIEW, CLIP, VIDEO, SEGMENTS)
+PUBLISHED = (*OF_A_NETWORK, SOUND, CARD, PREVIEW, CLIP, VIDEO, SEGMENTS)
 """Every file that a repository of ours may hold, beside those of segments; no other one is ever asked for."""
 DOWNLOADS = 8
 """Files of segments that are downloaded at a time."""

@@ -19,12 +19,13 @@ from enerv_zoo.storage.description import CONFIG
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD
 from enerv_zoo.storage.run import Run
+from enerv_zoo.storage.sound import SOUND
 
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def open_run(
-    id_or_path: str | Path, access: Access | None = None, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD)
+    id_or_path: str | Path, access: Access | None = None, names: Sequence[str] = (CONFIG, WEIGHTS, RECORD, SOUND)
 ) -> Run:
     """Open the fit that a string means, downloaded where need be.
 

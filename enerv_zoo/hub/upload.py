@@ -27,6 +27,7 @@ from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD, publish_record
 from enerv_zoo.storage.run import Run, open_run
 from enerv_zoo.storage.segments import segment_folder, write_segments
+from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video import write_video
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         staging = Path(temporary)
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
         files |= {} if player is None else {PLAYER: Path(player)}
-        _make_card(read(), _scored(run, license), staging, repo_id, files)
+        _make_card(read(), _scored(run, license), run.sound_bytes, staging, repo_id, files)
         card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
         commit = Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
         return commit.send(card_files | files, one_line(message)[:100], options.get("private"))
@@ -103,11 +104,11 @@ def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
     publish_record(run.path, staging / RECORD)
     files = {path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()}
     weights = [Path(name).with_name(WEIGHTS).as_posix() for name in files if Path(name).name == CONFIG]
-    return files | {name: run.path / name for name in (*weights, PREVIEW, CARD) if (run.path / name).is_file()}
+    return files | {name: run.path / name for name in (*weights, SOUND, PREVIEW, CARD) if (run.path / name).is_file()}
 
 
 def _make_card(
-    video: FrameAccess, description: Description, staging: Path, repo_id: str, files: Container[str]
+    video: FrameAccess, description: Description, sound: int, staging: Path, repo_id: str, files: Container[str]
 ) -> None:
     """Draw the clip and write the model card."""
     from huggingface_hub import constants
@@ -119,6 +120,7 @@ def _make_card(
     text = card(
         description,
         repo_id,
+        sound=sound,
         picture=PREVIEW in files,
         clip=f"{address}/{CLIP}" if has_clip else None,
         player=f"{address}/{PLAYER}?download=true" if PLAYER in files else None,

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Section:
 
     Attributes:
         name: of the section: small letters, digits and hyphens, at most 64.
-        media_type: of the data, such as `audio/x-matroska`.
+        media_type: of the data, such as `audio/mp4`.
         data: its bytes, which are stored as they are.
     """
 
@@ -143,19 +144,20 @@ def open_nvz(path: str | Path) -> NvzFile:
     """
     file = Path(path)
 
-    def fetch(start: int, length: int) -> bytes:
-        try:
-            with file.open("rb") as stream:
-                stream.seek(start)
-                return stream.read(length)
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from error
-
     try:
         size = file.stat().st_size
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from error
-    return NvzFile(fetch, size, str(file))
+    return NvzFile(partial(_fetch, file), size, str(file))
+
+
+def _fetch(file: Path, start: int, length: int) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(length)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from error
 
 
 def decode(data: bytes | memoryview, where: str = "the data") -> NvzFile:

@@ -245,10 +245,11 @@ def _networks(fits: Sequence[ShownFit], files: PageFiles) -> dict[str, Any]:
 
 
 def _beside(fit: ShownFit) -> list[tuple[str, int]]:
-    """Return the bytes that those of a fit are beside: of the original, all of it, and of the frames as 8-bit RGB."""
+    """Return the bytes that those of a fit are beside: of its sound, the original, and the frames as 8-bit RGB."""
     origin = fit.video.origin
     original = [] if origin is None or origin.bytes is None else [("the original file", origin.bytes)]
-    return [*original, ("frames as 8-bit RGB", 3 * fit.video.info.pixels)]
+    sound = [("sound, kept beside it", len(data))] if (data := fit.video.sound) else []
+    return [*sound, *original, ("frames as 8-bit RGB", 3 * fit.video.info.pixels)]
 
 
 def _tree(video: NeuralVideo | SegmentedVideo) -> dict[str, Any]:

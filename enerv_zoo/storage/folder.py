@@ -26,6 +26,7 @@ from enerv_zoo.storage.description import (
     write_description,
 )
 from enerv_zoo.storage.record import METRICS, fit_record, present_record
+from enerv_zoo.storage.sound import write_sound
 from enerv_zoo.storage.tensors import build_network, check_tensors, read_header
 from enerv_zoo.storage.untrusted import build_on_meta
 from enerv_zoo.video.origin import Origin, protected
@@ -36,7 +37,7 @@ WEIGHTS = "model.safetensors"
 
 
 def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, license: str | None = None) -> Path:
-    """Write a network to a folder, replacing one that is there; each file appears whole or not at all.
+    """Write a network and its sound to a folder, replacing those there; each file appears whole or not at all.
 
     Args:
         video: the network.
@@ -52,6 +53,7 @@ def save(video: Network, path: str | Path, *, fit: FitRecord | None = None, lice
         with protected(video.origin):
             with replacing(folder / WEIGHTS) as temporary:
                 temporary.write_bytes(to_bytes(video.weights()))
+            write_sound(None if video.read_sound is None else video.read_sound(), folder)
             write_description(Description(video.config, video.info, fit, license), folder)
     except SafetensorError as error:
         raise EnervZooError(f"{folder}: cannot be written ({error}); choose another folder") from error

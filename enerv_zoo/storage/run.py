@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, Unpack
 
@@ -28,9 +29,11 @@ from enerv_zoo.storage.segments import (
     segment_folder,
     segments_from_json,
 )
+from enerv_zoo.storage.sound import SECTION, SOUND, read_sound
 from enerv_zoo.video import Video
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.source import ReadSound
 
 
 class StoredNetwork(Protocol):
@@ -81,12 +84,14 @@ class Run:
         stored: the networks as they are stored, one per segment.
         whole: the description of a video in segments; `None` of a network that is the whole video.
         sizes: bytes of a compressed file's parts; `None` of a folder.
+        listed_sound: bytes of a repository's sound, where it was not downloaded.
     """
 
     path: Path
     stored: tuple[StoredNetwork, ...]
     whole: SegmentsDescription | None = None
     sizes: Sizes | None = None
+    listed_sound: int | None = None
 
     # ------------------------------------------------------------------ what it is
 
@@ -178,6 +183,23 @@ class Run:
         sizes = [stored.bytes for stored in self._fitted if stored.bytes is not None]
         return sum(sizes) if sizes else None
 
+    @property
+    def sound(self) -> builtins.bytes | None:
+        """Sound of the video, as an MP4 file of its compressed stream; `None` where there is none.
+
+        Raises:
+            ConfigError: the file that holds it is damaged.
+        """
+        return None if self.read_sound is None else self.read_sound()
+
+    @property
+    def sound_bytes(self) -> int:
+        """Bytes of the sound, which are not among those of the networks; 0 where there is none."""
+        if self.sizes is not None:
+            return self.sizes.sections.get(SECTION, 0)
+        file = self.path / SOUND
+        return file.stat().st_size if file.is_file() else self.listed_sound or 0
+
     @cached_property
     def outlines(self) -> tuple[Network, ...]:
         """The networks that are there, without their weights.
@@ -209,6 +231,7 @@ class Run:
             rows += video_rows(self.info)
             rows += [("segments", len(self.segments))] if self.whole is not None else []
             rows += [("bytes", self.bytes)] if self.bytes is not None else []
+            rows += [("bytes of sound", self.sound_bytes)] if self.sound_bytes else []
             rows.insert(0, ("model", self.description.model.family))
             rows += [(name, self.fit.metrics[name]) for name in names_in(self.fit.metrics)] if self.fit else []
         return rows
@@ -253,7 +276,17 @@ class Run:
         Raises:
             EnervZooError: it is not there, is damaged or asks for too much.
         """
-        return self.stored[number].read(build)
+        network = self.stored[number].read(build)
+        if self.whole is None:
+            network.read_sound = self.read_sound
+        return network
+
+    @property
+    def read_sound(self) -> ReadSound | None:
+        """Reader of the sound, which holds no file open; `None` where there is no sound."""
+        first = self.stored[0]
+        place = first.file if isinstance(first, FileNetwork) else self.path
+        return partial(read_sound, place) if self.sound_bytes else None
 
     def originals(self, source: Any = None, **cut: Unpack[SelectionOptions]) -> Callable[[int], Video]:
         """Return what opens the original of a network, by the number of its segment.
@@ -323,9 +356,8 @@ def open_run(path: str | Path, sizes: Mapping[str, int | None] | None = None) ->
     whole = read_segments(path) if is_segmented(path) else None
     names = [Path()] if whole is None else [segment_folder(Path(), number) for number in range(len(whole.segments))]
     listed = sizes or {}
-    return Run(
-        path, tuple(FolderNetwork(path / name, listed.get((name / WEIGHTS).as_posix())) for name in names), whole
-    )
+    networks = tuple(FolderNetwork(path / name, listed.get((name / WEIGHTS).as_posix())) for name in names)
+    return Run(path, networks, whole, listed_sound=listed.get(SOUND))
 
 
 def _open_file(path: Path) -> Run:

@@ -16,6 +16,7 @@ from enerv_zoo.files import remove, write_json
 from enerv_zoo.network import Network
 from enerv_zoo.storage.description import FORMAT, check_format, read_json
 from enerv_zoo.storage.folder import save
+from enerv_zoo.storage.sound import write_sound
 
 SEGMENTS = "segments.json"
 MAX_SEGMENTS = 100_000
@@ -160,8 +161,10 @@ def segments_from_json(data: Mapping[str, Any], where: str) -> SegmentsDescripti
     return description
 
 
-def save_segments(description: SegmentsDescription, networks: Iterable[Network], path: str | Path) -> Path:
-    """Write a video in segments to a folder, one network at a time; the description goes last.
+def save_segments(
+    description: SegmentsDescription, networks: Iterable[Network], path: str | Path, sound: bytes | None
+) -> Path:
+    """Write a video in segments to a folder, one network at a time, and its sound; the description goes last.
 
     Raises:
         EnervZooError: the folder cannot be written.
@@ -169,5 +172,6 @@ def save_segments(description: SegmentsDescription, networks: Iterable[Network],
     folder = Path(path)
     for number, network in enumerate(networks):
         save(network, segment_folder(folder, number))
+    write_sound(sound, folder)
     write_segments(description, folder)
     return folder

@@ -12,7 +12,8 @@ from enerv_zoo.config import SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment, Source, Video
+from enerv_zoo.video.sound import copy_sound
+from enerv_zoo.video.source import Moment, Source, Span, Video
 from enerv_zoo.video.transforms import squared
 
 _EXPECTED = "expected (N, 3, H, W), (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W)"
@@ -88,7 +89,7 @@ class VideoSource(Source):
     def __init__(self, video: Video, square_pixels: bool = False) -> None:
         self.video = video
         self.name, self.count, self.rate = video.info.name, len(video), video.info.fps
-        self.attribution, self.colour = video.info.attribution, video.info.colour
+        self.attribution, self.tags, self.colour = video.info.attribution, video.info.tags, video.info.colour
         self.resamples = square_pixels and video.info.pixel_aspect != SQUARE
 
     @property
@@ -107,6 +108,11 @@ class VideoSource(Source):
         for index, moment in zip(selection.indices(len(self.video)), moments, strict=True):
             frame = self.video.frames[index].cpu().permute(1, 2, 0)
             yield (squared(frame, self.video.info.pixel_aspect) if self.resamples else frame).numpy(), moment
+
+    def sound(self, span: Span) -> bytes | None:
+        """Return the sound of a part; see `Source.sound`."""
+        sound = self.video.sound
+        return None if sound is None else copy_sound(sound, span)
 
 
 def _checked(frame: torch.Tensor, index: int) -> torch.Tensor:

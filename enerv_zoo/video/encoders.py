@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +21,12 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from enerv_zoo.config import HD, MATRICES, PRIMARIES, SQUARE, TRANSFERS, Colour, size_text
+from enerv_zoo.config import HD, MATRICES, PRIMARIES, SQUARE, TRANSFERS, Colour, Tags, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import scheduling_kept
 from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, pixel_format, to_bytes, to_yuv
+from enerv_zoo.video.sound import sound_track
+from enerv_zoo.video.tags import write_tags
 
 _log = logging.getLogger(__name__)
 
@@ -94,16 +97,22 @@ def encode_movie(
     quality: float | None,
     pixel_aspect: Fraction = SQUARE,
     colour: Colour = HD,
+    sound: bytes | None = None,
+    tags: Tags | None = None,
 ) -> None:
     """Write images (H, W, 3), uint8 or float in [0, 1], as the movie's pixels, with the tags of their colour.
 
+    A copied sound is written beside them.
+
     Raises:
-        VideoError: the encoder has no such option.
+        VideoError: the encoder has no such option, or the sound is damaged.
         OSError: it refuses the frames or the value of an option, or the file cannot be written.
     """
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
-    with _opened(path, movie.container, movie.container_options) as container:
+    with _opened(path, movie.container, movie.container_options) as container, ExitStack() as stack:
         stream: VideoStream | None = None
+        if tags is not None:
+            write_tags(container, tags)
         timed = _timed(images, clock, tick)
         first = list(itertools.islice(timed, 3))
         for image, pts in itertools.chain(first, timed):
@@ -117,13 +126,17 @@ def encode_movie(
                 stream.pix_fmt = movie.pixels or pixel_format(colour)
                 if movie.tag is not None:
                     stream.codec_context.codec_tag = movie.tag
+                write_sound = stack.enter_context(sound_track(sound, container))
             frame = to_yuv(_even(image), colour, movie.pixels)
             frame.pts, frame.time_base = pts, tick
             with nullcontext() if stream.codec_context.is_open else scheduling_kept():
                 packets = stream.encode(frame)
-            container.mux(packets)
+            for packet in packets:
+                write_sound(float((packet.dts or 0) * (packet.time_base or 0)))
+                container.mux(packet)
         assert stream is not None, "callers refuse to write nothing"
         container.mux(stream.encode(None))
+        write_sound(math.inf)
         if unused := sorted(options.keys() & stream.codec_context.options.keys()):  # FFmpeg takes out what it knows
             raise VideoError(f"{movie.encoder} has no option {unused[0]!r}; see its documentation for those it has")
 

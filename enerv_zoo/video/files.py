@@ -38,8 +38,10 @@ from enerv_zoo.video.packets import (
 )
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
+from enerv_zoo.video.sound import copy_sound
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source, Span
 from enerv_zoo.video.streams import choose_stream, is_picture
+from enerv_zoo.video.tags import read_tags
 from enerv_zoo.video.timing import DisplayClock, SteadyClock
 from enerv_zoo.video.transforms import bounded_aspect, squared
 
@@ -82,6 +84,7 @@ class VideoFile(Source):
             codec = stream.codec_context
             is_open = options.matrix is None and codec.colorspace == UNSPECIFIED
             self.leaves_matrix_open = is_moving and is_open and codec.format is not None and has_matrix(codec.format)
+            self.tags = read_tags(container)
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(Fraction(aspect)) if aspect and aspect > 0 and not still else SQUARE
 
@@ -103,6 +106,14 @@ class VideoFile(Source):
             if selection.ends_at(read):
                 return
         selection.check(read, str(self.path))
+
+    def sound(self, span: Span) -> bytes | None:
+        """Return the sound of a part; a damaged one is left out, which is logged."""
+        try:
+            return copy_sound(self.path, span)
+        except VideoError as error:
+            logger.warning("%s: %s; it is left out", self.path, error)
+            return None
 
     def steady_clock(self) -> Callable[[Moment], Moment]:
         """Return what corrects the moments of successive frames where a file may hold several recordings."""

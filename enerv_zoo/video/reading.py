@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from enerv_zoo.config import HD, VideoInfo
+from enerv_zoo.config import DEFAULT_FPS, HD, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.progress import stage
 from enerv_zoo.video.arrays import ArraySource, VideoSource
@@ -21,7 +23,7 @@ from enerv_zoo.video.remote import is_address, local_copy
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sizes import ResizeOption, Size, as_size, parse_resize
-from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source, Video
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, ReadSound, Source, Span, Video
 from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
 from enerv_zoo.video.transforms import Transform
@@ -84,6 +86,7 @@ def open_video(
         `info.fps` is the source's divided by k. `info.timestamps` is given for a variable frame rate, in seconds from
         the first kept frame. A `resize` that squeezes the picture changes `info.pixel_aspect`, so that it keeps its
         shape on the screen. Frames of a `Video` that are not changed are shared with it; all others are copies.
+        `sound` is that of the frames.
 
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
@@ -106,7 +109,8 @@ def open_video(
     assert stored is not None, "sources refuse to yield nothing"
     _note_colours(reading.source, stored, full_depth)
     kept = store.frames()
-    return Video(kept, reading.info(stored, moments, kept.is_floating_point()), store.on_disk)
+    info = reading.info(stored, moments, kept.is_floating_point())
+    return Video(kept, info, store.on_disk, reading.sound(moments))
 
 
 def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:
@@ -130,7 +134,8 @@ def _part(source: VideoSource, selection: Selection) -> Video:
     """Return frames of a video that are not changed, and shared with it."""
     moments, video = source.moments(selection), source.video
     info = Reading(source, selection, Transform()).info((video.info.height, video.info.width), moments)
-    return Video(video.frames[selection.start : selection.stop : selection.step], info, video.on_disk)
+    sound = Reading(source, selection, Transform()).sound(moments)
+    return Video(video.frames[selection.start : selection.stop : selection.step], info, video.on_disk, sound)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,23 @@ class Reading:
         colour = source.colour
         if is_float and colour.bits == HD.bits:
             colour = replace(colour, bits=16)
-        return VideoInfo(len(moments), *size, fps, timestamps, source.name, source.attribution, aspect, colour)
+        span = self.span(moments)
+        tags = source.tags and source.tags.within(span.zero, span.stop - span.zero)
+        name, attribution = source.name, source.attribution
+        return VideoInfo(len(moments), *size, fps, timestamps, name, attribution, aspect, colour, tags)
+
+    def sound(self, moments: Sequence[Moment]) -> ReadSound:
+        """Return what reads the sound of the frames, by when each is shown."""
+        return partial(self.source.sound, self.span(moments))
+
+    def span(self, moments: Sequence[Moment]) -> Span:
+        """Return the source's time that frames take: all of it but for what the selection leaves out."""
+        rate, selection = self.source.rate or DEFAULT_FPS, self.selection
+        zero, last = moments[0], moments[-1]
+        zero = selection.start / rate if zero is None else zero
+        last = zero + (len(moments) - 1) * selection.step / rate if last is None else last
+        start = zero if selection.start else -math.inf
+        return Span(zero, start, math.inf if selection.stop is None else last + selection.step / rate)
 
 
 def prepare(

@@ -18,7 +18,7 @@ from enerv_zoo.video.files import VideoFile
 from enerv_zoo.video.reading import Readable, prepare
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sizes import ResizeOption, Size
-from enerv_zoo.video.source import Moment, ReadOptions, Source
+from enerv_zoo.video.source import Moment, ReadOptions, ReadSound, Source
 
 LONGER_SIDE = 256
 """Pixels of the longer side of frames in which scenes are looked for."""
@@ -31,10 +31,12 @@ class Survey:
     Attributes:
         info: of the selected frames, cropped and resized.
         cuts: numbers of the frames with which a new scene begins, ascending; empty where they were not looked for.
+        read_sound: reads the sound of the selected frames.
     """
 
     info: VideoInfo
     cuts: tuple[int, ...]
+    read_sound: ReadSound
 
 
 def survey(
@@ -62,7 +64,8 @@ def survey(
     if moments is not None:
         start = reading.selection.start
         first = next(replace(reading, selection=Selection(start, start + 1)).frames())[0]
-        return Survey(reading.info(first.shape[:2], moments, first.dtype.kind == "f"), ())
+        info = reading.info(first.shape[:2], moments, first.dtype.kind == "f")
+        return Survey(info, (), reading.sound(moments))
     moments, stored, is_float = [], None, False
     for frame, moment in reading.frames():
         if stored is None:
@@ -71,7 +74,8 @@ def survey(
         if detector is not None:
             detector.add(to_bytes(frame))
     assert stored is not None, "sources refuse to yield nothing"
-    return Survey(reading.info(stored, moments, is_float), () if detector is None else tuple(detector.cuts))
+    cuts = () if detector is None else tuple(detector.cuts)
+    return Survey(reading.info(stored, moments, is_float), cuts, reading.sound(moments))
 
 
 def _from_packets(source: Source, selection: Selection) -> list[Moment] | None:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import torch
 
-from enerv_zoo.config import HD, MATRICES, SQUARE, Colour, VideoInfo
+from enerv_zoo.config import HD, MATRICES, SQUARE, Colour, Tags, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
 
+ReadSound = Callable[[], bytes | None]
 Moment = float | None
 """Time at which a frame is shown, in seconds; `None` where the source does not say."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Part of a source's time, in its own seconds.
+
+    Attributes:
+        zero: when the first frame is shown: second 0 of what is taken.
+        start: sound before it is left out, but for the packet that a decoder starts from.
+        stop: sound from here on is left out.
+    """
+
+    zero: float = 0.0
+    start: float = -math.inf
+    stop: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +44,13 @@ class Video:
             with `full_depth` and has more than 8 bits, float16 in [0, 1], which is exact to 11 bits.
         info: size, timing, name and attribution of these frames.
         on_disk: whether the frames are a file that is mapped into memory.
+        read_sound: reads the sound of these frames from their source; `None` where there is none.
     """
 
     frames: torch.Tensor
     info: VideoInfo
     on_disk: bool = False
+    read_sound: ReadSound | None = None
 
     def __post_init__(self) -> None:
         expected = (self.info.frames, 3, self.info.height, self.info.width)
@@ -44,6 +63,19 @@ class Video:
     def __len__(self) -> int:
         """The number of frames."""
         return self.info.frames
+
+    def without_sound(self) -> Video:
+        """Return the same frames without sound, title, time of recording and chapters."""
+        return replace(self, info=replace(self.info, tags=None), read_sound=None)
+
+    @property
+    def sound(self) -> bytes | None:
+        """Sound of these frames as an MP4 file of its compressed stream; `None` where there is none.
+
+        Raises:
+            VideoError: it is damaged.
+        """
+        return None if self.read_sound is None else self.read_sound()
 
 
 _NO_CHOICE = {
@@ -100,6 +132,7 @@ class Source(ABC):
         attribution: who is to be named for it.
         colour: of its frames, and how it stores them.
         leaves_matrix_open: whether it stores Y'CbCr and does not say its matrix.
+        tags: what a file says beside frames and sound, in its own seconds, or `None`.
     """
 
     name: str = "video"
@@ -109,6 +142,7 @@ class Source(ABC):
     attribution: str | None = None
     colour: Colour = HD
     leaves_matrix_open: bool = False
+    tags: Tags | None = None
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -125,3 +159,7 @@ class Source(ABC):
         Raises:
             VideoError: the source cannot be read, or the selection reaches beyond it.
         """
+
+    def sound(self, span: Span) -> bytes | None:
+        """Return the sound of a part; see `enerv_zoo.video.sound.copy_sound`."""
+        return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enerv_zoo.config import DEFAULT_FPS, HD, SQUARE, Colour, as_pixel_aspect, size_text
+from enerv_zoo.config import DEFAULT_FPS, HD, SQUARE, Colour, Tags, as_pixel_aspect, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
 from enerv_zoo.video.encoders import DEEP_MOVIES, MOVIES, Clock, encode_gif, encode_movie, encode_png
@@ -39,6 +39,8 @@ def write_video(
     colour: Colour | None = None,
     quality: float | None = None,
     overwrite: bool | None = None,
+    sound: bytes | None = None,
+    tags: Tags | None = None,
 ) -> Path:
     """Write frames to a file or a folder, one at a time (a GIF holds them all, for its palette).
 
@@ -63,6 +65,9 @@ def write_video(
             to 63 for VP9 and AV1 (default 18). GIF and PNG have none.
         overwrite: by default a file is replaced and a folder that is not empty is refused. `False` refuses whatever
             exists, `True` also replaces a folder, if it holds nothing but numbered PNG files.
+        sound: as `enerv_zoo.Video.sound` gives it; the `Video`'s own by default, if its timing is not changed. It is
+            copied; re-encoded where the format takes no such codec, and left out of GIFs and folders, which is logged.
+        tags: title, time of recording and chapters of a movie; the `Video`'s own by default.
 
     Returns:
         The path.
@@ -78,11 +83,15 @@ def write_video(
     if isinstance(frames, Video):
         if timestamps is None and fps is None:
             timestamps = frames.info.timestamps
+            sound = frames.sound if sound is None and suffix in MOVIES else sound
         fps = frames.info.fps if fps is None else fps
         pixel_aspect = frames.info.pixel_aspect if pixel_aspect is None else pixel_aspect
         colour = frames.info.colour if colour is None else colour
+        tags = frames.info.tags if tags is None else tags
         frames = frames.frames
     colour = HD if colour is None else colour
+    if sound is not None and suffix not in MOVIES:
+        logger.info("%s holds no sound; an mp4, mkv, mov or webm file does", target)
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
@@ -99,7 +108,7 @@ def write_video(
             encode_gif(temporary, images, clock)
         else:
             movies = MOVIES if colour.bits == 8 else DEEP_MOVIES
-            encode_movie(temporary, movies[suffix], images, clock, quality, aspect, colour)
+            encode_movie(temporary, movies[suffix], images, clock, quality, aspect, colour, sound, tags)
     return target
 
 

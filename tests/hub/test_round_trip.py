@@ -15,7 +15,7 @@ from enerv_zoo.storage import open_run
 
 from .conftest import close_session
 
-FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4"}
+FILES = {"config.json", "model.safetensors", "fit.json", "README.md", "preview.png", "preview.mp4", "sound.mp4"}
 
 
 def frames(video):
@@ -132,9 +132,14 @@ def test_local_files_only(client, run_folder, tmp_path):
     client.log.clear()
     cached = ez.load("alice/bunny", local_files_only=True)
     assert torch.equal(frames(cached), frames(ez.load(run_folder)))
+    assert cached.sound == (run_folder / "sound.mp4").read_bytes()
     assert client.log == []
     ez.pull("alice/bunny", tmp_path / "pulled", local_files_only=True)
-    assert sorted(path.name for path in (tmp_path / "pulled").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "pulled").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "sound.mp4",
+    ]
 
 
 def test_offline(client, run_folder, monkeypatch, caplog):
@@ -219,12 +224,18 @@ def test_a_compressed_file_and_back(client, cli, run_folder, long_file, tmp_path
         files = repo.at().files
         assert set(files) == {".gitattributes", "video.nvz", "README.md", "preview.mp4"}
         assert files["video.nvz"].data == file.read_bytes()
-        card = yaml.safe_load(files["README.md"].data.decode().split("---\n")[1])
+        text = files["README.md"].data.decode()
+        card = yaml.safe_load(text.split("---\n")[1])
         assert card["license"] == "cc-by-3.0"
         assert card["enerv_zoo"]["frames"] == count
         assert card["enerv_zoo"]["stored_numbers"] == ez.load(file).stored_numbers
-        assert card["enerv_zoo"]["bpp"] == pytest.approx(8 * file.stat().st_size / (count * 36 * 64))
+        assert card["enerv_zoo"]["bpp"] == pytest.approx(8 * open_run(file).bytes / (count * 36 * 64))
+        assert (
+            f"**Sound is included**: the video's own, as it was compressed, {open_run(file).sound_bytes:,} bytes"
+            in text
+        )
         assert torch.equal(ez.load("alice/file")[:], ez.load(file)[:])
+        assert ez.load("alice/file").sound == ez.load(file).sound == open_run(file).sound
         assert ez.list_pretrained("file")[0].frames == count
     assert ez.load("alice/file", local_files_only=True).segments == ez.load(long_file).segments
     told = json.loads(cli("info", "alice/file", "--json")[1])

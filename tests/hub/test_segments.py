@@ -16,7 +16,7 @@ from enerv_zoo.segmented import SegmentedVideo
 
 OF_A_SEGMENT = ("config.json", "fit.json", "model.safetensors")
 PARTS = {f"segment-{number:05d}/{name}" for number in (0, 1) for name in OF_A_SEGMENT}
-FILES = PARTS | {"segments.json", "fit.json", "README.md", "preview.mp4"}
+FILES = PARTS | {"segments.json", "fit.json", "README.md", "preview.mp4", "sound.mp4"}
 WEIGHTS = r"GET /[0-9a-f]{64}"
 
 
