@@ -72,12 +72,12 @@ class CompressConfig:
             raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
 
     def changes(self) -> dict[str, Any]:
-        """Return the options that decide what is in the file, but for those with their defaults, as plain data."""
+        """Return the options that decide what the networks are, but for those with their defaults, as plain data."""
         defaults = to_dict(type(self)())
         return {
             name: value
             for name, value in to_dict(self).items()
-            if value != defaults[name] and name not in ("license", "measure")
+            if value != defaults[name] and name not in ("license", "measure", "sound")
         }
 
     @property

@@ -24,7 +24,9 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, template
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run
+from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video.origin import protected
+from enerv_zoo.video.sound import for_browsers
 
 PAGE, SUFFIX = "index.html", ".html"
 POSTER_WIDTH, POSTER_QUALITY = 640, 85
@@ -78,12 +80,14 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
     info = video.info
     runtime = files.add_runtime()
     networks = files.add_networks(video, run, precision)
-    data = {
+    sound = None if (data := video.sound) is None else for_browsers(data)
+    facts = {
         "frames": info.frames,
         "fps": info.fps or DEFAULT_FPS,
         "timestamps": info.timestamps and [time - info.timestamps[0] for time in info.timestamps],
         "networks": networks,
         "runtime": runtime,
+        "sound": sound and files.add(SOUND, sound),
     }
     script = asset(ASSETS / "decoding.js") + asset(ASSETS / "player.js")
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
@@ -94,6 +98,7 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
         subtitle=f"{video.config.family}: {info.frames} frames of {info.size_text}{rate}, "
         f"{video.stored_numbers:,} parameters",
         policy=f"default-src 'none'; {files.policy(script)}; style-src 'unsafe-inline'; img-src data:; "
+        "media-src blob:; "
         "base-uri 'none'; form-action 'none'",
         width=info.width,
         height=info.height,
@@ -103,13 +108,14 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
         network=_megabytes(files.models),
         runtime=_megabytes(wasm),
         runtime_version=VERSION,
+        sound=sound and _megabytes(len(sound)),
         pixels=_megabytes(3 * info.pixels),
         original=original and _megabytes(original),
         attribution=info.attribution,
         license=run and run.description.license,
         version=__version__,
         css=asset(ASSETS / "player.css"),
-        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+        data=Markup(json.dumps(facts).replace("<", "\\u003c")),
         worker=asset(ASSETS / "worker.js"),
         parts=files.parts,
         script=script,
@@ -138,6 +144,6 @@ def _check_folder(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or any(
-        path.name not in (PAGE, RUNTIME) and path.suffix != ONNX for path in folder.iterdir()
+        path.name not in (PAGE, RUNTIME, SOUND) and path.suffix != ONNX for path in folder.iterdir()
     ):
         raise ConfigError(f"{folder}: holds other files than a player's; expected a new folder, or a name in {SUFFIX}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
@@ -33,8 +33,9 @@ MEDIA_TYPE = "audio/mp4"
 _COPIES = {"fflags": "+bitexact", "strict": "experimental"}
 _ENCODERS = {"matroska": None, "webm": ("libopus", 48_000)}
 """Formats without edit lists; their encoders and rates where they take no AAC."""
-
-PLAYED_BY_BROWSERS = ("aac", "flac", "mp3", "opus")
+_LAYOUTS = {1: "mono", 2: "stereo"}
+"""Layouts by numbers of channels, for files that only say how many."""
+_PLAYED_BY_BROWSERS = ("aac", "flac", "mp3", "opus")
 
 
 WHOLE = Span()
@@ -85,13 +86,31 @@ def copy_sound(source: Path | bytes, span: Span = WHOLE) -> bytes | None:
         return target.getvalue()
 
 
+def for_browsers(data: bytes) -> bytes:
+    """Return a copied sound as browsers play it: as it is, or re-encoded, which is logged.
+
+    Raises:
+        VideoError: the sound is damaged.
+    """
+    with _opened(data) as (_, stream):
+        if stream is not None and stream.codec.canonical_name in _PLAYED_BY_BROWSERS:
+            return data
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp4") as output, sound_track(data, output, _PLAYED_BY_BROWSERS) as write_until:
+        write_until(math.inf)
+    return target.getvalue()
+
+
 @contextmanager
-def sound_track(data: bytes | None, output: OutputContainer) -> Iterator[Callable[[float], None]]:
+def sound_track(
+    data: bytes | None, output: OutputContainer, codecs: Container[str] | None = None
+) -> Iterator[Callable[[float], None]]:
     """Add a sound to a file: copied, or re-encoded where the format lacks its codec, which is logged.
 
     Args:
         data: a copied sound; `None` adds nothing.
         output: the file, which has its other streams and no packet yet.
+        codecs: those that may be copied, by FFmpeg's names; by default all that the format takes.
 
     Yields:
         What writes the packets that begin before a time in seconds.
@@ -105,15 +124,16 @@ def sound_track(data: bytes | None, output: OutputContainer) -> Iterator[Callabl
     with _opened(data) as (container, stream):
         if stream is None:
             raise VideoError("the sound is damaged: the file holds none")
-        kind = output.format.name
-        if _takes(kind, stream):
+        kind, codec = output.format.name, stream.codec.canonical_name
+        if (codecs is None or codec in codecs) and _takes(kind, stream):
             own: Any = output.add_stream_from_template(stream)
             pieces = _pieces(container, stream)
             pieces = _from_zero(pieces, stream) if kind in _ENCODERS else pieces
         else:
             encoder, rate = _ENCODERS.get(kind) or ("aac", stream.rate)
-            logger.info("the sound is re-encoded, as a %s file takes no %s", kind, stream.codec.canonical_name)
-            own = output.add_stream(encoder, rate=rate, layout=stream.layout.name)
+            takes = f"a {kind} file takes" if codecs is None else "browsers take"
+            logger.info("the sound is re-encoded, as %s no %s", takes, codec)
+            own = output.add_stream(encoder, rate=rate, layout=_LAYOUTS.get(stream.channels, stream.layout.name))
             pieces = _encoded(container, stream, own, rate)
         waiting: list[_Piece] = []
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 from browsers import LONG, wait_for
 from PIL import Image
+from sounds import heard, write_clip
 
 import enerv_zoo as ez
 from enerv_zoo.cli import exporting
@@ -108,6 +109,27 @@ def test_a_video_in_segments_has_a_network_for_each(network, quick, tmp_path):
         (0, "network0.onnx"),
         (5, "network1.onnx"),
     ]
+
+
+def test_sound_lies_beside_the_network_as_browsers_play_it(network, quick, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    for name, encoder, codec in (("x.mp4", "libopus", "opus"), ("x.mov", "pcm_s16le", "aac")):
+        sound = ez.open_video(write_clip(tmp_path / name, encoder)).sound
+        monkeypatch.setattr(network, "read_sound", lambda sound=sound: sound)
+        page = ez.write_player(network, tmp_path / "site")
+        assert embedded(page.read_text())["sound"] == {"url": "sound.mp4", "integrity": ""}
+        assert "media-src blob:" in page.read_text()
+        assert heard(tmp_path / "site" / "sound.mp4")[0] == codec
+        assert ((tmp_path / "site" / "sound.mp4").read_bytes() == sound) == (codec == "opus")
+    assert "re-encoded, as browsers take no pcm_s16le" in caplog.text
+    text = ez.write_player(network, tmp_path / "one.html").read_text()
+    assert 'id="mute"' in text
+    assert f'id="{embedded(text)["sound"]["part"]}"' in text
+    monkeypatch.setattr(network, "read_sound", None)
+    silent = ez.write_player(network, tmp_path / "site").read_text()
+    assert embedded(silent)["sound"] is None
+    assert 'id="mute"' not in silent
+    assert not (tmp_path / "site" / "sound.mp4").exists()
 
 
 def test_options_on_the_command_line(cli, network, quick):
@@ -249,6 +271,23 @@ def test_it_plays_from_one_file_and_by_keyboard(network, package, open_page, tmp
     tab.locator("#loop").click()
     wait_for(tab, "stage.dataset.state === 'paused'")
     assert tab.evaluate("stage.dataset.shown") == "4.00"
+
+
+def test_it_is_heard_at_the_time_of_its_frames(network, package, open_page, tmp_path, monkeypatch):
+    sound = ez.open_video(write_clip(tmp_path / "clip.mp4", "libopus", frames=5)).sound
+    monkeypatch.setattr(network, "read_sound", lambda: sound)
+    page = ez.write_player(network, tmp_path / "site", runtime=package)
+    with served(page.parent) as address:
+        tab = open_page(address)
+        tab.locator("#play").click()
+        wait_for(tab, "!sound.paused && sound.currentTime > 0")
+        wait_for(tab, "shown > 0 && Math.abs(sound.currentTime - secondsAt(shown)) < 0.3")
+        tab.keyboard.press("m")
+        assert tab.evaluate("sound.muted")
+        tab.locator("#speed").select_option("0.25")
+        wait_for(tab, "sound.playbackRate === 0.25 && !sound.preservesPitch && !sound.paused")
+        tab.keyboard.press("Home")
+        wait_for(tab, "sound.paused && stage.dataset.shown === '0.00'")
 
 
 def test_it_says_why_it_does_not_play(network, quick, package, browser, tmp_path):

@@ -5,7 +5,7 @@ const decoders = new Decoders([data.networks], data.runtime), AHEAD = 12;
 
 async function load() {
   note("Loading the network and its runtime …");
-  await decoders.start();
+  await Promise.all([decoders.start(), loadSound()]);
   $("backend").value = decoders.backend;
   note("");
 }
@@ -92,6 +92,26 @@ async function seek(index) {
   seeking = false;
 }
 
+// ------------------------------------------------------------------ sound: at the time of the frames, lower in slow motion
+
+const sound = data.sound && new Audio();
+
+async function loadSound() {
+  if (!sound) return;
+  sound.preservesPitch = false;
+  sound.onerror = () => { $("mute").disabled = true; $("mute").title = "This browser cannot play the sound"; };
+  sound.src = URL.createObjectURL(new Blob([await read(data.sound)], { type: "audio/mp4" }));
+}
+
+let refused = false;  // as browsers do before the page is touched
+
+function hear(seconds, speed) {
+  if (!sound || !(seconds < sound.duration) || refused) return;
+  sound.playbackRate = speed;
+  if (Math.abs(sound.currentTime - seconds) > 0.15 * Math.max(speed, 1)) sound.currentTime = seconds;
+  if (sound.paused) sound.play().catch((error) => { refused = error.name === "NotAllowedError"; });
+}
+
 // ------------------------------------------------------------------ playing: decoded ahead, late frames are left out
 
 let playing = false, run = 0;
@@ -103,14 +123,16 @@ async function play() {
   let begin = shown >= last ? 0 : secondsAt(shown), origin = null;
   const own = ++run, pictures = new Map(), drawn = [];
   playing = true;
+  refused = false;
   state("playing");
   const first = Math.round(indexAt(begin) / step);
   let next = first;
 
   const place = (number) => Math.min((number % count) * step, last);
+  const secondsPlayed = (now) => begin + ((now - origin) / 1000) * speed;
   const clockNumber = (now) => {  // of the picture on the grid of steps that is due, counted over all loops
     if (origin === null) return first;
-    const seconds = begin + ((now - origin) / 1000) * speed, loops = Math.floor(seconds / length);
+    const seconds = secondsPlayed(now), loops = Math.floor(seconds / length);
     return loops * count + Math.min(Math.floor(indexAt(seconds - loops * length) / step + 1e-6), count - 1);
   };
 
@@ -133,6 +155,7 @@ async function play() {
     if (origin === null && (pictures.size >= Math.min(AHEAD / 2, count) || pictures.size >= 2 * decoders.all.length)) origin = now;
     const due = clockNumber(now);
     const latest = Math.max(-1, ...[...pictures.keys()].filter((number) => number <= due));
+    if (origin !== null) hear($("loop").checked ? secondsPlayed(now) % length : secondsPlayed(now), speed);
     if (latest >= 0 && origin !== null) {
       show(place(latest), pictures.get(latest));
       for (const number of pictures.keys()) if (number <= latest) pictures.delete(number);
@@ -154,6 +177,7 @@ function rate(drawn, speed) {
 
 function pause() {
   playing = false;
+  if (sound) sound.pause();
   if (stage.dataset.state === "playing") state("paused");
 }
 
@@ -178,6 +202,7 @@ $("loop").onclick = () => {
   $("loop").setAttribute("aria-pressed", $("loop").checked);
 };
 $("speed").onchange = () => { if (playing) { pause(); play().catch(() => {}); } };
+if (sound) $("mute").onclick = () => $("mute").setAttribute("aria-pressed", (sound.muted = !sound.muted));
 $("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen?.());
 
 function speedBy(change) {
@@ -188,6 +213,7 @@ function speedBy(change) {
 
 const keys = {
   " ": toggle, k: toggle, Home: () => go(0), End: () => go(last), l: () => $("loop").click(), f: () => $("full").click(),
+  m: () => $("mute")?.click(),
   "[": () => speedBy(-1), "]": () => speedBy(1),
   ArrowLeft: (event) => go(event.shiftKey ? shown - 0.05 : Math.ceil(shown - 1e-6) - 1),
   ArrowRight: (event) => go(event.shiftKey ? shown + 0.05 : Math.floor(shown + 1e-6) + 1),
