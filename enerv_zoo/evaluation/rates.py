@@ -127,8 +127,10 @@ class RateCurve:
         return all(point.scores.get(metric) is not None for point in self.points)
 
     def to_dict(self) -> dict[str, Any]:
-        """The curve as plain data."""
-        return {"name": self.name, "settings": self.settings, "points": [point.to_dict() for point in self.points]}
+        """The curve as plain data; where points are left out, with the reasons by their settings."""
+        plain = {"name": self.name, "settings": self.settings, "points": [point.to_dict() for point in self.points]}
+        reasons = {point.setting: reason for point, reason in self.left_out()}
+        return {**plain, "left_out": reasons} if reasons else plain
 
 
 @dataclass(frozen=True)

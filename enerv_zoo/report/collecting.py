@@ -138,9 +138,13 @@ def _commands(run: Run, name: str) -> str | None:
     if fitting is None or run.sizes is None:
         return fitting
     fit = run.stored[0].fit
-    options = fit.compression if fit is not None else None
+    options = (fit.compression if fit is not None else None) or {}
     remark = "" if options else "  # no options are recorded, as with the defaults, or by older versions"
-    return f"{fitting}\n{compress_command(options or {}, folder, f'{Path(name).name}{SUFFIX}')}{remark}"
+    try:
+        compressing = compress_command(options, folder, f"{Path(name).name}{SUFFIX}")
+    except ConfigError:
+        return f"{fitting}\n# compressed with options that this version does not have"
+    return f"{fitting}\n{compressing}{remark}"
 
 
 def _numbers(path: Path) -> dict[str, Any]:

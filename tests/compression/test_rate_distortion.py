@@ -40,6 +40,7 @@ def test_points_that_do_not_count_are_named():
         ("qp 2", "below the convex hull"),
         ("qp 5", "dominated by qp 3"),
     ]
+    assert full.to_dict()["left_out"] == {"qp 2": "below the convex hull", "qp 5": "dominated by qp 3"}
     rows = {row["setting"]: row for row in points_table([full]).rows}
     assert (rows["qp 5"]["left_out"], rows["qp 4"]["left_out"]) == ("dominated by qp 3", "")
 

@@ -18,6 +18,7 @@ from browsers import LONG, wait_for
 
 import enerv_zoo as ez
 from enerv_zoo import fitting, registry
+from enerv_zoo.config import CompressConfig
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.evaluation.anchors import open_codec
@@ -218,7 +219,7 @@ def test_the_command_fits_what_was_fitted(recipe, options, cli, monkeypatch):
     assert "--out runs/x" in command
 
 
-def test_the_commands_of_a_file_make_that_file(runs, tmp_path, cli):
+def test_the_commands_of_a_file_make_that_file(runs, tmp_path, cli, monkeypatch):
     ez.compress(runs[0], tmp_path / "six.nvz", bits=6, prune=0.25, entropy_model={"name": "table"}, measure=False)
     plain = ez.compress(runs[0], tmp_path / "plain.nvz", measure=False).path
     shown = ez.write_report([tmp_path / "six.nvz", plain], tmp_path / "x.html").read_text()
@@ -233,6 +234,10 @@ def test_the_commands_of_a_file_make_that_file(runs, tmp_path, cli):
     code, _, err = cli(*words[1:], "--no-measure")
     assert code == 0, err
     assert (tmp_path / "again.nvz").read_bytes() == (tmp_path / "six.nvz").read_bytes()
+    monkeypatch.setattr(CompressConfig, "changes", lambda self: {"of_the_future": 1})
+    ez.compress(runs[0], tmp_path / "new.nvz", measure=False)
+    page = ez.write_report(tmp_path / "new.nvz", tmp_path / "x.html").read_text()
+    assert "# compressed with options that this version does not have" in page
 
 
 def test_a_command_for_what_no_command_says():
