@@ -17,10 +17,12 @@ import multiprocessing
 import os
 import random
 import shutil
+import struct
 import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +91,22 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
+def forged(data: bytes, chance: random.Random) -> bytes:
+    """Return a `.nvz` file whose head or whose tensors are others, with the checksums of what it holds."""
+    start = 24 + int.from_bytes(data[12:16], "little")
+    head, body = json.loads(zlib.decompress(data[24:start], -15)), bytearray(data[start:])
+    if chance.random() < 0.5:
+        head = mutated(head, chance)
+    else:
+        for _ in range(chance.randint(1, 6)):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        head["networks"][0]["crc32"] = zlib.crc32(body)
+    text, squeezer = json.dumps(head).encode(errors="surrogatepass"), zlib.compressobj(9, zlib.DEFLATED, -15)
+    squeezed = squeezer.compress(text) + squeezer.flush()
+    fixed = data[:12] + struct.pack("<II", len(squeezed), len(text))
+    return fixed + struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))) + squeezed + body
+
+
 class Samples:
     """Valid inputs of every kind, in a folder; each kind's method writes a case to another folder and reads it."""
 
@@ -127,8 +145,9 @@ class Samples:
         ez.load(out)[0]
 
     def nvz(self, out: Path, chance: random.Random) -> None:
-        """A compressed file that is damaged."""
-        (out / "x.nvz").write_bytes(damaged((self.folder / "fit.nvz").read_bytes(), chance))
+        """A compressed file that is damaged, or whose checksums are right."""
+        change = damaged if chance.random() < 0.2 else forged
+        (out / "x.nvz").write_bytes(change((self.folder / "fit.nvz").read_bytes(), chance))
         str(open_run(out / "x.nvz").description)
         ez.load(out / "x.nvz")[0]
 
