@@ -59,6 +59,7 @@ class FitOptions(SelectionOptions, total=False):
     rate_weight: float
     bpp: float | None
     phases: tuple[Spec, ...]
+    fit_frames: str | None
     metrics: tuple[MetricSpec, ...]
 
 

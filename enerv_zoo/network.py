@@ -166,11 +166,13 @@ class Network(nn.Module):
         parts = [(self.join, self._joined), *steps, (self.head, self._headed)]
         return [(part, takes) for part, takes in parts if hasattr(part, "start_from")]
 
-    def bake(self, frames: Tensor) -> Self:
+    def bake(self, frames: Tensor, fitted: Tensor | None = None) -> Self:
         """End a fit: store the embeddings of the video's content, and drop what only a fit needs.
 
         Args:
             frames: all of them, (N, 3, H, W), uint8 or float in [0, 1].
+            fitted: indices of the frames that were fitted, in order; by default all. What embeddings hold for others
+                alone becomes a blend of what they hold for these.
 
         Returns:
             This network, which from here on decodes any frame by its index.
@@ -186,6 +188,10 @@ class Network(nn.Module):
                 tables = encoded_tables(encoding, frames, self.device, self._batch_size(None))
             for name, part in encoding.items():
                 part.bake(tables[name])
+        if fitted is not None and len(fitted) < self.info.frames:
+            for part in list[Any](self.embeddings.values()):
+                if hasattr(part, "blend_unseen"):
+                    part.blend_unseen(fitted)
         if self.neighbours:
             self.head.end_fitting()
         return self
@@ -259,7 +265,12 @@ class Network(nn.Module):
         return self._crop(self.outputs(index)[-1])
 
     def objective(
-        self, index: Tensor, target: Tensor, loss: Loss, around: Tensor | None = None
+        self,
+        index: Tensor,
+        target: Tensor,
+        loss: Loss,
+        around: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return what a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
 
@@ -268,6 +279,9 @@ class Network(nn.Module):
             target: the frames.
             loss: a scalar of (prediction, target).
             around: their `content_neighbours` (B, A, 3, H, W); by default the frames themselves.
+            weights: of pixels (B, 1, H, W) in [0, 1], by which their gradients are multiplied. Where they are 0, the
+                target is the decoded frame itself, so that any loss, one of windows or of frequencies too, sees no
+                difference there.
 
         Returns:
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
@@ -278,12 +292,27 @@ class Network(nn.Module):
         if self.neighbours and self.is_fitting:
             self.head.remember(self._here(index), outputs)
         cropped = self._crop(outputs[-1])
+        if weights is not None:
+            target = torch.where(weights > 0, target, cropped.detach())
+            outputs = [self._weighted(output, weights) for output in outputs]
+            cropped = self._crop(outputs[-1])
         if len(outputs) > 1:
-            margins = (0, self.drawn_size[1] - target.shape[-1], 0, self.drawn_size[0] - target.shape[-2])
+            margins = self._margins(target)
             target = F.pad(target, margins, mode="replicate") if any(margins) else target
         else:
             outputs = [cropped]
         return self.head.objective(outputs, target, loss), cropped
+
+    def _weighted(self, output: Tensor, weights: Tensor) -> Tensor:
+        """Return an output of the head whose gradients are multiplied by weights, if it is as large as the frames."""
+        if tuple(output.shape[-2:]) != self.drawn_size:
+            return output
+        weights = F.pad(weights, self._margins(weights), mode="replicate")
+        return weights * output + (1 - weights) * output.detach()
+
+    def _margins(self, frames: Tensor) -> tuple[int, int, int, int]:
+        """Return what is decoded beyond frames, as `F.pad` takes it."""
+        return 0, self.drawn_size[1] - frames.shape[-1], 0, self.drawn_size[0] - frames.shape[-2]
 
     def _crop(self, frames: Tensor) -> Tensor:
         return frames[..., : self.info.height, : self.info.width]

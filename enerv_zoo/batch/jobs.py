@@ -30,7 +30,7 @@ from enerv_zoo.fitting.run import fit
 from enerv_zoo.losses import Loss
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
-from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.record import COMPANIONS, METRICS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.reading import find_source
 from enerv_zoo.video.remote import is_address
@@ -58,6 +58,7 @@ class FitJob:
         loss: a callable of the user's own that the recipe's `loss` names; it travels if it can be imported.
         frames_in: where frames are while fitting, as `fit` takes it.
         sound: whether the source's sound is kept.
+        mask, reference: as `fit` takes them.
     """
 
     name: str
@@ -66,6 +67,8 @@ class FitJob:
     loss: Loss | None = None
     frames_in: str = "auto"
     sound: bool = True
+    mask: Any = None
+    reference: Any = None
 
     @property
     def id(self) -> str:
@@ -75,6 +78,8 @@ class FitJob:
             VideoError: the source cannot be read.
         """
         decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.selection()}
+        companions = {name: digest(value) for name in COMPANIONS if (value := getattr(self, name)) is not None}
+        decided |= {"companions": companions} if companions else {}
         content = json.dumps([digest(self.source), decided], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
@@ -113,7 +118,7 @@ class FitJob:
 
     def plan(self, device: str) -> FitPlan:
         """Return the plan that `fit` makes of this job."""
-        return plan_fit(self.source, recipe=self.recipe, device=device, **self._own_loss())
+        return plan_fit(self.source, recipe=self.recipe, device=device, **self._own())
 
     def run(
         self,
@@ -141,11 +146,13 @@ class FitJob:
             on_status=on_status,
             began=began,
             report_follows=report_follows,
-            **self._own_loss(),
+            **self._own(),
         )
 
-    def _own_loss(self) -> dict[str, Any]:
-        return {} if self.loss is None else {"loss": self.loss}
+    def _own(self) -> dict[str, Any]:
+        """Return what is no part of the recipe."""
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return {**loss, "mask": self.mask, "reference": self.reference}
 
 
 @dataclass(frozen=True)
@@ -202,7 +209,7 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
     """
     check_choice(plan.model)
     recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
-    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in)
+    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in, mask=plan.mask, reference=plan.reference)
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

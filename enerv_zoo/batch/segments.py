@@ -17,7 +17,8 @@ from typing import Any, Unpack
 from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
 from enerv_zoo.config import OPEN, Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import FitError
-from enerv_zoo.evaluation.report import bits_per_pixel
+from enerv_zoo.evaluation.apart import frames_apart, why_missing
+from enerv_zoo.evaluation.report import bits_per_pixel, read_frames
 from enerv_zoo.files import remove_leftovers, write_json, write_text
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
@@ -153,6 +154,8 @@ class SegmentsJob:
                 self.plan.loss,
                 self.frames_in,
                 sound=False,  # that of the whole video is in its folder
+                mask=self.plan.mask,
+                reference=self.plan.reference,
             )
             for number in range(len(description.segments))
         ]
@@ -193,6 +196,8 @@ def fit_segments(
     resume: bool = False,
     overwrite: bool = False,
     warm_start: bool | None = None,
+    mask: Any = None,
+    reference: Any = None,
     distributed: bool = False,
     sound: bool = True,
     runner: Runner | None = None,
@@ -230,7 +235,10 @@ def fit_segments(
     parse_segments(segments)
     with ranks.all_or_none():
         recipe = default_recipe(recipe, model, model_options, folder if resume else None)
-        plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
+        plan = plan_fit(
+            source, model, size=size, model_options=model_options, recipe=recipe, device=device, mask=mask,
+            reference=reference, **options,
+        )  # fmt: skip
     if runner is not None:
         if warm_start:
             raise FitError("segments that are fitted at once cannot begin with each other's weights; leave out one")
@@ -332,7 +340,21 @@ def _part(plan: FitPlan, description: SegmentsDescription, number: int) -> Recip
     if config.time_budget is not None:
         share = segment.frames / description.video.frames
         config = replace(config, time_budget=config.time_budget * share)
+    if config.fit_frames is not None:
+        config = replace(config, fit_frames=_part_fitted(Selection.of(config.fit_frames), segment, number))
     return Recipe(model=plan.model, fit=to_dict(config), video={**plan.video, "frames": text})
+
+
+def _part_fitted(fitted: Selection, segment: Segment, number: int) -> str:
+    """Return which frames of a segment are fitted, of those of the whole.
+
+    Raises:
+        FitError: none is.
+    """
+    inside = [index - segment.first for index in fitted.indices(segment.stop) if index >= segment.first]
+    if not inside:
+        raise FitError(f"fit_frames leaves segment {number} (frames {segment.first}:{segment.stop}) without a frame")
+    return f"{inside[0]}:{inside[-1] + 1}:{fitted.step}"
 
 
 def _lengths(segments: tuple[Segment, ...]) -> str:
@@ -377,11 +399,12 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
     names = names_in(parts[0])
-    missing = {name: reason for name in names if (reason := parts[0].get(name + MISSING)) is not None}
+    scores = {**weighted_means(list(zip(parts, measured, strict=True)), names), **_apart(folder, description)}
+    missing = why_missing(scores, {name: reason for name in names if (reason := parts[0].get(name + MISSING))})
     total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
     info = description.video
     metrics = {
-        **flat(weighted_means(list(zip(parts, measured, strict=True)), names), missing),
+        **flat(scores, missing),
         "bpp": bits_per_pixel(total["stored_bytes"], info),
         "fps": sum(measured) / sum(count / part["fps"] for part, count in zip(parts, measured, strict=True)),
         **total,
@@ -400,6 +423,12 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     _write_frames(folder, description)
     write_json(folder / METRICS, metrics)
     return metrics
+
+
+def _apart(folder: Path, description: SegmentsDescription) -> dict[str, float | None]:
+    """Return the scores of fitted and unseen frames of all segments."""
+    files = [segment_folder(folder, number) / FRAMES for number in range(len(description.segments))]
+    return frames_apart((row.scores, row.unseen) for file in files for row in read_frames(file))
 
 
 def _write_frames(folder: Path, description: SegmentsDescription) -> None:

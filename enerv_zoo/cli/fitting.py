@@ -104,6 +104,22 @@ def fit(
             show_default="where it goes on with its scene, as auto knows",
         ),
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Weights of pixels: white is fitted, black is hidden. A picture, or one for each frame.",
+            rich_help_panel="Video",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VIDEO",
+            help="Score against these frames in place of the fitted ones: the clean video of a noisy one.",
+            rich_help_panel="Video",
+        ),
+    ] = None,
     workers: fleets.Workers = None,
     address: fleets.Address = None,
     resume: Annotated[
@@ -157,7 +173,9 @@ def fit(
         from enerv_zoo.fitting.plan import default_recipe, plan_fit
 
     began, network = context.obj, options.parse_assignments(set_ or [])
-    arguments: dict[str, Any] = {"size": size, "model_options": network, **selection, **fit_options}
+    arguments: dict[str, Any] = {
+        "size": size, "model_options": network, "mask": mask, "reference": reference, **selection, **fit_options
+    }  # fmt: skip
     if segments is None and warm_start is not None:
         raise typer.BadParameter("it is for segments; add --segments auto", param_hint="'--warm-start' / '--fresh'")
     if segments is not None and init_from is not None:
@@ -182,8 +200,7 @@ def fit(
     arguments = {
         "recipe": Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video), "device": device, "out": folder,
         "frames_in": frames_in, "resume": resume, "overwrite": overwrite, "began": began, "report_follows": report,
-        "sound": sound,
-        "distributed": launched().size > 1,
+        "sound": sound, "distributed": launched().size > 1, "mask": mask, "reference": reference,
     }  # fmt: skip
     if segments is not None:
         _fit_segments(video, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)

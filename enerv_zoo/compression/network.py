@@ -39,6 +39,7 @@ from enerv_zoo.nvz.quantisation import (
 from enerv_zoo.storage.compressed import to_network
 from enerv_zoo.storage.description import FitRecord
 from enerv_zoo.video import Video
+from enerv_zoo.video.seen import seen_frames
 
 RECOMPUTED_METRICS = ("bpp", "fps", "stored_bytes", "device")
 """Metrics of a fit that, beside its scores, are others once it is compressed."""
@@ -136,7 +137,9 @@ class NetworkCompression:
 
     def _tune(self, original: Video, constraint: WeightConstraint) -> None:
         config = self.config
-        loader = FrameLoader(original.frames, str(self.video.device), on_disk=original.on_disk)
+        frames, on_disk = seen_frames(original)
+        fitted = None if original.seen is None else original.seen.fitted
+        loader = FrameLoader(frames, str(self.video.device), on_disk=on_disk, fitted=fitted)
         fitter = Fitter(self.video, loader, tuning_recipe(self.record, config), constraint=constraint)
         while not fitter.done:
             row = fitter.fit_epoch()

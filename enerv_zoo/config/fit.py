@@ -72,18 +72,21 @@ class FitConfig:
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` or learned scales alone.
         bpp: bits per pixel that the file is to take: scales are learned, and `rate_weight` follows from it.
         phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
-            `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `metrics` and `phases`) on top of those
-            before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.
+            `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `fit_frames`, `metrics` and `phases`) on
+            top of those before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.
+        fit_frames: frames that are fitted, of those that are taken, such as ::2; by default all. Others are held out,
+            and scored apart.
         metrics: metrics of the fitted frames; as `enerv_zoo.evaluate` takes them, and the first one leads.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     LATER: ClassVar = (
         "schedule", "warmup_steps", "rates", "ema", "prune", "prune_size_weight", "bits", "scales",
-        "rounded_share", "rate_weight", "bpp", "phases", "metrics",
+        "rounded_share", "rate_weight", "bpp", "phases", "fit_frames", "metrics",
     )  # fmt: skip
     WHOLE: ClassVar = (
-        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "metrics",
+        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "fit_frames",
+        "metrics",
     )  # fmt: skip
     """Options of the whole fit, which phases cannot change."""
 
@@ -141,6 +144,7 @@ class FitConfig:
     rate_weight: NotNegative = 0.0
     bpp: Positive | None = None
     phases: Annotated[tuple[Spec, ...], Option(example="'{epochs: 10, bits: 6}'")] = ()
+    fit_frames: Annotated[str | None, Option()] = None
     metrics: Annotated[
         Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)],
         Option(

@@ -9,6 +9,9 @@ map; reports
 
 `forward(index)` maps (B,) float64 frame indices, fractional ones too, to (B, *shape) float32.
 
+It may have `blend_unseen(fitted)`, called at the end of a fit of which frames were held out: what it holds for those
+alone then becomes a blend of what it holds for the fitted ones, at indices (F,).
+
 It may say how its tensors are coded (`coding_hints`, see `enerv_zoo.coding`), as any part may.
 
 An embedding may be of the frames' content. While fitting it is then computed from the frames themselves, by an

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.layers import blended, centred_places
+from enerv_zoo.layers import blend_others, blended, centred_places
 from enerv_zoo.registry import embeddings
 
 
@@ -77,6 +77,11 @@ class ContentEmbedding(nn.Module):
             raise ConfigError("there is no encoder any more, the content of the frames is stored")
         padded = F.pad(frames, self.margins, mode="replicate") if any(self.margins) else frames
         return self.encoder(padded).float()
+
+    def blend_unseen(self, fitted: Tensor) -> None:
+        """Blend the maps of frames that were not fitted; see the contract of embeddings."""
+        if self.table is not None:
+            blend_others(self.table, fitted)
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """The table is one of feature maps."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from enerv_zoo.coding import GRID, TILES, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.layers import blended, centred_places, fake_quantised
+from enerv_zoo.layers import blend_others, blended, centred_places, fake_quantised
 from enerv_zoo.precision import wide
 from enerv_zoo.registry import embeddings
 
@@ -84,8 +84,17 @@ class TemporalGridEmbedding(nn.Module):
             maps = [blended(cells, *centred_places(index, self.frames, len(cells), self.aligned)) for cells in grids]
         else:
             t = (wide(index) / self.frames).float()
-            maps = [_sampled(cells, t) for cells in grids]
+            maps = [_sampled(cells, *_places(t, len(cells))) for cells in grids]
         return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
+
+    def blend_unseen(self, fitted: Tensor) -> None:
+        """Blend the cells that no fitted frame takes; see the contract of embeddings."""
+        for cells in self.grids:
+            if self.centred:
+                left, right, share = centred_places(fitted, self.frames, len(cells), self.aligned)
+            else:
+                left, right, share = _places((wide(fitted) / self.frames).float(), len(cells))
+            blend_others(cells, torch.cat((left[share < 1], right[share > 0])))
 
 
 def _shared_out(channels: int, grids: int) -> list[int]:
@@ -96,11 +105,16 @@ def _initial(cells: Tensor, spread: float | None) -> Tensor:
     return nn.init.xavier_uniform_(cells) if spread is None else nn.init.uniform_(cells, -spread, spread)
 
 
-def _sampled(cells: Tensor, t: Tensor) -> Tensor:
-    """The maps (T, C, h, w) blended at times (B,): (B, C, h, w)."""
-    last = len(cells) - 1
-    place = t * len(cells)
+def _places(t: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two cells beside times (B,) in [0, 1] and the share of the second one, (B,) each."""
+    last = cells - 1
+    place = t * cells
     left = (place + EPS).floor().clamp(0, last)
     right = (left + 1).clamp(max=last)
-    share = torch.where(right > left, place - left, 0.0)[:, None, None, None]
-    return cells[left.long()] * (1 - share) + cells[right.long()] * share
+    return left.long(), right.long(), torch.where(right > left, place - left, 0.0)
+
+
+def _sampled(cells: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor:
+    """The maps (T, C, h, w) blended at places (B,): (B, C, h, w)."""
+    share = share[:, None, None, None]
+    return cells[left] * (1 - share) + cells[right] * share

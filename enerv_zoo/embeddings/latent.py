@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from enerv_zoo.coding import GRID, CodingHint
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.layers import blended, centred_places
+from enerv_zoo.layers import blend_others, blended, centred_places
 from enerv_zoo.registry import embeddings
 
 
@@ -60,6 +60,10 @@ class LatentEmbedding(nn.Module):
         first, second = (2 / (self.group - 1) * (frame % self.group).float() - 1 for frame in (left, right))
         place = torch.lerp(first, second, share).to(maps.dtype)[:, None, None, None].expand(-1, 1, *self.shape[1:])
         return torch.cat((maps, place), dim=1)
+
+    def blend_unseen(self, fitted: Tensor) -> None:
+        """Blend the maps of groups without a fitted frame; see the contract of embeddings."""
+        blend_others(self.table, fitted // self.group)
 
     def coding_hints(self) -> dict[str, CodingHint]:
         """The table is one of feature maps."""

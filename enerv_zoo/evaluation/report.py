@@ -18,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.evaluation.apart import PixelsApart, frames_apart, why_missing
 from enerv_zoo.files import finite, write_json, write_text
 from enerv_zoo.machine import synchronize
 from enerv_zoo.metrics import Scorer, psnr
@@ -31,10 +32,14 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.seen import restricted
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.transforms import square_width
 
 logger = logging.getLogger(__name__)
+
+UNSEEN = "unseen"
+"""Column of rows of frames that says which were held out, where some were."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +50,28 @@ class FrameScore(Scored):
         frame: its index in the fitted video.
         scores: by the metric's name; `None` where it is missing. PSNR is infinite where the frame is exact.
         places: x and y of the pixel where a score is from, by the names of metrics that say so.
+        unseen: whether the frame was held out; `None` where none was.
     """
 
     frame: int
     scores: Mapping[str, float | None]
     places: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    unseen: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The index, the scores and their places by their names, as `frames.csv` has them."""
         places = {name + PLACE: list(place) for name, place in self.places.items()}
-        return {"frame": self.frame, **self.scores, **places}
+        unseen = {} if self.unseen is None else {UNSEEN: int(self.unseen)}
+        return {"frame": self.frame, **unseen, **self.scores, **places}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, str]) -> FrameScore:
         """Read a row of `frames.csv`; raises a `ValueError` where it is damaged."""
         places = {name: json.loads(row[name + PLACE]) for name in row if name + PLACE in row}
-        names = row.keys() - {"frame", *(name + PLACE for name in places)}
+        names = row.keys() - {"frame", UNSEEN, *(name + PLACE for name in places)}
         scores = {name: float(row[name]) if row[name] else None for name in row if name in names}
-        return cls(int(row["frame"]), scores, {name: (int(x), int(y)) for name, (x, y) in places.items()})
+        unseen = bool(int(row[UNSEEN])) if UNSEEN in row else None
+        return cls(int(row["frame"]), scores, {name: (int(x), int(y)) for name, (x, y) in places.items()}, unseen)
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,8 @@ def evaluate(
     metrics: Sequence[MetricSpec] = DEFAULT_METRICS,
     frames: str | slice | None = None,
     batch_size: int | None = None,
+    mask: Any = None,
+    fit_frames: str | slice | None = None,
 ) -> Report:
     """Compare a fitted network with the video it was fitted to, or with any other of its size.
 
@@ -154,6 +165,9 @@ def evaluate(
             segments it is the mean of theirs, weighted by frames.
         frames: which frames of both, such as `"0:53"` or `"::2"`.
         batch_size: frames decoded at a time.
+        mask: of the fit, as `enerv_zoo.fit` takes it: pixels that were seen and hidden ones get a PSNR of their own
+            (`psnr_seen`, `psnr_hidden`). Of one network.
+        fit_frames: frames that were fitted: they and the others get scores of their own (`psnr_fitted`, `psnr_unseen`).
 
     Raises:
         ConfigError: a metric or an option that there is not.
@@ -163,27 +177,46 @@ def evaluate(
     if isinstance(video, SegmentedVideo):
         return evaluate_segments(video, part_of(source, video), metrics=metrics, frames=frames, batch_size=batch_size)
     original = open_video(source)
+    if mask is not None or fit_frames is not None:
+        original = restricted(original, mask, fit_frames, resize=(original.info.height, original.info.width))
     indices = matching_frames(video, original, frames)
     compared = dataclasses.replace(video.info, frames=len(indices), timestamps=None)
     scorer = Scorer(metrics, compared, video.device)
     timer = _Timer(video.device)
+    apart = PixelsApart(original.seen)
     done, advance = 0, stage("evaluating", len(indices))
     for decoded in timer.timed(video.decode_float(indices, batch_size)):
-        scorer.add(decoded, as_float(original.frames[indices[done : done + len(decoded)]].to(decoded.device)))
+        batch = indices[done : done + len(decoded)]
+        target = as_float(original.frames[batch].to(decoded.device))
+        scorer.add(decoded, target)
+        apart.add(batch, decoded, target)
         done += len(decoded)
         advance(len(decoded))
-    rows = scorer.rows()
+    rows = apart.added_to(scorer.rows())
+    fitted = original.seen.fitted if original.seen is not None else None
+    scored = tuple(
+        FrameScore(index, row, places, None if fitted is None else index not in fitted)
+        for index, row, places in zip(indices, rows, scorer.places(), strict=True)
+    )
     size = stored_bytes(video)
+    scores = _with_parts(scorer.scores(rows), scored)
     return Report(
-        scores=scorer.scores(rows),
-        missing=scorer.missing,
+        scores=scores,
+        missing=why_missing(scores, scorer.missing),
         bpp=bits_per_pixel(size, video.info),
         fps=timer.rate(),
         stored_numbers=video.stored_numbers,
         stored_bytes=size,
         device=str(video.device),
-        frames=tuple(FrameScore(*row) for row in zip(indices, rows, scorer.places(), strict=True)),
+        frames=scored,
     )
+
+
+def _with_parts(scores: Mapping[str, float | None], rows: Sequence[FrameScore]) -> dict[str, float | None]:
+    """Return scores with the means of what rows have beside them, and of fitted and unseen frames apart."""
+    names = [name for name in rows[0].scores if name not in scores]
+    own = means((row.scores for row in rows), names)
+    return {**scores, **own, **frames_apart((row.scores, row.unseen) for row in rows)}
 
 
 OpenPart = Callable[[int], Video]
@@ -253,8 +286,10 @@ def merged(reports: Sequence[Report]) -> Report:
     scores = {
         **means((row.scores for row in rows), of_frames),
         **weighted_means([(r.scores, len(r.frames)) for r in reports], reports[0].scores.keys() - of_frames),
+        **frames_apart((row.scores, row.unseen) for row in rows),
     }
-    return dataclasses.replace(reports[0], scores={name: scores[name] for name in reports[0].scores}, frames=rows)
+    scores = {name: scores[name] for name in reports[0].scores}
+    return dataclasses.replace(reports[0], scores=scores, missing=why_missing(scores, reports[0].missing), frames=rows)
 
 
 def joint_rate(reports: Sequence[Report]) -> float:

@@ -65,7 +65,7 @@ def frames_per_second(
     fitter = Fitter(video, feed, config, loss=loss)
     if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0
-    index = torch.arange(fitter.batch_size, device=feed.frames.device)
+    index = feed.fitted[: fitter.batch_size].to(feed.frames.device)
     _, frames = next(feed.batches([index], video.content_neighbours))
     fitter.gradients.enable_cuda_graphs(0.0)
     start = _now(feed.device)

@@ -35,45 +35,66 @@ def host_place(place: str) -> str:
 
 
 class FrameLoader:
-    """Frames (N, 3, H, W), uint8, that come to the device a batch at a time.
+    """Frames (N, C, H, W), uint8, that come to the device a batch at a time.
 
     From the device itself, or from memory to a CPU, they are gathered at once. From disk, or from the host to a GPU, a
     thread gathers batches ahead; they go through pinned memory and a stream of their own, and no step waits.
 
     Args:
-        frames: as `enerv_zoo.open_video` gives them, in memory or mapped from disk.
+        frames: as `enerv_zoo.open_video` gives them, in memory or mapped from disk; or with the weights of their pixels
+            as a fourth channel (`enerv_zoo.video.seen.seen_frames`).
         device: `"cpu"` or `"cuda"`.
         place: `"device"`; `"host"` and `"disk"` leave frames where they are; `"auto"` puts them on the device if they
             fit.
         need: bytes that the fit takes on the device beside the frames.
         on_disk: whether the frames are mapped from disk.
+        fitted: the frames that are fitted; by default all. Only these count as its length.
 
     Attributes:
+        frames: (N, 3, H, W), without weights.
+        fitted: indices of the frames that are fitted, (F,).
         is_streamed: whether they are gathered ahead.
     """
 
     def __init__(
-        self, frames: Tensor, device: str = "cpu", *, place: str = "auto", need: int = 0, on_disk: bool = False
+        self,
+        frames: Tensor,
+        device: str = "cpu",
+        *,
+        place: str = "auto",
+        need: int = 0,
+        on_disk: bool = False,
+        fitted: Sequence[int] | None = None,
     ) -> None:
         self.device = torch.device(device)
-        self.frames = frames
+        self.fitted = torch.arange(len(frames)) if fitted is None else torch.tensor(fitted)
         size = frames.nbytes
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if place == "device" or (place == "auto" and size + need <= MAX_DEVICE_SHARE * free):
-                self.frames = frames.to(self.device)
+                frames = frames.to(self.device)
+        self._stored, self.frames = frames, frames[:, :3]
         at_hand = self.frames.device.type == self.device.type
         self.is_streamed = not at_hand or on_disk
         where = "on the GPU" if self.frames.is_cuda else "on disk" if on_disk else "in memory"
         self.description = f"{size / 1e6:,.0f} MB {where}" + ("" if at_hand else ", sent to the GPU while it computes")
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.fitted)
+
+    @property
+    def has_unseen(self) -> bool:
+        """Return whether frames are held out."""
+        return len(self.fitted) < len(self.frames)
+
+    def sample(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return frames (B, 3, H, W) at indices (B,), where they lie, and the weights of their pixels (B, 1, H, W)."""
+        return self.frames[index], self._stored[index, 3:] if self._stored.shape[1] > 3 else None
 
     def batches(self, indices: Iterable[Tensor], neighbours: Sequence[int] = ()) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each index (B,) with its frames (B, 3, H, W), uint8, on the device.
+        """Yield each index (B,) with its frames (B, C, H, W), uint8, on the device.
 
-        With neighbours, relative to a frame, they are (B, 1 + A, 3, H, W): the frames, then those around them.
+        With neighbours, relative to a frame, they are (B, 1 + A, C, H, W): the frames, then those around them.
         """
         if not self.is_streamed:
             for index in indices:
@@ -90,7 +111,7 @@ class FrameLoader:
                 yield self._arrived(*coming.popleft(), stream)
 
     def _gathered(self, index: Tensor, neighbours: Sequence[int]) -> Tensor:
-        return frames_around(self.frames, index, (0, *neighbours)) if neighbours else self.frames[index]
+        return frames_around(self._stored, index, (0, *neighbours)) if neighbours else self._stored[index]
 
     def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
         batch = self._gathered(index, neighbours)

@@ -112,11 +112,14 @@ class BatchGradients:
         with self._constraint.applied() if self._constraint is not None else nullcontext():
             for part, pixels in zip(index.split(self.micro_batch), frames.split(self.micro_batch), strict=True):
                 pixels = as_float(pixels)
+                weights = pixels[:, 3:] if pixels.ndim == 4 else pixels[:, 0, 3:]
+                pixels = pixels[..., :3, :, :]
                 target, around = (pixels, None) if pixels.ndim == 4 else (pixels[:, 0], pixels[:, 1:])
-                objective, decoded = self._network.objective(part, target, self._loss, around)
+                seen = weights if weights.shape[1] else None
+                objective, decoded = self._network.objective(part, target, self._loss, around, seen)
                 (objective * (len(part) / batch) if len(part) < batch else objective).backward()
                 with torch.no_grad():
-                    sums += self._meter.measure(objective, decoded.detach(), target)
+                    sums += self._meter.measure(objective, decoded.detach(), target, seen)
         return sums
 
     def halve(self, error: RuntimeError, batch: int) -> None:

@@ -172,11 +172,11 @@ class Fitter:
         return self.epoch * self.steps + self.step
 
     def order(self, epoch: int) -> Tensor:
-        """Indices of all frames in the order of an epoch: a function of seed, attempt and epoch alone."""
+        """Indices of all fitted frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
-            return torch.arange(len(self.feed))
+            return self.feed.fitted
         seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + self.epochs_before + epoch
-        return torch.randperm(len(self.feed), generator=torch.Generator().manual_seed(seed))
+        return self.feed.fitted[torch.randperm(len(self.feed), generator=torch.Generator().manual_seed(seed))]
 
     # ------------------------------------------------------------------ steps
 
@@ -323,8 +323,8 @@ class Fitter:
     def in_float32(self) -> Iterator[NeuralVideo]:
         """The network as it would be if the fit ended here, computing in float32 while the block runs."""
         with self.average.applied() if self.average is not None else nullcontext():
-            if self.video.is_fitting:
-                baked = copy.deepcopy(self.video).bake(self.feed.frames)
+            if self.video.is_fitting or self.feed.has_unseen:
+                baked = copy.deepcopy(self.video).bake(self.feed.frames, self.feed.fitted)
                 baked.precision = "float32"
                 yield baked
                 return

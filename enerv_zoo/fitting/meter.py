@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.fitting.explained import coarse_variance, variation
-from enerv_zoo.metrics import psnr
+from enerv_zoo.metrics.peak_signal import seen_psnr
 from enerv_zoo.precision import widest
 
 MIN_CONTRAST_VARIANCE = 1e-4
@@ -39,9 +39,15 @@ class EpochMeter:
         return torch.zeros_like(self.sums)
 
     @staticmethod
-    def measure(objective: Tensor, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the sums (5,) of frames (B, 3, H, W), in [0, 1], whose mean objective is given."""
-        return torch.stack((objective * len(target), psnr(decoded, target).sum(), *variation(decoded, target)))
+    def measure(objective: Tensor, decoded: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the sums (5,) of frames (B, 3, H, W), in [0, 1], whose mean objective is given.
+
+        With weights of their pixels (B, 1, H, W), those of the pixels that are seen.
+        """
+        quality = seen_psnr(decoded, target, weights).sum()
+        if weights is not None:
+            target = torch.where(weights > 0, target, decoded)
+        return torch.stack((objective * len(target), quality, *variation(decoded, target)))
 
     def add(self, sums: Tensor, frames: int) -> None:
         """Add the sums of a batch."""

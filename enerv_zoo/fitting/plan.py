@@ -23,7 +23,7 @@ from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.storage.originals import source_name
-from enerv_zoo.storage.record import RECORD
+from enerv_zoo.storage.record import COMPANIONS, RECORD
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.source import ReadOptions
 from enerv_zoo.zoo import Model, choose_model
@@ -49,6 +49,8 @@ class FitPlan:
         device: as `choose_device` returns it.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
+        mask: weights of pixels, as `fit` takes them; `None` where all are seen.
+        reference: frames that are scored against, as `fit` takes them; `None` for those that are fitted.
     """
 
     source: str | None
@@ -58,6 +60,8 @@ class FitPlan:
     device: str
     loss: Loss | None = None
     contents: dict[str, Any] | None = None
+    mask: Any = None
+    reference: Any = None
 
     @property
     def origin(self) -> Origin:
@@ -70,11 +74,17 @@ class FitPlan:
             "format": FORMAT,
             "source": self.source,
             **({} if self.contents is None else {"source_contents": self.contents}),
+            **{name: _named(value) for name in COMPANIONS if (value := getattr(self, name)) is not None},
             "video": self.video,
             "model": self.model,
             "fit": to_dict(self.fit),
             "library": f"enerv-zoo {__version__}",
         }
+
+
+def _named(source: Any) -> dict[str, Any]:
+    """Return what a record says of a mask or a reference: its name, if it has one, and its contents."""
+    return {"source": source_name(source), **(read_contents(source) or {})}
 
 
 def read_contents(source: Any) -> dict[str, Any] | None:
@@ -95,6 +105,8 @@ def plan_fit(
     model_options: dict[str, Any] | None = None,
     recipe: str | Path | dict[str, Any] | Recipe | None = None,
     device: str = "auto",
+    mask: Any = None,
+    reference: Any = None,
     **options: Unpack[FitOptions],
 ) -> FitPlan:
     """Merge what was given with the recipe and the defaults, and check it, before anything is read or written.
@@ -136,7 +148,7 @@ def plan_fit(
         if not isinstance(video.get(name, False), bool):
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
     ReadOptions(stream=video.get("stream"), matrix=video.get("matrix"))  # refuses what is none
-    return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss)
+    return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss, None, mask, reference)
 
 
 def _for_other_family(recipe: Recipe) -> Recipe:
@@ -313,7 +325,10 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         now: what a plan, or a job in segments, would record.
     """
     before = upgrade(before, fitted=True)
-    for key, value in json.loads(json.dumps(now)).items():
+    companions = {key: now.get(key) for key in COMPANIONS if key in before}
+    for key, value in json.loads(json.dumps({**now, **companions})).items():
+        if key in COMPANIONS and (before.get(key) or {}).get("sha256") == (value or {}).get("sha256"):
+            continue  # by whatever name
         if key == "source_contents" and before.get(key) is None:
             continue  # records have it since 0.1.0
         if key == "source_contents" and before[key] != value:

@@ -14,7 +14,7 @@ from typing import Any, Unpack
 import torch
 
 from enerv_zoo.config import FitConfig, Recipe
-from enerv_zoo.errors import EnervZooError, FitError
+from enerv_zoo.errors import EnervZooError, FitError, VideoError
 from enerv_zoo.evaluation import evaluate, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
@@ -54,9 +54,11 @@ from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.folder import FolderNetwork, save
+from enerv_zoo.storage.originals import open_alike
 from enerv_zoo.storage.record import METRICS, fit_record
 from enerv_zoo.threads import usable_threads
-from enerv_zoo.video import open_video
+from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.seen import restricted, seen_frames
 from enerv_zoo.video.storage import shared_by
 from enerv_zoo.zoo import Model, chosen_config
 
@@ -83,6 +85,8 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     init_from: str | Path | NeuralVideo | None = None,
+    mask: Any = None,
+    reference: Any = None,
     distributed: bool = False,
     sound: bool = True,
     callbacks: Iterable[Callback] = (),
@@ -122,6 +126,10 @@ def fit(
         overwrite: replace the fit in `out`.
         init_from: a fit, or its folder, whose weights to begin with, as far as the networks agree; to resume, give it
             again.
+        mask: weights of pixels, as a video, an image or an array: white or 1 is fitted, black or 0 is hidden, and
+            nothing of what is hidden comes into the network; greys multiply gradients. A still is for all frames. It is
+            cropped and resized as the source is.
+        reference: frames to score the fit against in place of the source's: the clean video of a noisy one.
         distributed: share every batch among all processes that `torchrun` started; rank 0 alone writes. The group of
             processes stays for the next fit, until the process ends.
         sound: keep the sound of the source beside the network, as it is compressed there, and with it title, time of
@@ -150,7 +158,10 @@ def fit(
     with ranks.all_or_none():
         begun = Path(out) if resume and out is not None else None
         recipe = default_recipe(recipe, model, model_options, begun)
-        plan = plan_fit(source, model, size=size, model_options=model_options, recipe=recipe, device=device, **options)
+        plan = plan_fit(
+            source, model, size=size, model_options=model_options, recipe=recipe, device=device, mask=mask,
+            reference=reference, **options,
+        )  # fmt: skip
     weights = model if init_from is None and isinstance(model, NeuralVideo) else init_from
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())  # a KeyboardInterrupt within a step of PyTorch's may leave it off
@@ -198,15 +209,26 @@ class _Session:
         self._state = state
         self._closed_form: dict[str, torch.Tensor] | None = None
         start = time.monotonic()
-        self.original = open_video(source, **self.plan.video, place=host_place(frames_in))
+        place = host_place(frames_in)
+        fitted = restricted(
+            open_video(source, **self.plan.video, place=place),
+            self.plan.mask,
+            self.plan.fit.fit_frames,
+            **self.plan.video,
+        )
+        fitted = fitted if sound else fitted.without_sound()
+        self.original = fitted if self.plan.reference is None else self._reference(fitted, place)
+        frames, on_disk = seen_frames(fitted, place)
         self._reading_seconds = time.monotonic() - start
-        self.original = self.original if sound else self.original.without_sound()
+        self._frames = frames
         self.video = self._network(weights)
         self.video.origin, self.video.read_sound = self.plan.origin, self.original.read_sound
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
-        frames, on_disk = self.original.frames, self.original.on_disk
-        self.feed = FrameLoader(frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk)
+        self.feed = FrameLoader(
+            frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk,
+            fitted=None if fitted.seen is None else fitted.seen.fitted,
+        )  # fmt: skip
         is_noted = self.feed.is_streamed or self.need.total > NOTED_BYTES
         level = logging.INFO if is_noted else logging.DEBUG
         logger.log(level, "frames: %s; fitting needs %s", self.feed.description, self.need)
@@ -219,6 +241,20 @@ class _Session:
         self.interruption = Interruption(self.checkpoints, self.ranks)
         self.callbacks = Callbacks([with_states, self.interruption, self.checkpoints])
 
+    def _reference(self, fitted: Video, place: str) -> Video:
+        """Return the video with the frames that are scored against in place of those that are fitted.
+
+        Raises:
+            VideoError: they are not as many, or not as large.
+        """
+        reference = open_alike(self.plan.reference, self.plan.video, place=place)
+        if reference.frames.shape != fitted.frames.shape:
+            raise VideoError(
+                f"the reference has {len(reference)} frames of {reference.info.size_text}, the video has "
+                f"{len(fitted)} of {fitted.info.size_text}; give one that is cut and sized alike"
+            )
+        return dataclasses.replace(fitted, frames=reference.frames, on_disk=reference.on_disk)
+
     def _network(self, weights: str | Path | NeuralVideo | None) -> NeuralVideo:
         """Return the network as it is before the first step."""
         info = self.original.info
@@ -230,7 +266,7 @@ class _Session:
             return video  # a checkpoint has its weights
         if weights is None:
             stage("starting in closed form")
-            self._closed_form = start_in_closed_form(video, self.original.frames)
+            self._closed_form = start_in_closed_form(video, self._frames[:, :3])
             return video
         _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
@@ -328,7 +364,7 @@ class _Session:
     def _finish(self, fitter: Fitter) -> FitResult:
         """Measure the fitted network, and write the folder."""
         precision = fitter.video.precision
-        video = fitter.video.eval().bake(fitter.feed.frames).optimize("float32", inductor=False)
+        video = fitter.video.eval().bake(fitter.feed.frames, fitter.feed.fitted).optimize("float32", inductor=False)
         measured = fitter.evaluated_frames()
         if measured is not None:
             logger.info("the time budget leaves time to measure frames %s", measured)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.fitting.loop import Fitter
-from enerv_zoo.metrics import psnr
+from enerv_zoo.metrics.peak_signal import seen_psnr
 from enerv_zoo.optimizers.groups import hidden_weights
 from enerv_zoo.pixels import as_float
 
@@ -36,13 +36,15 @@ SAMPLED_FRAMES = 16
 
 def sampled_psnr(fitter: Fitter) -> float:
     """Return the mean PSNR in dB of evenly spread frames, as the network decodes them now."""
-    frames = fitter.feed.frames
-    indices = list(range(0, len(frames), math.ceil(len(frames) / SAMPLED_FRAMES)))
+    feed = fitter.feed
+    indices = feed.fitted[:: math.ceil(len(feed) / SAMPLED_FRAMES)]
     scores: list[Tensor] = []
     with fitter.in_float32() as video:
-        for decoded in video.decode_float(indices):
+        for decoded in video.decode_float(indices.tolist()):
             done = sum(len(each) for each in scores)
-            scores.append(psnr(decoded, as_float(frames[indices[done : done + len(decoded)]].to(decoded.device))))
+            frames, weights = feed.sample(indices[done : done + len(decoded)])
+            weights = None if weights is None else as_float(weights.to(decoded.device))
+            scores.append(seen_psnr(decoded, as_float(frames.to(decoded.device)), weights))
     return float(torch.cat(scores).mean())
 
 

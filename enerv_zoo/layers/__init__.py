@@ -3,7 +3,7 @@
 from enerv_zoo.layers.activations import ACTIVATIONS, OUTPUTS, Sine, activation, mlp, output
 from enerv_zoo.layers.attention import TransformerBlock
 from enerv_zoo.layers.encodings import FrequencyEncoding
-from enerv_zoo.layers.interpolation import blended, centred_places, enlarged, from_cells, to_cells
+from enerv_zoo.layers.interpolation import blend_others, blended, centred_places, enlarged, from_cells, to_cells
 from enerv_zoo.layers.norms import NORMS, ChannelNorm, InstanceNorm, instance_norm, norm
 from enerv_zoo.layers.quantisation import fake_quantised
 from enerv_zoo.layers.upsampling import UPSAMPLERS, Bias, Conv, plain_conv, upsampler
@@ -21,6 +21,7 @@ __all__ = [
     "Sine",
     "TransformerBlock",
     "activation",
+    "blend_others",
     "blended",
     "centred_places",
     "enlarged",

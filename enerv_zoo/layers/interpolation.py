@@ -37,6 +37,18 @@ def blended(cells: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor
     return torch.lerp(cells[left], cells[right], share.to(cells.dtype)[:, None, None, None])
 
 
+@torch.no_grad()
+def blend_others(cells: Tensor, index: Tensor) -> None:
+    """Replace the cells (T, C, h, w) that are not at indices by blends of the nearest ones that are."""
+    index = index.to(cells.device).unique()
+    places = torch.arange(len(cells), device=cells.device)
+    right = torch.searchsorted(index, places).clamp(max=len(index) - 1)
+    left = (right - (index[right] > places).long()).clamp(min=0)
+    before, after = index[left], index[right]
+    share = ((places - before) / (after - before).clamp(min=1)).clamp(0, 1)
+    cells.copy_(blended(cells.clone(), before, after, share))
+
+
 def enlarged(x: Tensor, factor: int) -> Tensor:
     """Turn channels into pixels: (B, factor^2 C, H, W) -> (B, C, factor H, factor W).
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from enerv_zoo.errors import ConfigError
@@ -19,6 +19,9 @@ from enerv_zoo.tables import Field
 MISSING = "_missing"
 PLACE = "_at"
 """End of the name under which files have where in a frame a score is from, `[x, y]`."""
+SEEN, HIDDEN, FITTED, UNSEEN = "_seen", "_hidden", "_fitted", "_unseen"
+PARTS = {SEEN: "seen pixels", HIDDEN: "hidden pixels", FITTED: "fitted frames", UNSEEN: "unseen frames"}
+"""Endings of the names of scores of a part alone, and what they are called."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -39,7 +42,8 @@ class Column:
     @property
     def label(self) -> str:
         """The name for people, such as `"MS-SSIM"`."""
-        return self.name.replace("_", "-").upper()
+        name, part = split_name(self.name)
+        return name.replace("_", "-").upper() + (f", {PARTS[part]}" if part else "")
 
     @property
     def heading(self) -> str:
@@ -83,8 +87,11 @@ def column(name: str) -> Column:
     Raises:
         ConfigError: the metric declares something else than the contract has.
     """
-    if name not in metrics.names():
+    base, of_part = split_name(name)
+    if base not in metrics.names():
         return Column(name)
+    if of_part:
+        return replace(column(base), name=name)
     part: Any = metrics.get(name)
     declared: dict[str, Any] = {key: getattr(part, key, None) for key in ("unit", "better", "scope")}
     for key, legal in (("better", get_args(Better)), ("scope", get_args(Scope))):
@@ -109,7 +116,16 @@ def names_in(data: Mapping[str, Any]) -> list[str]:
 def installed_in(data: Mapping[str, Any]) -> list[str]:
     """Return the names of metrics in plain data that are installed here: of untrusted data, no others are shown."""
     names = set(metrics.names())
-    return [name for name in data if name in names and is_name(name)]
+    return [name for name in data if split_name(name)[0] in names and is_name(name)]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return the metric of a score's name, and the ending that says of which part it is; `""` of all."""
+    if name not in metrics.names():
+        for part in PARTS:
+            if name.endswith(part):
+                return name.removesuffix(part), part
+    return name, ""
 
 
 def flat(scores: Mapping[str, float | None], missing: Mapping[str, str]) -> dict[str, Any]:

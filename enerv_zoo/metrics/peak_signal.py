@@ -23,6 +23,17 @@ def _from_errors(errors: Tensor) -> Tensor:
     return -10 * torch.log10(errors.square().mean(dim=tuple(range(1, errors.ndim))))  # flatten would copy channels_last
 
 
+def seen_psnr(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+    """PSNR of each frame in dB, of a part of its pixels: errors are weighted.
+
+    Shapes: (B, 3, H, W) twice, (B, 1, H, W) in [0, 1] -> (B,). Frames without weights give NaN.
+    """
+    if weights is None:
+        return psnr(prediction, target)
+    errors = (prediction.float() - target.float()).square().mean(dim=1, keepdim=True) * weights
+    return -10 * torch.log10(errors.sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)))
+
+
 @metrics.register("psnr")
 class PSNR(Metric):
     """PSNR over the three channels of RGB, in dB; infinite where a frame is exact."""

@@ -13,8 +13,12 @@ from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.remote import is_address
+from enerv_zoo.video.seen import restricted
 
 logger = logging.getLogger(__name__)
+
+OWN = ("stream", "yuv")
+"""Options that choose within the file that was fitted, and mean nothing for another one."""
 
 
 def source_name(source: Any) -> str | None:
@@ -40,10 +44,11 @@ def check_source(record: Mapping[str, Any], run: Path, source: Any = None) -> No
     Raises:
         VideoError: it is not there any more.
     """
-    recorded = record.get("source")
-    if not isinstance(recorded, str) or not is_recorded(record, source):
+    scored = _scored(record)
+    recorded = scored.get("source")
+    if not isinstance(recorded, str) or not is_recorded(scored, source):
         return
-    origin = Origin.of_record(record)
+    origin = Origin.of_record(scored)
     if origin.path is None and not is_address(recorded):
         raise VideoError(f"{run}: the video that was fitted is not there any more ({recorded}); name it as it is now")
     if origin.digest is not None and not digest(recorded).startswith(origin.digest):
@@ -64,12 +69,49 @@ def open_recorded(record: Mapping[str, Any], run: Path, source: Any = None, **cu
         FitError: no source was given and none is recorded.
         VideoError: it cannot be found or read.
     """
-    opened = record.get("source") if source is None else source
+    opened = _scored(record).get("source") if source is None else source
     if opened is None:
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     selection = dict(record.get("video") or {})
+    if source is None and "reference" in record:
+        return open_alike(opened, {**selection, **{key: value for key, value in cut.items() if value is not None}})
     if not is_recorded(record, source):
-        for own in ("frames", "stream", "yuv"):
+        for own in ("frames", *OWN):
             selection.pop(own, None)
     selection |= {key: value for key, value in cut.items() if value is not None}
     return open_video(opened, **selection)
+
+
+def open_alike(source: Any, selection: Mapping[str, Any], place: str = "auto") -> Video:
+    """Open another video of the same frames as a selection of the fitted one: a reference."""
+    return open_video(source, **{name: value for name, value in selection.items() if name not in OWN}, place=place)
+
+
+def as_fitted(video: Video, record: Mapping[str, Any], frames: int) -> Video:
+    """Return a video that knows what the fit of a record has seen of it; one of another length stays as it is.
+
+    Args:
+        video: as `open_recorded` opened it.
+        record: what `fit.json` says.
+        frames: of the fit.
+    """
+    if len(video) != frames:
+        return video
+    fit_frames, mask = (record.get("fit") or {}).get("fit_frames"), record.get("mask") or {}
+    path, selection = mask.get("source"), dict(record.get("video") or {})
+    try:
+        if mask and not isinstance(path, str):
+            raise VideoError("it was an array, or of another machine")
+        if mask and digest(str(path)) != mask.get("sha256"):
+            raise VideoError(f"{path} has changed since")
+        return restricted(video, path, fit_frames, **selection)
+    except VideoError as error:
+        logger.warning("the mask of the fit is not at hand (%s); its pixels are not scored apart", error)
+        return restricted(video, None, fit_frames)
+
+
+def _scored(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a record says of the video that is scored against, as it says it of the source."""
+    if (reference := record.get("reference")) is None:
+        return record
+    return {"source": reference.get("source"), "source_contents": reference}

@@ -15,6 +15,7 @@ from enerv_zoo.video.origin import SHORT, Origin
 from enerv_zoo.video.samples import samples
 
 __all__ = [
+    "COMPANIONS",
     "METRICS",
     "PARTS",
     "RECORD",
@@ -27,6 +28,8 @@ __all__ = [
 
 METRICS = "metrics.json"
 PARTS = ("video", "model", "fit")
+COMPANIONS = ("mask", "reference")
+"""Other sources that a record may name: weights of pixels, and the frames that are scored against."""
 
 
 def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -70,7 +73,8 @@ def publish_record(folder: Path, target: Path) -> bool:
         return False
     record = read_json(folder / RECORD)
     source = record.get("source")
-    write_json(target, {**record, "source": source if source in samples() else None})
+    companions = {name: {**record[name], "source": None} for name in COMPANIONS if name in record}
+    write_json(target, {**record, "source": source if source in samples() else None, **companions})
     return True
 
 
@@ -94,6 +98,10 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     """
     if record.get("source") not in (None, *samples()):
         raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
+    for name in COMPANIONS:
+        companion = record.get(name) or {}
+        if not isinstance(companion, Mapping) or companion.get("source") is not None:
+            raise ConfigError(f"{file}: names a {name} ({companion!r:.60}); it is not opened")
     from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     for option, value in (record.get("video") or {}).items():

@@ -20,7 +20,7 @@ from enerv_zoo.nvz import Sizes, open_nvz
 from enerv_zoo.storage.compressed import SUFFIX, VIDEO, FileNetwork
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, N
 from enerv_zoo.storage.folder import WEIGHTS, FolderNetwork
-from enerv_zoo.storage.originals import check_source, is_recorded, open_recorded
+from enerv_zoo.storage.originals import as_fitted, check_source, is_recorded, open_recorded
 from enerv_zoo.storage.segments import (
     Segment,
     SegmentsDescription,
@@ -306,7 +306,9 @@ class Run:
             if self.whole is not None:
                 segment = self.segments[number]
                 own["frames"] = None if is_recorded(self.record, source) else f"{segment.first}:{segment.stop}"
-            return open_recorded(self.stored[number].record, self.path, source, **own)
+            record = self.stored[number].record
+            opened = open_recorded(record, self.path, source, **own)
+            return opened if cut else as_fitted(opened, record, self.segments[number].frames)
 
         return original
 

@@ -135,7 +135,8 @@ def _part(source: VideoSource, selection: Selection) -> Video:
     moments, video = source.moments(selection), source.video
     info = Reading(source, selection, Transform()).info((video.info.height, video.info.width), moments)
     sound = Reading(source, selection, Transform()).sound(moments)
-    return Video(video.frames[selection.start : selection.stop : selection.step], info, video.on_disk, sound)
+    seen = video.seen and video.seen.part(selection.indices(len(video)))
+    return Video(video.frames[selection.start : selection.stop : selection.step], info, video.on_disk, sound, seen)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -36,6 +36,31 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """What a fit sees of a video.
+
+    Attributes:
+        weights: of pixels, (N or 1, H, W), uint8: 255 is seen, 0 is hidden; `None` where all is seen.
+        fitted: the frames that are fitted; `None` for all.
+    """
+
+    weights: torch.Tensor | None = None
+    fitted: tuple[int, ...] | None = None
+
+    def weights_of(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return the weights (B, 1, H, W) of frames."""
+        assert self.weights is not None
+        return self.weights[[0] * len(indices) if len(self.weights) == 1 else list(indices)][:, None]
+
+    def part(self, frames: range) -> Seen:
+        """Return what is seen of a part."""
+        places = {frame: place for place, frame in enumerate(frames)}
+        fitted = self.fitted and tuple(places[frame] for frame in self.fitted if frame in places)
+        whole = self.weights is None or len(self.weights) == 1
+        return Seen(self.weights if whole else self.weights_of(frames)[:, 0], fitted)
+
+
+@dataclass(frozen=True, eq=False)
 class Video:
     """Frames and what is known of them.
 
@@ -45,12 +70,14 @@ class Video:
         info: size, timing, name and attribution of these frames.
         on_disk: whether the frames are a file that is mapped into memory.
         read_sound: reads the sound of these frames from their source; `None` where there is none.
+        seen: what a fit sees of them; `None` for all.
     """
 
     frames: torch.Tensor
     info: VideoInfo
     on_disk: bool = False
     read_sound: ReadSound | None = None
+    seen: Seen | None = None
 
     def __post_init__(self) -> None:
         expected = (self.info.frames, 3, self.info.height, self.info.width)
