@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,7 +26,9 @@ def source_name(source: Any) -> str | None:
     """Return what `fit.json` calls a source: a sample's name, an absolute path, or `None` for arrays."""
     if not isinstance(source, (str, Path)):
         return None
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+    with suppress(OSError):  # such as of a name that is too long: what opens the source says so
+        return str(Path(source).resolve()) if Path(source).exists() else str(source)
+    return str(source)
 
 
 def is_recorded(record: Mapping[str, Any], source: Any) -> bool:

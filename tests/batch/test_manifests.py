@@ -14,7 +14,7 @@ import enerv_zoo
 from enerv_zoo.batch import Publisher, manifest_jobs, read_manifest, run_batch, survey_batch
 from enerv_zoo.batch.manifest import Manifest
 from enerv_zoo.batch.segments import SegmentsJob
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.parsing import parse_yaml
 
 ROOT = Path(enerv_zoo.__file__).parent.parent
@@ -94,6 +94,12 @@ def test_a_row_that_is_too_long_is_named(tmp_path):
     (tmp_path / "clips.csv").write_text("video,size\nbunny,60K\nbunny,60K,36,64\n")
     with pytest.raises(ConfigError, match="row 2 has more cells than the header has columns"):
         read_manifest(tmp_path / "clips.csv")
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused_where_it_is_opened():
+    (job,) = manifest_jobs(Manifest(({"videos": ["a" * 3000], "models": ["nerv"], "name": "x"},)))
+    with pytest.raises(VideoError, match=r"cannot be looked up .*give a path or a sample name"):
+        enerv_zoo.open_video(job.fit.source)
 
 
 def test_several_recipes_are_told_apart_by_name():
