@@ -87,4 +87,5 @@ class CompressOptions(TypedDict, total=False):
     entropy_model: PartSpec | None
     license: str | None
     measure: bool
+    embed_graph: bool
     sound: bool

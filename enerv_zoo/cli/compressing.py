@@ -75,11 +75,12 @@ def _rows(result: Compressed) -> list[tuple[str, str]]:
     widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(halves.items()))
     rows = [
         (
-            "network" if result.sound_bytes else "file",
+            "network" if result.sound_bytes or result.graph_bytes else "file",
             f"{result.bytes:,} bytes, {result.bpp:.4f} bits per pixel"
             + console.larger(result.bytes, result.raw_bytes, result.source_bytes),
         ),
         *console.size_rows(result.raw_bytes, result.source_bytes, result.sound_bytes),
+        *([("graph beside it", f"{result.graph_bytes:,} bytes")] if result.graph_bytes else []),
         ("against float32", f"{result.ratio:.2f} times smaller"),
         ("tensors by their bits", widths),
     ]

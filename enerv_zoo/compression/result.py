@@ -15,9 +15,10 @@ class Compressed:
 
     Attributes:
         path: the file.
-        bytes: size of the file without its sound.
+        bytes: size of the file without its sound and graphs.
         bpp: bits per pixel: 8 times those bytes, over all pixels of the video; nothing else is left out.
         sound_bytes: size of the sound in the file; 0 where there is none.
+        graph_bytes: size of the networks' graphs in the file; 0 without `embed_graph`.
         float32_bytes: size of the same parameters in float32.
         raw_bytes: size of the frames as 8-bit RGB.
         source_bytes: size of the original, all of it; `None` where nobody knows.
@@ -33,6 +34,7 @@ class Compressed:
     bytes: int
     bpp: float
     sound_bytes: int
+    graph_bytes: int
     float32_bytes: int
     raw_bytes: int
     source_bytes: int | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +17,15 @@ from enerv_zoo.compression.result import Compressed
 from enerv_zoo.config import CompressConfig, from_dict
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.report import OpenPart, bits_per_pixel, check_network, joint_rate, merged, part_of
+from enerv_zoo.exporting.graph import graph_section
+from enerv_zoo.exporting.onnx_model import check_installed
 from enerv_zoo.files import check_target
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz import EncodedNetwork, Sizes, model_spec, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, Section, Sizes, model_spec, write_nvz
 from enerv_zoo.nvz.entropy import TABLE
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
@@ -75,6 +78,8 @@ def compress(
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
     config = from_dict(CompressConfig, options, "compress")
     model_spec(config.entropy_model or TABLE)  # refuses a name that there is not
+    if config.embed_graph:
+        check_installed()
     device = choose_device(device)
     run = open_run(fit) if isinstance(fit, str | Path) else None
     video = check_network(fit if run is None else load(run, device))
@@ -84,12 +89,15 @@ def compress(
     if original is None and config.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
     networks: list[CompressedNetwork] = []
-    sections = sound_sections(video.sound if config.sound else None)
+    sound = sound_sections(video.sound if config.sound else None)
+    graphs: list[Section] = []
 
     def encoded_networks() -> Iterator[EncodedNetwork]:
-        for compression in _compressions(run, video, original, device, config, on_stage, bool(sections)):
+        for compression in _compressions(run, video, original, device, config, on_stage, len(sound)):
             with plain_float32(benchmark=True), denormals_flushed():
                 networks.append(compression.run())
+            if config.embed_graph:
+                graphs.append(graph_section(compression.video, networks[-1].encoded, len(graphs)))
             yield networks[-1].encoded
             networks[-1] = dataclasses.replace(networks[-1], encoded=EncodedNetwork({}, {}))  # only its bytes stay
         on_stage("writing")
@@ -99,7 +107,7 @@ def compress(
         info = video.info if config.sound else dataclasses.replace(video.info, tags=None)
         whole = segments_to_json(SegmentsDescription(info, video.segments))
     with protected(video.origin, data):
-        sizes = write_nvz(path, encoded_networks(), whole=whole, sections=sections)
+        sizes = write_nvz(path, encoded_networks(), whole=whole, sections=itertools.chain(sound, graphs))
     return _result(Path(path), sizes, video, networks, time.monotonic() - began)
 
 
@@ -128,9 +136,9 @@ def _compressions(
     device: str,
     config: CompressConfig,
     on_stage: Callable[[str], object],
-    has_sound: bool,
+    sections: int,
 ) -> Iterator[NetworkCompression]:
-    """Iterate over compressions of copies of a video's networks."""
+    """Iterate over compressions of copies of a video's networks; the file has so many sections beside their graphs."""
     for number, network in enumerate(video.networks()):
         twin = copy.deepcopy(network).to(device).eval()
         twin.file_bytes = twin.read_sound = None  # it is another network from here on
@@ -139,7 +147,7 @@ def _compressions(
         stored = run.stored[number] if run is not None else None
         record, license = (stored.fit, stored.description.license) if stored is not None else (None, None)
         frames = original(number) if original else None
-        reserved = SECTION_ENTRY_BYTES if has_sound and number == 0 else 0
+        reserved = SECTION_ENTRY_BYTES * (config.embed_graph + (sections if number == 0 else 0))
         yield NetworkCompression(twin, frames, record, license, config, on_stage, reserved)
 
 
@@ -167,6 +175,7 @@ def _result(
         bytes=sizes.networks,
         bpp=bits_per_pixel(sizes.networks, info),
         sound_bytes=sizes.sections.get(SECTION, 0),
+        graph_bytes=sum(size for name, size in sizes.sections.items() if name != SECTION),
         float32_bytes=4 * video.stored_numbers,
         raw_bytes=3 * info.pixels,
         source_bytes=video.origin.bytes if video.origin is not None else None,

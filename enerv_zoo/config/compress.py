@@ -38,6 +38,8 @@ class CompressConfig:
             `temporal` that takes the fewest bytes for each. Readers need the package of any other one.
         license: license of the weights, by its identifier on the Hub such as cc-by-4.0.
         measure: compare the fit's and the file's frames with the video's.
+        embed_graph: put the network's graph into the file, too, an ONNX model without weights, with which onnxruntime
+            decodes it without PyTorch. Needs the extra `enerv-zoo[export]`; its bytes are counted apart.
         sound: carry the sound along, and with it title, time of recording and chapters.
     """
 
@@ -61,6 +63,7 @@ class CompressConfig:
     ] = None
     license: Annotated[str | None, Option(default="what the fit says")] = None
     measure: Annotated[StrictBool, Option("It takes the video.")] = True
+    embed_graph: StrictBool = False
     sound: StrictBool = True
 
     def __post_init__(self) -> None:

@@ -57,15 +57,14 @@ def rounded(network: Network, precision: Precision) -> Network:
 class Decoder(nn.Module):
     """Frames of a network at indices (B,), float64.
 
-    Embeddings that are the same for every frame are constants of it.
-
     Args:
         network: the network; it is copied.
         output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1], or
             `"rgba"` for (B, H, W, 4) uint8, as a canvas takes them.
+        folds: whether embeddings that are the same for every frame are constants of it, in place of their weights.
     """
 
-    def __init__(self, network: Network, output: Output = "float32") -> None:
+    def __init__(self, network: Network, output: Output = "float32", *, folds: bool = True) -> None:
         super().__init__()
         self.output = output
         self.network = copy.deepcopy(network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def check_installed() -> None:
         ) from error
 
 
-def to_onnx(decoder: Decoder, batch: int | None, precision: Precision, metadata: dict[str, str]) -> ModelProto:
+def to_onnx(
+    decoder: Decoder, batch: int | None, precision: Precision, metadata: dict[str, str], *, folds: bool = True
+) -> ModelProto:
     """Translate a decoder.
 
     Args:
@@ -50,12 +53,13 @@ def to_onnx(decoder: Decoder, batch: int | None, precision: Precision, metadata:
         batch: size of every batch; `None` for any.
         precision: `"float16"` stores constants that float16 holds in float16.
         metadata: to write into the model.
+        folds: compute now what depends on weights alone; without that, they keep their names.
     """
     import onnx
 
     program = torch.onnx.export(
         decoder.program(batch), dynamo=True, opset_version=OPSET, input_names=["index"], output_names=["frames"],
-        verbose=False,
+        verbose=False, optimize=folds,
     )  # fmt: skip
     assert program is not None
     model = program.model_proto
@@ -89,8 +93,21 @@ def _store_halves(graph: Any) -> None:
     graph.node.extend(nodes)
 
 
-def check_model(model: ModelProto, network: Network, output: Output, batch: int | None) -> None:
+def check_model(
+    model: ModelProto,
+    network: Network,
+    output: Output,
+    batch: int | None,
+    tensors: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Compare what onnxruntime computes with the network's frames, at integer and fractional indices.
+
+    Args:
+        model: the model.
+        network: whose frames it decodes.
+        output: of the model.
+        batch: size of every batch; `None` for any.
+        tensors: that are external data of the model, by their names.
 
     Raises:
         EnervZooError: they differ.
@@ -100,6 +117,8 @@ def check_model(model: ModelProto, network: Network, output: Output, batch: int 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
+    weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for name, tensor in (tensors or {}).items()}
+    options.add_external_initializers(list(weights), list(weights.values()))
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     tolerance = TOLERANCE if output == "float32" else 1
     for count in (1, 3) if batch is None else (batch,):

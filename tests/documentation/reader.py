@@ -74,6 +74,7 @@ INSTEAD: dict[str, str] = {
     "enerv-zoo export runs/bunny bunny.html": "tests/exporting does",
     "npm": "downloads packages",
     "tar": "of what npm has downloaded",
+    "python examples/decode_without_torch.py": "tests/exporting does",
     "node examples/decode.mjs": "tests/exporting does, where there is Node",
     "torchrun": "every process takes seconds to begin; the tests of ranks start it",
     "ray start": "starts a cluster; tests/cluster does",
