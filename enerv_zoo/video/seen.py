@@ -89,10 +89,13 @@ def read_mask(
         )
     options = ReadOptions(square_pixels=square_pixels)
     source = prepare(mask, None, None, None, options).source
-    is_still = source.count == 1
-    reading = Reading(source, Selection() if is_still else Selection.of(frames), Transform())
+    chosen, is_counted = Selection.of(frames), source.count not in (None, 1)  # a picture's file does not say
+    reading = Reading(source, chosen if is_counted else Selection(), Transform())
     transform = prepare(mask, None, resize, crop, options).transform
     weights = [_weights(frame, (info.height, info.width), transform) for frame, _ in reading.frames()]
+    if len(weights) > 1 and not is_counted:
+        chosen.check(len(weights), "the mask")
+        weights = [weights[index] for index in chosen.indices(len(weights))]
     if len(weights) not in (1, info.frames):
         raise VideoError(
             f"the mask has {len(weights)} frames, {info.name!r} has {info.frames}; give one for each, or one"

@@ -39,7 +39,9 @@ def provide(tiny_run, golden, tmp_path):
     def put(path: Path) -> None:
         if path.parts[0] == "runs":
             shutil.copytree(tiny_run, tmp_path / path)
-        elif path.name == "holiday.mp4":
+        elif path.name == "mask.png":
+            Image.new("L", (128, 72), 255).save(tmp_path / path)
+        elif path.name in ("holiday.mp4", "noisy.mp4", "clean.mp4"):
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:12", resize="128x72"))
         elif path.name == "two-frames.mp4":
             ez.write_video(tmp_path / path, ez.open_video("bunny", frames="0:2", resize="64x48"))

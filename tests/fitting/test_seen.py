@@ -142,6 +142,7 @@ def test_masks_of_every_kind(tmp_path, clip):
     Image.fromarray(still).save(tmp_path / "mask.jpg", quality=30)
     expected = torch.from_numpy(still)[None]
     assert torch.equal(read_mask(tmp_path / "mask.png", info), expected)
+    assert torch.equal(read_mask(tmp_path / "mask.png", info, frames="3:6"), expected)  # a still is for all
     assert torch.equal(read_mask(still > 0, info), expected)
     assert torch.equal(read_mask(torch.from_numpy(still) > 0, info), expected)
     assert set(read_mask(tmp_path / "mask.jpg", info)[0, :8, :8].unique().tolist()) == {255}
