@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -263,6 +264,26 @@ class Network(nn.Module):
         """
         check_called(index)
         return self._crop(self.outputs(index)[-1])
+
+    def features(self, index: Tensor) -> dict[str, Tensor]:
+        """Return the maps within the network for indices (B,), differentiable, by the names of its parts, in order.
+
+        They are `embeddings.NAME`, `join`, and `stages.0`, `stages.1`, ..., as `named_modules` has them: each (B, ...),
+        or (1, ...) for what is the same in every frame. What a head makes of neighbouring frames is not in them.
+
+        Raises:
+            FrameError: the index is no tensor of one dimension.
+        """
+        check_called(index)
+        names = [*(f"embeddings.{name}" for name in self.embeddings), "join"]
+        names += [f"stages.{number}" for number in range(len(self.stages))]
+        maps: dict[str, Tensor] = {}
+        with ExitStack() as stack:
+            for name in names:
+                hook = partial(lambda name, module, given, output: maps.__setitem__(name, output), name)
+                stack.callback(self.get_submodule(name).register_forward_hook(hook).remove)
+            self.head_outputs(self._here(index), self.fixed_embeddings())
+        return {name: maps[name] for name in names}
 
     def objective(
         self,

@@ -135,6 +135,25 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="Write a movie of one frame of the video, as it is after every epoch."),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EPOCHS",
+            help="Keep the network as it is after these epochs, such as 10,100, in folders epoch-10, ... of --out.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tensorboard|wandb",
+            help="Log epochs and evaluations for TensorBoard or Weights & Biases in the folder log of --out; or both, "
+            "separated by commas.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[
         bool,
         typer.Option(
@@ -183,9 +202,10 @@ def fit(
     if segments is None and (address is not None or workers is not None):
         option = "--workers" if address is None else "--address"
         raise typer.BadParameter(f"{option} is for many fits: give --segments, or see enerv-zoo batch")
-    watches_one = live or time_lapse is not None
+    watches_one = live or not (time_lapse is keep is log is None)
     if watches_one and segments is not None:
-        raise typer.BadParameter("they show one fit of this process", param_hint="'--live' / '--time-lapse'")
+        hint = "'--live' / '--time-lapse' / '--keep' / '--log'"
+        raise typer.BadParameter("they watch one fit of this process", param_hint=hint)
     chosen = default_recipe(options.chosen_recipe(preset, recipe), model, network, out if resume else None)
     if target_mb is not None or fit_options.get("bpp") is not None:
         arguments |= _for_rate(video, model, chosen, dict(arguments), segments, target_mb)
@@ -205,7 +225,8 @@ def fit(
     if segments is not None:
         _fit_segments(video, segments, warm_start, fleets.runner_at(address, workers), arguments, report, json)
         return
-    result, page = _fit_one(video, arguments, live, time_lapse, report, init_from=init_from)
+    callbacks = _callbacks(folder, keep, log)
+    result, page = _fit_one(video, arguments, live, time_lapse, report, callbacks, init_from=init_from)
     metrics, file_rows = result.metrics, _file_rows(folder, arguments)
     if json:
         console.print_json(metrics)
@@ -231,6 +252,7 @@ def _fit_one(
     live: bool,
     time_lapse: Path | None,
     report: bool,
+    callbacks: list[Callback],
     **options: Any,
 ) -> tuple[FitResult, Path | None]:
     """Fit one network, and show it as asked for; return the result and its report."""
@@ -240,7 +262,6 @@ def _fit_one(
             from enerv_zoo import fitting  # takes seconds
             from enerv_zoo.report import LivePage
 
-            callbacks: list[Callback] = []
             listeners: list[OnReport] = [display]
             if time_lapse is not None:
                 callbacks.append(_time_lapse(time_lapse, arguments["resume"], arguments["overwrite"]))
@@ -261,6 +282,24 @@ def _fit_one(
         if live_page is not None:
             live_page.end_with(page)
     return result, page
+
+
+def _callbacks(folder: Path, keep: str | None, log: str | None) -> list[Callback]:
+    """Return the callbacks that --keep and --log name."""
+    from enerv_zoo.fitting.loggers import LOGGERS, KeepEpochs
+
+    names = options.listed(log or "")
+    for name in names:
+        if name not in LOGGERS:
+            raise typer.BadParameter(f"expected {' or '.join(LOGGERS)}, got {name!r}", param_hint="'--log'")
+    callbacks: list[Callback] = [LOGGERS[name](folder / "log") for name in names]
+    if keep is not None:
+        try:
+            epochs = [int(epoch) for epoch in options.listed(keep)]
+        except ValueError:
+            raise typer.BadParameter(f"expected epochs such as 10,100, got {keep!r}", param_hint="'--keep'") from None
+        callbacks.append(KeepEpochs(epochs, folder))
+    return callbacks
 
 
 def _time_lapse(path: Path, resume: bool, overwrite: bool) -> Callback:
