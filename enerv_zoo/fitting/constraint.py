@@ -158,11 +158,10 @@ class WeightConstraint:
             values = (tensor.detach() / size).requires_grad_()
             bits.append(rate(values, self._hints[name].kind, self.entropy_model))
             (by_value,) = torch.autograd.grad(bits[-1], values)
-            levels = values.detach()
             if self._learned is not None:
-                by_log[name] = (tensor.grad * (levels.round() - levels)).sum() * size - weight * (
-                    by_value * levels
-                ).sum()
+                levels = values.detach()
+                by_rounding = tensor.grad * size * (levels.round() - levels)
+                by_log[name] = (by_rounding - weight * by_value * levels).sum()
             tensor.grad.add_(by_value / size * weight)
         if self._learned is not None:
             self._learned.step(by_log, share)
