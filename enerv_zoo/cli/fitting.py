@@ -338,6 +338,11 @@ def _for_rate(
     size = arguments["size"]
     if size is None:
         size = nearest_size({**plan.model, "size": str(parameters_for(info, rate))}, info)
+        if isinstance(size, int) and size > rate * info.pixels:
+            reason = f"the smallest {plan.model['name']} for these frames has {size:,} parameters"
+            raise typer.BadParameter(
+                f"{reason}; ask for {size / info.pixels:.3g} bits per pixel or more", param_hint=option
+            )
     return {"bpp": rate, "size": size}
 
 
@@ -384,10 +389,14 @@ def _file_rows(folder: Path, arguments: dict[str, Any]) -> list[tuple[str, str]]
     if bpp is None:
         return []
     from enerv_zoo.compression import compress
+    from enerv_zoo.errors import UnmetTarget
 
     path = folder / "video.nvz"
-    with shown(path.name):
-        compressed = compress(folder, path, bpp=bpp, device=arguments["device"], measure=False)
+    try:
+        with shown(path.name):
+            compressed = compress(folder, path, bpp=bpp, device=arguments["device"], measure=False)
+    except UnmetTarget as error:
+        return [(path.name, f"not written: {error}")]
     return [(path.name, f"{compressed.bytes:,} bytes, {compressed.bpp:.4f} bits per pixel")]
 
 

@@ -31,7 +31,7 @@ EVALUATION_PASSES = 0.5
 """Cost of the evaluation at the end, in epochs."""
 
 
-BITS_PER_PARAMETER = 2.5
+BITS_PER_PARAMETER = 2.0
 """Bits of a parameter in a network of the size that measured best for a rate (docs/compression.md)."""
 
 

@@ -99,6 +99,8 @@ def test_targets_that_mean_nothing_are_refused(command):
     code, _, err = command("fit", "bunny", "--bpp", "1", "--segments", "2", *SMALL)
     assert code == 2
     assert "add --size" in err
+    code, _, err = command("fit", "bunny", "--model", "nerv", "--bpp", "0.01", *SMALL)
+    assert (code, "the smallest nerv for these frames has" in err) == (2, True)
     info = ez.VideoInfo(frames=4, height=36, width=64)
     for rate in (0.0, float("nan")):
         with pytest.raises(ConfigError, match="one parameter"):

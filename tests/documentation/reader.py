@@ -39,7 +39,7 @@ SMALLER = {
 """Options added to commands that fit; of an option that is given twice, the last counts."""
 
 VALUES = {
-    "fit": {"--time-budget": "6s", "--frames": "0:8"},
+    "fit": {"--time-budget": "6s", "--frames": "0:8", "--bpp": "20"},
     "compare": {"--time-budget": "6s", "--frames": "0:8"},
     "eval": {"--frames": "0:8"},
     "rd": {"--sizes": "0.2M"},
