@@ -5,10 +5,8 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/flight.py runs/flight --frames 66
     python benchmarks/rate_distortion.py bunny runs/rd-bunny
     python benchmarks/rate_distortion.py runs/flight runs/rd-flight
-    python benchmarks/rate_distortion.py bunny runs/rd-quick --recipe quick --models pca_nerv --sizes 0.25M,0.5M \\
-        --bpp 0.06,0.1,0.15,0.25,0.4 --tune-epochs 15 --frames ''
     python benchmarks/rate_distortion.py bunny runs/rd-fitted --recipe quick --models pca_nerv --sizes '' --fit-rates \\
-        --bpp 0.07,0.12,0.2,0.35 --epochs 330 --lr 5e-3 --tune-epochs 0 --frames ''
+        --bpp 0.06,0.1,0.16,0.26 --epochs 330 --lr 5e-3 --tune-epochs 0 --frames ''
 """
 
 from __future__ import annotations
@@ -58,8 +56,8 @@ def main() -> None:
         **recipe,
     )
     name = case["video"] = Path(case["video"]).name
-    fitted = [f"fitted-{case['epochs']}"] if "fit_rates" in case else []
-    kind = "-".join(("rd", *([case["recipe"]] if "recipe" in case else []), *fitted, name))
+    way = "fitted" if "fit_rates" in case else case.get("recipe")
+    kind = "-".join(("rd", *([way] if way else []), name))
     shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
         f"{kind}-cpu{torch.get_num_threads()}",
