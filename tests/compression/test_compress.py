@@ -13,11 +13,13 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo import hub
+from enerv_zoo.coding import CodingHint
 from enerv_zoo.compression import compress, search
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.constraint import WeightConstraint
-from enerv_zoo.nvz import open_nvz, pruning, write_nvz
-from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, rounded, spread, steps, uniform_specs
+from enerv_zoo.fitting.steps import RateTarget
+from enerv_zoo.nvz import QuantizedTensor, open_nvz, pruning, write_nvz
+from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, exact_spec, rounded, spread, steps, uniform_specs
 
 SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
 
@@ -55,6 +57,44 @@ def test_half_bits_are_levels_between(bits, highest):
     levels = coded(tensor, QuantSpec(bits)).levels
     assert (levels.min(), levels.max()) == (-highest, highest)
     assert len(np.unique(levels)) == 2 * highest + 1
+
+
+@pytest.mark.parametrize("highest", [1, 2, 7, 127])
+@pytest.mark.parametrize("axis", [None, 0])
+def test_levels_are_recognised_to_the_bit(highest, axis):
+    generator = np.random.default_rng(highest)
+    levels = generator.integers(-highest, highest + 1, (5, 300), dtype=np.int32)
+    scale = generator.uniform(1e-4, 3, () if axis is None else (5,)).astype(np.float32)
+    tensor = torch.from_numpy(QuantizedTensor(levels, scale, axis).values())
+    spec = exact_spec(tensor, CodingHint("weight", axis=0))
+    assert spec.axis == axis
+    assert torch.equal(torch.from_numpy(coded(tensor, spec).values()), tensor)
+    assert np.array_equal(coded(tensor, spec).levels, levels)
+
+
+def test_other_tensors_are_no_levels():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((7, 143), (3, 5), (40,)):
+        assert exact_spec(torch.randn(shape, generator=generator), CodingHint("weight", axis=0)) is None
+    assert exact_spec(torch.zeros(3, 100), CodingHint("weight", axis=0)).axis is None
+
+
+def test_the_weight_of_the_rate_follows_its_target():
+    target = RateTarget(8000.0, torch.device("cpu"))
+    first, weights = 80_000.0, []
+    for progress, bits in ((0.0, first), (0.1, first), (0.5, 16_000.0), (0.9, 4000.0)):
+        target.follow(
+            torch.tensor(bits), progress, lambda bits=bits: 0.5 * bits
+        )  # the coder takes half of the estimate
+        weights.append(float(target.weight))
+    assert weights[1] > weights[0], "bits are to fall, and have not"
+    assert weights[2] == pytest.approx(weights[1] * math.exp(20 * 0.4 * math.log(16_000 / (2 * 0.98 * 8000))), rel=1e-4)
+    assert weights[3] < weights[2], "there are fewer bits than there may be"
+    twin = RateTarget(8000.0, torch.device("cpu"))
+    twin.load_state_dict(target.state_dict())
+    for each in (target, twin):
+        each.follow(torch.tensor(9000.0), 0.95, lambda: 9000.0)
+    assert torch.equal(target.weight, twin.weight)
 
 
 def test_a_tensor_of_zeros_stays_zero():
