@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo import threads
 from enerv_zoo.fitting import pace as pace_module
 from enerv_zoo.fitting import run
 from enerv_zoo.fitting.checkpoint import load_checkpoint
@@ -31,7 +32,8 @@ class Machine:
 
 
 @pytest.fixture(autouse=True)
-def three_threads():
+def three_threads(monkeypatch):
+    monkeypatch.setattr(threads, "allowed_threads", lambda: 3)  # however many cores there are
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
