@@ -154,8 +154,8 @@ def scene_step(model, options, batch=3, size=2):
 def measure():
     """Measure a network by metrics of frames and of the clip, in whatever processes there are; each prints scores."""
 
-    @metrics.register("flicker")
-    class Flicker:
+    @metrics.register("shaking")
+    class Shaking:
         unit, better, scope = "", "lower", "clip"
 
         def missing(self, info):
@@ -169,7 +169,7 @@ def measure():
     video = ez.create_model("enerv", info=clip.info, **TINY).eval()
     found = {
         ",".join(names): dict(shared_report(ranks, video, clip, names, None).scores)
-        for names in (["psnr"], ["flicker", "psnr"])
+        for names in (["psnr"], ["shaking", "psnr"])
     }
     print(json.dumps(found))
 

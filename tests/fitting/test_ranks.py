@@ -61,7 +61,7 @@ def _check_measured(measured):
     one, *two = measured["scores"]
     for scores in two:
         assert scores["psnr"] == pytest.approx(one["psnr"], rel=1e-5)
-        assert scores["flicker,psnr"] == pytest.approx(one["flicker,psnr"], rel=1e-5), "of the whole clip, not of parts"
+        assert scores["shaking,psnr"] == pytest.approx(one["shaking,psnr"], rel=1e-5), "of the whole clip, not of parts"
 
 
 def _check_whole(whole):
