@@ -145,4 +145,4 @@ def test_on_the_command_line_the_page_becomes_the_report(cli, monkeypatch):
     assert err.endswith("error: fit.gif: exists; choose another name for the time-lapse, or add --overwrite\n")
     code, _, err = cli("fit", "bunny", *tiny, "--live", "--segments", "2", "--out", "other")
     assert code == 2
-    assert "for '--live' / '--time-lapse': they show one fit of this process" in err
+    assert "they watch one fit of this process" in err
