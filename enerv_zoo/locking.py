@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from enerv_zoo.errors import FitError
+from enerv_zoo.shell import printable
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,9 @@ def _try_lock(file: int, folder: Path) -> bool:
             return False
         if error.errno not in _UNSUPPORTED:
             raise
-        logger.warning("%s: its file system has no locks; see to it that nothing else writes there", folder)
+        logger.warning(
+            "%s: its file system has no locks; see to it that nothing else writes there", printable(str(folder))
+        )
     return True
 
 

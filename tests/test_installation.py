@@ -231,7 +231,7 @@ def test_a_third_partys_parts_go_the_whole_way(installed, tmp_path):
             command("compress", "fit2", name, "--bits", "8", "--entropy-model", model)
         one, other = (json.loads(command("eval", name, "--json")) for name in ("fit.nvz", "table.nvz"))
         assert one["psnr"] == other["psnr"], "the same levels, coded twice"
-        assert (tmp_path / "fit.nvz").read_bytes()[8:10] == b"\2\0"
+        assert (tmp_path / "fit.nvz").read_bytes()[8:10] == b"\3\0"  # with sound
 
         command("push", "fit.nvz", "user/pond")
         command("push", "fit2", "user/pond-exact")

@@ -19,6 +19,7 @@ from enerv_zoo.evaluation.rendering import side_by_side
 from enerv_zoo.files import check_writable, replacing
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pixels import as_bytes
+from enerv_zoo.shell import printable
 from enerv_zoo.video import Video, write_image
 from enerv_zoo.video.origin import protected
 
@@ -120,7 +121,7 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     points = [point for curve in curves for point in curve.points]
     columns = [own for own in points[0].columns if all(point.scores.get(own.name) is not None for point in points)]
     if not columns:
-        logger.warning("no %s was plotted: the points have no score in common", path)
+        logger.warning("no %s was plotted: the points have no score in common", printable(str(path)))
         return None
     canvas = _panels(path, len(columns), 4.6)
     if canvas is None:
@@ -147,7 +148,7 @@ def _panels(path: str | Path, columns: int, height: float, *, sharey: bool = Fal
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        logger.warning("no %s was plotted: it needs matplotlib, install enerv-zoo[plots]", path)
+        logger.warning("no %s was plotted: it needs matplotlib, install enerv-zoo[plots]", printable(str(path)))
         return None
     figure = Figure(figsize=(7 * columns, height), dpi=120, layout="constrained")
     panels = list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])

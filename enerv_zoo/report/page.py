@@ -29,7 +29,7 @@ from enerv_zoo.report.codecs import shown_codec
 from enerv_zoo.report.collecting import Shown, ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.segmented import SegmentedVideo
-from enerv_zoo.shell import amount
+from enerv_zoo.shell import amount, printable
 from enerv_zoo.summary import Part, summarize
 from enerv_zoo.video import Video
 from enerv_zoo.video.origin import protected
@@ -239,7 +239,9 @@ def _networks(fits: Sequence[ShownFit], files: PageFiles) -> dict[str, Any]:
     for run in fits:
         is_small = run.video.stored_numbers <= MOST_PARAMETERS
         if not is_small:
-            logger.warning("%s is not decoded in the page: it has more than %s parameters", run.name, MOST_PARAMETERS)
+            logger.warning(
+                "%s is not decoded in the page: it has more than %s parameters", printable(run.name), MOST_PARAMETERS
+            )
         networks.append(files.add_networks(run.video, run.run, "float16") if is_small else [])
     return {"networks": networks, "runtime": files.add_runtime()} if any(networks) else {}
 

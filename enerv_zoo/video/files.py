@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from enerv_zoo.config import HD, SQUARE
 from enerv_zoo.errors import VideoError
+from enerv_zoo.shell import printable
 from enerv_zoo.video import stills
 from enerv_zoo.video.colours import UNSPECIFIED, colour_of, has_matrix, picture_of
 from enerv_zoo.video.interlacing import deinterlaced, deinterlaced_part
@@ -112,7 +113,7 @@ class VideoFile(Source):
         try:
             return copy_sound(self.path, span)
         except VideoError as error:
-            logger.warning("%s: %s; it is left out", self.path, error)
+            logger.warning("%s: %s; it is left out", printable(str(self.path)), error)
             return None
 
     def steady_clock(self) -> Callable[[Moment], Moment]:
@@ -139,7 +140,7 @@ class VideoFile(Source):
             logger.info(
                 "%s: frames are interlaced, so their odd and even rows are of two moments; --deinterlace "
                 "(deinterlace=True) makes whole ones, --interlaced (False) takes them as they are",
-                self.path,
+                printable(str(self.path)),
                 extra={"once": True},
             )
 

@@ -15,6 +15,7 @@ import torch
 from enerv_zoo.config import DEFAULT_FPS, HD, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.progress import stage
+from enerv_zoo.shell import printable
 from enerv_zoo.video.arrays import ArraySource, VideoSource
 from enerv_zoo.video.folders import ImageFolder, different_sizes
 from enerv_zoo.video.opening import open_file
@@ -118,14 +119,14 @@ def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None
         logger.info(
             "%s: colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory, "
             "--8-bit (False) rounds them",
-            *(source.name, source.colour.bits),
+            *(printable(source.name), source.colour.bits),
             extra={"once": True},
         )
     if source.leaves_matrix_open and min(stored) > MAX_SD_SIDE:
         logger.info(
             "%s: does not say its colour matrix, and is read as BT.601, as FFmpeg does; --matrix bt709 "
             "(matrix='bt709') reads it as players of HD do, --matrix smpte170m as FFmpeg",
-            source.name,
+            printable(source.name),
             extra={"once": True},
         )
 

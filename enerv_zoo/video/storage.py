@@ -18,6 +18,7 @@ from torch import Tensor
 from enerv_zoo.errors import VideoError
 from enerv_zoo.machine import available_memory
 from enerv_zoo.pixels import as_bytes, as_float
+from enerv_zoo.shell import printable
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class FrameStore:
         with self._explained():
             folder.mkdir(parents=True, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as the frames live
-        logger.info("frames are kept in a file in %s", folder)
+        logger.info("frames are kept in a file in %s", printable(str(folder)))
         for frame in self._buffer[: self._count]:
             self._write(frame)
         self._buffer = self._buffer.new_empty(0)

@@ -16,6 +16,7 @@ import torch
 from enerv_zoo.config import DEFAULT_FPS, HD, SQUARE, Colour, Tags, as_pixel_aspect, size_text
 from enerv_zoo.errors import VideoError
 from enerv_zoo.files import replacing
+from enerv_zoo.shell import printable
 from enerv_zoo.video.encoders import DEEP_MOVIES, MOVIES, Clock, encode_gif, encode_movie, encode_png
 from enerv_zoo.video.source import Video
 
@@ -91,7 +92,7 @@ def write_video(
         frames = frames.frames
     colour = HD if colour is None else colour
     if sound is not None and suffix not in MOVIES:
-        logger.info("%s holds no sound; an mp4, mkv, mov or webm file does", target)
+        logger.info("%s holds no sound; an mp4, mkv, mov or webm file does", printable(str(target)))
     clock = _clock(fps, timestamps)
     _check_target(target, folder, overwrite)
     images = _images(frames)
