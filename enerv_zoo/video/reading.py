@@ -122,7 +122,8 @@ def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None
             *(printable(source.name), source.colour.bits),
             extra={"once": True},
         )
-    if source.leaves_matrix_open and min(stored) > MAX_SD_SIDE:
+    is_own = source.attribution is None  # a sample is as it is, and nothing to look at
+    if source.leaves_matrix_open and is_own and min(stored) > MAX_SD_SIDE:
         logger.info(
             "%s: does not say its colour matrix, and is read as BT.601, as FFmpeg does; --matrix bt709 "
             "(matrix='bt709') reads it as players of HD do, --matrix smpte170m as FFmpeg",

@@ -213,6 +213,7 @@ def test_a_matrix_that_a_file_does_not_say(tmp_path: Path, caplog: pytest.LogCap
     video = open_video(path, matrix="bt709", resize="64x64")
     assert video.info.colour == HD
     assert (video.frames[0, :, 8, 8] / 255 - torch.tensor([red, green, blue])).abs().max() < 2.5 / 255
+    open_video("bunny", frames="0:1", resize="64x36")
     assert "colour matrix" not in caplog.text
     other = open_video(path, resize="64x64")
     assert "does not say its colour matrix, and is read as BT.601" in caplog.text
