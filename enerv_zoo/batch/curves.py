@@ -112,9 +112,7 @@ def check_export(path: str | Path) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in (*FORMATS, JSON, *FIGURES):
         raise ConfigError(f"{path}: rates are written to files that end in {', '.join((*FORMATS, JSON, *FIGURES))}")
-    check_writable(path)
-    if suffix in FIGURES:
-        check_figure(path)
+    (check_figure if suffix in FIGURES else check_writable)(path)
 
 
 def rate_distortion(

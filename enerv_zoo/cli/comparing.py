@@ -169,8 +169,8 @@ def _entries(
     for assignment in assignments:
         name, dot, rest = assignment.partition(".")
         if not dot or name not in entries:
-            known = ", ".join(entries)
-            message = f"expected NAME.OPTION=VALUE with a name of {known}, got {assignment!r}"
+            names = ", ".join(entries)
+            message = f"expected NAME.OPTION=VALUE with a name of {names}, got {assignment!r}"
             raise typer.BadParameter(message, param_hint="'--set'")
         entries[name].setdefault("model_options", {}).update(options.parse_assignments([rest]))
     common = []

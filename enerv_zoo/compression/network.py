@@ -121,7 +121,8 @@ class NetworkCompression:
         before = mean_psnr(video, original) if is_compared and original is not None else None
         masks = pruning.masks(video, config.prune)
         pruning.prune(video.stored_parameters(), masks)
-        specs = self._choose_specs(before, self._exact_specs(), TUNED_SHARE if config.tune_epochs else 1.0)
+        exact = {} if config.bits is not None else self._exact_specs()
+        specs = self._choose_specs(before, exact, TUNED_SHARE if config.tune_epochs else 1.0)
         if config.tune_epochs and original is not None:
             self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
             if config.searches:
@@ -164,8 +165,8 @@ class NetworkCompression:
         """
         config = self.config
         if not config.searches:
-            specs = uniform_specs(self.video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
-            return specs if config.bits is not None else {**specs, **tuned}
+            bits = DEFAULT_BITS if config.bits is None else config.bits
+            return {**uniform_specs(self.video, bits, config.scales), **tuned}
         if config.bpp is not None:
             limit = share * config.bpp * self.video.info.pixels / 8 - self.reserved
             finest = {**uniform_specs(self.video, VECTOR_BITS), **tuned}

@@ -139,8 +139,8 @@ def x264(
     ladder: Sequence[float] = (17, 22, 27, 32, 37),
 ) -> FFmpegAnchor:
     """H.264 by x264."""
-    given = _options({"preset": preset, "tune": tune, "g": gop}, options)
-    return FFmpegAnchor("libx264", given, ladder, 51, format)
+    settings = _options({"preset": preset, "tune": tune, "g": gop}, options)
+    return FFmpegAnchor("libx264", settings, ladder, 51, format)
 
 
 @anchors.register("x265")
@@ -154,9 +154,9 @@ def x265(
     ladder: Sequence[float] = (17, 22, 27, 32, 37),
 ) -> FFmpegAnchor:
     """H.265 by x265."""
-    given = _options({"preset": preset, "tune": tune, "g": gop, "x265-params": None}, options)
-    given["x265-params"] = ":".join(filter(None, (QUIET, given.get("x265-params"))))
-    return FFmpegAnchor("libx265", given, ladder, 51, format)
+    settings = _options({"preset": preset, "tune": tune, "g": gop, "x265-params": None}, options)
+    settings["x265-params"] = ":".join(filter(None, (QUIET, settings.get("x265-params"))))
+    return FFmpegAnchor("libx265", settings, ladder, 51, format)
 
 
 @anchors.register("svtav1")
@@ -182,8 +182,8 @@ def vp9(
     ladder: Sequence[float] = (20, 29, 38, 47, 56),
 ) -> FFmpegAnchor:
     """VP9 by libvpx."""
-    given = _options({"deadline": "good", "cpu-used": cpu_used, "row-mt": 1, "g": gop}, options)
-    return FFmpegAnchor("libvpx-vp9", given, ladder, 63, format)
+    settings = _options({"deadline": "good", "cpu-used": cpu_used, "row-mt": 1, "g": gop}, options)
+    return FFmpegAnchor("libvpx-vp9", settings, ladder, 63, format)
 
 
 def _options(named: Mapping[str, Any], others: Mapping[str, Any] | None) -> dict[str, str]:

@@ -104,7 +104,7 @@ class Clock:
 
     @property
     def load(self) -> float:
-        """How many times as long work takes here as on an idle machine: 1, or more where threads wait for a core."""
+        """Factor on the time that work takes on an idle machine: 1, or more where threads wait for a core."""
         before, now, seconds = self._waited, seconds_without_core(), time.monotonic() - self._here
         waited = 0.0 if before is None or now is None else now - before
         return min(seconds / max(seconds - waited, 1e-9), MAX_LOAD)

@@ -96,12 +96,12 @@ class WeightConstraint:
 
     @property
     def is_random(self) -> bool:
-        """Whether steps draw random numbers, so that none can be recorded and replayed."""
+        """Return whether steps draw random numbers, so that none can be recorded and replayed."""
         return self.rounded_share < 1
 
     @property
     def is_rated(self) -> bool:
-        """Whether the objective has the weights' bits in it."""
+        """Return whether the objective has the weights' bits in it."""
         return self.rate_weight > 0 or self._target is not None
 
     @contextmanager

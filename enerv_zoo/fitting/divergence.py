@@ -112,9 +112,8 @@ class DivergenceGuard(Callback):
         Raises:
             FitError: it collapsed too often without getting any better.
         """
-        pays_for_bits = self.fitter.constraint is not None and self.fitter.constraint.is_rated
         worse = row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP
-        fell = worse and not pays_for_bits  # whose quality may fall while bits become dearer
+        fell = worse and not self.fitter.pays_for_bits  # whose quality may fall while bits become dearer
         stuck = self._why_stuck(row)
         if self._death is not None and self._may_restart(row, self._death):
             self._recover(row, self._death, restart=True)

@@ -162,6 +162,11 @@ class Fitter:
         return self.progress >= 1
 
     @property
+    def pays_for_bits(self) -> bool:
+        """Return whether weights are worth their bits alone, so that frames may become worse without a collapse."""
+        return self.constraint is not None and self.constraint.is_rated
+
+    @property
     def current_epoch(self) -> int:
         """The current epoch, 1-based, over all phases."""
         return self.epochs_before + self.epoch + 1

@@ -61,8 +61,7 @@ def why_dead(fitter: Fitter, started: Sequence[str], score: float) -> str | None
     now = sampled_psnr(fitter)
     if now < score + MIN_GAIN and _has_no_gradient(fitter, started):
         return f"the network died at {now:.2f} dB, the closed form has {score:.2f} dB"
-    pays_for_bits = fitter.constraint is not None and fitter.constraint.is_rated
-    if now < score - MIN_GAIN and not pays_for_bits:
+    if now < score - MIN_GAIN and not fitter.pays_for_bits:
         return f"frames became worse than the closed form's, {now:.2f} against {score:.2f} dB"
     return None
 

@@ -167,12 +167,16 @@ def exact_spec(tensor: Tensor, hint: CodingHint) -> QuantSpec | None:
     values = tensor.detach().cpu().numpy()
     for axis in dict.fromkeys((None, channel_axis(hint, tensor))):
         parts = [values] if axis is None else list(np.moveaxis(values, axis, 0))
-        found = [_level_size(np.unique(np.abs(part))) for part in parts]
-        sizes = tuple(size for size in found if size is not None)
-        if len(sizes) == len(parts):
+        sizes: list[float] = []
+        for part in parts:
+            size = _level_size(np.unique(np.abs(part)))
+            if size is None:
+                break
+            sizes.append(size)
+        else:
             highest = max(float(np.abs(part).max()) / size for part, size in zip(parts, sizes, strict=True))
             bits = round(math.log2(highest + 1) + 1, 2)
-            return QuantSpec(int(bits) if bits == int(bits) else bits, axis, sizes=sizes)
+            return QuantSpec(int(bits) if bits == int(bits) else bits, axis, sizes=tuple(sizes))
     return None
 
 
