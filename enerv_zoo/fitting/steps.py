@@ -18,16 +18,19 @@ BETAS = (0.9, 0.99)
 FIRST_WEIGHT = 1e-3
 """Weight of the bits per pixel that a fit with a target begins with."""
 
-GAIN = 20.0
-"""In a fraction d of a phase, the weight grows by a factor e^(GAIN d) where bits are e times as many as they should."""
+GAIN, ANSWER = 20.0, 6.0
+"""Where bits are e times as many as they should, the weight grows by a factor e^(GAIN d) in a fraction d of a phase, and
+is larger by a factor e^ANSWER at once, or MOST_AT_ONCE (a proportional-integral controller of its logarithm)."""
+
+MOST_AT_ONCE = 4.0
 
 REACHED = 0.15
 """Part of a phase after which the target is to be reached; until then, the bits fall by a like factor in each step."""
 
-MEASUREMENTS = 16
+MEASUREMENTS = 24
 """How often in a phase the bits are measured, as the coder takes them."""
 
-AIM = 0.98
+AIM = 0.99
 """Part of a target to aim at: a file may take no more than the target."""
 
 
@@ -91,7 +94,7 @@ class RateTarget:
 
     def restart(self) -> None:
         """Begin again."""
-        self.weight = torch.tensor(FIRST_WEIGHT, device=self._device)
+        self.weight = self._lasting = torch.tensor(FIRST_WEIGHT, device=self._device)
         self._first = torch.zeros((), device=self._device)
         self._excess, self._measurements, self._progress = 0.0, 0, 0.0
 
@@ -111,15 +114,18 @@ class RateTarget:
             self._measurements = int(progress * MEASUREMENTS) + 1
         share = min(progress / REACHED, 1.0)
         goal = (1 - share) * self._first + share * (self._goal - self._excess)
-        change = GAIN * (progress - self._progress) * (bits - goal).clamp(-1, 1)
-        self.weight, self._progress = (self.weight * change.exp()).clamp(1e-7, 1.0), progress
+        excess = (bits - goal).clamp(-1, 1)
+        self._lasting = (self._lasting * (GAIN * (progress - self._progress) * excess).exp()).clamp(1e-7, 1.0)
+        at_once = (ANSWER * excess).exp().clamp(1 / MOST_AT_ONCE, MOST_AT_ONCE)
+        self.weight, self._progress = self._lasting * at_once, progress
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         numbers = (self._excess, self._measurements, self._progress)
-        return {"weight": self.weight, "first": self._first, "numbers": numbers}
+        return {"weight": self.weight, "lasting": self._lasting, "first": self._first, "numbers": numbers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; older ones have a single weight."""
         self.weight, self._first = (state[name].to(self._device) for name in ("weight", "first"))
+        self._lasting = state.get("lasting", state["weight"]).to(self._device)
         self._excess, self._measurements, self._progress = state["numbers"]

@@ -88,7 +88,9 @@ def test_the_weight_of_the_rate_follows_its_target():
         )  # the coder takes half of the estimate
         weights.append(float(target.weight))
     assert weights[1] > weights[0], "bits are to fall, and have not"
-    assert weights[2] == pytest.approx(weights[1] * math.exp(20 * 0.4 * math.log(16_000 / (2 * 0.98 * 8000))), rel=1e-4)
+    excess = math.log(16_000 / (2 * 0.99 * 8000))
+    assert weights[1] == pytest.approx(1e-3 * math.exp(20 * 0.1) * 4), "an excess counts as e, and at once as 4"
+    assert weights[2] == pytest.approx(1e-3 * math.exp(20 * (0.1 + 0.4 * excess) + 6 * excess), rel=1e-4)
     assert weights[3] < weights[2], "there are fewer bits than there may be"
     twin = RateTarget(8000.0, torch.device("cpu"))
     twin.load_state_dict(target.state_dict())
