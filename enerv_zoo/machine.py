@@ -95,7 +95,7 @@ def tune_process() -> None:
     before it imports PyTorch. The effects:
 
     - **Memory** (glibc alone): freed memory stays with the process, in one heap of at most 2 GiB, instead of going back
-      to the system after every step and frame. Steps and frames take a third to a half less time (docs/performance.md),
+      to the system after every step and frame. Steps and frames take a third to a half less time (docs/why-fast.md),
       and the process stays as large as it was at its largest. `MALLOC_...` and `GLIBC_TUNABLES` overrule this.
     - **Threads**: no more than the cores that the process may use, where a container allows fewer than the machine has.
       `OMP_NUM_THREADS` overrules this.
@@ -140,7 +140,7 @@ def keep_freed_memory() -> bool:
     """Tell glibc's allocator to keep what is freed, in one heap. Returns whether it was done.
 
     glibc gives the memory of every large tensor back to the system when it is freed. Each feature map then costs a page
-    fault for every 4 KiB of it: a third to a half of the time of a step or a frame (docs/performance.md). The price is
+    fault for every 4 KiB of it: a third to a half of the time of a step or a frame (docs/why-fast.md). The price is
     that the process stays as large as it was at its largest, up to `KEPT_BYTES`. Other allocators are left alone.
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):

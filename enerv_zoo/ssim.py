@@ -10,7 +10,7 @@ and SSIM is the mean of l c. Windows that would leave the frame are left out.
 Two implementations compute them, equal to 1e-6 (tests/test_ssim.py), and `_implementation` alone chooses:
 
 - pytorch-msssim (https://github.com/VainF/pytorch-msssim) on GPUs;
-- `_SSIM` below on CPUs, where it is twice as fast (docs/performance.md) and keeps half as much for the backward pass.
+- `_SSIM` below on CPUs, where it is twice as fast (docs/why-fast.md) and keeps half as much for the backward pass.
   What takes time there is memory traffic, so the four means come from one depthwise convolution per side, and the
   gradient is written out: two more of three maps. The maps lie beside each other in memory as channels of channels_last
   frames, the one layout for which depthwise convolutions are fast on a CPU.

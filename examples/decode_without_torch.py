@@ -3,7 +3,7 @@
     enerv-zoo compress runs/bunny bunny.nvz --embed-graph
     python decode_without_torch.py bunny.nvz 0 66.5 131
 
-The format is that of docs/format.md; each frame becomes a picture, `frame-66.5.ppm`.
+The format is that of docs/nvz.md; each frame becomes a picture, `frame-66.5.ppm`.
 """
 
 import json

@@ -32,29 +32,34 @@ def help_of(command: Any, context: Any, width: int) -> Group:
         width: columns of the terminal.
     """
     width = min(width, MOST)
-    parameters = [each for each in command.params if not getattr(each, "hidden", False)]
-    operands = [each for each in parameters if each.param_type_name == "argument"]
-    panels: dict[str, list[tuple[str, str]]] = {
-        "Arguments": [(_names(each, context), _about(each)) for each in operands]
-    }
-    for name, each in getattr(command, "commands", {}).items():
-        first, _, _ = " ".join(inspect.cleandoc(each.help or "").split()).partition(". ")
-        panels.setdefault(each.rich_help_panel or "Commands", []).append((name, first.rstrip(".:") + "."))
-    for each in parameters:
-        if each not in operands:
-            panel = getattr(each, "rich_help_panel", None) or "Options"
-            panels.setdefault(panel, []).append((_names(each, context), _about(each)))
-    panels["Options"] = [*panels.pop("Options", []), ("-h, --help", "Show this text.")]
-    lines = [Text(f"Usage: {_usage(command, context, operands)}"), Text()]
+    lines = [Text(f"Usage: {usage(command, context)}"), Text()]
     lines += _described(inspect.cleandoc(command.help or ""), width)
-    for panel, rows in panels.items():
+    for panel, rows in panels(command, context).items():
         if rows:
             lines += [Text(f"{panel}:", style="bold"), *_rows(rows, width), Text()]
     return Group(*lines, *([Text(command.epilog)] if command.epilog else []))
 
 
-def _usage(command: Any, context: Any, operands: list[Any]) -> str:
-    words = [context.command_path, "[OPTIONS]", *(_names(each, context) for each in operands)]
+def panels(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return the titles of a command's help, each with the names below it and what they are."""
+    parameters = [each for each in command.params if not getattr(each, "hidden", False)]
+    operands = [each for each in parameters if each.param_type_name == "argument"]
+    rows: dict[str, list[tuple[str, str]]] = {"Arguments": [(_names(each, context), _about(each)) for each in operands]}
+    for name, each in getattr(command, "commands", {}).items():
+        first, _, _ = " ".join(inspect.cleandoc(each.help or "").split()).partition(". ")
+        rows.setdefault(each.rich_help_panel or "Commands", []).append((name, first.rstrip(".:") + "."))
+    for each in parameters:
+        if each not in operands:
+            panel = getattr(each, "rich_help_panel", None) or "Options"
+            rows.setdefault(panel, []).append((_names(each, context), _about(each)))
+    rows["Options"] = [*rows.pop("Options", []), ("-h, --help", "Show this text.")]
+    return rows
+
+
+def usage(command: Any, context: Any) -> str:
+    """Return how a command is called."""
+    operands = [_names(each, context) for each in command.params if each.param_type_name == "argument"]
+    words = [context.command_path, "[OPTIONS]", *operands]
     return " ".join([*words, "COMMAND ..."] if hasattr(command, "commands") else words)
 
 

@@ -1,4 +1,4 @@
-"""Networks as one file: a head that says what is in it, the tensors' bytes, then sections. See `docs/format.md`."""
+"""Networks as one file: a head that says what is in it, the tensors' bytes, then sections. See `docs/nvz.md`."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class EntropyModel(Protocol):
 
 @entropy_models.register(TABLE)
 class TableModel:
-    """A table of frequencies per tensor, chosen among four kinds and written with it, and rANS (`docs/format.md`)."""
+    """A table of frequencies per tensor, chosen among four kinds and written with it, and rANS (`docs/nvz.md`)."""
 
     def bits(self, values: Tensor) -> Tensor:
         """Return the bits under a Laplace distribution of the values' mean magnitude m: n log2(1 + 2 e m)."""

@@ -1,4 +1,4 @@
-"""The head of a `.nvz` file: what is in it, and where. See `docs/format.md`."""
+"""The head of a `.nvz` file: what is in it, and where. See `docs/nvz.md`."""
 
 from __future__ import annotations
 

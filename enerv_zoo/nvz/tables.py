@@ -1,7 +1,7 @@
 """Frequency tables of integers, made by integer arithmetic alone, so that every machine has the same ones.
 
 A table gives every level of an alphabet `low .. low + size - 1` a frequency of at least 1; they add up to 2^24.
-`docs/format.md` says byte by byte how a table is written.
+`docs/nvz.md` says byte by byte how a table is written.
 """
 
 from __future__ import annotations

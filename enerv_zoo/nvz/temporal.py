@@ -1,6 +1,6 @@
 """Entropy model of grids: levels are predicted from the step before, and coded by how well that went nearby.
 
-All of it is integer arithmetic; `docs/format.md` says byte by byte how such a tensor is written.
+All of it is integer arithmetic; `docs/nvz.md` says byte by byte how such a tensor is written.
 """
 
 from __future__ import annotations

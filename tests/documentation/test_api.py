@@ -1,9 +1,10 @@
-"""Every public name has a docstring and a place in the API page."""
+"""Every public name has a docstring and a place in a page of the API; every command has a page with its options."""
 
 from __future__ import annotations
 
 import inspect
 import re
+import runpy
 from importlib import import_module
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import enerv_zoo as ez
 
 from .reader import ROOT
+from .test_names import COMMANDS
 
 ENTRY = re.compile(r"^::: ([\w.]+)(?:\n +options: \{members: \[([^\]]*)\]\})?$", re.MULTILINE)
 PUBLIC = sorted(set(ez.__all__) - {"__version__"})
@@ -19,7 +21,7 @@ PUBLIC = sorted(set(ez.__all__) - {"__version__"})
 def shown():
     """Return the objects that pages ask mkdocstrings for."""
     objects = []
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in sorted((ROOT / "docs").rglob("*.md")):
         for path, members in ENTRY.findall(page.read_text()):
             names = [f"{path}.{member}" for member in members.split(", ")] if members else [path]
             objects += [getattr(import_module(module), name) for module, _, name in (n.rpartition(".") for n in names)]
@@ -32,9 +34,18 @@ SHOWN = shown()
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_described(name):
     thing = getattr(ez, name)
-    assert any(thing is other for other in SHOWN), f"docs/api.md does not show ez.{name}"
+    assert any(thing is other for other in SHOWN), f"no page of docs/api shows ez.{name}"
     text = inspect.getdoc(thing)
     assert text
     if inspect.isfunction(thing):
         parameters = inspect.signature(thing).parameters
         assert ("Args:" in text) == bool(parameters), f"ez.{name} describes its arguments under Args:"
+
+
+def test_every_option_has_a_place_in_the_page_of_its_command():
+    page_of = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["command_page"]
+    for name, command in COMMANDS.items():
+        page = page_of(name, command)
+        options = {option for each in command.params for option in (*each.opts, *each.secondary_opts) if "--" in option}
+        assert [option for option in options if option not in page] == [], name
+        assert f"enerv-zoo {name} " in page

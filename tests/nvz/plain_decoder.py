@@ -1,4 +1,4 @@
-"""A second decoder, from `docs/format.md` alone: plain Python, slow, none of the package's code."""
+"""A second decoder, from `docs/nvz.md` alone: plain Python, slow, none of the package's code."""
 
 from __future__ import annotations
 

@@ -1,0 +1,77 @@
+"""Pages of the site that are made while it is built: the help of each command, and the table of public names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from enerv_zoo.cli.app import app
+from enerv_zoo.cli.help import panels, usage
+
+APP = typer.main.get_command(app)
+ENTRY = re.compile(r"^::: ([\w.]+)(?:\n +options: \{members: \[([^\]]*)\]\})?$", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each command."""
+    for name, command in APP.commands.items():
+        files.append(File.generated(config, f"commands/{name}.md", content=command_page(name, command)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the tables of commands and of names where their pages ask for them."""
+    if page.file.src_uri == "commands/index.md":
+        return markdown.replace(
+            "<!-- commands -->", "\n".join(_described(APP, typer.Context(APP, info_name="enerv-zoo")))
+        )
+    if page.file.src_uri == "api/index.md":
+        return markdown.replace("<!-- names -->", "\n".join(_name_table(Path(config.docs_dir, "api"))))
+    return markdown
+
+
+def command_page(name: str, command: Any) -> str:
+    """Return the help of a command as Markdown."""
+    context = typer.Context(command, info_name=f"enerv-zoo {name}")
+    lines = [f"# {name}", "", "```text", usage(command, context), "```"]
+    for paragraph in inspect.cleandoc(command.help).split("\n\n"):
+        text = " ".join(paragraph.split())
+        lines += ["", *(("```sh", text, "```") if paragraph.startswith("    ") else (_prose(text),))]
+    return "\n".join([*lines, *_described(command, context)]).replace("```\n\n```sh\n", "") + "\n"
+
+
+def _described(command: Any, context: typer.Context) -> Iterator[str]:
+    """Yield the panels of a command's help as definition lists; a command's name links its page."""
+    for title, rows in panels(command, context).items():
+        if rows:
+            yield from ("", f"## {title}")
+        for name, text in rows:
+            yield from ("", f"[`{name}`]({name}.md)" if name in APP.commands else f"`{name}`", f":   {_prose(text)}")
+
+
+def _name_table(folder: Path) -> Iterator[str]:
+    yield from ("| page | names |", "|---|---|")
+    for path in sorted(folder.glob("*.md")):
+        text = path.read_text()
+        names = [
+            f"{module}.{name}" if name else module
+            for module, members in ENTRY.findall(text)
+            for name in (members.split(", ") if members else [""])
+        ]
+        if names:
+            links = ", ".join(f"[`{name.rpartition('.')[2]}`][{name}]" for name in names)
+            yield f"| [{text.splitlines()[0].removeprefix('# ')}]({path.name}) | {links} |"
+
+
+def _prose(text: str) -> str:
+    """Return a text in which nothing is markup."""
+    return re.sub(r"([\\`*_|])", r"\\\1", escape(text, quote=False))
