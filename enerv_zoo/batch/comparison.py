@@ -15,7 +15,7 @@ from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import plot_psnr
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.history import read_history
-from enerv_zoo.fitting.plan import FitPlan, is_open, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, depends_on_speed, plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics.columns import columns
@@ -191,6 +191,6 @@ def plan_comparison(
         several = [str(budget).lower()] * (len(sizes) > 1) + [f"seed{seed}"] * (len(seeds) > 1)
         settings = {"model": name, "size": budget, **shared, **own, **({} if seed is None else {"seed": seed})}
         plans["-".join([name, *several])] = plan_fit(source, device=device, **settings)
-    if any(map(is_open, plans.values())):
+    if any(map(depends_on_speed, plans.values())):
         raise ConfigError("fits of one comparison have one size of frames; preset auto chooses it for one fit alone")
     return plans

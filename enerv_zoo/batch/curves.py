@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from enerv_zoo.batch.comparison import compare, plan_comparison
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
@@ -27,8 +27,8 @@ from enerv_zoo.evaluation.anchors import CODECS, Codec, available, check_frames,
 from enerv_zoo.evaluation.pictures import FIGURES
 from enerv_zoo.evaluation.rates import Gain, RateCurve, gains, source_rate
 from enerv_zoo.files import check_writable, remove_leftovers, write_json
-from enerv_zoo.fitting.plan import choose_device, plan_fit
-from enerv_zoo.fitting.preview import parameters_for
+from enerv_zoo.fitting.choice import at_rate
+from enerv_zoo.fitting.plan import FitPlan, choose_device, plan_fit
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import Scorer, check_metrics
 from enerv_zoo.nvz.quantisation import check_bits
@@ -174,55 +174,39 @@ def rate_distortion(
         FitsFailed: some fits failed; all others are done by then, and nothing else is.
         FitError: another process writes to `out`.
     """
-    folder, chosen = Path(out), choose_device(device)
-    specs = check_metrics(metrics)
+    folder, chosen, specs = Path(out), choose_device(device), check_metrics(metrics)
     if count not in COUNTS:
         raise ConfigError(f"count is {' or '.join(COUNTS)}, got {count!r:.40}")
     encoders = available(codecs)
-    targets = _targets(bits, bpp) if models else []
-    if fit_rates and (bits is not None or not bpp):
-        raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
+    settings = {"size": None if sizes is None else list(sizes), "device": device, **options}
+    groups = _groups(folder / FITS, settings, bits, bpp, fit_rates) if models else []
+    plans = [plan for group in groups for plan in plan_comparison(source, models, **group.options).values()]
     selection = {key: options[key] for key in SELECTION if key in options}
-    budgets: Any = None if sizes is None else list(sizes)
-    info, cut = _check_source(source, models, budgets, encoders, specs, chosen, options)
+    cut = plans[0].video if plans else plan_fit(source, device=device, **selection).video
+    info = _check_frames(source, cut, plans, encoders, specs)
     others = [curve for path in curves for curve in read_curves(path, info.pixels, specs[0]["name"])]
-    first = _check_names(
-        [*models, *(codec.label for codec in encoders), *(curve.name for curve in others)],
-        anchor,
-        [codec.label for codec in encoders],
-    )
+    labels = [codec.label for codec in encoders]
+    lead = _check_names([*models, *labels, *(curve.name for curve in others)], anchor, labels)
     Origin.of(source).refuse_folder(folder)
     if models and not (folder / POINTS).is_file():  # before fits that take hours
-        image = open_video(source, **{**cut, "frames": "0", "square_pixels": bool(cut.get("square_pixels"))})
+        image = _open_stored(source, {**cut, "frames": "0"})
         for codec in encoders:
             measure_quality(codec, codec.anchor.ladder[0], image, ["psnr"])
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
-        fits: list[Fits] = []
-        if models:
-            settings = {"size": budgets, "on_model": on_model, "device": device, "runner": runner, **options}
-            if fit_rates:
-                for rate in bpp:
-                    own = {**settings, "bpp": rate}
-                    if budgets is None:
-                        own["size"] = parameters_for(info, rate)
-                    place = folder / FITS / f"{rate:g}bpp"
-                    fits.append(Fits(place, compare(source, models, out=place, **own), [("bpp", rate)]))
-            else:
-                fits.append(Fits(folder / FITS, compare(source, models, out=folder / FITS, **settings), targets))
-            unnamed = source if source_name(source) is None else None
-            original = open_run(fits[0].folder / next(iter(fits[0].metrics))).original(unnamed)
-        else:
-            original = open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
+        fits = []
+        for group in groups:
+            results = compare(source, models, out=group.folder, on_model=on_model, runner=runner, **group.options)
+            fits.append(Fits(group.folder, results, group.targets))
+        original = _original(source, fits) if fits else _open_stored(source, selection)
         points = MeasuredPoints(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits) for model in models]
         measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
-        info = original.info
         result = RateDistortion(
-            {"name": info.name, "frames": info.frames, "height": info.height, "width": info.width},
+            {name: getattr(original.info, name) for name in ("name", "frames", "height", "width")},
             source_rate(source) if isinstance(source, str | Path) else None,
             tuple(measured),
-            tuple(gains(measured, first)),
+            tuple(gains(measured, lead)),
             tuple(best for _, best in families),
             original,
         )
@@ -231,35 +215,61 @@ def rate_distortion(
     return result
 
 
-def _check_source(
-    source: Any,
-    models: Sequence[str],
-    sizes: Any,
-    encoders: Sequence[Codec],
-    metrics: Sequence[Spec],
-    device: str,
-    options: Mapping[str, Any],
-) -> tuple[VideoInfo, dict[str, Any]]:
-    """Return the description of the frames and their selection, once all that would be done with them can be done.
+class _Group(NamedTuple):
+    """Fits of one comparison: its folder, its options, and the sizes of file that each fit is written in."""
+
+    folder: Path
+    options: dict[str, Any]
+    targets: list[Target]
+
+
+def _groups(
+    folder: Path, options: dict[str, Any], bits: Sequence[int] | None, bpp: Sequence[float], fit_rates: bool
+) -> list[_Group]:
+    """Return the comparisons of a measurement: one for all files, or one for each rate.
 
     Raises:
-        ConfigError: a family cannot have a size, or the frames have no score of the metric that leads.
+        ConfigError: no file is asked for, or one of a size that is out of range.
+    """
+    targets = _targets(bits, bpp)
+    if not fit_rates:
+        return [_Group(folder, options, targets)]
+    if bits is not None or not bpp:
+        raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
+    return [_Group(folder / f"{rate:g}bpp", {**options, "bpp": rate}, [("bpp", rate)]) for rate in bpp]
+
+
+def _open_stored(source: Any, selection: Mapping[str, Any]) -> Video:
+    """Open a video with the pixels that its file holds, unless it is to have square ones."""
+    return open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
+
+
+def _original(source: Any, fits: Sequence[Fits]) -> Video:
+    """Return the frames that were fitted."""
+    unnamed = source if source_name(source) is None else None
+    return open_run(fits[0].folder / next(iter(fits[0].metrics))).original(unnamed)
+
+
+def _check_frames(
+    source: Any,
+    selection: Mapping[str, Any],
+    plans: Sequence[FitPlan],
+    encoders: Sequence[Codec],
+    metrics: Sequence[Spec],
+) -> VideoInfo:
+    """Return the description of the frames, once all that would be done with them can be done.
+
+    Raises:
+        ConfigError: a family cannot have a size or a rate, or the frames have no score of the metric that leads.
         VideoError: there is no such source, or a codec cannot take its frames.
     """
-    if models:
-        plans = list(plan_comparison(source, models, size=sizes, device=device, **options).values())
-        cut = plans[0].video
-    else:
-        selection = {key: options[key] for key in SELECTION if key in options}
-        plans, cut = [], plan_fit(source, device=device, **selection).video
-    info = survey(source, **cut, scenes=False).info
-    lead = metrics[0]["name"]
-    if reason := Scorer(metrics, info).missing.get(lead):
+    info = survey(source, **selection, scenes=False).info
+    if reason := Scorer(metrics, info).missing.get(metrics[0]["name"]):
         raise ConfigError(f"{reason}; name another metric first, as the first one compares the curves")
     check_frames(encoders, info)
     for plan in plans:
-        chosen_config(plan.model, info)
-    return info, cut
+        chosen_config(at_rate(plan, info).model, info)
+    return info
 
 
 def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
 from enerv_zoo.config import OPEN, Recipe, VideoInfo, to_dict
-from enerv_zoo.errors import FitError
+from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation.apart import frames_apart, why_missing
 from enerv_zoo.evaluation.report import bits_per_pixel, read_frames
 from enerv_zoo.files import remove_leftovers, write_json, write_text
@@ -84,6 +84,10 @@ class SegmentsJob:
     frames_in: str = "auto"
     warm_start: bool | None = False
     sound: bool = True
+
+    def __post_init__(self) -> None:
+        if self.plan.fit.bpp is not None and self.plan.model.get("size") == OPEN:
+            raise ConfigError("a rate (bpp) chooses the size of one network; add size, that of each segment's network")
 
     @property
     def whole(self) -> FitJob:

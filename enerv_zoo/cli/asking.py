@@ -47,11 +47,11 @@ def decide(plan: FitPlan, source: str, began: float | None, report: bool, segmen
         ConfigError: the network is larger than its frames, or the fit is not wanted.
     """
     from enerv_zoo.fitting.choice import choose, look
-    from enerv_zoo.fitting.plan import is_open
+    from enerv_zoo.fitting.plan import depends_on_speed, is_open
     from enerv_zoo.summary import summarize
     from enerv_zoo.zoo import chosen_config
 
-    was_open, size = is_open(plan), plan.model.get("size")
+    was_open, is_timed, size = is_open(plan), depends_on_speed(plan), plan.model.get("size")
     if was_open and segments is not None:
         return plan
     with shown("looking at the video and the machine"):
@@ -60,7 +60,7 @@ def decide(plan: FitPlan, source: str, began: float | None, report: bool, segmen
         part = info if segments is None else replace(info, frames=min(info.frames, SEGMENT_FRAMES))
         summary = summarize(chosen_config(plan.model, part), part)
         seconds = 0.0 if yes else _seconds(plan, info, part, summary)
-    if was_open and (size != plan.model.get("size") or "resize" in plan.video):  # else it is all as it was given
+    if is_timed and (size != plan.model.get("size") or "resize" in plan.video):  # else it is all as it was given
         logger.info("for more: --time-budget 1h, --resize full, --size 3M; as published, on a GPU: --preset paper")
     _check_size(4 * summary.stored_numbers, part, source, is_refused=not (yes or was_open))
     if seconds > LONG:

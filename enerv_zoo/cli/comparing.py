@@ -262,9 +262,12 @@ def rd(
     rates = () if bpp is None else _numbers(bpp, float)
     settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
     if dry_run:
-        plans = {}
-        if families := options.listed(models):
-            plans = batch.plan_comparison(video, families, size=budgets, device=device, **settings)
+        plans: dict[str, Any] = {}
+        families = options.listed(models)
+        for rate in (rates if fit_rates else [None]) if families else ():
+            target: dict[str, Any] = {} if rate is None else {"bpp": rate}
+            own = batch.plan_comparison(video, families, size=budgets, device=device, **settings, **target)
+            plans |= {name if rate is None else f"{name}-{rate:g}bpp": plan for name, plan in own.items()}
         previews.preview_fits(video, plans, json=json, bits=widths or ())
         if not json:
             labels = [codec.label for codec in available(split_codecs(codecs))]

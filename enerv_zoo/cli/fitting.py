@@ -19,6 +19,7 @@ from enerv_zoo.shell import duration
 
 if TYPE_CHECKING:
     from enerv_zoo.fitting import Callback, FitResult
+    from enerv_zoo.fitting.plan import FitPlan
     from enerv_zoo.neural_video import NeuralVideo
     from enerv_zoo.progress import OnReport, Stage, Status
     from enerv_zoo.segmented import SegmentedVideo
@@ -207,9 +208,10 @@ def fit(
         hint = "'--live' / '--time-lapse' / '--keep' / '--log'"
         raise typer.BadParameter("they watch one fit of this process", param_hint=hint)
     chosen = default_recipe(options.chosen_recipe(preset, recipe), model, network, out if resume else None)
-    if target_mb is not None or fit_options.get("bpp") is not None:
-        arguments |= _for_rate(video, model, chosen, dict(arguments), segments, target_mb)
     plan = plan_fit(video, model, recipe=chosen, device=device, **arguments)
+    if target_mb is not None:
+        arguments["bpp"] = _rate_of(video, plan, target_mb, arguments.get("bpp"))
+        plan = plan_fit(video, model, recipe=chosen, device=device, **arguments)
     if dry_run:
         previews.preview_fits(video, {_name(video): plan}, segments, json=json)
         return
@@ -311,39 +313,17 @@ def _time_lapse(path: Path, resume: bool, overwrite: bool) -> Callback:
     return TimeLapse(path, overwrite=overwrite)
 
 
-def _for_rate(
-    video: str,
-    model: str | None,
-    recipe: Any,
-    arguments: dict[str, Any],
-    segments: str | None,
-    target_mb: float | None,
-) -> dict[str, Any]:
-    """Return the bits per pixel that a fit is to take, and the stored parameters that suit them."""
-    from enerv_zoo.fitting.plan import plan_fit
-    from enerv_zoo.fitting.preview import parameters_for
-    from enerv_zoo.video.scenes import survey
-    from enerv_zoo.zoo import nearest_size
+def _rate_of(video: str, plan: FitPlan, megabytes: float, bpp: float | None) -> float:
+    """Return the bits per pixel that a file of so many megabytes has, of the frames of a plan."""
+    from enerv_zoo.fitting.choice import look
 
-    bpp, option = arguments.pop("bpp", None), "'--bpp'" if target_mb is None else "'--target-mb'"
-    if bpp is not None and target_mb is not None:
-        raise typer.BadParameter("a target is in bits per pixel or in megabytes; give one of them", param_hint=option)
-    if segments is not None and arguments["size"] is None:
-        raise typer.BadParameter("add --size, which is of each segment's network", param_hint=option)
-    plan = plan_fit(video, model, recipe=recipe, **arguments)
-    if plan.video.get("resize") == OPEN:
-        raise typer.BadParameter("it depends on the size of the frames; give --resize, such as full", param_hint=option)
-    info = survey(video, **plan.video, scenes=False).info
-    rate = 8e6 * target_mb / info.pixels if target_mb is not None else float(bpp)
-    size = arguments["size"]
-    if size is None:
-        size = nearest_size({**plan.model, "size": str(parameters_for(info, rate))}, info)
-        if isinstance(size, int) and size > rate * info.pixels:
-            reason = f"the smallest {plan.model['name']} for these frames has {size:,} parameters"
-            raise typer.BadParameter(
-                f"{reason}; ask for {size / info.pixels:.3g} bits per pixel or more", param_hint=option
-            )
-    return {"bpp": rate, "size": size}
+    if bpp is not None:
+        reason = "a target is in bits per pixel or in megabytes; give one of them"
+    elif plan.video.get("resize") == OPEN:
+        reason = "it depends on the size of the frames; give --resize, such as full"
+    else:
+        return 8e6 * megabytes / look(video, plan, frames=1).info.pixels
+    raise typer.BadParameter(reason, param_hint="'--target-mb'")
 
 
 def _fit_segments(

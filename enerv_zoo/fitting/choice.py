@@ -11,6 +11,8 @@ the three. What is known of that, from measurements of this project and from the
 
 `choose_size` is all of it. The step speed is measured with the network that is chosen, which is repeated until it does
 not change any more.
+
+A fit to a rate (`bpp`) has the network that suits the rate instead (`size_for_rate`).
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from enerv_zoo.config import OPEN, VideoInfo
+from enerv_zoo.config import OPEN, Spec, VideoInfo
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.budget import PICTURES_SECONDS, REPORT_SECONDS
-from enerv_zoo.fitting.plan import FitPlan, is_open
+from enerv_zoo.fitting.plan import FitPlan, depends_on_speed, is_open
 from enerv_zoo.fitting.preview import measure_fit
 from enerv_zoo.fitting.ranks import Ranks
 from enerv_zoo.shell import duration
@@ -61,6 +64,12 @@ with the network."""
 
 MOST_PER_PIXEL = 0.3
 """Parameters per pixel at the most: as float32, they take two fifths of the frames as they are."""
+
+BITS_PER_PARAMETER = 2.0
+"""Bits of a parameter in a network of the size that measured best for a rate (docs/compression.md)."""
+
+RAW_BITS = 24
+"""Bits per pixel of the frames as they are."""
 
 FEWEST_PIXELS = 128 * 72
 """Pixels of a frame below which frames are not made smaller."""
@@ -119,6 +128,50 @@ def choose_size(
     return Sizes(size, min(suited, MOST_PER_PIXEL * frames * size), passes / size)
 
 
+def size_for_rate(model: Spec, info: VideoInfo, bpp: float) -> str | int | None:
+    """Return the number of stored parameters that suits a fit to a rate; `None` where no width is left to scale.
+
+    Args:
+        model: the network (`enerv_zoo.zoo.choose_model`), whose size is left open.
+        info: the frames that the file shows.
+        bpp: bits per pixel of the file.
+
+    Raises:
+        ConfigError: unknown family or option, or no network of the family has such a rate.
+    """
+    if bpp >= RAW_BITS:
+        raise ConfigError(f"the frames as they are take {RAW_BITS} bits per pixel, got {bpp:g}; ask for fewer (bpp)")
+    suited = budget = max(round(bpp * info.pixels / BITS_PER_PARAMETER), 1)
+    while (size := nearest_size({**model, "size": budget}, info)) is not None and int(size) > 2 * budget:
+        budget *= 2  # until there is one
+    if budget > suited:
+        raise ConfigError(
+            f"no {model['name']} for {info.frames} frames of {info.size_text} is small enough for {bpp:g} bits per "
+            f"pixel; ask for {BITS_PER_PARAMETER * budget / info.pixels:.2g} or more (bpp)"
+        )
+    return size
+
+
+def at_rate(plan: FitPlan, info: VideoInfo) -> FitPlan:
+    """Return a plan whose network has the size that suits its rate, where it leaves that open.
+
+    Args:
+        plan: a fit, whose frames are decided.
+        info: these frames.
+
+    Raises:
+        ConfigError: as `size_for_rate` does.
+    """
+    if plan.fit.bpp is None or plan.model.get("size") != OPEN:
+        return plan
+    return replace(plan, model=_sized(plan.model, size_for_rate(plan.model, info, plan.fit.bpp)))
+
+
+def _sized(model: Spec, size: str | int | None) -> dict[str, Any]:
+    """Return a network with a size; without one where it is `None`."""
+    return {**{key: value for key, value in model.items() if key != "size"}, **({} if size is None else {"size": size})}
+
+
 @dataclass(frozen=True)
 class Clip:
     """A video before its size is chosen.
@@ -172,6 +225,11 @@ def choose(
     """
     if not is_open(plan):
         return plan
+    if not depends_on_speed(plan):
+        chosen = at_rate(plan, look(source, plan, frames=1).info)
+        name = chosen.model["name"]
+        logger.info("chosen for %g bits per pixel: %s, %s parameters", plan.fit.bpp, name, _size_text(chosen))
+        return chosen
     began = time.monotonic() if began is None else began
     clip = look(source, plan)
     frames, pixels = clip.info.frames, clip.info.height * clip.info.width
@@ -226,23 +284,25 @@ def _decided(plan: FitPlan, full: VideoInfo, sizes: Sizes) -> tuple[FitPlan, Vid
             video["resize"] = f"{sizes.pixels / 1e6:.2g}MP"
             height, width = parse_resize(video["resize"]).size(full.height, full.width)
             info = replace(full, height=height, width=width)
-    if model.get("size") == OPEN:
+    if model.get("size") == OPEN and plan.fit.bpp is None:
         size = max(sizes.parameters, 1e3)
         text = f"{size / 1e6:.2g}M" if size >= 1e6 else f"{round(size / 1e3, 1 - int(math.log10(size / 1e3))):g}K"
-        model["size"] = nearest_size({**model, "size": text}, info)
-        if model["size"] is None:
-            del model["size"]
-    return replace(plan, model=model, video=video), info
+        model = _sized(model, nearest_size({**model, "size": text}, info))
+    return at_rate(replace(plan, model=model, video=video), info), info
 
 
 def _described(plan: FitPlan, info: VideoInfo, full: VideoInfo, frames: int, sizes: Sizes, seconds: float) -> str:
-    size = plan.model.get("size", "its own number of")
     whole = "full size" if info.size_text == full.size_text else f"of {full.size_text}"
     epochs = plan.fit.total_epochs if plan.fit.time_budget is None else max(round(sizes.epochs), 1)
     return (
-        f"chosen for {duration(seconds)} on {plan.device}: {plan.model['name']}, {size} parameters, "
+        f"chosen for {duration(seconds)} on {plan.device}: {plan.model['name']}, {_size_text(plan)} parameters, "
         f"{info.size_text} ({whole}), about {epochs} epochs of {frames} frames"
     )
+
+
+def _size_text(plan: FitPlan) -> str:
+    size = plan.model.get("size", "its own number of")
+    return f"{size:,}" if isinstance(size, int) else str(size)
 
 
 def too_short(seconds: float, epochs: float, frames: int) -> str:

@@ -116,10 +116,12 @@ def plan_fit(
     fields: dict[str, Any] = dict(options)
     selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
+    base = base if fields.get("bpp") is None else _without_size(base)  # that of the rate is
     choice = choose_model(model, base.model, size, model_options)
     if base.others is not None and choice["name"] != base.model.get("name"):
         size = base.model.get("size") if size is None else size
         base = _for_other_family(base)
+        base = base if fields.get("bpp") is None else _without_size(base)
         choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **fields, **_length(fields)}
     if merged.get("time_budget") is not None:
@@ -137,6 +139,8 @@ def plan_fit(
             check_loss(phase.loss)
         check_recipe(phase)
     check_metrics(chosen.metrics)
+    if chosen.bpp is not None and not {"size", "config"} & choice.keys():
+        choice = {**choice, "size": OPEN}
     unknown = sorted(base.video.keys() - selection.keys())
     if unknown:
         raise ConfigError(
@@ -158,9 +162,18 @@ def _for_other_family(recipe: Recipe) -> Recipe:
     return replace(other, fit=other.fit if budget is None else {**other.fit, "time_budget": budget}, video=recipe.video)
 
 
+def _without_size(recipe: Recipe) -> Recipe:
+    return replace(recipe, model={key: value for key, value in recipe.model.items() if key != "size"})
+
+
 def is_open(plan: FitPlan) -> bool:
-    """Return whether the plan leaves the size of frames or of the network to the machine."""
+    """Return whether the plan leaves the size of frames or of the network open."""
     return OPEN in (plan.model.get("size"), plan.video.get("resize"))
+
+
+def depends_on_speed(plan: FitPlan) -> bool:
+    """Return whether what a plan leaves open depends on how fast the machine is: all but a size that suits a rate."""
+    return plan.video.get("resize") == OPEN or (plan.fit.bpp is None and is_open(plan))
 
 
 def default_recipe(recipe: Any, model: Any, model_options: Mapping[str, Any] | None, begun: Path | None = None) -> Any:

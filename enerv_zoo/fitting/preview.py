@@ -10,7 +10,7 @@ import torch
 
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.config.compress import DEFAULT_BITS
-from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.batch import choose_batch, frames_per_second
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need
@@ -29,10 +29,6 @@ MEASURED_SECONDS = 1.0
 
 EVALUATION_PASSES = 0.5
 """Cost of the evaluation at the end, in epochs."""
-
-
-BITS_PER_PARAMETER = 2.0
-"""Bits of a parameter in a network of the size that measured best for a rate (docs/compression.md)."""
 
 
 @dataclass(frozen=True)
@@ -75,22 +71,6 @@ class FitPreview:
     is_timed: bool
     seconds: float | None
     device: str
-
-
-def parameters_for(info: VideoInfo, bpp: float) -> int:
-    """Return the number of stored parameters that suits a fit to a rate.
-
-    Args:
-        info: the video.
-        bpp: bits per pixel of the file.
-
-    Raises:
-        ConfigError: it gives no parameter.
-    """
-    bits = bpp * info.pixels
-    if not bits >= BITS_PER_PARAMETER:
-        raise ConfigError(f"a file has to hold one parameter of {BITS_PER_PARAMETER:g} bits, got {bits:.3g} bits")
-    return round(bits / BITS_PER_PARAMETER)
 
 
 @usable_threads()

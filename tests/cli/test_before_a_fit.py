@@ -10,6 +10,7 @@ import pytest
 
 from enerv_zoo.cli import asking, main
 from enerv_zoo.fitting import choice, preview
+from enerv_zoo.video.sizes import parse_resize
 
 TINY = ("--frames", "0:4", "--resize", "64x36", "--size", "60K", "--epochs", "2", "--device", "cpu", "--out", "run")
 PAPER = ("--preset", "paper", "--device", "cpu", "--out", "run")
@@ -115,6 +116,9 @@ def test_without_options_a_choice_is_said_in_two_lines(command, fitted, measured
     assert recipe.fit["time_budget"] == 300
 
 
-def test_bits_per_pixel_need_a_size_of_frames(command, measured):
-    code, _, err = command("fit", "bunny", "--bpp", "0.2")
-    assert (code, "give --resize" in err) == (2, True)
+def test_a_rate_chooses_the_network_and_the_time_the_frames(command, fitted, measured):
+    _, _, err = command("fit", "bunny", "--bpp", "0.2")
+    (recipe,) = fitted
+    height, width = parse_resize(recipe.video["resize"]).size(720, 1280)
+    assert recipe.model["size"] == pytest.approx(0.1 * 132 * height * width, rel=0.02)
+    assert f"{recipe.model['size']:,} parameters" in err

@@ -10,8 +10,7 @@ import pytest
 
 import enerv_zoo as ez
 from enerv_zoo.cli import main
-from enerv_zoo.errors import ConfigError
-from enerv_zoo.fitting.preview import BITS_PER_PARAMETER, parameters_for
+from enerv_zoo.fitting.choice import BITS_PER_PARAMETER
 
 SMALL = ("--frames", "0:4", "--resize", "64x36", "--epochs", "2", "--device", "cpu")
 
@@ -84,8 +83,8 @@ def test_a_compression_is_previewed_to_about_its_size(command, tmp_path_factory)
 
 def test_a_target_chooses_the_size(command):
     pixels = 4 * 36 * 64
-    for option, value, size in (("--bpp", "52", 52 * pixels / 8), ("--target-mb", "0.06", 60_000)):
-        code, out, _ = command("fit", "bunny", "--model", "nerv", option, value, *SMALL, "--dry-run", "--json")
+    for option, value, size in (("--bpp", "22", 22 * pixels / 8), ("--target-mb", "0.02", 20_000)):
+        code, out, _ = command("fit", "bunny", "--model", "pca_nerv", option, value, *SMALL, "--dry-run", "--json")
         (preview,) = json.loads(out).values()
         assert code == 0
         assert preview["coded_bytes"] == pytest.approx(size, rel=0.02)
@@ -96,12 +95,13 @@ def test_targets_that_mean_nothing_are_refused(command):
     code, _, err = command("fit", "bunny", "--bpp", "1", "--target-mb", "1", *SMALL)
     assert code == 2
     assert "give one of them" in err
-    code, _, err = command("fit", "bunny", "--bpp", "1", "--segments", "2", *SMALL)
-    assert code == 2
-    assert "add --size" in err
-    code, _, err = command("fit", "bunny", "--model", "nerv", "--bpp", "0.01", *SMALL)
-    assert (code, "the smallest nerv for these frames has" in err) == (2, True)
-    info = ez.VideoInfo(frames=4, height=36, width=64)
-    for rate in (0.0, float("nan")):
-        with pytest.raises(ConfigError, match="one parameter"):
-            parameters_for(info, rate)
+    code, _, err = command("fit", "bunny", "--target-mb", "1")
+    assert (code, "give --resize" in err) == (2, True)
+    for option, message in (
+        (("--bpp", "1", "--segments", "2"), "add size, that of each segment's network"),
+        (("--model", "nerv", "--bpp", "0.01"), "no nerv for 4 frames of 64x36 is small enough"),
+        (("--bpp", "30"), "the frames as they are take 24 bits per pixel, got 30"),
+        (("--bpp", "0"), "greater than 0"),
+    ):
+        code, _, err = command("fit", "bunny", *option, *SMALL)
+        assert (code, message in err) == (1, True), err

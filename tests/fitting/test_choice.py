@@ -122,6 +122,36 @@ def test_what_is_given_is_not_chosen(machine):
     assert float(quick.video["resize"][:-2]) > 3 * float(slow.video["resize"][:-2])
 
 
+def test_a_rate_chooses_the_size_and_counts_held_out_frames_too(tmp_path, clip):
+    options = {"recipe": "quick", "epochs": 12, "bpp": 6.0, "device": "cpu"}
+    fit = ez.fit(clip, **options, fit_frames="::2", out=tmp_path / "fit")
+    record = json.loads((tmp_path / "fit" / "fit.json").read_text())
+    pixels = 6 * 36 * 64
+    assert record["model"]["size"] == pytest.approx(6 * pixels / 2, rel=0.02)
+    assert fit.video.stored_numbers == pytest.approx(record["model"]["size"], rel=0.02)
+    assert choose(plan_fit(clip, **options, size="10K"), clip).model["size"] == "10K"
+    file = ez.compress(tmp_path / "fit", tmp_path / "x.nvz", bpp=6.0, data=clip, measure=False)
+    assert file.bpp == 8 * file.bytes / pixels
+    assert 0.6 * 6 < file.bpp <= 6
+    assert ez.fit(clip, **options, fit_frames="::2", out=tmp_path / "fit", resume=True).ended_before
+
+
+def test_a_rate_that_no_network_has_is_refused_before_a_fit(tmp_path, clip):
+    for bpp, message in ((0.01, "no nerv for 6 frames of 64x36 is small enough for 0.01 bits per pixel; ask for 0.0"), (24, "as they are take 24")):
+        with pytest.raises(ConfigError, match=message):
+            ez.fit(clip, "nerv", bpp=bpp, device="cpu", out=tmp_path / "fit")
+        with pytest.raises(ConfigError, match=message):
+            ez.rate_distortion(
+                "bunny", ["nerv"], out=tmp_path / "rd", bpp=[6, bpp], fit_rates=True, codecs=[], device="cpu",
+                frames="0:6", resize="64x36",
+            )  # fmt: skip
+    with pytest.raises(ConfigError, match="add size, that of each segment's network"):
+        ez.fit_segments(clip, "nerv", bpp=6, segments=2, device="cpu", out=tmp_path / "fit")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
+    config = ez.create_model("nerv", frames=6, height=36, width=64, size="20K").config
+    assert "size" not in plan_fit(clip, config, bpp=1.0).model  # a composition leaves nothing open
+
+
 def test_other_families_and_fixed_widths_have_a_choice(machine):
     machine(TWO_CORES)
     clip = np.zeros((8, 36, 64, 3), np.uint8)
