@@ -137,7 +137,8 @@ def test_a_rate_chooses_the_size_and_counts_held_out_frames_too(tmp_path, clip):
 
 
 def test_a_rate_that_no_network_has_is_refused_before_a_fit(tmp_path, clip):
-    for bpp, message in ((0.01, "no nerv for 6 frames of 64x36 is small enough for 0.01 bits per pixel; ask for 0.0"), (24, "as they are take 24")):
+    too_few = "no nerv for 6 frames of 64x36 is small enough for 0.01 bits per pixel; ask for 0.0"
+    for bpp, message in ((0.01, too_few), (24, "as they are take 24")):
         with pytest.raises(ConfigError, match=message):
             ez.fit(clip, "nerv", bpp=bpp, device="cpu", out=tmp_path / "fit")
         with pytest.raises(ConfigError, match=message):
