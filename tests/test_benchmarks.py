@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+import enerv_zoo as ez
 
 PROGRAMS = Path(__file__).parent.parent / "benchmarks"
 
@@ -41,6 +44,22 @@ def test_checks_for_gpus_go_on_where_they_were(program, tmp_path, monkeypatch):
     assert gpu.main([*command, "parity", "ways", "bunny"]) == 0
     assert checks()["parity"]["state"] == "passed"
     assert checks()["ways"] == first["ways"], "what has passed is not repeated"
+
+
+def test_maps_between_the_places_that_were_fitted(program):
+    tasks = program("tasks")
+    ramp = torch.arange(12.0).expand(1, 1, 8, 12) + torch.arange(8.0)[:, None]
+    moved = tasks.shifted(ramp, torch.tensor([0.25, -0.5]), is_tile=False)
+    assert torch.allclose(moved[..., 3:-3, 3:-3], (ramp - 0.25)[..., 3:-3, 3:-3], atol=0.05)
+    tile = torch.rand(2, 3, 2, 4)
+    assert torch.allclose(
+        tasks.shifted(tile, torch.tensor([1.0, 2.0]), is_tile=True), tile.roll((-1, -2), (2, 3)), atol=1e-5
+    )
+    for family in ("hinerv", "nerv"):
+        video = ez.create_model(family, frames=2, height=24, width=40, size="30K")
+        frames = tasks.denser(video, 0)
+        assert frames.shape == (2, 3, 48, 80)
+        assert (frames[..., ::2, ::2] - torch.cat(list(video.decode(dtype=torch.float32)))).abs().mean() < 0.05
 
 
 def test_hostile_input_is_read_or_refused(program, tmp_path):

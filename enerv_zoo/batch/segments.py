@@ -262,6 +262,7 @@ def fit_segments(
         if description is None:
             with ranks.all_or_none():
                 description = job.describe()
+                job = replace(job, plan=job.plan.for_colour(description.video.colour))
             job, description = _choose(ranks, job, description, began, report_follows)
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
         logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))

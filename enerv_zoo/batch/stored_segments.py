@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
         description = segments_from_json(segments, f"{job.name}/{SEGMENTS}")
     else:
         description = job.describe()
+        job = replace(job, plan=job.plan.for_colour(description.video.colour))
         store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
         store.write(f"{job.name}/{RECORD}", job.record())
         with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:

@@ -59,6 +59,11 @@ class Colour:
             raise ConfigError(f"colour bits are 8 to 16, got {self.bits}")
 
     @property
+    def is_hdr(self) -> bool:
+        """Return whether it has more than 8 bits and a transfer that needs them (PQ or HLG): 8 bits show bands."""
+        return self.transfer in _HDR and self.bits > 8
+
+    @property
     def is_wide(self) -> bool:
         """Return whether the range of tones or colours is wide: such frames look wrong where they are taken for HD."""
         return self.transfer in _HDR or self.primaries in _WIDE

@@ -149,7 +149,7 @@ class VideoSelection:
     deinterlace: Annotated[
         StrictBool | None, Option(flags="--deinterlace/--interlaced", default="interlaced, with a note")
     ] = None
-    full_depth: Annotated[StrictBool | None, Option(flags="--full-depth/--8-bit", default="8 bits, with a note")] = None
+    full_depth: Annotated[StrictBool | None, Option(flags="--full-depth/--8-bit", default="kept for HDR alone")] = None
     matrix: Annotated[str | None, Option(metavar="NAME", default="as the file says, else BT.601")] = None
 
 

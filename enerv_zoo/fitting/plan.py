@@ -13,7 +13,7 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
-from enerv_zoo.config import OPEN, SELECTION, FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.config import OPEN, SELECTION, Colour, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
@@ -62,6 +62,11 @@ class FitPlan:
     contents: dict[str, Any] | None = None
     mask: Any = None
     reference: Any = None
+
+    def for_colour(self, colour: Colour) -> FitPlan:
+        """Return this plan for frames of a colour: it says so where it leaves open whether HDR keeps its depth."""
+        decided = "full_depth" in self.video or not colour.is_hdr
+        return self if decided else replace(self, video={**self.video, "full_depth": True})
 
     @property
     def origin(self) -> Origin:
@@ -309,7 +314,8 @@ def as_begun(plan: FitPlan, before: Mapping[str, Any], where: str) -> FitPlan:
     if not isinstance(old, Mapping):
         return plan
     model = _settled(plan.model, before.get("model") or {}, "size")
-    plan = replace(plan, model=model, video=_settled(plan.video, old, "resize"))
+    depth = {key: old[key] for key in ("full_depth",) if key in old and key not in plan.video}
+    plan = replace(plan, model=model, video={**_settled(plan.video, old, "resize"), **depth})
     if format_of(before, where) == FORMAT:
         return plan
     video = {"square_pixels": True, **plan.video}

@@ -210,12 +210,11 @@ class _Session:
         self._closed_form: dict[str, torch.Tensor] | None = None
         start = time.monotonic()
         place = host_place(frames_in)
-        fitted = restricted(
-            open_video(source, **self.plan.video, place=place),
-            self.plan.mask,
-            self.plan.fit.fit_frames,
-            **self.plan.video,
-        )
+        as_before = {} if folder.state == "new" else {"full_depth": False}  # where nothing is recorded
+        opened = open_video(source, **{**as_before, **self.plan.video}, place=place)
+        if opened.frames.is_floating_point():
+            self.plan = self.plan.for_colour(opened.info.colour)
+        fitted = restricted(opened, self.plan.mask, self.plan.fit.fit_frames, **self.plan.video)
         fitted = fitted if sound else fitted.without_sound()
         self.original = fitted if self.plan.reference is None else self._reference(fitted, place)
         frames, on_disk = seen_frames(fitted, place)

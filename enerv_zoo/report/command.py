@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
-from enerv_zoo.config import CompressConfig, FitConfig, from_dict, size_text
+from enerv_zoo.config import CompressConfig, FitConfig, VideoSelection, from_dict, size_text
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
+from enerv_zoo.options import Option
 from enerv_zoo.shell import command
+from enerv_zoo.storage.record import COMPANIONS
 from enerv_zoo.video.origin import name_alone
 from enerv_zoo.video.sizes import as_size
 
@@ -33,12 +35,15 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
         words += ["--set", f"{option}={value if isinstance(value, str) else json.dumps(value)}"]
     for option, value in (record.get("video") or {}).items():
         if isinstance(value, bool):
-            words += _flag(option.replace("_", "-"), value) if value else []
+            words.append(_switch(option, value))
         elif value is not None:
             words += [
                 f"--{option}",
                 size_text(*as_size(value)) if isinstance(value, list | tuple) else str(value),
             ]
+    for name in COMPANIONS:
+        if companion := record.get(name):
+            words += [f"--{name}", name_alone(companion.get("source")) or name.upper()]
     config = from_dict(FitConfig, record.get("fit") or {}, "fit")
     try:
         check_loss(config.loss)
@@ -71,6 +76,13 @@ def compress_command(options: Mapping[str, Any], run: str, path: str) -> str:
     changes = from_dict(CompressConfig, options, "compression").changes()
     words = [word for name, value in changes.items() for word in _flag(name.replace("_", "-"), value)]
     return command("compress", run, path, options=words)
+
+
+def _switch(option: str, value: bool) -> str:
+    """Return the flag of an option of `VideoSelection` that is on or off."""
+    metadata = get_type_hints(VideoSelection, include_extras=True)[option].__metadata__
+    flags = next(each.flags or "" for each in metadata if isinstance(each, Option))
+    return flags.split("/")[0 if value else 1]
 
 
 def _flag(name: str, value: Any) -> list[str]:

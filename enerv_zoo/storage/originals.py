@@ -76,6 +76,8 @@ def open_recorded(record: Mapping[str, Any], run: Path, source: Any = None, **cu
     if opened is None:
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     selection = dict(record.get("video") or {})
+    if is_recorded(record, source):
+        selection.setdefault("full_depth", False)  # records of HDR that lack it are of 8 bits
     if source is None and "reference" in record:
         return open_alike(opened, {**selection, **{key: value for key, value in cut.items() if value is not None}})
     if not is_recorded(record, source):

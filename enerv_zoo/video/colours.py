@@ -131,7 +131,7 @@ def _sixteen_bits(frame: VideoFrame) -> np.ndarray:
 def colour_of(stream: VideoStream, matrix: str | None = None) -> Colour:
     """Return the colour that a stream states; what it leaves open is that of HD video, or of UHD with its matrix.
 
-    Red, green and blue that are stored as they are have no matrix; they are written back as HD video has them.
+    Red, green and blue that are stored as they are have no matrix; they are written back as HD or UHD video has them.
 
     Args:
         stream: of a file.
@@ -139,12 +139,12 @@ def colour_of(stream: VideoStream, matrix: str | None = None) -> Colour:
     """
     codec, form = stream.codec_context, stream.codec_context.format
     matrix = matrix or _name(MATRICES, codec.colorspace)
-    usual = "bt2020" if matrix == "bt2020nc" else HD.primaries
+    primaries = _name(PRIMARIES, codec.color_primaries) or ("bt2020" if matrix == "bt2020nc" else HD.primaries)
     bits = max((part.bits for part in form.components), default=HD.bits) if form is not None else HD.bits
     return Colour(
-        _name(PRIMARIES, codec.color_primaries) or usual,
+        primaries,
         _name(TRANSFERS, codec.color_trc) or HD.transfer,
-        matrix or HD.matrix,
+        matrix or ("bt2020nc" if primaries == "bt2020" else HD.matrix),
         codec.color_range == FULL_RANGE and form is not None and not form.is_rgb,
         min(max(bits, HD.bits), 16),
     )

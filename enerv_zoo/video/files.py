@@ -67,24 +67,27 @@ class VideoFile(Source):
     """
 
     def __init__(self, path: Path, name: str | None = None, options: ReadOptions = DEFAULT) -> None:
-        self.path, self._options = path, options
+        self.path = path
         self._is_noted = False
         self.name = name or readable(path.stem)
-        with self._opened() as (container, stream):
-            still = self._still = _is_still(container)
+        with _open(path) as container:
+            stream = choose_stream(container, path, options.stream)
+            still = self._still = _is_still(container) or is_picture(container, stream)
             # AVI counts chunks that hold no frame.
             rates = (stream.average_rate, stream.guessed_rate)[:: -1 if container.format.name == "avi" else 1]
-            is_moving = not (still or is_picture(container, stream))
-            rate = rates[0] or rates[1] if is_moving else None
+            rate = None if still else rates[0] or rates[1]
             self.rate = float(rate) if rate else None
             self.tick = float(stream.time_base) if stream.time_base else 0.0
             self._timed = container.format.name != "avi" or not hides_packets(stream)
             self._joined = bool(container.format.flags & Flags.ts_discont.value)  # type: ignore[operator]
             self.count = stream.frames or None
-            self.colour = colour_of(stream, options.matrix) if is_moving else HD
+            colour = colour_of(stream, options.matrix)
+            self.colour = HD if still and not colour.is_wide else colour
+            self._options = options.for_colour(colour)
+            self.keeps_depth = bool(self._options.full_depth) and colour.bits > HD.bits
             codec = stream.codec_context
             is_open = options.matrix is None and codec.colorspace == UNSPECIFIED
-            self.leaves_matrix_open = is_moving and is_open and codec.format is not None and has_matrix(codec.format)
+            self.leaves_matrix_open = not still and is_open and codec.format is not None and has_matrix(codec.format)
             self.tags = read_tags(container)
             aspect = stream.sample_aspect_ratio
             self._aspect = bounded_aspect(Fraction(aspect)) if aspect and aspect > 0 and not still else SQUARE
@@ -259,7 +262,7 @@ class VideoFile(Source):
             ) from error
         if self._options.square_pixels and self._aspect != SQUARE:
             picture = squared(torch.from_numpy(picture), self._aspect).numpy()
-        turned = stills.upright(picture, self.path) if self._still else None
+        turned = stills.finished(picture, self.path, self.colour.is_wide) if self._still else None
         return np.ascontiguousarray(_upright(picture, frame) if turned is None else turned)
 
 

@@ -28,10 +28,10 @@ class ImageFolder(Source):
 
     Args:
         path: of the folder.
-        full_depth: keep colours of more than 8 bits.
+        full_depth: keep colours of more than 8 bits; by default those of HDR.
     """
 
-    def __init__(self, path: Path, full_depth: bool = False) -> None:
+    def __init__(self, path: Path, full_depth: bool | None = None) -> None:
         try:
             entries = sorted((entry for entry in path.iterdir()), key=lambda e: (natural_key(e.name), e.name))
         except OSError as error:
@@ -53,10 +53,14 @@ class ImageFolder(Source):
         """Yield the selected images; see `Source.frames`."""
         selection.check(len(self.images), str(self.path))
         for index in selection.indices(len(self.images)):
-            yield self._image(self.images[index]), None
+            yield self._image(self.images[index], is_first=index == selection.start), None
 
-    def _image(self, path: Path) -> np.ndarray:
+    def _image(self, path: Path, is_first: bool) -> np.ndarray:
         source = open_file(path, options=self._options)
+        self.colour = source.colour if is_first else self.colour
+        if source.colour != self.colour:
+            names = (str(colour) or "as in HD video" for colour in (source.colour, self.colour))
+            raise VideoError(f"{path}: its colours are {next(names)}, those before are {next(names)}; make them alike")
         pictures = source.frames(Selection())
         image = next(pictures)[0]
         if source.count != 1 and next(pictures, None) is not None:

@@ -75,7 +75,7 @@ def open_video(
         deinterlace: make whole frames of interlaced ones, whose odd and even rows are of two moments, by FFmpeg's
             bwdif. `False` takes them as they are, as `None` does, which logs it.
         full_depth: keep colours of more than 8 bits, as float16 in [0, 1], which take twice the memory. `False` rounds
-            them to 8 bits, as `None` does, which logs it.
+            them to 8 bits. `None` keeps those of HDR (PQ or HLG), rounds others, and logs it.
         matrix: colour matrix of a video file, such as `"bt709"`, where it does not say it, or says it wrong. Without
             one, it is read as BT.601, as FFmpeg does, which is logged for frames of HD.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
@@ -116,12 +116,10 @@ def open_video(
 
 def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:
     if source.colour.bits > HD.bits and full_depth is None and not isinstance(source, VideoSource):
-        logger.info(
-            "%s: colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory, "
-            "--8-bit (False) rounds them",
-            *(printable(source.name), source.colour.bits),
-            extra={"once": True},
-        )
+        text = "colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory"
+        text = "HDR of %d bits is kept, in twice the memory of 8" if source.colour.is_hdr else text
+        text = f"%s: {text}, --8-bit (full_depth=False) rounds it"
+        logger.info(text, printable(source.name), source.colour.bits, extra={"once": True})
     is_own = source.attribution is None  # a sample is as it is, and nothing to look at
     if source.leaves_matrix_open and is_own and min(stored) > MAX_SD_SIDE:
         logger.info(
@@ -245,7 +243,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
         raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
     if is_folder:
         options.refuse_choice(str(path), "stream", "yuv", "matrix")
-        return ImageFolder(path, bool(options.full_depth))
+        return ImageFolder(path, options.full_depth)
     if exists and str(source):
         return open_file(path, None, options)
     bundled = sample(source)

@@ -66,7 +66,7 @@ class Video:
 
     Attributes:
         frames: (N, 3, H, W), RGB, stored channels-last (memory is N, H, W, 3): uint8; or, of a source that was opened
-            with `full_depth` and has more than 8 bits, float16 in [0, 1], which is exact to 11 bits.
+            with `full_depth` (HDR is by default) and has more than 8 bits, float16 in [0, 1], exact to 11 bits.
         info: size, timing, name and attribution of these frames.
         on_disk: whether the frames are a file that is mapped into memory.
         read_sound: reads the sound of these frames from their source; `None` where there is none.
@@ -133,6 +133,10 @@ class ReadOptions:
             raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
         if not (matrix is None or (isinstance(matrix, str) and matrix in MATRICES)):
             raise VideoError(f"matrix {matrix!r:.80} is no colour matrix; expected one of {', '.join(MATRICES)}")
+
+    def for_colour(self, colour: Colour) -> ReadOptions:
+        """Return these options for a source of a colour: HDR keeps its depth unless they say otherwise."""
+        return replace(self, full_depth=True) if self.full_depth is None and colour.is_hdr else self
 
     def refuse_choice(self, name: str, *options: str) -> None:
         """Refuse options that choose within a file, for a source in which there is nothing to choose.

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.ExifTags import Base as Tag
 
 from enerv_zoo.errors import VideoError
+from enerv_zoo.shell import printable
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import Moment, Source
+
+logger = logging.getLogger(__name__)
+
+ROUNDING = 3
+"""Steps of 255 by which profiles of sRGB differ from each other, at the most."""
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda picture: picture[:, ::-1],
@@ -90,20 +99,78 @@ def _kind(path: Path) -> str | None:
     return "avif" if b"avif" in brands else "heic" if brands & _HEIC else None
 
 
-def upright(picture: np.ndarray, path: Path) -> np.ndarray | None:
-    """Turn and mirror a picture (H, W, 3) as the file's EXIF or XMP data say, as `PIL.ImageOps.exif_transpose` does.
+def finished(picture: np.ndarray, path: Path, is_wide: bool) -> np.ndarray | None:
+    """Return a picture (H, W, 3) in the colours of sRGB, and upright.
+
+    Args:
+        picture: as FFmpeg decodes it.
+        path: of its file, whose profile says its colours, and whose EXIF or XMP data how it is turned and mirrored.
+        is_wide: whether the file names its primaries and its transfer, which then count, and not its profile.
 
     Returns:
         The picture, or `None` where Pillow does not know the file's format.
+
+    Raises:
+        VideoError: it has more than 8 bits, and another profile than sRGB.
     """
     with _opened(path) as image:
         if image is None:
             return None
+        picture = picture if is_wide else _in_srgb(picture, image, path)
         try:
             turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
         except _DAMAGE:  # of its metadata
             turn = None
     return picture if turn is None else turn(picture)
+
+
+def _in_srgb(picture: np.ndarray, image: Image.Image, path: Path) -> np.ndarray:
+    """Convert the colours of a picture (H, W, 3) by the profile of its file, which is open as `image`."""
+    profile = image.info.get("icc_profile")
+    kind = image.mode if image.mode == "CMYK" else "L" if image.mode[0] in "1LI" else "RGB"
+    conversion = _to_srgb(profile, kind) if isinstance(profile, bytes) and profile else None
+    if conversion is None:
+        return picture
+    name, mode, transform = conversion
+    if picture.dtype != np.uint8:
+        raise VideoError(
+            f"{path}: has the colour profile {name!r}, by which 8 bits alone can be converted; leave out full_depth "
+            "(--full-depth), or convert the picture to sRGB"
+        )
+    logger.info("pictures with the colour profile %r are converted to sRGB", printable(name), extra={"once": True})
+    taken = image if mode == "CMYK" else Image.fromarray(picture[..., 0] if mode == "L" else picture)
+    return np.array(ImageCms.applyTransform(taken, transform))
+
+
+@lru_cache(maxsize=16)
+def _to_srgb(data: bytes, kind: str) -> tuple[str, str, ImageCms.ImageCmsTransform] | None:
+    """Return the name of a colour profile, the mode of the pictures that it is for, and what converts them to sRGB.
+
+    Args:
+        data: the profile.
+        kind: of the pictures at hand, `"RGB"`, `"L"` or `"CMYK"`; a grey one may have a profile of colours.
+
+    Returns:
+        `None` for a profile that is damaged, of other pictures, or that changes no 8-bit value by more than rounding
+        does: there are many profiles of sRGB.
+    """
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        name = ImageCms.getProfileDescription(profile).strip()
+        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip())
+        if mode is None or (mode != kind and (mode, kind) != ("RGB", "L")):
+            return None
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
+    except (ImageCms.PyCMSError, ImportError, *_DAMAGE):
+        return None
+    if mode != "CMYK":
+        steps = np.arange(0, 256, 15, dtype=np.uint8)
+        colours = steps[:, None] if mode == "L" else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 18, 3)
+        converted = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform)).astype(int)
+        if np.abs(converted - (colours[..., None] if mode == "L" else colours)).max() <= ROUNDING:
+            return None
+    return name, mode, transform
 
 
 def pages_of(path: Path, name: str | None = None) -> Pages | None:
@@ -153,7 +220,7 @@ class Pages(Source):
         self.path = path
         self.name = name or readable(path.stem)
         self.count = len(numbers)
-        self._numbers, self._kind, self._animated = numbers, kind, kind == "webp"
+        self._numbers, self.kind, self._animated = numbers, kind, kind == "webp"
         self.tick = 0.001 if self._animated else 0.0
         duration = self._read(numbers[0])[1] if self._animated else 0
         self.rate = 1000 / duration if duration else None
@@ -179,12 +246,12 @@ class Pages(Source):
 
     def _read(self, number: int) -> tuple[np.ndarray, float]:
         """A page, upright, and for how many milliseconds it is shown."""
-        with _opened(self.path, self._kind) as image:
+        with _opened(self.path, self.kind) as image:
             if image is None:
                 raise VideoError(f"{self.path}: the file is damaged, or was changed while it was read; get it again")
             try:
                 image.seek(number)
-                picture = _pixels(image)
+                picture = _in_srgb(_pixels(image), image, self.path)
                 turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
             except _DAMAGE as error:
                 raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error

@@ -189,6 +189,7 @@ def test_words_of_strangers_stay_words(runs, tmp_path):
         {"model": "nerv", "size": "0.3M", "model_options": {"fc_dim": 12, "act": "gelu", "stride_list": [5, 2, 2]}},
         {"optimizer": "adan", "clip_grad": 1.0, "deterministic": True, "shuffle": False},
         {"optimizer": "adan", "betas": (0.9, 0.95), "frames": "3:9", "crop": (96, 100), "eps": 1e-7},
+        {"full_depth": False, "deinterlace": True, "square_pixels": False},
         {"time_budget": 90.5, "warmup": 0.1},
         {"metrics": ["psnr_yuv", "ssim"]},
         {"time_budget": 60, "batch_size": 2, "lr": 5e-4, "seed": 7, "loss": {"L1": 0.7, "SSIM": 0.3}},
@@ -245,6 +246,8 @@ def test_a_command_for_what_no_command_says():
     assert fit_command(record, "x") is None
     assert fit_command({"model": {"name": "nerv"}}, "a b") == "enerv-zoo fit VIDEO --model nerv --out 'a b'"
     assert "--segments 10s" in fit_command({"model": {"name": "nerv"}, "segments": "10s"}, "x")
+    seen = fit_command({"mask": {"source": "/home/me/hole.png"}, "reference": {"source": None}}, "x")
+    assert "--mask hole.png --reference REFERENCE" in seen
 
 
 def test_heat_is_dark_where_frames_agree():

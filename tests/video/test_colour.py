@@ -6,6 +6,8 @@ import json
 import logging
 import shutil
 import subprocess
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour, VideoIn
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import Video, open_video, write_video
-from enerv_zoo.video.colours import to_float
+from enerv_zoo.video.colours import to_float, to_yuv
 from enerv_zoo.video.scenes import survey
 
 from .conftest import Encode, moving, turned
@@ -28,6 +30,7 @@ SD = Colour("smpte170m", "smpte170m", "smpte170m")
 PHOTO = Colour("bt709", "iec61966-2-1", "bt470bg", full_range=True)
 PQ = Colour("bt2020", "smpte2084", "bt2020nc", bits=10)
 HLG = Colour("bt2020", "arib-std-b67", "bt2020nc", bits=10)
+PQ_NAMES = ("bt2020", "smpte2084", "bt2020nc")
 P3 = Colour("smpte432", "bt709", "bt709", full_range=True, bits=10)
 
 
@@ -70,7 +73,7 @@ def test_files_keep_colours(tmp_path: Path, colour: Colour, suffix: str) -> None
     frames = patches()
     path = write_video(tmp_path / f"clip.{suffix}", frames, colour=colour, quality=1)
     assert tags(path) == colour
-    video = open_video(path)
+    video = open_video(path, full_depth=False)
     assert video.info.colour == colour
     pixels = video.frames.permute(0, 2, 3, 1).numpy()[MIDDLE].astype(int)
     assert np.abs(pixels - 255 * frames.permute(0, 2, 3, 1).numpy()[MIDDLE]).max() < 4
@@ -161,7 +164,7 @@ def test_full_depth_keeps_more_than_eight_bits(
 ) -> None:
     caplog.set_level(logging.INFO)
     frames = patches()
-    path = write_video(tmp_path / "clip.mp4", frames, colour=HLG, quality=0)
+    path = write_video(tmp_path / "clip.mp4", frames, colour=P3, quality=0)
     assert open_video(path).frames.dtype == torch.uint8
     assert "colours of 10 bits are rounded to 8; --full-depth (full_depth=True) keeps them" in caplog.text
     caplog.clear()
@@ -189,6 +192,49 @@ def test_full_depth_keeps_more_than_eight_bits(
     assert np.abs(folder[1] - moving(1, 20, 30)[0] / 255).max() < 2**-11
     assert open_video(tmp_path / "folder").frames.dtype == torch.uint8
     assert torch.equal(open_video(frames, full_depth=True).frames, frames.half())
+
+
+def test_hdr_keeps_its_depth(tmp_path: Path, still: Encode, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    frames = patches()
+    path = write_video(tmp_path / "clip.mp4", frames, colour=PQ, quality=0)
+    assert torch.equal(open_video(path).frames, open_video(path, full_depth=True).frames)
+    assert "HDR of 10 bits is kept, in twice the memory of 8, --8-bit (full_depth=False) rounds it" in caplog.text
+    assert survey(path, scenes=False).info == open_video(path).info
+    assert open_video(path, full_depth=False).frames.dtype == torch.uint8
+
+    wide = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    picture = still("folder/1.png", av.VideoFrame.from_ndarray(wide, format="rgb48be"), "png", "rgb48be")
+    data = picture.read_bytes()
+    body = b"cICP" + bytes([9, 16, 0, 1])  # BT.2020, PQ, RGB, full range
+    picture.write_bytes(data[:33] + b"\0\0\0\4" + body + zlib.crc32(body).to_bytes(4) + data[33:])
+    video = open_video(tmp_path / "folder")
+    assert video.info.colour == survey(tmp_path / "folder").info.colour == Colour(*PQ_NAMES, bits=16)
+    assert np.abs(video.frames[0].permute(1, 2, 0).float().numpy() - wide / 65535).max() < 2**-11
+    assert open_video(tmp_path / "folder", full_depth=False).frames.dtype == torch.uint8
+    still("folder/2.png", moving(1, 20, 30)[0])
+    with pytest.raises(VideoError, match=r"2\.png: its colours are as in HD .*, those before are bt2020/smpte2084, "):
+        open_video(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("colour", [PQ, Colour(bits=10)])
+def test_pictures_of_ten_bits_in_avif(tmp_path: Path, colour: Colour) -> None:
+    image = patches(1)[0].permute(1, 2, 0).numpy()
+    with av.open(str(tmp_path / "a.avif"), "w", format="avif") as file:
+        stream: Any = file.add_stream("libsvtav1", rate=1, options={"svtav1-params": "qp=1:aq-mode=0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        codec = stream.codec_context
+        codec.color_primaries, codec.color_trc = PRIMARIES[colour.primaries], TRANSFERS[colour.transfer]
+        codec.colorspace, codec.color_range = MATRICES[colour.matrix], 1
+        frame = to_yuv(image, colour)
+        frame.pts = 0
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    still = open_video(tmp_path / "a.avif", full_depth=None if colour.is_hdr else True)
+    assert still.info.colour == replace(colour, bits=10 if colour.is_hdr else 16)
+    assert still.info.fps is None
+    decoded = still.frames[0].permute(1, 2, 0).float().numpy()
+    assert np.abs(decoded - image)[8::16, 8::16].max() < 4 / 1023
+    assert open_video(tmp_path / "a.avif", full_depth=False).frames.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("pix_fmt", ["gbrp10le", "gray10le", "yuv422p12le", "p010le", "yuva444p10le"])
@@ -241,8 +287,19 @@ def test_raw_video_has_its_bits(tmp_path: Path) -> None:
 def test_the_fit_of_a_phones_video_is_that_video(tmp_path: Path) -> None:
     moments = (0.0, 0.04, 0.12)
     path = turned(write_video(tmp_path / "phone.mp4", patches(3), timestamps=moments, colour=HLG, quality=1))
-    ez.fit(path, "pca_nerv", size="60K", epochs=1, loss="L2", full_depth=True, out=tmp_path / "fit")
+    decided = {"size": "60K", "epochs": 1, "loss": "L2"}
+    ez.fit(path, "pca_nerv", **decided, out=tmp_path / "fit")
     assert open_run(tmp_path / "fit").original().frames.dtype == torch.float16
+    record = json.loads((tmp_path / "fit/fit.json").read_text())
+    assert record["video"] == {"full_depth": True}
+    ended = ez.fit(path, "pca_nerv", **decided, out=tmp_path / "fit", resume=True)
+    assert ended.ended_before
+    shutil.copytree(tmp_path / "fit", tmp_path / "before")  # as of a version whose default was 8 bits
+    (tmp_path / "before/fit.json").write_text(json.dumps({**record, "video": {}}))
+    assert open_run(tmp_path / "before").original().frames.dtype == torch.uint8
+    longer = ez.fit(path, "pca_nerv", **{**decided, "epochs": 2}, out=tmp_path / "before", resume=True)
+    assert json.loads((tmp_path / "before/fit.json").read_text())["video"] == {}
+    assert longer.metrics["epochs"] == 2
     assert json.loads((tmp_path / "fit/config.json").read_text())["video"]["colour"]["transfer"] == "arib-std-b67"
     ez.compress(tmp_path / "fit", tmp_path / "fit.nvz")
     for run in (tmp_path / "fit", tmp_path / "fit.nvz"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+import zlib
+from io import BytesIO
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
@@ -60,6 +62,76 @@ def test_sixteen_bits_are_rounded(still: Encode, name: str, codec: str, pix_fmt:
     frame = pixels(still(name, av.VideoFrame.from_ndarray(wide, format=pix_fmt), codec, pix_fmt))[0]
     expected = np.round(wide * (255 / 65535)).astype(np.uint8)
     assert np.array_equal(frame, expected if expected.ndim == 3 else np.stack([expected] * 3, axis=-1))
+
+
+def test_colours_of_a_profile_become_those_of_srgb(
+    tmp_path: Path, still: Encode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    image, grey = Image.fromarray(moving(1, 24, 40)[0]), Image.fromarray(moving(1, 24, 40)[0]).convert("L")
+    rotated = image.getexif()
+    rotated[0x0112] = 6
+    wide, curve = (profile(name) for name in ("wide", "grey"))
+    expected = np.asarray(ImageCms.profileToProfile(image, BytesIO(wide), ImageCms.createProfile("sRGB"), 1))
+    assert np.abs(expected.astype(int) - np.asarray(image)).max() > 20
+    image.save(tmp_path / "a.png", icc_profile=wide, exif=rotated)
+    assert np.array_equal(pixels(tmp_path / "a.png")[0], np.rot90(expected, -1))
+    assert "pictures with the colour profile 'wide' are converted to sRGB" in caplog.text
+    for suffix, options in (("tif", {}), ("webp", {"lossless": True}), ("jpg", {"quality": 100}), ("avif", {})):
+        image.save(tmp_path / f"a.{suffix}", icc_profile=wide, **options)
+        assert np.abs(pixels(tmp_path / f"a.{suffix}")[0].astype(int) - expected).mean() < 4, suffix
+    grey.save(tmp_path / "grey.png", icc_profile=curve)
+    assert np.abs(pixels(tmp_path / "grey.png")[0].astype(int) - np.asarray(grey)[..., None]).max() > 20
+    caplog.clear()
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for number, same in enumerate((own, b"no profile", wide[:200], curve)):
+        image.save(tmp_path / f"{number}.png", icc_profile=same)
+        assert np.array_equal(pixels(tmp_path / f"{number}.png")[0], np.asarray(image)), number
+    assert not caplog.text
+
+    picture = still(
+        "deep.png", av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint16), format="rgb48be"), "png", "rgb48be"
+    )
+    body, data = b"iCCPwide\0\0" + zlib.compress(wide), picture.read_bytes()
+    picture.write_bytes(data[:33] + (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + data[33:])
+    with pytest.raises(VideoError, match="has the colour profile 'wide', by which 8 bits alone can be converted"):
+        open_video(picture, full_depth=True)
+    assert open_video(picture).frames.max() == 0
+
+
+def profile(name: str) -> bytes:
+    """Return a small ICC profile (version 2) called `name`: of grey with a gamma of 1, or of P3 with one of 2.2.
+
+    ICC.1:2001-04; values in s15Fixed16.
+    """
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(round(value * 65536).to_bytes(4, signed=True) for value in values)
+
+    gamma = 1.0 if name == "grey" else 2.2
+    curve = b"curv" + bytes(4) + (1).to_bytes(4) + round(gamma * 256).to_bytes(2) + bytes(2)
+    white = (0.9642, 1.0, 0.8249)
+    tags = {
+        b"desc": b"desc" + bytes(4) + (len(name) + 1).to_bytes(4) + name.encode() + bytes(1 + 4 + 4 + 2 + 1 + 67),
+        b"wtpt": b"XYZ " + bytes(4) + fixed(*white),
+    }
+    if name == "grey":
+        tags[b"kTRC"] = curve
+    else:
+        primaries = (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)
+        for letter, primary in zip("rgb", primaries, strict=True):
+            tags[f"{letter}XYZ".encode()] = b"XYZ " + bytes(4) + fixed(*primary)
+            tags[f"{letter}TRC".encode()] = curve
+    place, table, data = 128 + 4 + 12 * len(tags), b"", b""
+    for tag, body in tags.items():
+        table += tag + (place + len(data)).to_bytes(4) + len(body).to_bytes(4)
+        data += body + bytes(-len(body) % 4)
+    space = b"GRAY" if name == "grey" else b"RGB "
+    head = (
+        bytes(4) + bytes([2, 0x20, 0, 0]) + b"mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28) + fixed(*white)
+    )
+    head = (place + len(data)).to_bytes(4) + head.ljust(124, b"\0")
+    return head + len(tags).to_bytes(4) + table + data
 
 
 def test_pages_of_a_tiff_file_are_frames(tmp_path: Path) -> None:
