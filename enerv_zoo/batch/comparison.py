@@ -50,6 +50,8 @@ def compare(
     out: str | Path,
     size: str | float | Sequence[str | float] | None = None,
     seeds: Sequence[int] = (),
+    mask: Any = None,
+    reference: Any = None,
     on_model: OnFit = lambda name: None,
     device: str = "auto",
     runner: Runner = run_here,
@@ -69,6 +71,7 @@ def compare(
         size: budget of stored parameters, or several; a fit is then called by its family and size.
         seeds: one fit for each; with several, a fit is called by its seed, too (`enerv-seed0`), and the table has means
             and standard deviations (`comparison_table`).
+        mask, reference: of the video, as `enerv_zoo.fit` takes them; scores of their parts are in the table, too.
         on_model: called with each name as its fit begins; returns that fit's `on_status`.
         device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         runner: does the fits; by default one after the other in this process.
@@ -85,7 +88,8 @@ def compare(
         FitError: another process writes to `out`.
     """
     frames_in = options.get("frames_in", "auto")
-    plans = plan_comparison(source, models, size=size, seeds=seeds, device="cpu", **options)
+    companions: dict[str, Any] = {"mask": mask, "reference": reference}
+    plans = plan_comparison(source, models, size=size, seeds=seeds, device="cpu", **companions, **options)
     jobs = [job_of(name, source, plan, frames_in) for name, plan in plans.items()]
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
@@ -171,6 +175,8 @@ def plan_comparison(
     *,
     size: str | float | Sequence[str | float] | None = None,
     seeds: Sequence[int] = (),
+    mask: Any = None,
+    reference: Any = None,
     device: str = "auto",
     **options: Unpack[CompareOptions],
 ) -> dict[str, FitPlan]:
@@ -186,6 +192,7 @@ def plan_comparison(
         if own.get("model", name) != name:
             check_name(name)
     shared: dict[str, Any] = {key: value for key, value in options.items() if key != "frames_in"}
+    shared |= {"mask": mask, "reference": reference}
     plans: dict[str, FitPlan] = {}
     for (name, own), budget, seed in itertools.product(entries.items(), sizes, seeds or (None,)):
         several = [str(budget).lower()] * (len(sizes) > 1) + [f"seed{seed}"] * (len(seeds) > 1)

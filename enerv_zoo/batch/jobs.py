@@ -30,6 +30,7 @@ from enerv_zoo.fitting.run import fit
 from enerv_zoo.losses import Loss
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
+from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import COMPANIONS, METRICS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.reading import find_source
@@ -200,7 +201,7 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
 
     Args:
         name: of its folder.
-        source: the video; where the plan knows an absolute path, that is taken.
+        source: the video; where the plan knows an absolute path, that is taken, as are those of its mask and reference.
         plan: from `plan_fit`, for any device.
         frames_in: as `fit` takes it.
 
@@ -209,7 +210,8 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
     """
     check_choice(plan.model)
     recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
-    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in, mask=plan.mask, reference=plan.reference)
+    companions: dict[str, Any] = {key: source_name(value := getattr(plan, key)) or value for key in COMPANIONS}
+    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in, **companions)
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

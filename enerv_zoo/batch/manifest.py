@@ -50,6 +50,7 @@ class Group(VideoSelection):
             published one.
         seeds: one fit for each; by default the recipe's.
         fit: fields of `FitConfig` that overrule the recipe.
+        mask, reference: of each video, as `enerv_zoo.fit` takes them; `{video}` in their names is that of the video.
         segments: fit long videos in segments, cut as `fit_segments` cuts them.
         name: of each fit and its repository, in place of the manifest's.
         license: of the weights, in place of the manifest's.
@@ -62,6 +63,8 @@ class Group(VideoSelection):
     recipes: tuple[str | Spec, ...] = ()
     seeds: tuple[int, ...] = ()
     fit: Spec = field(default_factory=dict)
+    mask: str | None = None
+    reference: str | None = None
     segments: str | int | None = None
     name: str | None = None
     license: str | None = None
@@ -117,8 +120,8 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """Read a manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row per fit, or a bundled one by name.
 
     The columns of a table are `video`, `model`, `size`, `recipe` and `seed`, and `frames`, `resize`, `crop`,
-    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `matrix`, `segments`, `name`, `license` and
-    `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
+    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `matrix`, `mask`, `reference`, `segments`, `name`,
+    `license` and `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
@@ -192,6 +195,7 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     version = group.format or manifest.format
     selection: dict[str, Any] = {key: getattr(group, key) for key in SELECTION}
     selection = selection if version == FORMAT else turned_sizes(selection)
+    companions = {"mask": group.mask, "reference": group.reference}
     if group.seeds and "seed" in group.fit:
         raise ConfigError("it gives 'seeds' and a 'seed' in 'fit'; keep one of them")
     if group.segments is not None:
@@ -204,7 +208,10 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
             recipe = {"format": version, **recipe}
             label = recipe.pop("name", None)
         seeded = group.fit if seed is None else {**group.fit, "seed": seed}
-        plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **selection, **seeded)
+        beside: dict[str, Any] = {
+            key: own and own.replace("{video}", Path(video).stem) for key, own in companions.items()
+        }
+        plan = plan_fit(video, model, size=size, recipe=recipe, device="cpu", **beside, **selection, **seeded)
         fields = _fields(video, plan, label, seed, version)
         parts = {"{video}": video, "{model}": plan.model["name"], "{size}": fields["size"]}
         parts |= {"{recipe}": label if len(group.recipes) > 1 else None}

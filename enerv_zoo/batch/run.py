@@ -21,6 +21,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import remove_leftovers
 from enerv_zoo.fitting.folder import REPORT
 from enerv_zoo.metrics import check_metrics
+from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.report.fleet import write_fleet_report
 from enerv_zoo.storage.record import METRICS
@@ -141,7 +142,8 @@ def run_batch(
         batch.cut()
         batch.fit(on_fit, on_outcome)
         batch.finish(on_outcome)
-        columns = columns_of(metrics_of(jobs))
+        scores = [name for outcome in batch.outcomes.values() for name in names_in(outcome.metrics or {})]
+        columns = columns_of(dict.fromkeys([*metrics_of(jobs), *scores]))  # those of parts, too
         rows = batch.rows(columns)
         write_tables(columns, rows, store)
     return BatchResult(rows, store.root)

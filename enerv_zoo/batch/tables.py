@@ -11,7 +11,7 @@ from typing import Any
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.parsing import parse_yaml
 
-TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license")
+TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license", "mask", "reference")
 """Columns whose cells are texts, whatever they look like."""
 
 

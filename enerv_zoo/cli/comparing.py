@@ -69,6 +69,8 @@ def compare(
     ] = None,
     fit_options: options.Recipe,
     selection: options.Selection,
+    mask: options.Mask = None,
+    reference: options.Reference = None,
     device: options.Device = "auto",
     workers: fleets.Workers = None,
     address: fleets.Address = None,
@@ -114,7 +116,8 @@ def compare(
     entries, common = _entries(options.listed(models), set_ or [], recipe or [])
     settings = {
         "size": budgets, "seeds": [] if seeds is None else _numbers(seeds, int),
-        "recipe": options.chosen_recipe(preset, common), **selection, **fit_options,
+        "recipe": options.chosen_recipe(preset, common), "mask": mask, "reference": reference,
+        **selection, **fit_options,
     }  # fmt: skip
     if dry_run:
         previews.preview_fits(video, batch.plan_comparison(video, entries, device=device, **settings), json=json)
@@ -129,7 +132,10 @@ def compare(
         batch.comparison_table(results).write(path)
     for path in (figure or ()) if results else ():
         plot_psnr({name: read_history(out / name) for name in results}, path)
-    page = closing_report([out / name for name in results], out, device) if report and results else None
+    page = None
+    if report and results:
+        means = batch.comparison_table(results) if len(settings["seeds"]) > 1 else None
+        page = closing_report([out / name for name in results], out, device, means=means)
     info = open_run(out / next(iter(results))).info if published and results else None
     if json:
         theirs = [] if info is None else literature.of_comparison(results, info)
@@ -297,7 +303,9 @@ def rd(
         )
     for path in exports:
         result.write(path)
-    page = closing_report(result.best_files, out, device, result.original, result) if report else None
+    page = None
+    if report:
+        page = closing_report(result.best_files, out, device, data=result.original, rates=result)
     if json:
         console.print_json(result.to_dict())
         return

@@ -105,22 +105,8 @@ def fit(
             show_default="where it goes on with its scene, as auto knows",
         ),
     ] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|FOLDER",
-            help="Weights of pixels: white is fitted, black is hidden. A picture, or one for each frame.",
-            rich_help_panel="Video",
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VIDEO",
-            help="Score against these frames in place of the fitted ones: the clean video of a noisy one.",
-            rich_help_panel="Video",
-        ),
-    ] = None,
+    mask: options.Mask = None,
+    reference: options.Reference = None,
     workers: fleets.Workers = None,
     address: fleets.Address = None,
     resume: Annotated[

@@ -73,6 +73,22 @@ Runtime = Annotated[
     ),
 ]
 Sound = Annotated[bool, typer.Option("--sound/--no-sound", help="Keep the video's sound, where it has any.")]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|FOLDER",
+        help="Weights of pixels: white is fitted, black is hidden. A picture, or one for each frame.",
+        rich_help_panel="Video",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VIDEO",
+        help="Score against these frames in place of the fitted ones: the clean video of a noisy one.",
+        rich_help_panel="Video",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

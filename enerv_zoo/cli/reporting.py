@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from enerv_zoo.cli import console, options
 from enerv_zoo.cli.progress import shown
 from enerv_zoo.launch import launched
-
-if TYPE_CHECKING:
-    from enerv_zoo.batch import RateDistortion
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +76,13 @@ def report(
     console.out.print(f"written to {out}: open it in a browser")
 
 
-def closing_report(
-    runs: Sequence[str | Path], folder: Path, device: str, data: Any = None, rates: RateDistortion | None = None
-) -> Path | None:
+def closing_report(runs: Sequence[str | Path], folder: Path, device: str, **shown_too: Any) -> Path | None:
     """Write the report at the end of a command into a folder, on rank 0.
+
+    Args:
+        runs, device: as `enerv_zoo.write_report` takes them.
+        folder: of the page.
+        shown_too: `data`, `rates` and `means`, as it takes them.
 
     A report that cannot be written is a warning, not an error.
     """
@@ -94,7 +94,7 @@ def closing_report(
         return None
     try:
         with shown(folder.name):
-            return write_report(runs, folder / REPORT, device=device, data=data, rates=rates)
+            return write_report(runs, folder / REPORT, device=device, **shown_too)
     except EnervZooError as error:
         logger.warning("no report was written: %s", error)
         return None

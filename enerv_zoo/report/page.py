@@ -31,6 +31,7 @@ from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.shell import amount, printable
 from enerv_zoo.summary import Part, summarize
+from enerv_zoo.tables import ResultTable
 from enerv_zoo.video import Video
 from enerv_zoo.video.origin import protected
 
@@ -69,6 +70,7 @@ def write_report(
     player: bool = False,
     runtime: str | Path | None = None,
     rates: RateDistortion | None = None,
+    means: ResultTable | None = None,
     device: str = "auto",
 ) -> Path:
     """Write a page that shows fits of one video beside the original and beside each other.
@@ -87,6 +89,7 @@ def write_report(
         runtime: for `player`, folder of the unpacked npm package onnxruntime-web; its files are then in the page. By
             default the page loads them from a public address (cdn.jsdelivr.net) once it is asked to decode.
         rates: from `enerv_zoo.rate_distortion`, to be shown, too.
+        means: of fits with several seeds, from `enerv_zoo.batch.comparison_table`, to be shown, too.
         device: where frames are decoded: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
 
     Returns:
@@ -112,6 +115,7 @@ def write_report(
     page: dict[str, Any] = {
         "title": "", "video": "", "attribution": None, "movies": [], "rows": [], "runs": [], "rates": False,
         "data": {"runs": [], "metrics": []}, "gains": None, "points": None, "source": None, "history": False,
+        "means": means,
     }  # fmt: skip
     files = PageFiles(True, None if runtime is None else Path(runtime)) if player else None
     if fits:

@@ -141,6 +141,16 @@ def test_seeds_and_inline_recipes_are_fits_of_their_own():
     assert names({**entry, "recipes": ["quick"], "name": "{video}-s{seed}"}) == ["bunny-s0", "bunny-s7"]
 
 
+def test_a_mask_and_a_reference_for_each_video(tmp_path):
+    entry = {"videos": ["a.mp4", "bunny"], "mask": "masks/{video}.png", "reference": "clean/{video}", "model": "nerv"}
+    fits = [job.fit for job in manifest_jobs(Manifest(fits=(entry, {**entry, "name": "x-{video}", "segments": 2})))]
+    assert [fit.whole.mask for fit in fits] == ["masks/a.png", "masks/bunny.png"] * 2
+    assert [fit.whole.reference for fit in fits] == ["clean/a", "clean/bunny"] * 2
+    (tmp_path / "noisy.csv").write_text("video,model,reference\nbunny,nerv,7\n")
+    (job,) = manifest_jobs(read_manifest(tmp_path / "noisy.csv"))
+    assert job.fit.reference == "7"
+
+
 def test_one_value_stands_for_a_list_of_it():
     one = {"video": "bunny", "model": "nerv", "size": "60K", "recipe": {"fit": {"epochs": 3}}, "seed": 5}
     lists = {"videos": ["bunny"], "models": ["nerv"], "sizes": ["60K"], "recipes": [one["recipe"]], "seeds": [5]}
@@ -207,7 +217,7 @@ def test_the_guides_manifest_means_what_it_says():
     text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "fleet.md").read_text(), re.DOTALL)[1]
     assert names(*parse_yaml(text)["fits"])[8:] == [
         *(f"bunny-nerv-0.5m-{recipe}-seed{seed}" for recipe in ("short", "long") for seed in (0, 1, 2)),
-        "holiday-in-segments",
+        *("holiday-in-segments", "a-pca_nerv", "b-pca_nerv"),
     ]
 
 

@@ -6,10 +6,12 @@ import csv
 import json
 import statistics
 
+import numpy as np
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.batch import FitsFailed, compare, jobs
+from enerv_zoo.batch import FitsFailed, compare, comparison_table, jobs
+from enerv_zoo.cli import comparing
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.zoo import parse_parameter_count
 
@@ -54,7 +56,9 @@ def test_one_that_fails_is_named_when_the_others_are_done(tmp_path, monkeypatch)
     assert {name: results[name] for name in ("enerv", "hnerv")} == caught.value.results
 
 
-def test_seeds_names_and_options_of_their_own(tmp_path, cli):
+def test_seeds_names_and_options_of_their_own(tmp_path, cli, monkeypatch):
+    reported = []
+    monkeypatch.setattr(comparing, "closing_report", lambda runs, *rest, means: reported.append((runs, means)))
     (tmp_path / "other.yaml").write_text("{format: 2, model: {name: nerv}, fit: {lr: 0.001, metrics: [psnr, ssim]}}")
     common = (
         "--frames",
@@ -67,7 +71,6 @@ def test_seeds_names_and_options_of_their_own(tmp_path, cli):
         3,
         "--metrics",
         "psnr",
-        "--no-report",
     )
     asked = ("--models", "nerv,small=nerv", "--set", "small.fc_dim=8", "--set", "nerv.fc_dim=10", "--seeds", "3,5")
     files = (
@@ -97,6 +100,8 @@ def test_seeds_names_and_options_of_their_own(tmp_path, cli):
         assert int(table[group]["stored_numbers"]) == results[f"{group}-seed3"]["stored_numbers"]
         assert f"{mean:.2f} ± {deviation:.2f}" in printed
         assert f"{mean:.2f} ± {deviation:.2f}" in (tmp_path / "t.md").read_text()
+    ((runs, shown),) = reported
+    assert (len(runs), shown.rows) == (4, sorted(means.values(), key=lambda row: -row["psnr"]))
     for option, message in (
         (("--set", "other.fc_dim=8"), "a name of nerv, small, got 'other.fc_dim=8'"),
         (("--recipe", "tiny", "--recipe", "quick"), "one is for all fits, got tiny, quick"),
@@ -107,11 +112,22 @@ def test_seeds_names_and_options_of_their_own(tmp_path, cli):
     assert not (tmp_path / "no").exists()
 
 
-def test_arrays_and_where_frames_are_kept(tmp_path):
+def test_arrays_masks_and_where_frames_are_kept(tmp_path, cli):
     clip = ez.open_video("bunny", frames="0:3", resize="64x36")
     options = {"size": "60K", "epochs": 1, "batch_size": 3, "frames_in": "disk", "out": tmp_path, "device": "cpu"}
+    options |= {"mask": np.tri(36, 64, dtype=bool), "fit_frames": "::2"}
     first = compare(clip, ["nerv"], **options)
     assert compare(clip, ["nerv"], **options) == first
+    headings = [field.heading for field in comparison_table(first).fields]
+    assert headings[1] == "PSNR (dB)"
+    assert {"PSNR, hidden pixels (dB)", "PSNR, unseen frames (dB)"} < set(headings)
+    with pytest.raises(FitsFailed, match="another mask"):
+        compare(clip, ["nerv"], **{**options, "mask": np.tri(36, 64, 9, dtype=bool)})
+    asked = ["compare", "bunny", "--models", "nerv", "--epochs", 1, "--out", tmp_path / "no"]
+    for option in ("--mask", "--reference"):
+        _, _, error = cli(*asked, option, "nowhere.png")
+        assert "nowhere.png" in error
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from enerv_zoo.report import page as report_page
 from enerv_zoo.report.codecs import encoded_within
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.summary import summarize
+from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.video import Video
 from enerv_zoo.video.sizes import as_size
 
@@ -307,7 +308,12 @@ def test_of_rates_alone_and_with_fits(runs, tmp_path):
     assert "<video" not in page.read_text()
     assert "is itself h264 of 0.052 bits per pixel" in page.read_text()
     assert "<td>crf 27</td>" in page.read_text()
-    both = ez.write_report(runs, tmp_path / "both.html", rates=result).read_text()
+    fields = (Field("fit"), Field("psnr", "PSNR (dB)", "{:.2f}".format))
+    means = ResultTable(fields, [{"fit": "<a>", "psnr": 31, "psnr_std": 0.25}])
+    both = ez.write_report(runs, tmp_path / "both.html", rates=result, means=means).read_text()
+    assert "<h2>Means over seeds</h2>" in both
+    assert "<td>&lt;a&gt;</td><td>31.00 ± 0.25</td>" in both
+    assert "Means over seeds" not in page.read_text()
     assert "<video" in both
     assert "BD-rate" in both
 
