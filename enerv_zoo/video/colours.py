@@ -138,14 +138,22 @@ def colour_of(stream: VideoStream, matrix: str | None = None) -> Colour:
         matrix: that its pixels are read by, if not what it states.
     """
     codec, form = stream.codec_context, stream.codec_context.format
-    matrix = matrix or _name(MATRICES, codec.colorspace)
-    primaries = _name(PRIMARIES, codec.color_primaries) or ("bt2020" if matrix == "bt2020nc" else HD.primaries)
     bits = max((part.bits for part in form.components), default=HD.bits) if form is not None else HD.bits
+    is_full = codec.color_range == FULL_RANGE and form is not None and not form.is_rgb
+    matrix = matrix or _name(MATRICES, codec.colorspace)
+    return stated_colour(codec.color_primaries, codec.color_trc, matrix, is_full, bits)
+
+
+def stated_colour(
+    primaries: int | None, transfer: int | None, matrix: str | None, full_range: bool, bits: int
+) -> Colour:
+    """Return the colour that numbers of H.273 state, and the name of a matrix; see `colour_of`."""
+    named = _name(PRIMARIES, primaries) or ("bt2020" if matrix == "bt2020nc" else HD.primaries)
     return Colour(
-        primaries,
-        _name(TRANSFERS, codec.color_trc) or HD.transfer,
-        matrix or ("bt2020nc" if primaries == "bt2020" else HD.matrix),
-        codec.color_range == FULL_RANGE and form is not None and not form.is_rgb,
+        named,
+        _name(TRANSFERS, transfer) or HD.transfer,
+        matrix or ("bt2020nc" if named == "bt2020" else HD.matrix),
+        full_range,
         min(max(bits, HD.bits), 16),
     )
 
@@ -199,5 +207,5 @@ def _fill(plane: VideoPlane, values: np.ndarray) -> None:
     plane.update(rows.tobytes())
 
 
-def _name(names: Mapping[str, int], number: int) -> str | None:
+def _name(names: Mapping[str, int], number: int | None) -> str | None:
     return next((name for name, each in names.items() if each == number), None)

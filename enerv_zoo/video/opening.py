@@ -26,7 +26,7 @@ def open_file(path: Path, name: str | None = None, options: ReadOptions = DEFAUL
     """
     check_is_file(path)
     is_raw = options.yuv is not None or path.suffix.lower() == ".yuv"
-    source = RawVideo(path, name, options) if is_raw else pages_of(path, name)
+    source = RawVideo(path, name, options) if is_raw else pages_of(path, name, options)
     if source is None:
         return VideoFile(path, name, options)
     options.refuse_choice(str(path), *(("stream",) if is_raw else ("stream", "matrix")))

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base as Tag
 
+from enerv_zoo.config import HD
 from enerv_zoo.errors import VideoError
 from enerv_zoo.shell import printable
+from enerv_zoo.video.colours import stated_colour
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
-from enerv_zoo.video.source import Moment, Source
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +176,7 @@ def _to_srgb(data: bytes, kind: str) -> tuple[str, str, ImageCms.ImageCmsTransfo
     return name, mode, transform
 
 
-def pages_of(path: Path, name: str | None = None) -> Pages | None:
+def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT) -> Pages | None:
     """Return the pages of a file that FFmpeg takes for one still, or decodes wrong; `None` for any other file.
 
     Raises:
@@ -184,17 +187,21 @@ def pages_of(path: Path, name: str | None = None) -> Pages | None:
         return None
     with _opened(path, kind) as image, suppress(*_DAMAGE):
         if image is not None:
-            return _pages(image, path, name, kind)
+            return _pages(image, path, name, kind, options)
     if kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
         raise VideoError(f"{path}: the HEIC picture is damaged; get the file again")
     return None  # FFmpeg says what is wrong with it, or reads it all the same
 
 
-def _pages(image: Image.Image, path: Path, name: str | None, kind: str) -> Pages | None:
+def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options: ReadOptions) -> Pages | None:
     count = getattr(image, "n_frames", 1)
     if kind != "tiff":
-        is_read_here = count > 1 or kind != "webp"
-        return Pages(path, list(range(count)), name, kind) if is_read_here else None
+        if count == 1 and kind == "webp":
+            return None
+        pages = Pages(path, list(range(count)), name, kind)
+        if kind == "heic":
+            pages.keep_depth(image.info, options)
+        return pages
     numbers, by_pillow = [], False
     for number in range(count):
         image.seek(number)
@@ -221,9 +228,23 @@ class Pages(Source):
         self.name = name or readable(path.stem)
         self.count = len(numbers)
         self._numbers, self.kind, self._animated = numbers, kind, kind == "webp"
+        self._deep: int | None = None
         self.tick = 0.001 if self._animated else 0.0
         duration = self._read(numbers[0])[1] if self._animated else 0
         self.rate = 1000 / duration if duration else None
+
+    def keep_depth(self, info: Mapping[Any, Any], options: ReadOptions) -> None:
+        """Note the colour and the depth of a HEIC picture.
+
+        Args:
+            info: of it, as pi-heif gives it.
+            options: whether more than 8 bits are kept.
+        """
+        numbers = info.get("nclx_profile") or {}
+        primaries, transfer = numbers.get("color_primaries"), numbers.get("transfer_characteristics")
+        colour = stated_colour(primaries, transfer, None, False, info.get("bit_depth", HD.bits))
+        self.colour = colour if colour.is_wide else HD
+        self._deep = colour.bits if colour.bits > HD.bits and options.for_colour(colour).full_depth else None
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected pages; see `Source.frames`."""
@@ -251,11 +272,21 @@ class Pages(Source):
                 raise VideoError(f"{self.path}: the file is damaged, or was changed while it was read; get it again")
             try:
                 image.seek(number)
-                picture = _in_srgb(_pixels(image), image, self.path)
+                picture = _pixels(image) if self._deep is None else _deep_pixels(self.path, number, self._deep)
+                picture = picture if self.colour.is_wide else _in_srgb(picture, image, self.path)
                 turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
             except _DAMAGE as error:
                 raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
             return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)
+
+
+def _deep_pixels(path: Path, number: int, bits: int) -> np.ndarray:
+    """A HEIC picture as (H, W, 3), float32 in [0, 1], without its alpha."""
+    import pi_heif
+
+    picture = np.asarray(pi_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=False)[number])
+    picture = picture[..., :3] if picture.ndim == 3 else picture[..., None].repeat(3, axis=-1)
+    return picture.astype(np.float32) / np.float32(2**bits - 1)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

@@ -237,6 +237,47 @@ def test_pictures_of_ten_bits_in_avif(tmp_path: Path, colour: Colour) -> None:
     assert open_video(tmp_path / "a.avif", full_depth=False).frames.dtype == torch.uint8
 
 
+@pytest.mark.parametrize("colour", [PQ, Colour(bits=10)])
+def test_pictures_of_ten_bits_in_heic(tmp_path: Path, colour: Colour) -> None:
+    pytest.importorskip("pi_heif")
+    frames = patches(1)[..., :48]
+    with av.open(str(write_video(tmp_path / "a.mp4", frames, colour=colour, quality=0))) as file:
+        config: Any = file.streams.video[0].codec_context
+        picture = heic(bytes(config.extradata), b"".join(bytes(packet) for packet in file.demux(video=0)), colour)
+    (tmp_path / "a.heic").write_bytes(picture)
+    still = open_video(tmp_path / "a.heic", full_depth=None if colour.is_hdr else True)
+    assert still.info.colour == replace(colour, bits=10 if colour.is_hdr else 16)
+    assert (still.frames[0].float() - frames[0])[:, 8::16, 8::16].abs().max() < 4 / 1023
+    plain = open_video(tmp_path / "a.heic", full_depth=False)
+    assert plain.frames.dtype == torch.uint8
+    assert plain.info.colour == (colour if colour.is_hdr else HD)
+
+
+def heic(config: bytes, picture: bytes, colour: Colour) -> bytes:
+    """Return a HEIC file of one picture of 48 x 48 pixels and 10 bits, coded by H.265 (ISO/IEC 23008-12)."""
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        return (8 + len(b"".join(parts))).to_bytes(4) + kind + b"".join(parts)
+
+    one, numbers = b"\0\1", (PRIMARIES[colour.primaries], TRANSFERS[colour.transfer], MATRICES[colour.matrix])
+    size = bytes(4) + 2 * (48).to_bytes(4)
+    coded = box(b"colr", b"nclx", *(number.to_bytes(2) for number in numbers), b"\0")
+    bits = box(b"pixi", bytes(4) + bytes([3, 10, 10, 10]))
+    properties = box(b"ipco", box(b"hvcC", config), box(b"ispe", size), coded, bits)
+    head = box(b"ftyp", b"heix", bytes(4), b"mif1heix")
+
+    def meta(place: int) -> bytes:
+        extent = place.to_bytes(4) + len(picture).to_bytes(4)
+        return box(
+            b"meta", bytes(4), box(b"hdlr", bytes(8), b"pict", bytes(13)), box(b"pitm", bytes(4), one),
+            box(b"iloc", bytes(4), b"\x44\0", one, one, bytes(2), one, extent),
+            box(b"iinf", bytes(4), one, box(b"infe", b"\2\0\0\0", one, bytes(2), b"hvc1\0")),
+            box(b"iprp", properties, box(b"ipma", bytes(4), bytes(2), one, one, b"\4\x81\2\3\4")),
+        )  # fmt: skip
+
+    return head + meta(len(head) + len(meta(0)) + 8) + box(b"mdat", picture)
+
+
 @pytest.mark.parametrize("pix_fmt", ["gbrp10le", "gray10le", "yuv422p12le", "p010le", "yuva444p10le"])
 def test_full_depth_of_every_layout(tmp_path: Path, pix_fmt: str) -> None:
     grey = np.full((32, 48), 40_000, np.uint16)
