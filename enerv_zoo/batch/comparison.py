@@ -18,7 +18,7 @@ from enerv_zoo.fitting.history import read_history
 from enerv_zoo.fitting.plan import FitPlan, depends_on_speed, plan_fit
 from enerv_zoo.keywords import CompareOptions
 from enerv_zoo.locking import locked
-from enerv_zoo.metrics.columns import columns
+from enerv_zoo.metrics.columns import columns, split_name
 from enerv_zoo.shell import duration
 from enerv_zoo.tables import DEVIATION, Field, ResultTable
 from enerv_zoo.video.origin import Origin, protected
@@ -155,17 +155,17 @@ def comparison_table(results: Mapping[str, Mapping[str, Any]]) -> ResultTable:
     Args:
         results: from `compare`.
     """
-    quality = columns(results.values())
+    quality, rows = columns(results.values()), means_over_seeds(results)
+    shown = [own for own in quality if not split_name(own.name)[1] or any(row[own.name] is not None for row in rows)]
     fields = (
         Field("fit"),
-        *(column.field for column in quality),
+        *(column.field for column in shown),
         Field("stored_numbers", "stored parameters", "{:,.0f}".format),
         Field("stored_bytes", "MB", lambda size: f"{size / 1e6:,.2f}"),
         Field("bpp", "bits per pixel", "{:.3f}".format),
         Field("fit_seconds", "fit time", duration),
         Field("fps", "decode frames/s", "{:,.1f}".format),
     )
-    rows = means_over_seeds(results)
     return ResultTable(fields, sorted(rows, key=lambda row: quality[0].rank(row.get(quality[0].name))))
 
 

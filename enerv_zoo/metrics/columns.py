@@ -43,7 +43,7 @@ class Column:
     def label(self) -> str:
         """The name for people, such as `"MS-SSIM"`."""
         name, part = split_name(self.name)
-        return name.replace("_", "-").upper() + (f", {PARTS[part]}" if part else "")
+        return f"{Column(name).label}, {PARTS[part]}" if part else name.replace("_", "-").upper()
 
     @property
     def heading(self) -> str:
@@ -88,10 +88,10 @@ def column(name: str) -> Column:
         ConfigError: the metric declares something else than the contract has.
     """
     base, of_part = split_name(name)
-    if base not in metrics.names():
-        return Column(name)
     if of_part:
         return replace(column(base), name=name)
+    if base not in metrics.names():
+        return Column(name)
     part: Any = metrics.get(name)
     declared: dict[str, Any] = {key: getattr(part, key, None) for key in ("unit", "better", "scope")}
     for key, legal in (("better", get_args(Better)), ("scope", get_args(Scope))):
