@@ -190,6 +190,8 @@ def test_full_depth_keeps_more_than_eight_bits(
     folder = pictures.frames.permute(0, 2, 3, 1).float().numpy()
     assert np.abs(folder[0] - wide / 65535).max() < 2**-11
     assert np.abs(folder[1] - moving(1, 20, 30)[0] / 255).max() < 2**-11
+    tiff = still("a.tif", av.VideoFrame.from_ndarray(wide, format="rgb48le"), "tiff", "rgb48le")
+    assert torch.equal(open_video(tiff, full_depth=True).frames, pictures.frames[:1])
     assert open_video(tmp_path / "folder").frames.dtype == torch.uint8
     assert torch.equal(open_video(frames, full_depth=True).frames, frames.half())
 
