@@ -16,7 +16,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.errors import EnervZooError
+from enerv_zoo.errors import ConfigError, EnervZooError
 
 Check = Callable[[Path], None]
 """Raises an error for a path that must not be written to."""
@@ -55,10 +55,10 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
         error: what to raise where the target cannot be written or put in place. What else the block raises passes as it
             is.
     """
-    target = Path(path).resolve()  # write through a link, and know the name of "."
+    target = usable_path(path, error).resolve()  # write through a link, and know the name of "."
     check_target(target)
-    token = secrets.token_hex(4)
-    temporary = target.with_name(f".{token}.{target.name}")
+    token, ending = secrets.token_hex(4), target.name[-KEPT_CHARACTERS:]
+    temporary = target.with_name(f".{token}.{ending}")
     with _explained(path, error):
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -66,12 +66,42 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
             yield temporary
         with _explained(path, error):
             if target.is_dir():
-                _swap_folder(temporary, target, target.with_name(f".{token}.old.{target.name}"))
+                _swap_folder(temporary, target, target.with_name(f".{token}.old.{ending}"))
             else:
                 temporary.replace(target)
     finally:
         with suppress(OSError):  # what went wrong before is what counts
             _remove(temporary)
+
+
+SHOWN_CHARACTERS = 80
+"""Characters of a path that a message shows, where that is what is wrong."""
+
+KEPT_CHARACTERS = 50
+"""Characters of a target's name at the end of a temporary one: that of a long name would be too long."""
+
+
+def usable_path(path: str | Path, error: type[EnervZooError] = ConfigError, expand: bool = False) -> Path:
+    """Return a path of a user's that can be looked up, whether or not something is there.
+
+    Args:
+        path: as it was given.
+        error: what to raise.
+        expand: whether `~` is a home folder.
+
+    Raises:
+        EnervZooError: it is too long, holds a NUL byte, leads to itself by links, lies in a folder that may not be
+            searched, or there is no such home folder.
+    """
+    try:
+        usable = Path(path).expanduser() if expand else Path(path)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            usable.stat()
+        return usable
+    except (OSError, RuntimeError, ValueError) as reason:
+        text = str(path) if len(str(path)) <= SHOWN_CHARACTERS else f"{str(path)[:SHOWN_CHARACTERS]}..."
+        why = reason.strerror if isinstance(reason, OSError) else reason
+        raise error(f"{text!r} cannot be looked up ({why}); give another path") from reason
 
 
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -130,7 +160,7 @@ def check_writable(path: str | Path) -> None:
     Raises:
         EnervZooError: it is a folder, or its folder is not there to be written to and cannot be made.
     """
-    target = Path(path).resolve()
+    target = usable_path(path, EnervZooError).resolve()
     above = next(folder for folder in target.parents if folder.exists())
     if target.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise EnervZooError(f"{path}: no file can be written there; choose another place")
@@ -168,12 +198,12 @@ def nearest(path: Path) -> Path | None:
     """The path here whose parts are nearest to those of one at which nothing is; `None` where a part has none near."""
     existing = Path(path.anchor)
     for part in path.parts[1:] if path.anchor else path.parts:
-        if (existing / part).exists():
-            existing = existing / part
-            continue
         try:
+            if (existing / part).exists():
+                existing = existing / part
+                continue
             there = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
-        except OSError:
+        except (OSError, ValueError):
             return None
         near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
         if not near:

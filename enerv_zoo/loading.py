@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import Unpack
 
+from enerv_zoo.files import usable_path
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.naming import no_such_path
 from enerv_zoo.hub.source import open_run
@@ -81,7 +82,7 @@ def push(run: str | Path, repo_id: str, **options: Unpack[PushOptions]) -> str:
         HubError: the repository cannot be made or written to, or somebody else pushed meanwhile.
         ConfigError: it is no fit, or one that nobody could load.
     """
-    if not Path(run).exists():
+    if not usable_path(run).exists():
         raise no_such_path(str(run))
     opened = open_run(Path(run))
     return push_run(opened, lambda: load(opened), repo_id, **options)

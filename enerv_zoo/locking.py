@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from enerv_zoo.errors import FitError
+from enerv_zoo.files import usable_path
 from enerv_zoo.shell import printable
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     Raises:
         FitError: another process holds it, or it cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
+    if usable_path(folder, FitError).exists() and not folder.is_dir():
         raise FitError(f"{folder}: is a file; --out takes a folder")
     created: set[Path] = set()
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import usable_path
 
 MAX_VALUES = 10_000_000
 """Values of a file, each counted as often as aliases name it."""
@@ -92,7 +93,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is missing, is no text, does not parse or holds something else.
     """
-    path = Path(path)
+    path = usable_path(path)
     try:
         data = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from enerv_zoo.compatibility import upgrade
 from enerv_zoo.config import Recipe, from_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.files import usable_path
 from enerv_zoo.parsing import read_mapping
 
 SIZED = re.compile(r"(.+)-([0-9]*\.?[0-9]+[kmKM])")
@@ -52,7 +53,7 @@ def read_recipe(recipe: str | Path | dict[str, Any] | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, dict):
         return from_dict(Recipe, upgrade(recipe, "recipe", note=True), "recipe")
-    path = Path(recipe)
+    path = usable_path(recipe)
     if path.is_file():
         return from_dict(Recipe, upgrade(read_mapping(path), str(path), note=True), str(path))
     bundled = bundled_files() | {preset: bundled_files()[name] for preset, name in PRESETS.items()}

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.files import usable_path
 
 logger = logging.getLogger(__name__)
 Part = TypeVar("Part", bound=Callable[..., Any])
@@ -198,7 +199,7 @@ def import_file(path: str | Path) -> None:
     Raises:
         ConfigError: there is no such file, or it cannot be run.
     """
-    path = Path(path)
+    path = usable_path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such Python file to import parts from")
     name = f"{_IMPORTED}{path.stem}"

@@ -10,12 +10,91 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import enerv_zoo as ez
-from enerv_zoo.errors import EnervZooError
-from enerv_zoo.files import remove_leftovers, replacing, write_json, write_text
+from enerv_zoo.batch.manifest import read_manifest
+from enerv_zoo.errors import EnervZooError, FitError
+from enerv_zoo.files import remove_leftovers, replacing, usable_path, write_json, write_text
+from enerv_zoo.interop.checkpoints import read_checkpoint
+
+NO_PATHS = {"too long": "n" * 300, "NUL": "a\0b", "loop of links": "loop/x", "in a file": "file/x"}
+TAKES_A_PATH = {
+    "open_video": ez.open_video,
+    "load": ez.load,
+    "load a file": lambda path: ez.load(f"{path}.nvz"),
+    "load a Path": lambda path: ez.load(Path(path)),
+    "fit": lambda path: ez.fit(path, "nerv", device="cpu"),
+    "fit out": lambda path: ez.fit(CLIP, "nerv", **SMALL, out=path),
+    "fit resume": lambda path: ez.fit(CLIP, "nerv", **SMALL, out=path, resume=True),
+    "fit model": lambda path: ez.fit(CLIP, f"{path}.yaml", **SMALL),
+    "fit recipe": lambda path: ez.fit(CLIP, recipe=path, **SMALL),
+    "fit mask": lambda path: ez.fit(CLIP, "nerv", **SMALL, mask=path),
+    "fit init_from": lambda path: ez.fit(CLIP, "nerv", **SMALL, init_from=path),
+    "fit time-lapse": lambda path: ez.fit(CLIP, "nerv", **SMALL, callbacks=[ez.TimeLapse(f"{path}.mp4")]),
+    "fit_segments out": lambda path: ez.fit_segments(CLIP, "nerv", **SMALL, segments=2, out=path),
+    "compare out": lambda path: ez.compare(CLIP, ["nerv"], **SMALL, out=path),
+    "rd out": lambda path: ez.rate_distortion(CLIP, [], codecs=["x264"], out=path),
+    "rd curves": lambda path: ez.rate_distortion(CLIP, [], codecs=["x264"], curves=[f"{path}.csv"], out="rd"),
+    "compress": lambda path: ez.compress(path, "x.nvz"),
+    "compress to": lambda path: ez.compress(network(), f"{path}.nvz"),
+    "save": lambda path: network().save_pretrained(path),
+    "evaluate": lambda path: ez.evaluate(network(), path),
+    "write_video": lambda path: ez.write_video(f"{path}.mp4", CLIP),
+    "write_video folder": lambda path: ez.write_video(path, CLIP),
+    "export": lambda path: ez.export(network(), f"{path}.onnx"),
+    "write_player": lambda path: ez.write_player(network(), f"{path}.html"),
+    "write_report": lambda path: ez.write_report([path], "x.html"),
+    "push": lambda path: ez.push(path, "user/x"),
+    "pull": lambda path: ez.pull(path, "x", local_files_only=True),
+    "pull to": lambda path: ez.pull("user/x", path, local_files_only=True),
+    "import": lambda path: read_checkpoint(f"{path}.pth"),
+    "manifest": lambda path: read_manifest(f"{path}.csv"),
+}
+SMALL = {"size": "5K", "epochs": 1, "device": "cpu"}
+CLIP = np.zeros((2, 36, 64, 3), np.uint8)
+
+
+def network():
+    return ez.create_model("nerv", frames=2, height=36, width=64, size="5K")
+
+
+@pytest.mark.parametrize("kind", NO_PATHS)
+def test_what_can_be_no_path_is_one_clear_line_everywhere(kind, tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    Path("loop").symlink_to("loop")
+    for name, function in TAKES_A_PATH.items():
+        with pytest.raises(EnervZooError) as refusal:
+            function(NO_PATHS[kind])
+        text = str(refusal.value)
+        assert (len(text) < 450, "\n" in text, "\0" in text) == (True, False, False), f"{name}: {text}"
+    for command in (
+        ["info", "@"],
+        ["import", "file", "--config", "@", "--out", "x"],
+        ["render", "@", "x.mp4"],
+        ["compress", "x", "@.nvz"],
+    ):
+        code, out, error = cli(*(word.replace("@", NO_PATHS[kind]) for word in command))
+        assert (code in (1, 2), out, len(error.splitlines())) == (True, "", 1), error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
+
+
+def test_a_folder_that_may_not_be_searched_is_a_clear_line_too(monkeypatch):
+    def stat(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(FitError, match=r"'runs/x' cannot be looked up \(Permission denied\); give another path"):
+        usable_path("runs/x", FitError)
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_text(tmp_path / f"{'n' * 251}.txt", "x")
+    assert names(tmp_path) == [f"{'n' * 251}.txt"]
 
 
 def names(folder):
@@ -140,6 +219,7 @@ def test_commands_say_in_one_line_that_a_target_is_read_only(tmp_path):
     script = f"mount -t tmpfs -o ro tmpfs ro && {python}"
     done = subprocess.run([*IN_NAMESPACE, "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [line for line in done.stderr.splitlines() if line.startswith(("error:", "Traceback"))] == [
-        f"error: ro/a.{suffix}: cannot be written (Read-only file system); choose another place"
-        for suffix in ("mp4", "nvz", "html")
+        "error: ro/a.mp4: cannot be written (Read-only file system); choose another place",
+        "error: ro/a.nvz: no file can be written there; choose another place",
+        "error: ro/a.html: cannot be written (Read-only file system); choose another place",
     ]

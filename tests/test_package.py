@@ -15,11 +15,11 @@ ROOT = Path(enerv_zoo.__file__).parent
 
 ORDER = [
     {"errors", "options"},
+    {"files"},
     {
         "coding",
         "compiling",
         "config",
-        "files",
         "keywords",
         "launch",
         "machine",

@@ -18,6 +18,7 @@ from enerv_zoo.batch.tables import READERS, TEXTS, read_rows
 from enerv_zoo.compatibility import FORMAT, format_of, note_sizes, turned, turned_sizes
 from enerv_zoo.config import SELECTION, Spec, VideoSelection, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
+from enerv_zoo.files import usable_path
 from enerv_zoo.fitting.cuts import parse_segments
 from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.parsing import read_mapping
@@ -126,7 +127,7 @@ def read_manifest(manifest: str | Path) -> Manifest:
     Raises:
         ConfigError: no such file or name, or options that mean nothing.
     """
-    path = Path(manifest)
+    path = usable_path(manifest)
     if not path.is_file():
         bundled = bundled_files("zoo")
         if str(manifest) not in bundled:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import EnervZooError, FitError
-from enerv_zoo.files import check_target, finite
+from enerv_zoo.files import check_target, finite, usable_path
 from enerv_zoo.locking import locked
 from enerv_zoo.video.remote import file_system, is_address
 
@@ -34,7 +34,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.is_local = not is_address(str(root))
-        self.root = str(Path(root).expanduser().resolve()) if self.is_local else str(root).rstrip("/")
+        self.root = str(usable_path(root, expand=True).resolve()) if self.is_local else str(root).rstrip("/")
         self._fs, self._path = file_system(self.root)
 
     def check(self) -> None:

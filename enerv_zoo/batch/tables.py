@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import usable_path
 from enerv_zoo.parsing import parse_yaml
 
 TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license", "mask", "reference")
@@ -23,6 +24,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     """
     if path.suffix not in READERS:
         raise ConfigError(f"{path}: a table is a file that ends in {' or '.join(READERS)}")
+    usable_path(path)
     try:
         rows = READERS[path.suffix](path)
     except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError

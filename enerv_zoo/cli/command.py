@@ -13,6 +13,7 @@ from enerv_zoo.cli import console
 from enerv_zoo.cli.help import help_of
 from enerv_zoo.cli.interruption import Interrupted
 from enerv_zoo.cli.start import unknown_command
+from enerv_zoo.files import usable_path
 
 
 class Helpful:
@@ -77,6 +78,9 @@ def _check(ctx: Any, parameter: Any, text: Any) -> None:
     value = ctx.params.get(parameter.name)
     if isinstance(value, float) and not math.isfinite(value):
         raise typer.BadParameter(f"expected a finite number, got {text}", ctx=ctx, param=parameter)
+    for path in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(path, Path):
+            usable_path(path)
     names_something = parameter.name == "out" or parameter.param_type_name == "argument" or isinstance(value, Path)
     if names_something and (text == "" or (isinstance(text, (list, tuple)) and "" in text)):
         raise typer.BadParameter("expected a name, got ''; is a variable of the shell unset?", ctx=ctx, param=parameter)

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from enerv_zoo.errors import did_you_mean
-from enerv_zoo.files import nearest
+from enerv_zoo.files import nearest, usable_path
 from enerv_zoo.shell import command
 
 STEPS = (
@@ -55,7 +55,7 @@ def unknown_command(word: str, commands: Iterable[str]) -> str:
         return f"there is no command {word!r}; it is called {other} here"
     if near := did_you_mean(word, names):
         return f"there is no command {word!r}.{near}"
-    path = Path(word).expanduser()
+    path = usable_path(word, expand=True)
     if not path.exists() and (not path.suffix or (path := nearest(path)) is None):  # type: ignore[assignment]
         return f"there is no command {word!r}, and no such file; commands: {', '.join(names)}"
     shown = word if path == Path(word).expanduser() else str(path)

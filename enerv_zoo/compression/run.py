@@ -19,7 +19,7 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.report import OpenPart, bits_per_pixel, check_network, joint_rate, merged, part_of
 from enerv_zoo.exporting.graph import graph_section
 from enerv_zoo.exporting.onnx_model import check_installed
-from enerv_zoo.files import check_target
+from enerv_zoo.files import check_target, check_writable
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
@@ -76,6 +76,7 @@ def compress(
     began = time.monotonic()
     if Path(path).suffix != SUFFIX:
         raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
+    check_writable(path)
     config = from_dict(CompressConfig, options, "compress")
     model_spec(config.entropy_model or TABLE)  # refuses a name that there is not
     if config.embed_graph:

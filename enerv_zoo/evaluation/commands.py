@@ -27,6 +27,7 @@ from torch import Tensor
 from enerv_zoo.config import DEFAULT_FPS, MATRICES, Colour, VideoInfo
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.ffmpeg import check_format, odd_sides, stored_colour
+from enerv_zoo.files import usable_path
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import Video
 from enerv_zoo.video.colours import FULL_RANGE, LIMITED_RANGE, to_float, to_yuv
@@ -95,7 +96,7 @@ class CommandAnchor:
             "decode": _words("decode", decode, _OF_FRAMES, ("input", "output")),
         }
         self.ladder, self.unit, self.format, self.timeout = tuple(ladder), unit, format, timeout
-        self.folder = str(Path(folder).resolve())
+        self.folder = str(usable_path(folder).resolve())
 
     @property
     def settings(self) -> dict[str, str]:

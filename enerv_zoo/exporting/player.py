@@ -19,7 +19,7 @@ from enerv_zoo.exporting.decoder import Precision
 from enerv_zoo.exporting.embedding import ASSETS, RUNTIME, PageFiles
 from enerv_zoo.exporting.run import ONNX, opened
 from enerv_zoo.exporting.runtime import BACKENDS, VERSION
-from enerv_zoo.files import replacing
+from enerv_zoo.files import check_writable, replacing, usable_path
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, template
 from enerv_zoo.segmented import SegmentedVideo
@@ -59,10 +59,9 @@ def write_player(
         EnervZooError: the fit cannot be read, or the page cannot be written.
     """
     onnx_model.check_installed()
-    target = Path(path)
+    target = usable_path(path)
     single = target.suffix == SUFFIX
-    if not single:
-        _check_folder(target)
+    (check_writable if single else _check_folder)(target)
     video, run = opened(fit)
     files = PageFiles(single, None if runtime is None else Path(runtime))
     page = _page(video, run, files, precision)

@@ -15,7 +15,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import check_network
 from enerv_zoo.exporting import onnx_model
 from enerv_zoo.exporting.decoder import Decoder, Output, Precision, rounded
-from enerv_zoo.files import replacing
+from enerv_zoo.files import check_writable, replacing
 from enerv_zoo.hub import open_run
 from enerv_zoo.loading import load
 from enerv_zoo.network import Network
@@ -67,6 +67,7 @@ def export(
         raise ConfigError(f"{path}: expected a name that ends in {ONNX} or {TORCH}")
     if target.suffix == ONNX:
         onnx_model.check_installed()
+    check_writable(target)
     video, run = opened(fit)
     if not isinstance(video, NeuralVideo):
         raise ConfigError(f"a model is of one network, got {video!r:.80}; name the folder of one segment")

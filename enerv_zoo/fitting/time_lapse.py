@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.files import check_target
+from enerv_zoo.files import check_target, check_writable, usable_path
 from enerv_zoo.fitting.callbacks import Callback
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.progress import stage
@@ -34,7 +34,7 @@ class TimeLapse(Callback):
     """
 
     def __init__(self, path: str | Path, frame: int | None = None, fps: float = 10.0, overwrite: bool = False) -> None:
-        self.path, self.frame, self.fps, self.overwrite = Path(path), frame, fps, overwrite
+        self.path, self.frame, self.fps, self.overwrite = usable_path(path, VideoError), frame, fps, overwrite
         self.folder = self.path.with_name(f"{self.path.name}.frames")
 
     def on_phase(self, fitter: Fitter) -> None:
@@ -43,6 +43,7 @@ class TimeLapse(Callback):
             return
         if self.path.exists() and not self.overwrite:
             raise VideoError(f"{self.path}: exists; choose another name for the time-lapse, or allow overwriting")
+        check_writable(self.path)
         with protected(fitter.video.origin):
             check_target(self.path)
         if fitter.steps_done == fitter.epochs_before == 0:

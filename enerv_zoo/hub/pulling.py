@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from enerv_zoo.errors import HubError
-from enerv_zoo.files import replacing
+from enerv_zoo.files import replacing, usable_path
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.download import PUBLISHED, fetch, is_published
@@ -37,7 +37,7 @@ def pull(
         HubError: the repository cannot be had, or the folder is not free.
         ConfigError: what it holds is damaged or not loaded.
     """
-    target = Path(folder)
+    target = usable_path(folder, HubError)
     _check_free(target, overwrite)
     if (file := bundled_networks().get(repo_id)) is not None:
         raise HubError(f"{repo_id}: is no repository, it came with enerv_zoo; load it by its name, or copy {file}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from enerv_zoo import storage
 from enerv_zoo.errors import ConfigError, HubError, did_you_mean
-from enerv_zoo.files import nearest
+from enerv_zoo.files import nearest, usable_path
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access
 from enerv_zoo.hub.download import Snapshot, fetch
@@ -76,7 +76,7 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
     """
     if isinstance(id_or_path, str) and id_or_path.startswith(HUB):
         return _on_the_hub(id_or_path, access)
-    path = Path(id_or_path).expanduser()
+    path = usable_path(id_or_path, expand=True)
     if isinstance(id_or_path, Path) or path.exists():
         if access.revision is not None:
             raise ConfigError(f"{id_or_path}: is here, and revisions are a repository's; leave out the revision")

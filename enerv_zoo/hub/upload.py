@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.files import write_text
+from enerv_zoo.files import usable_path, write_text
 from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.card import card, one_line
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
@@ -70,7 +70,7 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
     license = check_license(options.get("license"))
     description = run.description
     player = options.get("player")
-    if player is not None and not Path(player).is_file():
+    if player is not None and not usable_path(player).is_file():
         raise ConfigError(f"{player}: is no file; expected a page in one file, as enerv_zoo.write_player writes it")
     message = options.get("commit_message") or f"{description.model.family} on {run.info.name}"
     with TemporaryDirectory() as temporary, explained(repo_id, revision):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from enerv_zoo.config import VideoInfo, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError
+from enerv_zoo.files import usable_path
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
@@ -74,7 +75,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = Path(path)
+    path = usable_path(path)
     if not path.is_file():
         raise EnervZooError(f"{path}: no such checkpoint file")
     try:

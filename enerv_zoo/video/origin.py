@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.files import checked_targets
+from enerv_zoo.files import checked_targets, usable_path
 from enerv_zoo.video.folders import SUFFIXES, ImageFolder
 from enerv_zoo.video.identity import digest, size_of
 from enerv_zoo.video.remote import file_system, is_address, local_path
@@ -51,7 +51,7 @@ class Origin:
             VideoError: there is no such file, folder or sample, or it cannot be read.
         """
         name = str(source) if isinstance(source, str | Path) else None
-        path = None if name is None or is_address(name) else Path(name).expanduser()
+        path = None if name is None or is_address(name) else usable_path(name, VideoError, expand=True)
         if path is not None and path.exists() and not (path.is_file() or path.is_dir()):
             return cls(name)  # what is read once, such as a pipe, is left to the fit
         return cls(name, digest(source), size_of(source))

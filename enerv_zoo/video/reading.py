@@ -14,6 +14,7 @@ import torch
 
 from enerv_zoo.config import DEFAULT_FPS, HD, VideoInfo
 from enerv_zoo.errors import VideoError
+from enerv_zoo.files import usable_path
 from enerv_zoo.progress import stage
 from enerv_zoo.shell import printable
 from enerv_zoo.video.arrays import ArraySource, VideoSource
@@ -236,15 +237,11 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     source = without_file_scheme(source)
     if is_address(source):
         return open_file(local_copy(str(source)), None, options)
-    try:
-        path = Path(source).expanduser()
-        is_folder, exists = path.is_dir() and bool(str(source)), path.exists()  # "" does not mean the current folder
-    except (OSError, RuntimeError, ValueError) as error:
-        raise VideoError(f"{str(source)[:80]!r} cannot be looked up ({error}); give a path or a sample name") from error
-    if is_folder:
+    path = usable_path(source, VideoError, expand=True)
+    if str(source) and path.is_dir():  # "" does not mean the current folder
         options.refuse_choice(str(path), "stream", "yuv", "matrix")
         return ImageFolder(path, options.full_depth)
-    if exists and str(source):
+    if str(source) and path.exists():
         return open_file(path, None, options)
     bundled = sample(source)
     opened = open_file(bundled.path, str(source), options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.files import replacing
+from enerv_zoo.files import replacing, usable_path
 from enerv_zoo.video.paths import check_is_file, without_file_scheme
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.storage import cache_folder
@@ -89,7 +89,7 @@ def local_path(source: str | Path) -> Path:
     source = without_file_scheme(source)
     if is_address(source):
         return local_copy(str(source))
-    path = Path(source).expanduser()
+    path = usable_path(source, VideoError, expand=True)
     if not path.exists():
         return sample(source).path
     check_is_file(path)

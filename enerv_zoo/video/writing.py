@@ -15,7 +15,7 @@ import torch
 
 from enerv_zoo.config import DEFAULT_FPS, HD, SQUARE, Colour, Tags, as_pixel_aspect, size_text
 from enerv_zoo.errors import VideoError
-from enerv_zoo.files import replacing
+from enerv_zoo.files import replacing, usable_path
 from enerv_zoo.shell import printable
 from enerv_zoo.video.encoders import DEEP_MOVIES, MOVIES, Clock, encode_gif, encode_movie, encode_png
 from enerv_zoo.video.source import Video
@@ -124,7 +124,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
     Raises:
         VideoError: a suffix other than `.png`, a frame of another form, or a target that cannot be written.
     """
-    target = Path(path)
+    target = usable_path(path, VideoError)
     if target.suffix.lower() != ".png":
         raise VideoError(f"{target}: an image is written as PNG; give a name that ends in .png")
     if target.is_dir():
@@ -137,7 +137,7 @@ def write_image(path: str | Path, frame: Frame) -> Path:
 
 def _means_folder(path: str | Path) -> bool:
     """Return whether a path names a folder of images; refuses suffixes that nothing is written for."""
-    target = Path(path)
+    target = usable_path(path, VideoError)
     if target.name.lower() in (*MOVIES, ".gif"):
         raise VideoError(
             f"{target}: is a suffix without a name (is there a space before it?); "

@@ -98,7 +98,7 @@ def test_a_row_that_is_too_long_is_named(tmp_path):
 
 def test_a_name_that_is_too_long_for_a_file_is_refused_where_it_is_opened():
     (job,) = manifest_jobs(Manifest(({"videos": ["a" * 3000], "models": ["nerv"], "name": "x"},)))
-    with pytest.raises(VideoError, match=r"cannot be looked up .*give a path or a sample name"):
+    with pytest.raises(VideoError, match=r"cannot be looked up .*give another path"):
         enerv_zoo.open_video(job.fit.source)
 
 
