@@ -6,7 +6,6 @@ and everything of it goes before the next one begins.
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
 from collections.abc import Callable
@@ -15,15 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
 
 from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
+from enerv_zoo.batch.segments_summary import summarise
 from enerv_zoo.config import OPEN, Recipe, VideoInfo, to_dict
 from enerv_zoo.errors import ConfigError, FitError
-from enerv_zoo.evaluation.apart import frames_apart, why_missing
-from enerv_zoo.evaluation.report import bits_per_pixel, read_frames
-from enerv_zoo.files import remove_leftovers, write_json, write_text
+from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
 from enerv_zoo.fitting.folder import (
-    FRAMES,
     OURS,
     State,
     begins_anew,
@@ -39,8 +36,6 @@ from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
 from enerv_zoo.machine import release_memory
 from enerv_zoo.meta import MetaParameters
-from enerv_zoo.metrics.columns import MISSING, flat, names_in
-from enerv_zoo.metrics.scoring import weighted_means
 from enerv_zoo.network import Network
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
@@ -59,6 +54,7 @@ from enerv_zoo.storage.sound import write_sound
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.scenes import Survey, survey
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.source import ReadSound
 from enerv_zoo.zoo import Model, chosen_config
 
 logger = logging.getLogger(__name__)
@@ -116,8 +112,8 @@ class SegmentsJob:
             )
         return job
 
-    def describe(self) -> SegmentsDescription:
-        """Look the video over, and cut it.
+    def describe(self) -> tuple[SegmentsDescription, ReadSound]:
+        """Look the video over, and cut it; return its segments, and what reads its sound.
 
         Raises:
             EnervZooError: it cannot be read, or cannot be cut like this.
@@ -126,10 +122,11 @@ class SegmentsJob:
         video = self._survey(cutting.scenes)
         parts = plan_segments(cutting, video.info.frames, video.info.fps, video.cuts)
         info = video.info if self.sound else replace(video.info, tags=None)
-        return SegmentsDescription(info, tuple(parts), video.cuts if cutting.scenes else None)
+        description = SegmentsDescription(info, tuple(parts), video.cuts if cutting.scenes else None)
+        return description, video.read_sound if self.sound else lambda: None
 
     def read_sound(self) -> bytes | None:
-        """Read the sound of the whole video; `None` where there is none, or where it is not kept."""
+        """Read the sound of a video whose segments are known; `None` where there is none, or where it is not kept."""
         return self._survey(scenes=False).read_sound() if self.sound else None
 
     def _survey(self, scenes: bool) -> Survey:
@@ -259,9 +256,10 @@ def fit_segments(
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
             return SegmentsResult(_segmented(folder), metrics, folder, ended_before=True)
         description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
+        read_sound: ReadSound = job.read_sound
         if description is None:
             with ranks.all_or_none():
-                description = job.describe()
+                description, read_sound = job.describe()
                 job = replace(job, plan=job.plan.for_colour(description.video.colour))
             job, description = _choose(ranks, job, description, began, report_follows)
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
@@ -270,7 +268,7 @@ def fit_segments(
             _fit_by(runner, job.jobs(description), folder, device)
         else:
             _fit_in_turn(job, description, folder, device, on_segment, distributed, began, report_follows)
-        ranks.broadcast_from_zero(lambda: write_sound(job.read_sound(), folder))
+        ranks.broadcast_from_zero(lambda: write_sound(read_sound(), folder))
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
     return SegmentsResult(_segmented(folder), metrics, folder)
 
@@ -397,51 +395,3 @@ def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDes
     clear(folder)
     write_json(folder / RECORD, record)
     write_segments(description, folder)
-
-
-def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
-    """Return scores of the whole, means over frames of its segments. Writes `metrics.json` and `frames.csv`."""
-    parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
-    measured = [part["frames_measured"] for part in parts]
-    names = names_in(parts[0])
-    scores = {**weighted_means(list(zip(parts, measured, strict=True)), names), **_apart(folder, description)}
-    missing = why_missing(scores, {name: reason for name in names if (reason := parts[0].get(name + MISSING))})
-    total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
-    info = description.video
-    metrics = {
-        **flat(scores, missing),
-        "bpp": bits_per_pixel(total["stored_bytes"], info),
-        "fps": sum(measured) / sum(count / part["fps"] for part, count in zip(parts, measured, strict=True)),
-        **total,
-        "device": parts[0]["device"],
-        "model": parts[0]["model"],
-        "segments": len(parts),
-        "frames": info.frames,
-        "frames_measured": sum(measured),
-        "height": info.height,
-        "width": info.width,
-        "epochs": max(part["epochs"] for part in parts),
-        "fit_frames_per_second": sum(part["fit_frames_per_second"] * part["fit_seconds"] for part in parts)
-        / max(total["fit_seconds"], 1e-9),
-        "recoveries": [{"segment": n, **each} for n, part in enumerate(parts) for each in part["recoveries"]],
-    }
-    _write_frames(folder, description)
-    write_json(folder / METRICS, metrics)
-    return metrics
-
-
-def _apart(folder: Path, description: SegmentsDescription) -> dict[str, float | None]:
-    """Return the scores of fitted and unseen frames of all segments."""
-    files = [segment_folder(folder, number) / FRAMES for number in range(len(description.segments))]
-    return frames_apart((row.scores, row.unseen) for file in files for row in read_frames(file))
-
-
-def _write_frames(folder: Path, description: SegmentsDescription) -> None:
-    """Write one `frames.csv` for the whole, numbered as the whole is."""
-    lines: list[str] = []
-    for number, segment in enumerate(description.segments):
-        text = (segment_folder(folder, number) / FRAMES).read_text(encoding="utf-8")
-        head, *rows = csv.reader(text.splitlines())
-        lines = lines or [",".join(head)]
-        lines += [",".join((str(int(row[0]) + segment.first), *row[1:])) for row in rows]
-    write_text(folder / FRAMES, "\n".join(lines) + "\n")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.batch.jobs import FitJob
-from enerv_zoo.batch.segments import SegmentsJob, summarise
+from enerv_zoo.batch.segments import SegmentsJob
+from enerv_zoo.batch.segments_summary import summarise
 from enerv_zoo.batch.store import Store
 from enerv_zoo.fitting.folder import FRAMES
 from enerv_zoo.parsing import read_mapping
@@ -31,12 +32,12 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     if before is not None and segments is not None:
         description = segments_from_json(segments, f"{job.name}/{SEGMENTS}")
     else:
-        description = job.describe()
+        description, read_sound = job.describe()
         job = replace(job, plan=job.plan.for_colour(description.video.colour))
         store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
         store.write(f"{job.name}/{RECORD}", job.record())
         with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
-            write_sound(job.read_sound(), Path(scratch))
+            write_sound(read_sound(), Path(scratch))
             if (Path(scratch) / SOUND).is_file():
                 store.put(Path(scratch) / SOUND, f"{job.name}/{SOUND}")
     return job.jobs(description)

@@ -47,7 +47,7 @@ def preview_fits(
         for name, plan in plans.items():
             lengths = []
             if segments is not None:
-                description = SegmentsJob("", source, plan, segments).describe()
+                description, _ = SegmentsJob("", source, plan, segments).describe()
                 lengths = [segment.frames for segment in description.segments]
             plan = choose(plan, source, segments=lengths)
             info = survey(source, **plan.video, scenes=False).info

@@ -12,6 +12,8 @@ import logging
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +156,19 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
 def has_checkpoint(folder: Path) -> bool:
     """Return whether the folder holds a checkpoint, whole or not."""
     return (folder / CHECKPOINT).exists() or (folder / PREVIOUS).exists()
+
+
+@contextmanager
+def keeping_checkpoint(folder: Path) -> Iterator[None]:
+    """Say what to do where the results of a fit cannot be written, whose last checkpoint is there."""
+    try:
+        yield
+    except EnervZooError as error:
+        if not has_checkpoint(folder):
+            raise
+        raise FitError(
+            f"{error}; the last checkpoint is kept: make room, and repeat the command (fit needs --resume)"
+        ) from error
 
 
 def remove_checkpoints(folder: Path) -> None:

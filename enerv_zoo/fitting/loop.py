@@ -19,6 +19,7 @@ from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.average import WeightAverage
 from enerv_zoo.fitting.budget import TimeBudget
 from enerv_zoo.fitting.constraint import WeightConstraint
+from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.gradients import BatchGradients
 from enerv_zoo.fitting.meter import EpochMeter
@@ -393,13 +394,6 @@ class Fitter:
             self.average.load_state_dict(state["average"])
         for name in _COUNTERS:
             setattr(self, name, state.get(name, getattr(self, name)))
-
-
-def start_in_closed_form(video: NeuralVideo, frames: Tensor) -> dict[str, Tensor]:
-    """Let a network's parts set their first weights from the frames (N, 3, H, W), uint8, and return these by name."""
-    before = {name: tensor.clone() for name, tensor in video.state_dict().items()}
-    after = video.start_from(frames).state_dict()
-    return {name: tensor.clone() for name, tensor in after.items() if not torch.equal(tensor, before[name])}
 
 
 _COUNTERS = (

@@ -6,15 +6,15 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 
 from enerv_zoo.config import FitConfig, Recipe
-from enerv_zoo.errors import EnervZooError, FitError, VideoError
+from enerv_zoo.errors import VideoError
 from enerv_zoo.evaluation import evaluate, plot_psnr, write_preview
 from enerv_zoo.files import write_json
 from enerv_zoo.fitting.batch import choose_batch
@@ -27,14 +27,15 @@ from enerv_zoo.fitting.budget import (
     TimeBudget,
 )
 from enerv_zoo.fitting.callbacks import Callback, Callbacks
-from enerv_zoo.fitting.checkpoint import Checkpoints, has_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.checkpoint import Checkpoints, keeping_checkpoint, remove_checkpoints
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.divergence import DivergenceGuard
+from enerv_zoo.fitting.first_weights import begin_with, start_in_closed_form
 from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
 from enerv_zoo.fitting.history import History
 from enerv_zoo.fitting.interruption import Interruption
-from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
+from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
 from enerv_zoo.fitting.pace import Pace, threads_spin
 from enerv_zoo.fitting.plan import FitPlan, default_recipe, plan_fit, read_contents
@@ -51,7 +52,6 @@ from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
-from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.folder import FolderNetwork, save
 from enerv_zoo.storage.originals import open_alike
@@ -267,7 +267,7 @@ class _Session:
             stage("starting in closed form")
             self._closed_form = start_in_closed_form(video, self._frames[:, :3])
             return video
-        _begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
+        begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
 
     def run(self, on_status: OnStatus | None, clock: Clock, report_follows: bool) -> FitResult:
@@ -387,7 +387,7 @@ class _Session:
         }
         if folder is not None:
             stage("writing the fit")
-            with _keeping_the_checkpoint(folder):
+            with keeping_checkpoint(folder):
                 save(video, folder, fit=fit_record(self.plan.record(), metrics))
                 video.read_sound = open_run(folder).read_sound
                 write_json(folder / METRICS, metrics)
@@ -398,32 +398,9 @@ class _Session:
         return FitResult(video, metrics, rows, report, folder)
 
 
-def _begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:
-    """Copy the weights of another network that have the same name and shape."""
-    if not isinstance(other, NeuralVideo):
-        raise FitError("a fit begins with the weights of one network, not with those of a video in segments")
-    own, others = video.state_dict(), other.state_dict()
-    alike = {name: others[name] for name, each in own.items() if name in others and others[name].shape == each.shape}
-    video.load_state_dict({**own, **alike})
-    logger.info("beginning with %d of %d tensors of another fit", len(alike), len(others))
-
-
 def _pace(plan: FitPlan, ranks: Ranks) -> Pace | None:
     """Return what watches the steps of a fit on a CPU; it leaves threads that the user has chosen, or that sleep."""
     if plan.device != "cpu":
         return None
     chosen = plan.fit.deterministic or "OMP_NUM_THREADS" in os.environ or ranks.size > 1
     return Pace(may_change=threads_spin() and not chosen)
-
-
-@contextmanager
-def _keeping_the_checkpoint(folder: Path) -> Iterator[None]:
-    """Say what to do where the results of a fit cannot be written, whose last checkpoint is there."""
-    try:
-        yield
-    except EnervZooError as error:
-        if not has_checkpoint(folder):
-            raise
-        raise FitError(
-            f"{error}; the last checkpoint is kept: make room, and repeat the command (fit needs --resume)"
-        ) from error

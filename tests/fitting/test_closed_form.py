@@ -9,8 +9,9 @@ import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting import divergence, start
 from enerv_zoo.fitting.divergence import DivergenceGuard
+from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.loop import Fitter, start_in_closed_form
+from enerv_zoo.fitting.loop import Fitter
 
 NETWORK = {"model": "pca_nerv", "model_options": {"width": 18, "channels": 2}}
 FIT = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import av
 import pytest
 from sounds import RATE, heard, write_clip
@@ -11,6 +13,7 @@ from enerv_zoo.config import Tags
 from enerv_zoo.evaluation.report import bits_per_pixel
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.sound import SOUND
+from enerv_zoo.video.scenes import survey
 
 TAGS = Tags("Evening", "2024-05-06T07:08:09.000000Z", ((0.0, 0.4, "First"), (0.4, 1.2, "Second")))
 TINY = {"model": "nerv", "size": "3K", "epochs": 1, "batch_size": 6, "device": "cpu"}
@@ -22,7 +25,9 @@ def fits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     clip = write_clip(folder / "clip.mp4", tags=TAGS)
     ez.fit(clip, out=folder / "whole", **TINY)
-    ez.fit_segments(clip, segments=2, out=folder / "parts", **TINY)
+    with mock.patch("enerv_zoo.batch.segments.survey", wraps=survey) as looks:
+        ez.fit_segments(clip, segments=2, out=folder / "parts", **TINY)
+    assert looks.call_count == 1, "it is looked over once, for its length and its sound"
     return folder
 
 
