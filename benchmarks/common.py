@@ -21,6 +21,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import enerv_zoo as ez
+from enerv_zoo.cli.diagnosing import commit
 from enerv_zoo.fusion.modulate import TemporalAffine
 from enerv_zoo.layers.upsampling import PixelShuffleConv
 from enerv_zoo.neural_video import NeuralVideo
@@ -197,9 +198,9 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def write_result(name: str, case: Case, result: dict[str, Any]) -> None:
-    """Keep a result in `results/`."""
+    """Keep a result in `results/`, with the commit that it was measured at."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, **result}, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, "commit": commit(), **result}, indent=1) + "\n")
 
 
 def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:

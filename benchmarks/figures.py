@@ -1,9 +1,15 @@
 """The figures of the documentation, drawn from real configs and real fits.
 
-python benchmarks/figures.py anatomy                        # enerv.png: every part with its shapes
+python benchmarks/figures.py summary                        # enerv.png: every part with its shapes
 python benchmarks/figures.py mixture runs/bunny             # mixture.jpg: time and modulation apart
 python benchmarks/figures.py report runs/enerv runs/nerv    # report.png: a report in a browser
 python benchmarks/figures.py gallery runs/zoo/*             # gallery.jpg: a frame of each fit
+python benchmarks/figures.py moving runs/enerv runs/pca     # moving.webp: the original and fits, playing
+
+The fits of `moving` are those of 30 seconds in results/time_to_psnr-cpu1-0.5M-256x144.json:
+
+    enerv-zoo fit bunny --preset quick --model enerv --size 0.5M --resize 256x144 --epochs 7 --out runs/enerv
+    enerv-zoo fit bunny --preset quick --size 0.5M --resize 256x144 --epochs 21 --out runs/pca
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from common import IMAGES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
+from PIL import Image, ImageDraw, ImageFont
 
 import enerv_zoo as ez
 from enerv_zoo.storage import open_run
@@ -182,9 +189,37 @@ def gallery(runs: list[str], path: Path, frame: int = 8) -> None:
     figure.savefig(path)
 
 
+# ---------------------------------------------------------------------- the original and fits, playing
+
+
+def moving(runs: list[str], path: Path, every: int = 2, quality: int = 70) -> None:
+    """Every other frame of the original and of fits, side by side with names and scores, as an animated WebP."""
+    original = open_run(runs[0]).original()
+    names, movies = ["original"], [original.frames]
+    for run in runs:
+        video, scores = ez.load(run), json.loads((Path(run) / "metrics.json").read_text())
+        names.append(f"{video.config.family}, {scores['psnr']:.1f} dB")
+        movies.append(video[:])
+    height, width, bar, gap = original.info.height, original.info.width, 20, 4
+    sheet = Image.new("RGB", (len(movies) * (width + gap) - gap, height + bar), "#10141f")
+    font = ImageFont.load_default(13)
+    for column, name in enumerate(names):
+        ImageDraw.Draw(sheet).text((column * (width + gap) + 6, 2), name, "#e8ecf4", font)
+    pages = []
+    for frame in range(0, len(original.frames), every):
+        page = sheet.copy()
+        for column, movie in enumerate(movies):
+            page.paste(Image.fromarray(movie[frame].permute(1, 2, 0).numpy()), (column * (width + gap), bar))
+        pages.append(page)
+    milliseconds = round(1000 * every / original.info.fps)
+    pages[0].save(
+        path, save_all=True, append_images=pages[1:], duration=milliseconds, loop=0, quality=quality, method=6
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["summary", "mixture", "report", "gallery"])
+    parser.add_argument("figure", choices=["summary", "mixture", "report", "gallery", "moving"])
     parser.add_argument("runs", nargs="*", help="folders of fits")
     case = parser.parse_args()
     if case.figure == "summary":
@@ -193,6 +228,8 @@ def main() -> None:
         mixture(case.runs[0], IMAGES / "mixture.jpg")
     elif case.figure == "report":
         report(case.runs, IMAGES / "report.png")
+    elif case.figure == "moving":
+        moving(case.runs, IMAGES / "moving.webp")
     else:
         gallery(case.runs, IMAGES / "gallery.jpg")
 

@@ -4,6 +4,7 @@ A table stands between `<!-- table: BENCHMARK -->` and `<!-- end -->`, with the 
 
     python benchmarks/report.py            # rewrite the pages
     python benchmarks/report.py --check    # exit 1 if a page is not what the files say
+    python benchmarks/report.py --older    # list the files that are older than the code they measure
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -252,6 +254,51 @@ def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
 
 
+def overview() -> str:
+    """Return the README's table: quality per second, speed, and bytes, each beside what it is measured against."""
+    seconds, fitted, decoded, rates = (
+        json.loads((HERE / "results" / f"{name}.json").read_text())
+        for name in (
+            "time_to_psnr-cpu1-0.5M-256x144",
+            "fit_speed-cpu2-enerv-0.5M-256x144-b2-bfloat16",
+            "decode_speed-cpu2-enerv-0.5M-256x144-b0-bfloat16",
+            "rd-fitted-bunny-cpu1",
+        )
+    )
+    psnr = {row["model"]: row["psnr"] for row in seconds["rows"] if (row["clip"], row["budget"]) == ("bunny", 30)}
+    ours, codec = (next(c["points"] for c in rates["curves"] if c["name"] == name) for name in ("pca_nerv", "x264"))
+    gain = next(gain for gain in rates["gains"] if gain["curve"] == "pca_nerv")
+    ends = {key: [sorted(point[key] for point in c) for c in (ours, codec)] for key in ("encode_seconds", "decode_fps")}
+    spent = [
+        f"{times[0]:.{digits}f} to {times[-1]:.{digits}f} s"
+        for times, digits in zip(ends["encode_seconds"], (0, 1), strict=True)
+    ]
+    speeds = [f"{laps[len(laps) // 2]:,.0f}" for laps in ends["decode_fps"]]
+    loop = "E-NeRV's published loop"
+    rows = [("", "enerv-zoo", "compared with")]
+    rows += [
+        (
+            "quality after 30 s on one core",
+            f"{psnr['pca_nerv']:.1f} dB, `pca_nerv`",
+            f"{psnr['enerv']:.1f} dB, `enerv` of equal size",
+        )
+    ]
+    for verb, record in (("fitted", fitted), ("decoded", decoded)):
+        speed = record["frames_per_second"]
+        rows += [(f"E-NeRV, frames {verb} per second", f"{speed['enerv_zoo']:.0f}", f"{speed['plain']:.0f}, {loop}")]
+    rows += [
+        (
+            "bytes at equal quality",
+            f"{1 + gain['bd_rate'] / 100:.1f} times as many, `pca_nerv`",
+            "1, x264 (preset slow)",
+        )
+    ]
+    rows += [("time to write the file", f"{spent[0]}, `pca_nerv`", f"{spent[1]}, x264")]
+    rows += [("frames decoded per second", f"{speeds[0]}, `pca_nerv`", f"{speeds[1]}, x264")]
+    head, *body = map(cells, rows)
+    return "\n".join([head, "|---|---|---|", *body, ""])
+
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[list[str]]]]] = {
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
@@ -270,6 +317,8 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
 
 
 def table(benchmark: str) -> str:
+    if benchmark == "overview":
+        return overview()
     records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
     if not records:
         return "No results yet.\n"
@@ -283,10 +332,59 @@ def table(benchmark: str) -> str:
     return "\n".join([cells(columns), "|---" * len(columns) + "|", *map(cells, rows), note])
 
 
+# ---------------------------------------------------------------------- results that are older than the code
+
+NETWORK = ("blocks", "embeddings", "fusion", "heads", "layers", "models", "network.py")
+DECODING = (*NETWORK, "compiling.py", "neural_video.py")
+FITTING = (*NETWORK, "fitting", "losses.py", "optimizers", "ssim.py")
+CODING = ("compression", "nvz")
+MEASURED: dict[str, tuple[str, ...]] = {
+    "compression": CODING,
+    "cost_model": (*FITTING, *CODING),
+    "decode_speed": DECODING,
+    "entropy_coding": ("nvz",),
+    "fleet": ("batch", "cluster"),
+    "fleet_simulation": (),
+    "long_video": (*FITTING, "batch", "segmented.py"),
+    "ms_ssim_speed": ("ssim.py",),
+    "random_access": DECODING,
+    "rd": (*FITTING, *CODING, "evaluation"),
+    "sample": (*CODING, "evaluation", "hub/bundled"),
+    "ssim_speed": ("ssim.py",),
+    "zoo_speed": (*FITTING, *DECODING),
+}
+"""Paths in the package that a benchmark measures; of the others it is `FITTING`."""
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def older() -> Iterator[str]:
+    """Yield a line for every result file since whose commit the code that it measures was changed.
+
+    The commit is the one that the file names, or else the last one that changed the file.
+    """
+    for path in sorted((HERE / "results").glob("*.json")):
+        commit = json.loads(path.read_text()).get("commit") or git("log", "-1", "--format=%h", "--", str(path))
+        measured = MEASURED.get(path.stem.partition("-")[0], FITTING)
+        if not commit or not measured:
+            continue
+        code = (str(HERE.parent / "enerv_zoo" / part) for part in measured)
+        changes = git("log", "--format=%h %cs", f"{commit.rstrip('+')}..HEAD", "--", *code).splitlines()
+        if changes:
+            yield f"{path.name}: {len(changes)} later commits to the code it measures, the last is {changes[0]}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    check, stale = parser.parse_args().check, 0
+    parser.add_argument("--older", action="store_true")
+    case = parser.parse_args()
+    if case.older:
+        print(*older(), sep="\n")
+        return 0
+    check, stale = case.check, 0
     for page in PAGES:
         old = page.read_text()
         new = TABLE.sub(lambda found: f"{found[1]}\n{table(found[2])}\n{found[3]}", old)

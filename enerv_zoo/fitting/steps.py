@@ -19,8 +19,8 @@ FIRST_WEIGHT = 1e-3
 """Weight of the bits per pixel that a fit with a target begins with."""
 
 GAIN, ANSWER = 20.0, 6.0
-"""Where bits are e times as many as they should, the weight grows by a factor e^(GAIN d) in a fraction d of a phase, and
-is larger by a factor e^ANSWER at once, or MOST_AT_ONCE (a proportional-integral controller of its logarithm)."""
+"""Where bits are e times as many as they should, the weight grows by a factor e^(GAIN d) in a fraction d of a phase,
+and is larger by a factor e^ANSWER at once, or MOST_AT_ONCE (a proportional-integral controller of its logarithm)."""
 
 MOST_AT_ONCE = 4.0
 

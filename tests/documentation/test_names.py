@@ -53,7 +53,7 @@ OPTION = re.compile(
 CALL = re.compile(r"enerv-zoo (?P<command>[a-z][a-z-]*)")
 OTHERS = {
     "--abbrev", "--always", "--check", "--dirty", "--exclude", "--extra", "--head", "--help", "--nnodes", "--no-sync",
-    "--nproc-per-node", "--rdzv-endpoint", "--torch-backend", "--upgrade",
+    "--nproc-per-node", "--older", "--rdzv-endpoint", "--torch-backend", "--upgrade",
     *(option for parameter in APP.params for option in parameter.opts),
 }  # fmt: skip
 """Options of other programs, and of the command line itself."""
