@@ -75,7 +75,7 @@ class CompressOptions(TypedDict, total=False):
     """Fields of `enerv_zoo.config.CompressConfig`."""
 
     bits: int | None
-    scales: Literal["tensor", "channel"]
+    scales: Literal["tensor", "channel", "slice"]
     bpp: float | None
     max_psnr_drop: float | None
     prune: float

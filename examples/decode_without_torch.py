@@ -97,22 +97,26 @@ def read_tensor(entry: dict, side: bytes, stream: bytes) -> np.ndarray:
     if dtype := entry.get("dtype"):
         kind = {"F": "<f", "I": "<i", "U": "<u", "B": "?"}[dtype[0]]
         return np.frombuffer(stream, kind if dtype == "BOOL" else f"{kind}{int(dtype[1:]) // 8}").reshape(shape)
-    axis, count = entry["axis"], math.prod(shape)
-    scales = np.frombuffer(side, "<f4", 1 if axis is None else shape[axis])
+    axis, along, count = entry["axis"], entry.get("along", []), math.prod(shape)
+    sides = [size if number == axis or (along and number not in along) else 1 for number, size in enumerate(shape)]
+    size = 1 + 2 * math.prod(sides) if along else 4 * math.prod(sides)
+    if along:
+        scales = np.ldexp(np.frombuffer(side[1:size], "<f2").astype(np.float32), np.frombuffer(side, np.int8, 1))
+    else:
+        scales = np.frombuffer(side[:size], "<f4")
     if "entropy_model" in entry:
         assert entry["entropy_model"] == {"name": "temporal"}, f"no entropy model {entry['entropy_model']} here"
         levels = read_temporal(stream, shape)
     else:
-        levels = read_levels(open_stream(stream), read_model(side[4 * len(scales) :]), count) if count else np.zeros(0)
-    along = [-1 if number == axis else 1 for number in range(len(shape))]
-    return levels.reshape(shape).astype(np.float32) * scales.reshape(along)
+        levels = read_levels(open_stream(stream), read_model(side[size:]), count) if count else np.zeros(0)
+    return levels.reshape(shape).astype(np.float32) * scales.reshape(sides)
 
 
 def read_nvz(data: bytes) -> tuple[dict, list[bytes]]:
     """Return the head, and the bytes of each network and of each section."""
     magic, version, _, squeezed, _, _ = struct.unpack_from("<8sHHIII", data)
     assert magic == b"\x89NVZ\r\n\x1a\n", "this is no .nvz file"
-    assert version <= 3, f"this is a file of version {version}, versions 1 to 3 are read here"
+    assert version <= 4, f"this is a file of version {version}, versions 1 to 4 are read here"
     head, at, pieces = json.loads(zlib.decompress(data[24 : 24 + squeezed], -15)), 24 + squeezed, []
     for entry in [*head["networks"], *head.get("sections", [])]:
         size = entry["bytes"] if "bytes" in entry else sum(sum(tensor["bytes"]) for tensor in entry["tensors"])

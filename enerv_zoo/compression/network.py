@@ -75,6 +75,21 @@ class CompressedNetwork:
     report: Report | None
 
 
+def exact_specs(video: NeuralVideo) -> dict[str, QuantSpec]:
+    """Return the levels of the tensors whose values are levels already, as those of a fit to learned scales are."""
+    hints = video.coding_hints()
+    specs = {name: exact_spec(tensor, hints[name]) for name, tensor in codable(video).items()}
+    return {name: spec for name, spec in specs.items() if spec is not None}
+
+
+def default_specs(video: NeuralVideo, config: CompressConfig, record: FitRecord | None) -> dict[str, QuantSpec]:
+    """Return the levels of each tensor that a config gives; where it gives none, those of the fit's last phase."""
+    last = from_dict(FitConfig, record.recipe.fit).split()[-1] if record and record.recipe else FitConfig()
+    if config.bits is None and config.scales == "tensor" and last.bits is not None and last.scales != "learned":
+        return uniform_specs(video, last.bits, last.scales)
+    return uniform_specs(video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
+
+
 class NetworkCompression:
     """Compression of one network.
 
@@ -121,7 +136,7 @@ class NetworkCompression:
         before = mean_psnr(video, original) if is_compared and original is not None else None
         masks = pruning.masks(video, config.prune)
         pruning.prune(video.stored_parameters(), masks)
-        exact = {} if config.bits is not None else self._exact_specs()
+        exact = {} if config.bits is not None else exact_specs(video)
         specs = self._choose_specs(before, exact, TUNED_SHARE if config.tune_epochs else 1.0)
         if config.tune_epochs and original is not None:
             self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
@@ -147,12 +162,6 @@ class NetworkCompression:
             self.on_stage(f"epoch {row['epoch']} of {config.tune_epochs}: {row['psnr']:.2f} dB")
         self.video.eval()
 
-    def _exact_specs(self) -> dict[str, QuantSpec]:
-        """Return the levels of the tensors whose values are levels already, as those of a fit to learned scales are."""
-        hints = self.video.coding_hints()
-        specs = {name: exact_spec(tensor, hints[name]) for name, tensor in codable(self.video).items()}
-        return {name: spec for name, spec in specs.items() if spec is not None}
-
     def _choose_specs(
         self, before: float | None, tuned: dict[str, QuantSpec], share: float = 1.0
     ) -> dict[str, QuantSpec]:
@@ -165,8 +174,7 @@ class NetworkCompression:
         """
         config = self.config
         if not config.searches:
-            bits = DEFAULT_BITS if config.bits is None else config.bits
-            return {**uniform_specs(self.video, bits, config.scales), **tuned}
+            return {**default_specs(self.video, config, self.record), **tuned}
         if config.bpp is not None:
             limit = share * config.bpp * self.video.info.pixels / 8 - self.reserved
             finest = {**uniform_specs(self.video, VECTOR_BITS), **tuned}

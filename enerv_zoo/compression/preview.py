@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
+from enerv_zoo.compression.network import default_specs, exact_specs
 from enerv_zoo.config import CompressConfig, VideoInfo, as_spec, from_dict
-from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
 from enerv_zoo.nvz import model_spec, pruning
 from enerv_zoo.nvz.entropy import TABLE, best_model
-from enerv_zoo.nvz.quantisation import codable, coded, uniform_specs
+from enerv_zoo.nvz.quantisation import codable, coded
 from enerv_zoo.summary import summarize
 from enerv_zoo.threads import usable_threads
 
@@ -66,21 +66,21 @@ def preview_compression(
     model = None if config.entropy_model is None else as_spec(config.entropy_model)
     model_spec(model or TABLE)  # refuses a name that there is not
     device = choose_device(device)
-    video = load(open_run(fit), device)
+    run = open_run(fit)
+    video = load(run, device)
     info, bits, families = video.info, 0.0, set()
-    for network in video.networks():
+    for stored, network in zip(run.stored, video.networks(), strict=True):
         families.add(network.config.family)
         if config.bpp is not None or config.max_psnr_drop is not None:
             continue
         twin = copy.deepcopy(network)
         pruning.prune(twin.stored_parameters(), pruning.masks(twin, config.prune))
-        hints, specs = (
-            twin.coding_hints(),
-            uniform_specs(twin, DEFAULT_BITS if config.bits is None else config.bits, config.scales),
-        )
+        hints, specs = twin.coding_hints(), default_specs(twin, config, stored.fit)
+        if config.bits is None:
+            specs |= exact_specs(twin)
         for name, tensor in codable(twin).items():
             quantized = coded(tensor, specs[name])
-            bits += best_model(quantized.levels, hints[name].kind, model)[1] + 32 * quantized.scale.size
+            bits += best_model(quantized.levels, hints[name].kind, model)[1] + 8 * len(quantized.scale_bytes())
     bits = config.bpp * info.pixels if config.bpp is not None else bits
     passes = config.tune_epochs * STEP_COST + 2 * config.measure
     passes += SEARCHED_PASSES["bpp"] if config.bpp is not None else 0

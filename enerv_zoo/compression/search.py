@@ -81,7 +81,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
 def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
     quantized = coded(tensor, spec)
     bits = best_model(quantized.levels, hint.kind, entropy_model)[1]
-    return Choice(spec, bits + 32 * quantized.scale.size, error)
+    return Choice(spec, bits + 8 * len(quantized.scale_bytes()), error)
 
 
 def error_in(bits: float, measured: Sequence[float]) -> float:

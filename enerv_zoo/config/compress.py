@@ -22,10 +22,12 @@ class CompressConfig:
     """Compression of a fit to a `.nvz` file. Of `bits`, `bpp` and `max_psnr_drop`, one at most is given.
 
     Attributes:
-        bits: bits of every weight, 2 to 16; biases have at least 12. By default 8, and weights that are levels already
-            (of a fit to `bpp` or learned scales, or of a file) stay as they are.
-        scales: one scale per `"tensor"`, which the entropy coder likes best, or per output `"channel"`, which loses
-            less at equal bits. Under a target, both are tried for every tensor.
+        bits: bits of every weight, 2 to 16; biases have at least 12. By default, weights that are levels already (of a
+            fit to `bpp` or learned scales, or of a file) stay as they are, others get the levels that the fit's last
+            phase rounded them to, and 8 bits where it rounded none.
+        scales: one scale per `"tensor"`, which the entropy coder likes best, per output `"channel"`, which loses less
+            at equal bits, or per `"slice"` (HiNeRV's, Kwan et al. 2023). Under a target, the first two are tried for
+            every tensor.
         bpp: size to stay within, in bits per pixel of the video; bits are chosen for each tensor.
         max_psnr_drop: PSNR in dB that the file may lose against the fit; bits are chosen for each tensor.
         prune: part of the weights to set to zero, from 0 to below 1.
@@ -45,8 +47,8 @@ class CompressConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    bits: Annotated[Bits | None, Option(default="8, or the levels that weights are already")] = None
-    scales: Literal["tensor", "channel"] = "tensor"
+    bits: Annotated[Bits | None, Option(default="the levels of the fit, else 8")] = None
+    scales: Literal["tensor", "channel", "slice"] = "tensor"
     bpp: Positive | None = None
     max_psnr_drop: NotNegative | None = None
     prune: Fraction01 = 0.0

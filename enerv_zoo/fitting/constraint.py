@@ -124,7 +124,7 @@ class WeightConstraint:
                 self._tensors[name].data = data
 
     def _rounded(self, name: str, exact: Tensor, spec: QuantSpec, generator: torch.Generator) -> Tensor:
-        if spec.along is None:
+        if spec.along is None or spec.sizes is not None:
             return rounded(exact, spec)
         drawn = torch.rand(exact.shape, generator=generator, device=exact.device) if self.is_random else None
         self._in_part[name] = RoundedInPart.of(exact, spec, drawn, self.rounded_share)
@@ -179,7 +179,8 @@ class WeightConstraint:
         specs, bits = self._current_specs(), 8.0 * HEAD_BYTES
         for name, spec in specs.items():
             tensor = coded(self._tensors[name], spec)
-            bits += best_model(tensor.levels, self._hints[name].kind, self.entropy_model)[1] + 32 * tensor.scale.size
+            bits += best_model(tensor.levels, self._hints[name].kind, self.entropy_model)[1]
+            bits += 8 * len(tensor.scale_bytes())
         return bits
 
     def _current_specs(self) -> dict[str, QuantSpec]:

@@ -216,13 +216,14 @@ def encode(
         entry = {"name": section.name, "media_type": section.media_type, "bytes": len(section.data)}
         head.setdefault("sections", []).append({**entry, "crc32": zlib.crc32(section.data)})
         bodies.append(section.data)
-    names_models = any("entropy_model" in tensor for entry in entries for tensor in entry["tensors"])
-    return b"".join([write_head(head, names_models), *bodies])
+    return b"".join([write_head(head), *bodies])
 
 
 def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, Any], bytes, bytes]:
     if isinstance(tensor, QuantizedTensor):
         fields: dict[str, Any] = {"shape": list(tensor.levels.shape), "axis": tensor.axis}
+        if tensor.along:
+            fields["along"] = list(tensor.along)
         if tensor.entropy_model is None:
             return fields, *pack_quantized(tensor)
         return {**fields, "entropy_model": tensor.entropy_model}, *pack_with(tensor, tensor.entropy_model)
@@ -235,9 +236,9 @@ def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, An
 
 def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> QuantizedTensor | np.ndarray:
     if entry.entropy_model is not None:
-        return unpack_with(side, stream, entry.shape, entry.axis, entry.entropy_model)
+        return unpack_with(side, stream, entry.shape, entry.axis, entry.entropy_model, entry.along)
     if entry.dtype is None:
-        return unpack_quantized(side, stream, entry.shape, entry.axis)
+        return unpack_quantized(side, stream, entry.shape, entry.axis, entry.along)
     values = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
     if entry.dtype == "BOOL":
         values = values != 0

@@ -119,18 +119,23 @@ def pack_with(tensor: QuantizedTensor, spec: Spec) -> tuple[bytes, bytes]:
     stream = entropy_models.build(spec).encode(torch.from_numpy(tensor.levels))
     if not isinstance(stream, bytes):
         raise ConfigError(f"entropy_model {spec['name']!r}: encode gave {type(stream).__name__}, expected bytes")
-    return np.ascontiguousarray(tensor.scale, "<f4").tobytes(), stream
+    return tensor.scale_bytes(), stream
 
 
 def unpack_with(
-    side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None, spec: Spec
+    side: memoryview,
+    stream: memoryview,
+    shape: tuple[int, ...],
+    axis: int | None,
+    spec: Spec,
+    along: tuple[int, ...] = (),
 ) -> QuantizedTensor:
     """Return the tensor that `pack_with` was given.
 
     Raises:
         ConfigError: the bytes are no such tensor.
     """
-    scale, rest = scales_of(side, shape, axis)
+    scale, rest = scales_of(side, shape, axis, along)
     if len(rest):
         raise ConfigError("bytes are left over after the scales")
     model: EntropyModel = entropy_models.build(spec)
@@ -141,4 +146,4 @@ def unpack_with(
     if not isinstance(levels, Tensor) or levels.dtype != torch.int32 or tuple(levels.shape) != shape:
         kind = f"{levels.dtype} {tuple(levels.shape)}" if isinstance(levels, Tensor) else type(levels).__name__
         raise ConfigError(f"entropy_model {spec['name']!r} gave {kind}, expected torch.int32 {shape}")
-    return QuantizedTensor(levels.contiguous().numpy(), scale, axis, spec)
+    return QuantizedTensor(levels.contiguous().numpy(), scale, axis, spec, along)

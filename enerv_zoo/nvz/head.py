@@ -19,9 +19,10 @@ from enerv_zoo.parsing import unique_keys
 from enerv_zoo.shell import command
 
 MAGIC = b"\x89NVZ\r\n\x1a\n"
-VERSION = 3
-"""The newest one that is read. A file with sections is of version 3, as older readers take it for a damaged one; one
-that names entropy models of version 2, as readers of version 1 know none; any other file of version 1."""
+VERSION = 4
+"""The newest one that is read. A file with scales per slice is of version 4 and one with sections of version 3, as
+older readers take them for damaged ones; one that names entropy models of version 2, as readers of version 1 know none;
+any other file of version 1."""
 MAX_HEAD_BYTES = 64 << 20
 MAX_NETWORKS = 1 << 16
 MAX_TENSORS = 1 << 14
@@ -47,6 +48,7 @@ class TensorEntry:
         axis: that scales run along, or `None`.
         dtype: of a tensor that is stored as it is, by safetensors' name; `None` for integers with a scale.
         entropy_model: name and options of what codes it; `None` for the built-in one.
+        along: axes along which a scale per slice is the same; none for other scales.
     """
 
     __pydantic_config__ = _EXTRA
@@ -57,6 +59,7 @@ class TensorEntry:
     axis: Annotated[int, Field(ge=0, lt=8, strict=True)] | None = None
     dtype: str | None = None
     entropy_model: dict[str, Any] | None = None
+    along: Annotated[tuple[Annotated[int, Field(ge=0, lt=8, strict=True)], ...], Field(max_length=8)] = ()
 
     @property
     def count(self) -> int:
@@ -185,15 +188,18 @@ def _problems(network: NetworkEntry) -> Iterator[str]:
         ):
             yield f"{tensor.name:.80}: no name of an entropy model, or a tensor that has none"
         elif tensor.dtype is None:
-            if tensor.axis is not None and tensor.axis >= len(tensor.shape):
-                yield f"{tensor.name:.80}: no axis {tensor.axis} in {tensor.shape}"
+            for axis in (*tensor.along, *(() if tensor.axis is None else (tensor.axis,))):
+                if axis >= len(tensor.shape):
+                    yield f"{tensor.name:.80}: no axis {axis} in {tensor.shape}"
+            if tensor.along and (tensor.axis is not None or list(tensor.along) != sorted(set(tensor.along))):
+                yield f"{tensor.name:.80}: slices along {tensor.along}, expected rising axes and no other scales"
         elif tensor.dtype not in DTYPES:
             yield f"{tensor.name:.80}: numbers of type {tensor.dtype:.20}"
         elif tensor.bytes != (0, tensor.count * np.dtype(DTYPES[tensor.dtype]).itemsize):
             yield f"{tensor.name:.80}: {tensor.bytes[1]} bytes for {tensor.shape} of {tensor.dtype}"
 
 
-def write_head(head: dict[str, Any], names_models: bool) -> bytes:
+def write_head(head: dict[str, Any]) -> bytes:
     """Return everything before the tensors.
 
     Raises:
@@ -206,7 +212,8 @@ def write_head(head: dict[str, Any], names_models: bool) -> bytes:
     _parse_head(text, "what is to be written")  # nothing is written that is not read
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
     squeezed = squeezer.compress(text) + squeezer.flush()
-    version = 3 if "sections" in head else 2 if names_models else 1
+    fields = {field for network in head["networks"] for tensor in network["tensors"] for field in tensor}
+    version = 4 if "along" in fields else 3 if "sections" in head else 2 if "entropy_model" in fields else 1
     fixed = _FIXED.pack(MAGIC, version, 0, len(squeezed), len(text), 0)[:-4]
     return b"".join([fixed, struct.pack("<I", zlib.crc32(squeezed, zlib.crc32(fixed))), squeezed])
 

@@ -15,7 +15,7 @@ from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.network import Network
 from enerv_zoo.nvz.tables import MAX_LEVEL
-from enerv_zoo.nvz.tensors import QuantizedTensor
+from enerv_zoo.nvz.tensors import QuantizedTensor, stored_scales
 
 LEAST_BITS, MOST_BITS = 2, 16
 VECTOR_BITS = 12
@@ -46,7 +46,8 @@ class QuantSpec:
         axis: along which scales differ, or `None` for one scale.
         along: HiNeRV's scales (Kwan et al. 2023): the axes along which each is the same, none for one scale, and
             levels from -2^(bits - 1) to 2^(bits - 1) - 1; `None` for others.
-        sizes: of a level, one or one per place along `axis`; `None` where they follow from bits and largest value.
+        sizes: of a level, one, one per place along `axis`, or one per slice in row-major order; `None` where they
+            follow from bits and largest value.
     """
 
     bits: float
@@ -122,6 +123,8 @@ def steps(tensor: Tensor, spec: QuantSpec) -> Tensor:
     """
     if spec.sizes is not None:
         sizes = torch.tensor(spec.sizes, dtype=torch.float32, device=tensor.device)
+        if spec.along:
+            return sizes.view([1 if axis in spec.along else size for axis, size in enumerate(tensor.shape)])
         return sizes if spec.axis is not None else sizes.squeeze(0)
     if spec.along is not None:
         dims = spec.along or tuple(range(tensor.ndim))
@@ -141,28 +144,33 @@ def levels_of(tensor: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
     """Return a tensor's levels, integers as floats, and the size of a level, which broadcasts against them."""
     step = spread(steps(tensor, spec), tensor, spec.axis)
     levels = (tensor / step).round()
+    if spec.along is None or spec.sizes is not None:
+        return levels, step
     half = 2 ** (spec.bits - 1)
-    return levels if spec.along is None else levels.clamp(-half, half - 1), step
+    return levels.clamp(-half, half - 1), step
 
 
 def rounded(tensor: Tensor, spec: QuantSpec) -> Tensor:
     """Return a tensor with the values that it has once it is coded."""
     levels, step = levels_of(tensor, spec)
-    return levels * step
+    return levels * (torch.from_numpy(stored_scales(step.cpu().numpy())).to(step.device) if spec.along else step)
 
 
 def coded(tensor: Tensor, spec: QuantSpec) -> QuantizedTensor:
     """Return a tensor as integers, for the file."""
     tensor = tensor.detach().cpu()
-    step = steps(tensor, spec)
-    levels = (tensor / spread(step, tensor, spec.axis)).round().to(torch.int32)
-    return QuantizedTensor(np.ascontiguousarray(levels.numpy()), step.numpy(), spec.axis)
+    levels, step = levels_of(tensor, spec)
+    integers = np.ascontiguousarray(levels.to(torch.int32).numpy())
+    if spec.along:
+        return QuantizedTensor(integers, stored_scales(step.numpy()), along=spec.along)
+    scale = step.reshape(()) if spec.axis is None else step.flatten()
+    return QuantizedTensor(integers, scale.numpy(), spec.axis)
 
 
 def exact_spec(tensor: Tensor, hint: CodingHint) -> QuantSpec | None:
     """Return the levels of a tensor whose values are levels already, so that coding loses nothing; `None` for others.
 
-    They have one size, or one per place along an axis.
+    They have one size, one per place along an axis, or one per slice.
     """
     values = tensor.detach().cpu().numpy()
     for axis in dict.fromkeys((None, channel_axis(hint, tensor))):
@@ -175,9 +183,41 @@ def exact_spec(tensor: Tensor, hint: CodingHint) -> QuantSpec | None:
             sizes.append(size)
         else:
             highest = max(float(np.abs(part).max()) / size for part, size in zip(parts, sizes, strict=True))
-            bits = round(math.log2(highest + 1) + 1, 2)
-            return QuantSpec(int(bits) if bits == int(bits) else bits, axis, sizes=tuple(sizes))
-    return None
+            return QuantSpec(_bits_of(highest), axis, sizes=tuple(sizes))
+    along = () if hint.kind == "bias" else slice_axes(hint, tensor)
+    return _exact_slices(values, along) if along else None
+
+
+def _bits_of(highest: float) -> float:
+    """Return the bits of levels up to a highest one."""
+    bits = round(math.log2(highest + 1) + 1, 2)
+    return int(bits) if bits == int(bits) else bits
+
+
+def _exact_slices(values: np.ndarray, along: tuple[int, ...]) -> QuantSpec | None:
+    """Return the levels per slice that values are: multiples of sizes whose 11 bits a file holds; `None` for others."""
+    others = [axis for axis in range(values.ndim) if axis not in along]
+    lines = np.abs(values.astype(np.float64).transpose(*others, *along))
+    lines = lines.reshape(math.prod(values.shape[axis] for axis in others), -1)
+    exponents = np.frexp(lines.max(axis=1))[1] - 26  # of a unit in which a level below 2^15 times 11 bits is an integer
+    integers = np.ldexp(lines, -exponents[:, None])
+    if (integers % 1).any():
+        return None
+    common = np.gcd.reduce(integers.astype(np.int64), axis=1).astype(np.float64)
+    if (integers.max(axis=1) > MAX_LEVEL * common).any():
+        return None
+    sizes = common.copy()
+    for divisor in range(2, MAX_LEVEL + 1):  # levels may have a factor in common: a size times it takes more bits
+        long = np.ldexp(np.frexp(sizes)[0], 11) % 1 != 0
+        if not long.any():
+            break
+        sizes[long] = common[long] / divisor
+    sizes = np.ldexp(sizes, exponents)
+    sizes[sizes == 0] = sizes.max()  # of zeros alone
+    highest = float((lines / sizes[:, None]).max())
+    if highest > MAX_LEVEL or not np.array_equal(stored_scales(sizes.astype(np.float32)), sizes):
+        return None
+    return QuantSpec(_bits_of(highest), along=along, sizes=tuple(map(float, sizes)))
 
 
 def _level_size(magnitudes: np.ndarray) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,9 +28,11 @@ class QuantizedTensor:
 
     Attributes:
         levels: int32, the tensor's shape, from -2^15 to 2^15.
-        scale: float32, the step: one number (), or (n,) along `axis`.
+        scale: float32, the step: one number (), or (n,) along `axis`; with `along`, the tensor's shape with sides of 1
+            along those axes, of values that `stored_scales` returns.
         axis: of the tensor that `scale` runs along, or `None`.
         entropy_model: name and options of the one that codes it; `None` for the built-in one.
+        along: axes along which a scale per slice is the same, rising; none for other scales.
 
     Raises:
         ConfigError: types, shapes or values are others.
@@ -39,6 +42,7 @@ class QuantizedTensor:
     scale: np.ndarray
     axis: int | None = None
     entropy_model: Spec | None = None
+    along: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.levels.shape
@@ -46,7 +50,7 @@ class QuantizedTensor:
             raise ConfigError(f"levels are int32 and scales float32, got {self.levels.dtype} and {self.scale.dtype}")
         if self.axis is not None and not 0 <= self.axis < len(shape):
             raise ConfigError(f"scales run along axis {self.axis}, which a tensor {shape} has not")
-        expected = () if self.axis is None else (shape[self.axis],)
+        expected = scales_shape(shape, self.axis, self.along)
         if self.scale.shape != expected:
             raise ConfigError(f"scales have the shape {self.scale.shape}, expected {expected}")
         if not np.isfinite(self.scale).all():
@@ -62,11 +66,37 @@ class QuantizedTensor:
         with np.errstate(over="ignore"):
             return self.levels.astype(np.float32) * scale
 
+    def scale_bytes(self) -> bytes:
+        """Return the scales as a file has them."""
+        if not self.along:
+            return np.ascontiguousarray(self.scale, "<f4").tobytes()
+        exponent = scale_exponent(self.scale)
+        return struct.pack("<b", exponent) + np.ldexp(self.scale, -exponent).astype("<f2").tobytes()
+
+
+def scales_shape(shape: tuple[int, ...], axis: int | None, along: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a tensor's scales."""
+    if along:
+        return tuple(1 if number in along else size for number, size in enumerate(shape))
+    return () if axis is None else (shape[axis],)
+
+
+def scale_exponent(scale: np.ndarray) -> int:
+    """Return the power of two that scales per slice share: the largest one is then below 2^15."""
+    largest = float(scale.max(initial=0))
+    return max(math.frexp(largest)[1] - 15, -128) if largest > 0 else 0
+
+
+def stored_scales(scale: np.ndarray) -> np.ndarray:
+    """Round scales per slice, positive and finite, to what a file holds: halves times a power of two."""
+    exponent = scale_exponent(scale)
+    return np.ldexp(np.ldexp(scale, -exponent).astype(np.float16).astype(np.float32), exponent)
+
 
 def pack_quantized(tensor: QuantizedTensor) -> tuple[bytes, bytes]:
     """Return a tensor's scales and probability model, and its levels as a stream."""
     table, stream = code_levels(tensor.levels)
-    return np.ascontiguousarray(tensor.scale, "<f4").tobytes() + table, stream
+    return tensor.scale_bytes() + table, stream
 
 
 def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
@@ -77,27 +107,37 @@ def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
     return table.data, write_stream([(levels.reshape(-1), table)])
 
 
-def unpack_quantized(side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None) -> QuantizedTensor:
+def unpack_quantized(
+    side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None, along: tuple[int, ...] = ()
+) -> QuantizedTensor:
     """Return the tensor that `pack_quantized` packed.
 
     Raises:
         ConfigError: the bytes are no such tensor.
     """
-    scale, table = scales_of(side, shape, axis)
-    return QuantizedTensor(decode_levels(table, stream, shape), scale, axis)
+    scale, table = scales_of(side, shape, axis, along)
+    return QuantizedTensor(decode_levels(table, stream, shape), scale, axis, along=along)
 
 
-def scales_of(side: memoryview, shape: tuple[int, ...], axis: int | None) -> tuple[np.ndarray, memoryview]:
+def scales_of(
+    side: memoryview, shape: tuple[int, ...], axis: int | None, along: tuple[int, ...]
+) -> tuple[np.ndarray, memoryview]:
     """Return the scales at the beginning of a tensor's side piece, and what follows them.
 
     Raises:
         ConfigError: there are fewer.
     """
-    count = 1 if axis is None else shape[axis]
-    if len(side) < 4 * count:
+    expected = scales_shape(shape, axis, along)
+    count = math.prod(expected)
+    size = 1 + 2 * count if along else 4 * count
+    if len(side) < size:
         raise ConfigError(f"{len(side)} bytes hold no {count} scales")
-    scale = np.frombuffer(side[: 4 * count], "<f4").astype(np.float32).reshape(() if axis is None else (count,))
-    return scale, side[4 * count :]
+    if along:
+        (exponent,) = struct.unpack_from("<b", side)
+        scale = np.ldexp(np.frombuffer(side[1:size], "<f2").astype(np.float32), exponent)
+    else:
+        scale = np.frombuffer(side[:size], "<f4").astype(np.float32)
+    return scale.reshape(expected), side[size:]
 
 
 def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...]) -> np.ndarray:

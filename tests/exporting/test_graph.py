@@ -19,6 +19,7 @@ import enerv_zoo as ez
 from enerv_zoo.exporting.graph import graph_section
 from enerv_zoo.nvz import open_nvz, write_nvz
 from enerv_zoo.nvz.quantisation import coded, uniform_specs
+from enerv_zoo.nvz.tensors import stored_scales
 from enerv_zoo.storage import Segment
 from enerv_zoo.storage.compressed import to_network
 
@@ -68,12 +69,16 @@ def test_frames_are_decoded_without_pytorch(file, tmp_path):
     check_frames(file, 0, 3, 2.5)
     stored = open_nvz(file)
     networks = [stored.read(number) for number in range(2)]
-    for network in networks:  # by the other entropy model, and with scales per channel
-        for name, tensor in network.tensors.items():
+    for network in networks:  # by the other entropy model, and with scales per channel and per slice
+        for number, (name, tensor) in enumerate(network.tensors.items()):
             if isinstance(tensor, np.ndarray):
                 continue
             scale = tensor.scale * np.linspace(0.8, 1, tensor.levels.shape[0], dtype=np.float32)
             changed = dataclasses.replace(tensor, scale=scale, axis=0, entropy_model={"name": "temporal"})
+            if tensor.levels.ndim > 1 and number % 2:
+                along = tuple(range(1, tensor.levels.ndim))
+                slices = stored_scales(scale.reshape(-1, *(1 for _ in along)))
+                changed = dataclasses.replace(tensor, scale=slices, axis=None, along=along)
             network.tensors[name] = changed
     sections = [stored.read_section(name) for name in stored.sizes.sections]
     write_nvz(tmp_path / "x.nvz", networks, whole=stored.whole, sections=sections)

@@ -133,7 +133,7 @@ def read_all(data: bytes) -> tuple[list, dict[str, tuple[str, bytes]]]:
     """The networks, and each section's media type and data by its name."""
     assert data[:8] == bytes.fromhex("894E565A0D0A1A0A")
     version, _, squeezed, length, crc = struct.unpack_from("<HHIII", data, 8)
-    assert version in (1, 2, 3)
+    assert version in (1, 2, 3, 4)
     assert zlib.crc32(data[:20] + data[24 : 24 + squeezed]) == crc
     text = inflate(data[24 : 24 + squeezed])
     assert len(text) == length
@@ -146,7 +146,8 @@ def read_all(data: bytes) -> tuple[list, dict[str, tuple[str, bytes]]]:
             tensors[entry["name"]] = (entry["shape"], numbers(entry, side, stream))
         assert zlib.crc32(data[start:at]) == network["crc32"]
         networks.append((network["description"], tensors))
-    assert ("sections" in head) == (version == 3)
+    assert "sections" in head if version == 3 else "sections" not in head or version == 4
+    assert any("along" in entry for network in head["networks"] for entry in network["tensors"]) == (version == 4)
     for entry in head.get("sections", []):
         sections[entry["name"]] = (entry["media_type"], data[at : at + entry["bytes"]])
         assert zlib.crc32(sections[entry["name"]][1]) == entry["crc32"]
@@ -160,14 +161,30 @@ def numbers(entry: dict, side: bytes, stream: bytes) -> list:
     if "dtype" in entry:
         code = {"F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "U8": "B", "BOOL": "?"}[entry["dtype"]]
         return list(struct.unpack(f"<{count}{code}", stream))
-    axis = entry["axis"]
-    scales = struct.unpack_from(f"<{1 if axis is None else shape[axis]}f", side)
+    scale, size = scales(entry, side)
     if not count:
         return []
-    inner = 1 if axis is None else math.prod(shape[axis + 1 :])
     if "entropy_model" in entry:
         assert entry["entropy_model"] == {"name": "temporal"}
-        return [single(k * scales[i // inner % len(scales)]) for i, k in enumerate(temporal(stream, shape))]
-    low, found = frequencies(side[4 * len(scales) :])
-    whole = [low] * count if len(found) == 1 else levels(stream, low, found, count)
-    return [single(k * scales[i // inner % len(scales)]) for i, k in enumerate(whole)]
+        whole = temporal(stream, shape)
+    else:
+        low, found = frequencies(side[size:])
+        whole = [low] * count if len(found) == 1 else levels(stream, low, found, count)
+    places = itertools.product(*(range(size) for size in shape))
+    return [single(k * scale[place]) for place, k in zip(places, whole, strict=True)]
+
+
+def scales(entry: dict, side: bytes) -> tuple[dict, int]:
+    """The scale of each place, and the bytes that scales take."""
+    shape, axis, along = entry["shape"], entry["axis"], entry.get("along")
+    varies = [axis == number if along is None else number not in along for number in range(len(shape))]
+    count = math.prod(size for size, does in zip(shape, varies, strict=True) if does)
+    if along is None:
+        values, size = struct.unpack_from(f"<{count}f", side), 4 * count
+    else:
+        (exponent,), size = struct.unpack_from("<b", side), 1 + 2 * count
+        values = [half * 2.0**exponent for half in struct.unpack_from(f"<{count}e", side, 1)]
+    order = itertools.product(*(range(size) if does else [0] for size, does in zip(shape, varies, strict=True)))
+    numbered = dict(zip(order, values, strict=True))
+    places = itertools.product(*(range(size) for size in shape))
+    return {p: numbered[tuple(i * does for i, does in zip(p, varies, strict=True))] for p in places}, size

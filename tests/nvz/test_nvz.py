@@ -21,6 +21,7 @@ from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, Section, decode, enco
 from enerv_zoo.nvz.entropy import TableModel, best_model, rate
 from enerv_zoo.nvz.tables import best_table, parse_table
 from enerv_zoo.nvz.temporal import TemporalModel
+from enerv_zoo.nvz.tensors import stored_scales
 from enerv_zoo.registry import entropy_models
 
 from . import plain_decoder
@@ -147,6 +148,45 @@ def some(seed=0):
     }
 
 
+def sliced():
+    """Tensors with scales per slice: one slice and many, of both built-in entropy models, and none at all."""
+    random = np.random.default_rng(2)
+    tensors = {}
+    for name, shape, along, model in (
+        ("matrix", (30, 7), (0,), None),
+        ("kernels", (4, 5, 3, 3), (1,), None),
+        ("grid", (6, 2, 3, 4), (0, 2, 3), {"name": "temporal"}),
+        ("one", (5, 4), (0, 1), None),
+        ("empty", (0, 3), (0,), None),
+    ):
+        scales = random.random([1 if axis in along else size for axis, size in enumerate(shape)]) ** 9 + 1e-6
+        levels = np.rint(random.standard_normal(shape) * 9).astype(np.int32)
+        tensors[name] = QuantizedTensor(levels, stored_scales(scales.astype(np.float32)), None, model, along)
+    return tensors
+
+
+def test_scales_per_slice_take_two_bytes_and_a_second_decoder_reads_them():
+    tensors = {**sliced(), "plain": coded([[3, -1]])}
+    data = encode([EncodedNetwork({}, tensors)], None, SECTIONS)
+    assert data[8:10] == b"\4\0", "older readers refuse it"
+    file = decode(data)
+    same(tensors, file.read(0).tensors)
+    assert encode([EncodedNetwork({}, file.read(0).tensors)], None, SECTIONS) == data
+    sizes = {name: len(tensor.scale_bytes()) for name, tensor in tensors.items()}
+    assert sizes == {"matrix": 15, "kernels": 73, "grid": 5, "one": 3, "empty": 7, "plain": 4}
+    ((_, numbers),), _ = plain_decoder.read_all(data)
+    for name, tensor in tensors.items():
+        assert numbers[name] == (list(tensor.levels.shape), tensor.values().reshape(-1).tolist()), name
+
+
+@pytest.mark.parametrize("exponent", [-100, -20, 0, 90])
+def test_scales_per_slice_are_halves_beside_their_largest(exponent):
+    scales = np.ldexp(np.float32([1.9999, 1.2345, 0.0123]), exponent)
+    stored = stored_scales(scales)
+    assert np.array_equal(stored_scales(stored), stored)
+    assert (np.abs(stored / scales - 1) <= 2**-11).all()
+
+
 def same(one, other):
     assert one.keys() == other.keys()
     for name, tensor in one.items():
@@ -154,7 +194,7 @@ def same(one, other):
         if isinstance(tensor, QuantizedTensor):
             assert np.array_equal(found.levels, tensor.levels), name
             assert np.array_equal(found.scale, tensor.scale)
-            assert found.axis == tensor.axis
+            assert (found.axis, found.along) == (tensor.axis, tensor.along)
             assert found.values().tobytes() == tensor.values().tobytes()
         else:
             assert (found.dtype, found.shape, found.tobytes()) == (tensor.dtype, tensor.shape, tensor.tobytes()), name
@@ -355,7 +395,9 @@ def tried(data):
     return True
 
 
-FILES = st.sampled_from([WHOLE, encode([EncodedNetwork({"a": 1}, some())], None, SECTIONS)])
+FILES = st.sampled_from(
+    [WHOLE, encode([EncodedNetwork({"a": 1}, some())], None, SECTIONS), encode([EncodedNetwork({}, sliced())])]
+)
 
 
 @settings(max_examples=150)
@@ -401,7 +443,7 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
     [
         (b"", "no .nvz file"),
         (b"PK\x03\x04" + bytes(40), "no .nvz file"),
-        (WHOLE[:8] + b"\x04" + WHOLE[9:], "format 4"),
+        (WHOLE[:8] + b"\x05" + WHOLE[9:], "format 5"),
         (sealed(b"{"), "head cannot be used"),
         (sealed(b"[" * 100_000), "head cannot be used"),
         (sealed({"networks": 3}), "head cannot be used"),
@@ -413,6 +455,13 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
         (one(shape=[1.5]), "shape"),
         (one(shape=[1] * 9), "shape"),
         (one(axis=1), "no axis 1"),
+        (one(axis=None, along=[1]), "no axis 1"),
+        (one(axis=0, along=[0]), "expected rising axes and no other scales"),
+        (one(axis=None, along=[0, 0]), "expected rising axes"),
+        (one(axis=None, along=[-1]), "along"),
+        (one(bytes(2), axis=None, along=[0], bytes=[2, 0]), "2 bytes hold no 1 scales"),
+        (one(bytes(9), axis=None, along=[1], shape=[1 << 20, 0], bytes=[9, 0]), "hold no 1048576 scales"),
+        (one(b"\0\0\x7c" + CONSTANT[4:], axis=None, along=[0], bytes=[12, 0]), "infinite"),
         (one(dtype="O"), "numbers of type O"),
         (one(dtype="F32"), "0 bytes for"),
         (one(entropy_model={"k": 1}), "no name of an entropy model"),
@@ -463,7 +512,7 @@ json_values = st.recursive(
 
 
 @settings(max_examples=150)
-@given(st.dictionaries(st.sampled_from(["name", "shape", "bytes", "axis", "dtype"]), json_values))
+@given(st.dictionaries(st.sampled_from(["name", "shape", "bytes", "axis", "along", "dtype"]), json_values))
 def test_random_heads_are_read_or_refused(fields):
     tried(one(**fields))
 
