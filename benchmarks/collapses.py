@@ -21,18 +21,20 @@ from torch import Tensor
 import enerv_zoo as ez
 from enerv_zoo.fitting.divergence import MEAN_IMAGE
 from enerv_zoo.fitting.explained import coarse_variance
+from enerv_zoo.recipes import read_recipe
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", help="paths of clips")
-    parser.add_argument("--recipes", default="quick", help="by name, with commas; their sizes of frames are not used")
+    parser.add_argument("--recipes", default="quick", help="by name, with commas; their sizes of frames, and strides for a crop, are not used")
     parser.add_argument("--models", default="", help="families, with commas; by default the recipe's own")
     parser.add_argument("--size", default="0.2M")
     parser.add_argument("--frames", default="0:24", help="of each clip")
     parser.add_argument("--resize", default="96x48", help="as `enerv-zoo fit --resize` takes it")
     parser.add_argument("--epochs", type=int, default=0, help="in place of the recipe's")
     parser.add_argument("--lr", type=float, default=0.0, help="in place of the recipe's")
+    parser.add_argument("--loss", default="", help="in place of the recipe's, where frames are too small for that")
     parser.add_argument("--clip-grad", type=float, default=0.0, help="in place of the recipe's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precision", default="auto")
@@ -40,7 +42,7 @@ def main() -> None:
     case = vars(parser.parse_args())
     torch.set_num_threads(1)
     ez.tune_process()
-    changes = {name: case[name] for name in ("epochs", "lr", "clip_grad") if case[name]}
+    changes = {name: case[name] for name in ("epochs", "lr", "loss", "clip_grad") if case[name]}
     clips, rows = case.pop("clips"), []
     for path in clips:
         clip = ez.open_video(path, frames=case["frames"], resize=case["resize"])
@@ -49,13 +51,21 @@ def main() -> None:
                 for seed in range(case["seeds"]):
                     row = {"clip": Path(path).name, "mean_image_psnr": mean_image_psnr(clip.frames)}
                     row |= {"coarse_variance": coarse_variance(clip.frames), "recipe": recipe, "seed": seed}
-                    how = {"recipe": recipe, "size": case["size"], "seed": seed, "precision": case["precision"]}
+                    how = {"size": case["size"], "seed": seed, "precision": case["precision"]}
                     how["resize"] = case["resize"]
-                    row |= fit(clip, model or None, {**how, **changes, "device": "cpu"})
+                    row |= fit(clip, model or None, {**options(recipe), **how, **changes, "device": "cpu"})
                     rows.append(row)
                     print(row, flush=True)
                     result = {"benchmark": "collapses", "machine": machine("cpu"), "rows": rows}
                     write_result(case["name"], case, result)
+
+
+def options(name: str) -> dict[str, Any]:
+    """Return a recipe as options of `enerv_zoo.fit`; strides that are made for a crop give way to the family's own."""
+    recipe = read_recipe(name)
+    if "crop" not in recipe.video:
+        return {"recipe": name}
+    return {"recipe": {"model": {"name": recipe.model["name"]}, "fit": recipe.fit}}
 
 
 def mean_image_psnr(frames: Tensor) -> float | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
@@ -129,29 +132,27 @@ def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         source = ""
 
 
-SAMPLES = ("", "bytes", "bits per pixel", "PSNR, dB", "MS-SSIM", "decode frames/s")
+SHELF = (
+    "fit", "frame", "network", "parameters", "bytes", "PSNR, dB", "x264 slow at these bytes, dB", "decoded frames/s",
+    "minutes of fitting",
+)  # fmt: skip
 
 
-def sample_rows(record: dict[str, Any]) -> Iterator[list[str]]:
-    """The bundled fit, as it was fitted, and x264 at about as many bytes and at about its PSNR."""
-    sample, codec = record["sample"], record["x264"]
-    numbers = sample["stored_numbers"]
-    pixels = 8 * sample["bytes"] / sample["bpp"]
-    yield [
-        f"{sample['network']}, {numbers:,} parameters, float32",
-        f"{4 * numbers:,}",
-        f"{32 * numbers / pixels:.3f}",
-        f"{sample['psnr_before']:.2f}",
-        "",
-        "",
-    ]
-    near = min(codec, key=lambda point: abs(point["bytes"] / sample["bytes"] - 1))
-    alike = min(codec, key=lambda point: abs(point["psnr"] - sample["psnr"]))
-    rows = {"`bunny-sample`, as `.nvz`": {**sample, "decode_fps": sample["fps"]}}
-    rows |= {f"x264 slow, {point['setting']}": point for point in (near, alike)}
-    for name, row in rows.items():
-        quality = (f"{row['psnr']:.2f}", f"{row['ms_ssim']:.4f}", f"{row['decode_fps']:,.0f}")
-        yield [name, f"{row['bytes']:,}", f"{row['bpp']:.3f}", *quality]
+def shelf_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """A row for every fit that comes with the package: the smallest frames first, then by quality."""
+    for fit in sorted(record["fits"], key=lambda fit: (fit["bytes"] / fit["bpp"], -fit["psnr"])):
+        curve = sorted((math.log(point["bytes"]), point["psnr"]) for point in record["x264"][fit["frame"]])
+        yield [
+            f"`{fit['name']}`",
+            fit["frame"],
+            f"`{fit['network']}`",
+            f"{fit['stored_numbers']:,}",
+            f"{fit['bytes']:,}",
+            f"{fit['psnr']:.2f}",
+            f"{np.interp(math.log(fit['bytes']), *zip(*curve, strict=True)):.2f}",
+            f"{fit['fps']:.0f}",
+            f"{fit['fit_seconds'] / 60:.0f}",
+        ]
 
 
 COSTS = (
@@ -307,7 +308,7 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
     "loaded": (LOADS, load_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
-    "sample": (SAMPLES, sample_rows),
+    "shelf": (SHELF, shelf_rows),
     "time_to_psnr": (SECONDS, time_to_psnr_rows),
     "warm_start": (STARTS, start_rows),
     "zoo": (FAMILIES, family_rows),

@@ -1,0 +1,67 @@
+"""The fits that come with the package: from their folders to files, with what they cost beside x264.
+
+enerv-zoo batch configs/zoo/shelf.yaml --out runs/shelf
+python benchmarks/shelf.py runs/shelf/*/
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import machine, write_result
+
+import enerv_zoo as ez
+from enerv_zoo.files import replacing
+from enerv_zoo.hub.bundled import BUNDLED
+from enerv_zoo.storage import open_run
+from enerv_zoo.storage.compressed import SUFFIX
+
+CRF = tuple(range(14, 36, 2))
+"""Of x264, which files are compared with."""
+
+
+def loading(path: Path) -> dict[str, float]:
+    """Seconds until the network is there, and until its first frame is."""
+    start = time.perf_counter()
+    video = ez.load(path)
+    loaded = time.perf_counter()
+    video[0]
+    return {"load": round(loaded - start, 3), "first_frame": round(time.perf_counter() - loaded, 3)}
+
+
+def bundle(folder: Path) -> dict[str, Any]:
+    """Write the file of a fit, and return what it is."""
+    run = open_run(folder)
+    with replacing(BUNDLED / f"{folder.name}{SUFFIX}") as path:
+        made = ez.compress(run, path, license="cc-by-3.0", sound=False)
+    path, fit = BUNDLED / f"{folder.name}{SUFFIX}", run.fit.metrics
+    video = ez.load(path)
+    return {
+        "name": folder.name, "network": video.config.family, "stored_numbers": video.stored_numbers,
+        "frames": video.info.frames, "frame": video.info.size_text, "bytes": made.bytes, "bpp": made.bpp,
+        "psnr_before": made.psnr_before, "psnr": made.psnr, "ms_ssim": made.ms_ssim, "fps": made.fps,
+        "epochs": fit["epochs"], "fit_seconds": fit["fit_seconds"], "seconds": loading(path),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of fits; their names are those of the files")
+    case = vars(parser.parse_args())
+    fits, codecs = [], {}
+    for folder in case.pop("runs"):
+        fits.append(bundle(folder))
+        print(fits[-1], flush=True)
+        original = open_run(folder).original()
+        if (size := original.info.size_text) not in codecs:
+            codecs[size] = [point.to_dict() for point in ez.measure_codec("x264", original, list(CRF))]
+    result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": fits, "x264": codecs}
+    write_result(f"shelf-cpu{torch.get_num_threads()}", case, result)
+
+
+if __name__ == "__main__":
+    main()
