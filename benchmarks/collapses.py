@@ -27,7 +27,11 @@ from enerv_zoo.recipes import read_recipe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", help="paths of clips")
-    parser.add_argument("--recipes", default="quick", help="by name, with commas; their sizes of frames, and strides for a crop, are not used")
+    parser.add_argument(
+        "--recipes",
+        default="quick",
+        help="by name, with commas; their sizes of frames, and strides for a crop, are not used",
+    )
     parser.add_argument("--models", default="", help="families, with commas; by default the recipe's own")
     parser.add_argument("--size", default="0.2M")
     parser.add_argument("--frames", default="0:24", help="of each clip")

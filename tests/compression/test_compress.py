@@ -82,13 +82,13 @@ def test_other_tensors_are_no_levels():
 def test_the_weight_of_the_rate_follows_its_target():
     target = RateTarget(8000.0, torch.device("cpu"))
     first, weights = 80_000.0, []
-    for progress, bits in ((0.0, first), (0.1, first), (0.5, 16_000.0), (0.9, 4000.0)):
+    for progress, bits in ((0.0, first), (0.1, first), (0.5, 20_000.0), (0.9, 4000.0)):
         target.follow(
             torch.tensor(bits), progress, lambda bits=bits: 0.5 * bits
         )  # the coder takes half of the estimate
         weights.append(float(target.weight))
     assert weights[1] > weights[0], "bits are to fall, and have not"
-    excess = math.log(16_000 / (2 * 0.99 * 8000))
+    excess = math.log(20_000 / (2 * 8000))
     assert weights[1] == pytest.approx(1e-3 * math.exp(20 * 0.1) * 4), "an excess counts as e, and at once as 4"
     assert weights[2] == pytest.approx(1e-3 * math.exp(20 * (0.1 + 0.4 * excess) + 6 * excess), rel=1e-4)
     assert weights[3] < weights[2], "there are fewer bits than there may be"
