@@ -15,7 +15,6 @@ import torch
 from common import machine, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.files import replacing
 from enerv_zoo.hub.bundled import BUNDLED
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.compressed import SUFFIX
@@ -36,9 +35,8 @@ def loading(path: Path) -> dict[str, float]:
 def bundle(folder: Path) -> dict[str, Any]:
     """Write the file of a fit, and return what it is."""
     run = open_run(folder)
-    with replacing(BUNDLED / f"{folder.name}{SUFFIX}") as path:
-        made = ez.compress(run, path, license="cc-by-3.0", sound=False)
     path, fit = BUNDLED / f"{folder.name}{SUFFIX}", run.fit.metrics
+    made = ez.compress(folder, path, bpp=run.fit.recipe.fit["bpp"], license="cc-by-3.0", sound=False)
     video = ez.load(path)
     return {
         "name": folder.name, "network": video.config.family, "stored_numbers": video.stored_numbers,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +17,7 @@ from enerv_zoo.config import Spec
 from enerv_zoo.errors import UnmetTarget
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, QuantSpecs, channel_axis, codable, coded, rounded
+from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, QuantSpecs, channel_axis, codable, coded, rounded, steps
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
 """Bits that a matrix may have. An entropy coder takes halves as well; a large tensor's next full bit is a big step."""
@@ -24,6 +25,9 @@ CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
 PROBE_BITS = (3, 5, 7)
 """Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
 falls by 4 a bit."""
+
+MERGED = (1, 2, 3, 4, 6, 8)
+"""Levels of a tensor on levels already that become one."""
 
 PROBED_FRAMES = 5
 BISECTIONS = 24
@@ -62,20 +66,29 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
         if hints[name].kind == "bias":
             costs[name] = [_choice(tensor, hints[name], QuantSpec(VECTOR_BITS), 0.0, entropy_model)]
             continue
+
+        def error(spec: QuantSpec, name: str = name, tensor: Tensor = tensor) -> float:
+            parameters[name].data = rounded(tensor, spec)
+            return float((decoded(trial, frames) - exact).square().mean())
+
         costs[name] = []
-        for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
-            errors = []
-            for bits in PROBE_BITS:
-                parameters[name].data = rounded(tensor, QuantSpec(bits, axis))
-                errors.append(float((decoded(trial, frames) - exact).square().mean()))
+        if name in tuned:
+            specs = [_merged(tensor, tuned[name], count) for count in MERGED]
+            costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
+        for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
+            errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
             costs[name] += [
                 _choice(tensor, hints[name], QuantSpec(bits, axis), error_in(bits, errors), entropy_model)
                 for bits in CHOICES
             ]
-        if name in tuned:
-            costs[name].append(_choice(tensor, hints[name], tuned[name], 0.0, entropy_model))
         parameters[name].data = tensor.clone()
     return costs
+
+
+def _merged(tensor: Tensor, spec: QuantSpec, count: int) -> QuantSpec:
+    """Return levels so many times the size of a tensor's own; others would change all weights by a like factor."""
+    sizes = tuple(count * float(size) for size in steps(tensor, spec).flatten())
+    return replace(spec, bits=max(spec.bits - math.log2(count), 1), sizes=sizes)
 
 
 def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 from enerv_zoo.config import FitConfig, Spec
 from enerv_zoo.fitting.noise import RoundedInPart
@@ -24,6 +25,9 @@ FIRST_BITS = 7
 
 HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
+
+SHRINKING = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2)
+"""Parts of a level by which weights are smaller as they are rounded for the last time, until they meet a target."""
 
 
 class WeightConstraint:
@@ -197,10 +201,20 @@ class WeightConstraint:
         }
 
     def end(self) -> None:
-        """Leave rounded weights, where the sizes of levels were learned: a file then holds just these."""
-        if self._learned is not None:
-            for name, spec in self._current_specs().items():
-                self._tensors[name].data = rounded(self._tensors[name].data, spec)
+        """Leave rounded weights, where the sizes of levels were learned: a file then holds just these.
+
+        Where they take more than their target, those that are nearest to the next lower level go there.
+        """
+        if self._learned is None:
+            return
+        specs = self._current_specs()
+        exact = {name: self._tensors[name].data for name in specs}
+        for threshold in SHRINKING:
+            for name, spec in specs.items():
+                size = spec.sizes[0] if spec.sizes is not None else 0.0
+                self._tensors[name].data = rounded(softshrink(exact[name], threshold * size), spec)
+            if self._target is None or self._file_bits() <= self._target.bits:
+                break
 
     def restart(self) -> None:
         """Forget what was learned, as the weights are initial ones again."""
