@@ -26,8 +26,9 @@ PROBE_BITS = (3, 5, 7)
 """Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
 falls by 4 a bit."""
 
-MERGED = (1, 2, 3, 4, 6, 8)
-"""Levels of a tensor on levels already that become one."""
+COARSER = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8)
+"""Sizes of levels, by those that a tensor is on already. Each error is measured: sizes that are no multiples change all
+weights of few levels by a like factor, and frames by much."""
 
 PROBED_FRAMES = 5
 BISECTIONS = 24
@@ -73,7 +74,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
 
         costs[name] = []
         if name in tuned:
-            specs = [_merged(tensor, tuned[name], count) for count in MERGED]
+            specs = [_coarser(tensor, tuned[name], factor) for factor in COARSER]
             costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
             errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
@@ -85,10 +86,9 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
     return costs
 
 
-def _merged(tensor: Tensor, spec: QuantSpec, count: int) -> QuantSpec:
-    """Return levels so many times the size of a tensor's own; others would change all weights by a like factor."""
-    sizes = tuple(count * float(size) for size in steps(tensor, spec).flatten())
-    return replace(spec, bits=max(spec.bits - math.log2(count), 1), sizes=sizes)
+def _coarser(tensor: Tensor, spec: QuantSpec, factor: float) -> QuantSpec:
+    sizes = tuple(factor * float(size) for size in steps(tensor, spec).flatten())
+    return replace(spec, bits=max(spec.bits - math.log2(factor), 1.0), sizes=sizes)
 
 
 def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:

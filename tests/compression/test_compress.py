@@ -15,10 +15,12 @@ import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.compression import compress, search
+from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.steps import RateTarget
 from enerv_zoo.nvz import QuantizedTensor, open_nvz, pruning, write_nvz
+from enerv_zoo.nvz.entropy import best_model
 from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, exact_spec, rounded, spread, steps, uniform_specs
 
 SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
@@ -97,6 +99,28 @@ def test_the_weight_of_the_rate_follows_its_target():
     for each in (target, twin):
         each.follow(torch.tensor(9000.0), 0.95, lambda: 9000.0)
     assert torch.equal(target.weight, twin.weight)
+
+
+def test_levels_that_take_more_than_a_target_go_down_or_merge(run):
+    def ended(bpp):
+        network = ez.load(run)
+        WeightConstraint.of(network, FitConfig(bits=3, bpp=bpp)).end()
+        hints, tensors = network.coding_hints(), codable(network)
+        specs = {name: exact_spec(tensor, hints[name]) for name, tensor in tensors.items()}
+        specs = {name: spec for name, spec in specs.items() if spec is not None}
+        levels = {name: coded(tensors[name], spec).levels for name, spec in specs.items()}
+        return network, specs, levels, sum(best_model(each, hints[name].kind)[1] for name, each in levels.items())
+
+    network, specs, free, most = ended(1e6)
+    *_, down, least = ended(0.97 * most / network.info.pixels)
+    assert least <= 0.97 * most
+    steps_down = {int(step) for name in free for step in np.unique(np.abs(free[name]) - np.abs(down[name]))}
+    assert steps_down == {0, 1}, "each stays, or goes to the level below"
+    for name, choices in search.choices(network, None, specs).items():
+        if len(choices) > 1:  # biases have no choice
+            ratios = [choice.spec.sizes[0] / specs[name].sizes[0] for choice in choices]
+            assert ratios == pytest.approx([1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8])
+            assert choices[0].error == 0
 
 
 def test_a_tensor_of_zeros_stays_zero():
