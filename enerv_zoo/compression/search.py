@@ -28,7 +28,7 @@ falls by 4 a bit."""
 
 COARSER = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8)
 """Sizes of levels, by those that a tensor is on already. Each error is measured: sizes that are no multiples change all
-weights of few levels by a like factor, and frames by much."""
+weights of few levels by a like factor, and frames by much. Sizes per slice (11 bits in a file) are doubled only."""
 
 PROBED_FRAMES = 5
 BISECTIONS = 24
@@ -74,7 +74,8 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
 
         costs[name] = []
         if name in tuned:
-            specs = [_coarser(tensor, tuned[name], factor) for factor in COARSER]
+            factors = [each for each in COARSER if tuned[name].along is None or math.log2(each).is_integer()]
+            specs = [_coarser(tensor, tuned[name], factor) for factor in factors]
             costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
             errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
