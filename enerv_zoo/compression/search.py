@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -26,7 +26,7 @@ PROBE_BITS = (3, 5, 7)
 """Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
 falls by 4 a bit."""
 
-COARSER = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8)
+COARSER = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)
 """Sizes of levels, by those that a tensor is on already. Each error is measured: sizes that are no multiples change all
 weights of few levels by a like factor, and frames by much. Sizes per slice (11 bits in a file) are doubled only."""
 
@@ -74,8 +74,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
 
         costs[name] = []
         if name in tuned:
-            factors = [each for each in COARSER if tuned[name].along is None or math.log2(each).is_integer()]
-            specs = [_coarser(tensor, tuned[name], factor) for factor in factors]
+            specs = [_coarser(tensor, tuned[name], factor) for factor in _factors(tuned[name])]
             costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
             errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
@@ -87,9 +86,17 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
     return costs
 
 
+def _factors(spec: QuantSpec) -> Iterator[float]:
+    """Yield sizes of levels by a tensor's own: that, and those which leave two bits."""
+    for factor in COARSER:
+        leaves_two = spec.bits - math.log2(factor) >= CHOICES[0]
+        if factor == 1 or (leaves_two and (spec.along is None or math.log2(factor).is_integer())):
+            yield factor
+
+
 def _coarser(tensor: Tensor, spec: QuantSpec, factor: float) -> QuantSpec:
     sizes = tuple(factor * float(size) for size in steps(tensor, spec).flatten())
-    return replace(spec, bits=max(spec.bits - math.log2(factor), 1.0), sizes=sizes)
+    return replace(spec, bits=spec.bits - math.log2(factor), sizes=sizes)
 
 
 def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
