@@ -75,6 +75,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
         costs[name] = []
         if name in tuned:
             specs = [_coarser(tensor, tuned[name], factor) for factor in _factors(tuned[name])]
+            specs.append(QuantSpec(CHOICES[0]))
             costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
         for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
             errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]

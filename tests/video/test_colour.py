@@ -19,6 +19,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.machine import scheduling_kept
 from enerv_zoo.storage import open_run
 from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.colours import to_float, to_yuv
@@ -222,7 +223,7 @@ def test_hdr_keeps_its_depth(tmp_path: Path, still: Encode, caplog: pytest.LogCa
 @pytest.mark.parametrize("colour", [PQ, Colour(bits=10)])
 def test_pictures_of_ten_bits_in_avif(tmp_path: Path, colour: Colour) -> None:
     image = patches(1)[0].permute(1, 2, 0).numpy()
-    with av.open(str(tmp_path / "a.avif"), "w", format="avif") as file:
+    with scheduling_kept(), av.open(str(tmp_path / "a.avif"), "w", format="avif") as file:
         stream: Any = file.add_stream("libsvtav1", rate=1, options={"svtav1-params": "qp=1:aq-mode=0"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
         codec = stream.codec_context
