@@ -350,7 +350,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "ms_ssim_speed": ("ssim.py",),
     "random_access": DECODING,
     "rd": (*FITTING, *CODING, "evaluation"),
-    "sample": (*CODING, "evaluation", "hub/bundled"),
+    "shelf": (*CODING, "evaluation", "hub/bundled"),
     "ssim_speed": ("ssim.py",),
     "zoo_speed": (*FITTING, *DECODING),
 }

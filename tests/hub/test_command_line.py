@@ -107,7 +107,7 @@ def test_a_strangers_words_are_not_obeyed(cli, client, fit_files):
         (("eval", "alice/nothing"), "no such repository"),
         (("render", "alice/nothing", "x.mp4"), "no such repository"),
         (("pull", "alice/nothing", "x"), "no such repository"),
-        (("pull", "nothing", "x"), "no published one has this name. There are: bunny-sample"),
+        (("pull", "nothing", "x"), "no published one has this name. There are: bunny-enerv, "),
         (("pull", "alice/bunny/more", "x"), "is no repository id"),
         (("pull", "bunny-sample", "x"), "came with enerv_zoo; load it by its name, or copy "),
         (("push", "nothing", "alice/bunny"), "nothing: no such folder"),

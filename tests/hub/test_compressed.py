@@ -198,17 +198,29 @@ def test_bundled_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
 
 def test_the_sample_that_ships(cli, tmp_path):
     path = bundled_networks()["bunny-sample"]
-    assert path.stat().st_size <= 1_500_000
+    assert path.stat().st_size <= 600_000
     video = ez.load("bunny-sample")
     assert video[0].shape == (3, 360, 640)
     assert len(video) == 132
-    assert hub.describe("bunny-sample").description.license == "cc-by-3.0"
-    few = json.loads(cli("eval", "bunny-sample", "--frames", "::22", "--json")[1])
-    assert few["psnr"] > 32
-    assert few["stored_bytes"] == path.stat().st_size
-    entry = next(entry for entry in hub.list_bundled() if entry.id == "bunny-sample")
-    assert entry.psnr == pytest.approx(few["psnr"], abs=1.5)
     assert cli("render", "bunny-sample", tmp_path / "x.mp4", "--frames", "0:3")[0] == 0
+
+
+@pytest.mark.parametrize("name", bundled_networks())
+def test_a_bundled_fit_is_what_it_says(cli, name):
+    path = bundled_networks()[name]
+    few = json.loads(cli("eval", name, "--frames", "::33", "--json")[1])
+    assert few["stored_bytes"] == path.stat().st_size
+    entry = next(entry for entry in hub.list_bundled() if entry.id == name)
+    assert entry.psnr == pytest.approx(few["psnr"], abs=1.5), "the record's is of all frames"
+    assert entry.psnr > 24
+    assert hub.describe(name).description.license == "cc-by-3.0"
+
+
+def test_a_family_each_in_as_many_bytes():
+    small = {entry.family: entry for entry in hub.list_bundled() if entry.width == 256}
+    assert {"pca_nerv", "enerv", "nerv", "hnerv", "ffnerv", "hinerv"} <= small.keys()
+    for entry in small.values():
+        assert 100_000 < entry.stored_bytes <= 121_652, "0.2 bits per pixel"
 
 
 def test_a_strangers_file_opens_nothing_on_this_machine(tmp_path):
