@@ -117,7 +117,7 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
     names = {*index, *bundled_networks()}
     if names and _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name}: no fit is there, and no published one has this name.{_near(name, names)} "
+            f"{name:.100}: no fit is there, and no published one has this name.{_near(name, names)} "
             f"There are: {', '.join(sorted(names))}"
         )
     return None
