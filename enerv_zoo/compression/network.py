@@ -83,11 +83,17 @@ def exact_specs(video: NeuralVideo) -> dict[str, QuantSpec]:
 
 
 def default_specs(video: NeuralVideo, config: CompressConfig, record: FitRecord | None) -> dict[str, QuantSpec]:
-    """Return the levels of each tensor that a config gives; where it gives none, those of the fit's last phase."""
+    """Return the levels of each tensor that a config gives.
+
+    Where it gives no bits, they are those that weights are on already, or the fit's last phase rounded them to.
+    """
+    if config.bits is not None:
+        return uniform_specs(video, config.bits, config.scales)
     last = from_dict(FitConfig, record.recipe.fit).split()[-1] if record and record.recipe else FitConfig()
-    if config.bits is None and config.scales == "tensor" and last.bits is not None and last.scales != "learned":
-        return uniform_specs(video, last.bits, last.scales)
-    return uniform_specs(video, DEFAULT_BITS if config.bits is None else config.bits, config.scales)
+    bits, scales = DEFAULT_BITS, config.scales
+    if scales == "tensor" and last.bits is not None and last.scales != "learned":
+        bits, scales = last.bits, last.scales
+    return {**uniform_specs(video, bits, scales), **exact_specs(video)}
 
 
 class NetworkCompression:
@@ -136,7 +142,7 @@ class NetworkCompression:
         before = mean_psnr(video, original) if is_compared and original is not None else None
         masks = pruning.masks(video, config.prune)
         pruning.prune(video.stored_parameters(), masks)
-        exact = {} if config.bits is not None else exact_specs(video)
+        exact = exact_specs(video) if config.searches else {}
         specs = self._choose_specs(before, exact, TUNED_SHARE if config.tune_epochs else 1.0)
         if config.tune_epochs and original is not None:
             self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
@@ -169,12 +175,12 @@ class NetworkCompression:
 
         Args:
             before: PSNR of the network before, in dB, where it is known.
-            tuned: levels that weights are: they stay where no bits are given, or where a target allows.
+            tuned: levels that weights are on, which a target takes where they fit it.
             share: of a target size.
         """
         config = self.config
         if not config.searches:
-            return {**default_specs(self.video, config, self.record), **tuned}
+            return default_specs(self.video, config, self.record)
         if config.bpp is not None:
             limit = share * config.bpp * self.video.info.pixels / 8 - self.reserved
             finest = {**uniform_specs(self.video, VECTOR_BITS), **tuned}

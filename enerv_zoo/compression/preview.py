@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from enerv_zoo.compression.network import default_specs, exact_specs
+from enerv_zoo.compression.network import default_specs
 from enerv_zoo.config import CompressConfig, VideoInfo, as_spec, from_dict
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
@@ -76,8 +76,6 @@ def preview_compression(
         twin = copy.deepcopy(network)
         pruning.prune(twin.stored_parameters(), pruning.masks(twin, config.prune))
         hints, specs = twin.coding_hints(), default_specs(twin, config, stored.fit)
-        if config.bits is None:
-            specs |= exact_specs(twin)
         for name, tensor in codable(twin).items():
             quantized = coded(tensor, specs[name])
             bits += best_model(quantized.levels, hints[name].kind, model)[1] + 8 * len(quantized.scale_bytes())

@@ -26,7 +26,7 @@ PROBE_BITS = (3, 5, 7)
 """Sensitivity is measured with a tensor in so many bits; between them an error's logarithm is a line, beyond them it
 falls by 4 a bit."""
 
-COARSER = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)
+COARSER = (1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 512)
 """Sizes of levels, by those that a tensor is on already. Each error is measured: sizes that are no multiples change all
 weights of few levels by a like factor, and frames by much. Sizes per slice (11 bits in a file) are doubled only."""
 
@@ -72,32 +72,26 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
             parameters[name].data = rounded(tensor, spec)
             return float((decoded(trial, frames) - exact).square().mean())
 
-        costs[name] = []
         if name in tuned:
-            specs = [_coarser(tensor, tuned[name], factor) for factor in _factors(tuned[name])]
-            specs.append(QuantSpec(CHOICES[0]))
-            costs[name] = [_choice(tensor, hints[name], spec, error(spec), entropy_model) for spec in specs]
-        for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))) if name not in tuned else ():
-            errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
-            costs[name] += [
-                _choice(tensor, hints[name], QuantSpec(bits, axis), error_in(bits, errors), entropy_model)
-                for bits in CHOICES
-            ]
+            errors_of = {tuned[name]: 0.0} | {spec: error(spec) for spec in _coarser(tensor, tuned[name])}
+        else:
+            errors_of = {}
+            for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
+                errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
+                errors_of |= {QuantSpec(bits, axis): error_in(bits, errors) for bits in CHOICES}
+        costs[name] = [_choice(tensor, hints[name], spec, each, entropy_model) for spec, each in errors_of.items()]
         parameters[name].data = tensor.clone()
     return costs
 
 
-def _factors(spec: QuantSpec) -> Iterator[float]:
-    """Yield sizes of levels by a tensor's own: that, and those which leave two bits."""
+def _coarser(tensor: Tensor, spec: QuantSpec) -> Iterator[QuantSpec]:
+    """Yield coarser levels than those that a tensor is on: which leave two bits, and at last two bits."""
     for factor in COARSER:
-        leaves_two = spec.bits - math.log2(factor) >= CHOICES[0]
-        if factor == 1 or (leaves_two and (spec.along is None or math.log2(factor).is_integer())):
-            yield factor
-
-
-def _coarser(tensor: Tensor, spec: QuantSpec, factor: float) -> QuantSpec:
-    sizes = tuple(factor * float(size) for size in steps(tensor, spec).flatten())
-    return replace(spec, bits=spec.bits - math.log2(factor), sizes=sizes)
+        bits = spec.bits - math.log2(factor)
+        if bits >= CHOICES[0] and (spec.along is None or math.log2(factor).is_integer()):
+            sizes = tuple(factor * float(size) for size in steps(tensor, spec).flatten())
+            yield replace(spec, bits=bits, sizes=sizes)
+    yield QuantSpec(CHOICES[0])
 
 
 def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
