@@ -110,9 +110,9 @@ def open_video(
         advance(1)
     assert stored is not None, "sources refuse to yield nothing"
     _note_colours(reading.source, stored, full_depth)
-    kept = store.frames()
-    info = reading.info(stored, moments, kept.is_floating_point())
-    return Video(kept, info, store.on_disk, reading.sound(moments))
+    pixels = store.frames()
+    info = reading.info(stored, moments, pixels.is_floating_point())
+    return Video(pixels, info, store.on_disk, reading.sound(moments))
 
 
 def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:

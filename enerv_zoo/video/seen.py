@@ -1,4 +1,4 @@
-"""What a fit sees of a video: without pixels that a mask hides, and without frames that are held out."""
+"""Part of a video that a fit sees: without pixels that a mask hides, and without frames that are held out."""
 
 from __future__ import annotations
 
@@ -144,10 +144,10 @@ def seen_frames(video: Video, place: str = "auto") -> tuple[Tensor, bool]:
     if (seen := video.seen) is None:
         return video.frames, video.on_disk
     store = FrameStore(len(video), place)
-    known = torch.ones(len(video), dtype=torch.bool)
+    is_known = torch.ones(len(video), dtype=torch.bool)
     if seen.fitted is not None:
-        known[:] = False
-        known[list(seen.fitted)] = True
+        is_known[:] = False
+        is_known[list(seen.fitted)] = True
     for index, frame in enumerate(video.frames):
         pixels = frame.permute(1, 2, 0)
         if seen.weights is not None:
@@ -159,48 +159,48 @@ def seen_frames(video: Video, place: str = "auto") -> tuple[Tensor, bool]:
     rows = max(STRIP_VALUES // (len(video) * video.info.width), 1)
     for top in range(0, video.info.height, rows):
         strip = frames[:, :3, top : top + rows]
-        weights = known[:, None, None].expand(-1, *strip.shape[2:])
+        weights = is_known[:, None, None].expand(-1, *strip.shape[2:])
         if seen.weights is not None:
             weights = weights & (frames[:, 3, top : top + rows] > 0)
         strip.copy_(_filled_in_time(strip, weights))
     if seen.weights is not None:
-        _fill_in_space(frames, known)
+        _fill_in_space(frames, is_known)
     return frames, store.on_disk
 
 
-def _filled_in_time(pixels: Tensor, known: Tensor) -> Tensor:
+def _filled_in_time(pixels: Tensor, is_known: Tensor) -> Tensor:
     """Return pixels (N, 3, h, W) of which unknown ones (N, h, W) are blends of the nearest known ones in time."""
-    count = len(known)
-    order = torch.arange(count)[:, None, None].expand_as(known)
-    before = order.where(known, -1).cummax(dim=0).values
-    after = order.where(known, count).flip(0).cummin(dim=0).values.flip(0)
+    count = len(is_known)
+    order = torch.arange(count)[:, None, None].expand_as(is_known)
+    before = order.where(is_known, -1).cummax(dim=0).values
+    after = order.where(is_known, count).flip(0).cummin(dim=0).values.flip(0)
     before, after = before.where(before >= 0, after), after.where(after < count, before)
     share = (order - before) / (after - before).clamp(min=1)
     sides = (each.clamp(0, count - 1)[:, None].expand_as(pixels) for each in (before, after))
     left, right = (pixels.gather(0, side).float() for side in sides)
     blend = torch.lerp(left, right, share[:, None])
     return torch.where(
-        known[:, None], pixels, (blend if pixels.is_floating_point() else blend.round()).to(pixels.dtype)
+        is_known[:, None], pixels, (blend if pixels.is_floating_point() else blend.round()).to(pixels.dtype)
     )
 
 
 def _fill_in_space(frames: Tensor, fitted: Tensor) -> None:
     """Fill pixels that no fitted frame (N,) shows, of frames with weights (N, 4, H, W), from those around them."""
-    known = torch.zeros(frames.shape[2:], dtype=torch.bool)
+    is_known = torch.zeros(frames.shape[2:], dtype=torch.bool)
     for frame, is_fitted in zip(frames, fitted.tolist(), strict=True):
-        known |= (frame[3] > 0) & is_fitted
-    if known.all():
+        is_known |= (frame[3] > 0) & is_fitted
+    if is_known.all():
         return
     for frame in frames:
-        filled = _spread(frame[None, :3].float(), known[None, None].float())[0]
+        filled = _spread(frame[None, :3].float(), is_known[None, None].float())[0]
         frame[:3] = filled if frames.is_floating_point() else filled.round().to(torch.uint8)
 
 
-def _spread(pixels: Tensor, known: Tensor) -> Tensor:
+def _spread(pixels: Tensor, is_known: Tensor) -> Tensor:
     """Fill pixels (1, 3, H, W) where they are not known (1, 1, H, W) from ever coarser means of known ones."""
-    if known.all():
+    if is_known.all():
         return pixels
-    share = F.avg_pool2d(known, 2, ceil_mode=True)
-    means = F.avg_pool2d(pixels * known, 2, ceil_mode=True) / share.clamp(min=1e-9)
+    share = F.avg_pool2d(is_known, 2, ceil_mode=True)
+    means = F.avg_pool2d(pixels * is_known, 2, ceil_mode=True) / share.clamp(min=1e-9)
     coarse = _spread(means, (share > 0).float())
-    return torch.where(known > 0, pixels, F.interpolate(coarse, size=pixels.shape[2:], mode="bilinear"))
+    return torch.where(is_known > 0, pixels, F.interpolate(coarse, size=pixels.shape[2:], mode="bilinear"))

@@ -37,7 +37,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a fit sees of a video.
+    """Part of a video that a fit sees.
 
     Attributes:
         weights: of pixels, (N or 1, H, W), uint8: 255 is seen, 0 is hidden; `None` where all is seen.
