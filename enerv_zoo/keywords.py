@@ -25,6 +25,7 @@ class SelectionOptions(TypedDict, total=False):
     deinterlace: bool | None
     full_depth: bool | None
     matrix: str | None
+    tone_map: bool | None
 
 
 class FitOptions(SelectionOptions, total=False):

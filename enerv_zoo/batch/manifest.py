@@ -121,8 +121,9 @@ def read_manifest(manifest: str | Path) -> Manifest:
     """Read a manifest from a YAML file, from a table (`.csv`, `.parquet`) with a row per fit, or a bundled one by name.
 
     The columns of a table are `video`, `model`, `size`, `recipe` and `seed`, and `frames`, `resize`, `crop`,
-    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `matrix`, `mask`, `reference`, `segments`, `name`,
-    `license` and `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but `video` may be empty.
+    `square_pixels`, `stream`, `yuv`, `deinterlace`, `full_depth`, `matrix`, `tone_map`, `mask`, `reference`,
+    `segments`, `name`, `license` and `format`, as in a manifest's entry; any other is a field of `FitConfig`. All but
+    `video` may be empty.
 
     Raises:
         ConfigError: no such file or name, or options that mean nothing.

@@ -118,6 +118,7 @@ def render(
         str, typer.Option(help="Of convolutions: float32, bfloat16, or auto: bfloat16 on devices made for it.")
     ] = "auto",
     sound: options.Sound = True,
+    tone_map: Annotated[bool, typer.Option("--tone-map", help="Convert HDR and wide colours to SDR (BT.709).")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Write a fitted video as a file that any player shows.
@@ -156,5 +157,6 @@ def render(
                 quality=quality,
                 overwrite=overwrite,
                 sound=sound,
+                tone_map=tone_map,
             )
     console.out.print(f"written to {path}")

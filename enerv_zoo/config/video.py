@@ -134,6 +134,7 @@ class VideoSelection:
         deinterlace: make whole frames of interlaced ones, or take them as they are.
         full_depth: keep colours of more than 8 bits, in twice the memory, or round them to 8.
         matrix: colour matrix of a file that does not say it, or says it wrong, such as bt709.
+        tone_map: convert HDR and wide colours to SDR (BT.709), or take them as they are coded.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -151,7 +152,10 @@ class VideoSelection:
     ] = None
     full_depth: Annotated[StrictBool | None, Option(flags="--full-depth/--8-bit", default="kept for HDR alone")] = None
     matrix: Annotated[str | None, Option(metavar="NAME", default="as the file says, else BT.601")] = None
+    tone_map: Annotated[StrictBool | None, Option(flags="--tone-map/--as-coded", default="as coded")] = None
 
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))
 """Names of the fields of a selection."""
+SWITCHES = ("square_pixels", "deinterlace", "full_depth", "tone_map")
+"""Those that are true or false."""

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import VideoInfo
+from enerv_zoo.config import HD, VideoInfo
 from enerv_zoo.errors import VideoError
 from enerv_zoo.evaluation.report import check_network, matching_frames, select_frames
 from enerv_zoo.files import check_target
 from enerv_zoo.frame_access import Timeline
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.pixels import as_float
+from enerv_zoo.pixels import as_bytes, as_float
 from enerv_zoo.progress import stage
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.threads import usable_threads
@@ -27,6 +27,7 @@ from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.sound import copy_sound
 from enerv_zoo.video.source import Span
+from enerv_zoo.video.tones import to_sdr
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def render(
     quality: int | None = None,
     overwrite: bool = True,
     sound: bool = True,
+    tone_map: bool = False,
 ) -> Path:
     """Decode a fitted video into a file, or with `source` original | fitted | difference side by side.
 
@@ -63,6 +65,7 @@ def render(
         overwrite: whether a target that exists is replaced; the video that was fitted never is.
         sound: write the sound, title, time of recording and chapters; sound and chapters are left out at another
             `speed`, which is logged.
+        tone_map: convert a fit of HDR or wide colours to SDR, as `enerv_zoo.open_video` does.
 
     Raises:
         ConfigError: `video` is no network.
@@ -84,7 +87,8 @@ def render(
             "the original has no frames between its frames; leave out source (render --side-by-side), or fps and speed"
         )
     beside = _beside(video, indices, speed) if sound else {}
-    decoded = _decoded(video, places, original)
+    maps_tones = tone_map and video.info.colour.is_wide
+    decoded = _decoded(video, places, original, maps_tones)
     with protected(video.origin, source):
         return write_video(
             path,
@@ -92,7 +96,7 @@ def render(
             fps=fps,
             timestamps=timestamps,
             pixel_aspect=video.info.pixel_aspect,
-            colour=video.info.colour,
+            colour=HD if maps_tones else video.info.colour,
             quality=quality,
             overwrite=overwrite,
             **beside,
@@ -137,12 +141,20 @@ def _timed(
     return [int(place) for place in places] if is_whole else places, rate, None
 
 
-def _decoded(video: NeuralVideo | SegmentedVideo, indices: Sequence[float], original: Video | None) -> Iterator[Tensor]:
+def _decoded(
+    video: NeuralVideo | SegmentedVideo, indices: Sequence[float], original: Video | None, maps_tones: bool
+) -> Iterator[Tensor]:
     done, advance = 0, stage("writing frames", len(indices))
-    dtype = torch.uint8 if video.info.colour.bits == 8 else torch.float16
+    colour = video.info.colour
+    dtype = torch.uint8 if colour.bits == 8 else torch.float16
+
+    def shown(frame: Tensor) -> Tensor:
+        return as_bytes(to_sdr(frame.permute(1, 2, 0), colour).permute(2, 0, 1)) if maps_tones else frame
+
     for batch in _ahead(video.decode(indices, dtype=dtype)):
         for frame in batch:
-            yield frame if original is None else side_by_side(original.frames[int(indices[done])], frame)
+            frame = shown(frame)
+            yield frame if original is None else side_by_side(shown(original.frames[int(indices[done])]), frame)
             done += 1
             advance(1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.compatibility import FORMAT, upgrade
-from enerv_zoo.config import SELECTION, FitConfig, Recipe, from_dict
+from enerv_zoo.config import SELECTION, SWITCHES, FitConfig, Recipe, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.storage.description import RECORD, FitRecord, read_json
@@ -110,7 +110,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
 
 
 def _is_selection(value: Any, option: str) -> bool:
-    if option in ("square_pixels", "deinterlace", "full_depth"):
+    if option in SWITCHES:
         return value is None or isinstance(value, bool)
     if isinstance(value, list):
         return len(value) <= 2 and all(isinstance(side, int) for side in value)

@@ -13,7 +13,7 @@ from enerv_zoo.video.opening import open_file
 from enerv_zoo.video.paths import check_is_file, readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sizes import Size
-from enerv_zoo.video.source import Moment, ReadOptions, Source
+from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".avif", ".heic", ".heif")
 
@@ -28,10 +28,10 @@ class ImageFolder(Source):
 
     Args:
         path: of the folder.
-        full_depth: keep colours of more than 8 bits; by default those of HDR.
+        options: of which depth and tone mapping count.
     """
 
-    def __init__(self, path: Path, full_depth: bool | None = None) -> None:
+    def __init__(self, path: Path, options: ReadOptions = DEFAULT) -> None:
         try:
             entries = sorted((entry for entry in path.iterdir()), key=lambda e: (natural_key(e.name), e.name))
         except OSError as error:
@@ -45,7 +45,8 @@ class ImageFolder(Source):
         if not self.images:
             legal = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise VideoError(f"{path}: the folder holds no images ({legal}); give a folder with images or a video file")
-        self.path, self._options = path, ReadOptions(full_depth=full_depth)
+        self.path = path
+        self._options = ReadOptions(full_depth=options.full_depth, tone_map=options.tone_map)
         self.name = readable(path.resolve().name) or "video"
         self.count = len(self.images)
 

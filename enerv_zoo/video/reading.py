@@ -18,6 +18,7 @@ from enerv_zoo.files import usable_path
 from enerv_zoo.progress import stage
 from enerv_zoo.shell import printable
 from enerv_zoo.video.arrays import ArraySource, VideoSource
+from enerv_zoo.video.colours import to_bytes
 from enerv_zoo.video.folders import ImageFolder, different_sizes
 from enerv_zoo.video.opening import open_file
 from enerv_zoo.video.paths import without_file_scheme
@@ -28,6 +29,7 @@ from enerv_zoo.video.sizes import ResizeOption, Size, as_size, parse_resize
 from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, ReadSound, Source, Span, Video
 from enerv_zoo.video.storage import FrameStore
 from enerv_zoo.video.timing import timing
+from enerv_zoo.video.tones import to_sdr
 from enerv_zoo.video.transforms import Transform
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ def open_video(
     deinterlace: bool | None = None,
     full_depth: bool | None = None,
     matrix: str | None = None,
+    tone_map: bool | None = None,
     place: str = "auto",
 ) -> Video:
     """Read a video.
@@ -79,6 +82,9 @@ def open_video(
             them to 8 bits. `None` keeps those of HDR (PQ or HLG), rounds others, and logs it.
         matrix: colour matrix of a video file, such as `"bt709"`, where it does not say it, or says it wrong. Without
             one, it is read as BT.601, as FFmpeg does, which is logged for frames of HD.
+        tone_map: convert HDR (PQ or HLG) and wide colours (such as BT.2020) to SDR, the R'G'B' of BT.709; see
+            `enerv_zoo.video.tones.to_sdr`. 8 bits, unless `full_depth` is true. By default, frames are as they are
+            coded.
         place: where its frames are kept: `"host"` (memory), `"disk"` (a file in `ENERV_ZOO_CACHE`, else in the user's
             cache folder, mapped into memory and gone with its last use), or `"auto"`: memory as long as they take at
             most half of what is available.
@@ -93,9 +99,11 @@ def open_video(
     Raises:
         VideoError: the source cannot be read, is damaged or empty, or an option does not fit it.
     """
-    options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth, matrix)
+    options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth, matrix, tone_map)
     reading = prepare(source, frames, resize, crop, options)
-    if isinstance(reading.source, VideoSource) and not (crop or resize or reading.source.resamples):
+    if isinstance(reading.source, VideoSource) and not (
+        crop or resize or reading.source.resamples or reading.maps_tones
+    ):
         return _part(reading.source, reading.selection)
     count = reading.source.count
     expected = None if count is None else len(reading.selection.indices(count))
@@ -109,14 +117,18 @@ def open_video(
         moments.append(moment)
         advance(1)
     assert stored is not None, "sources refuse to yield nothing"
-    _note_colours(reading.source, stored, full_depth)
+    _note_colours(reading, stored)
     pixels = store.frames()
     info = reading.info(stored, moments, pixels.is_floating_point())
     return Video(pixels, info, store.on_disk, reading.sound(moments))
 
 
-def _note_colours(source: Source, stored: Size, full_depth: bool | None) -> None:
-    if source.colour.bits > HD.bits and full_depth is None and not isinstance(source, VideoSource):
+def _note_colours(reading: Reading, stored: Size) -> None:
+    source, options = reading.source, reading.options
+    if options.tone_map:
+        text = f"colours of {source.colour} are converted to SDR" if reading.maps_tones else "is SDR already"
+        logger.info("%s: %s", printable(source.name), text, extra={"once": True})
+    elif source.colour.bits > HD.bits and options.full_depth is None and not isinstance(source, VideoSource):
         text = "colours of %d bits are rounded to 8; --full-depth (full_depth=True) keeps them in twice the memory"
         text = "HDR of %d bits is kept, in twice the memory of 8" if source.colour.is_hdr else text
         text = f"%s: {text}, --8-bit (full_depth=False) rounds it"
@@ -147,6 +159,12 @@ class Reading:
     source: Source
     selection: Selection
     transform: Transform
+    options: ReadOptions = DEFAULT
+
+    @property
+    def maps_tones(self) -> bool:
+        """Whether frames are converted to SDR; of a folder, as its first image is read."""
+        return bool(self.options.tone_map) and self.source.colour.is_wide
 
     def frames(self) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected frames, (H, W, 3) uint8 or float, before they are transformed, and their moments.
@@ -162,6 +180,9 @@ class Reading:
                 self.transform.note(frame.shape[:2])
             if size != first:
                 raise different_sizes(self.source, self.selection, number, first, size)
+            if self.maps_tones:
+                frame = to_sdr(torch.from_numpy(frame), self.source.colour).numpy()
+                frame = frame if self.options.full_depth else to_bytes(frame)
             yield frame, moment
 
     def info(self, stored: Size, moments: Sequence[Moment], is_float: bool = False) -> VideoInfo:
@@ -176,7 +197,7 @@ class Reading:
         fps, timestamps = timing(moments, source.rate, self.selection.step, source.tick)
         aspect = self.transform.pixel_aspect(stored, source.pixel_aspect)
         size = self.transform.size(*stored)
-        colour = source.colour
+        colour = HD if self.maps_tones else source.colour
         if is_float and colour.bits == HD.bits:
             colour = replace(colour, bits=16)
         span = self.span(moments)
@@ -212,7 +233,7 @@ def prepare(
     """
     selection = Selection.of(frames)
     transform = Transform(None if crop is None else as_size(crop), None if resize is None else parse_resize(resize))
-    return Reading(find_source(source, options), selection, transform)
+    return Reading(find_source(source, options), selection, transform, options)
 
 
 def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
@@ -240,7 +261,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     path = usable_path(source, VideoError, expand=True)
     if str(source) and path.is_dir():  # "" does not mean the current folder
         options.refuse_choice(str(path), "stream", "yuv", "matrix")
-        return ImageFolder(path, options.full_depth)
+        return ImageFolder(path, options)
     if str(source) and path.exists():
         return open_file(path, None, options)
     bundled = sample(source)

@@ -126,6 +126,7 @@ class ReadOptions:
     deinterlace: bool | None = None
     full_depth: bool | None = None
     matrix: str | None = None
+    tone_map: bool | None = None
 
     def __post_init__(self) -> None:
         stream, matrix = self.stream, self.matrix
@@ -135,8 +136,10 @@ class ReadOptions:
             raise VideoError(f"matrix {matrix!r:.80} is no colour matrix; expected one of {', '.join(MATRICES)}")
 
     def for_colour(self, colour: Colour) -> ReadOptions:
-        """Return these options for a source of a colour: HDR keeps its depth unless they say otherwise."""
-        return replace(self, full_depth=True) if self.full_depth is None and colour.is_hdr else self
+        """Return these options for a source of a colour: HDR keeps its depth unless they say otherwise, and until it
+        is SDR."""
+        keeps = colour.is_wide if self.tone_map else colour.is_hdr and self.full_depth is None
+        return replace(self, full_depth=True) if keeps else self
 
     def refuse_choice(self, name: str, *options: str) -> None:
         """Refuse options that choose within a file, for a source in which there is nothing to choose.

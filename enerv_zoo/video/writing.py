@@ -99,7 +99,8 @@ def write_video(
     aspect = _known_aspect(target, suffix in _SAY_ASPECT, pixel_aspect)
     if colour.is_wide and suffix not in MOVIES:
         logger.warning(
-            "%s cannot say that its colours are %s/%s, so they are shown as those of BT.709; a movie can",
+            "%s cannot say that its colours are %s/%s, so they are shown as those of BT.709; a movie can, "
+            "and tone_map (--tone-map) converts them",
             *(target, colour.primaries, colour.transfer),
         )
     with replacing(target, VideoError) as temporary:
