@@ -119,13 +119,13 @@ SCENARIOS = {
     "as it is": BASE,
     "no failures": replace(BASE, hours_between_failures=1e9),
     "no slow workers": replace(BASE, slow=0.0),
-    "a failure each 2 hours": replace(BASE, hours_between_failures=2.0),
-    "that, and a checkpoint each 10 minutes": replace(BASE, hours_between_failures=2.0, checkpoint_every=600.0),
+    "a failure per 2 hours": replace(BASE, hours_between_failures=2.0),
+    "that, and a checkpoint per 10 minutes": replace(BASE, hours_between_failures=2.0, checkpoint_every=600.0),
     "that, and no checkpoints": replace(BASE, hours_between_failures=2.0, checkpoint_every=1e9),
-    "two jobs a worker": replace(BASE, jobs=2000),
+    "two jobs per worker": replace(BASE, jobs=2000),
     "jobs of a minute": replace(BASE, jobs=200_000, job_seconds=60.0),
-    "jobs of a minute, 4000 workers": replace(BASE, jobs=200_000, job_seconds=60.0, workers=4000),
-    "16 000 workers": replace(BASE, jobs=100_000, workers=16_000),
+    "jobs of a minute, 4,000 workers": replace(BASE, jobs=200_000, job_seconds=60.0, workers=4000),
+    "16,000 workers": replace(BASE, jobs=100_000, workers=16_000),
 }
 
 

@@ -1,6 +1,6 @@
 """A ten-minute video in segments: does memory stay that of a segment, are cuts found, is reading in the middle quick?
 
-Generates 15 000 small frames in scenes of random lengths, and fits them with `--segments auto` in a process of its own,
+Generates 15,000 small frames in scenes of random lengths, and fits them with `--segments auto` in a process of its own,
 which notes the most memory it ever held as each segment begins.
 
     python benchmarks/long_video.py --frames 15000 --resolution 64x36 --epochs 2

@@ -124,7 +124,7 @@ def draw() -> None:
         case = result["case"]
         for name, laps in result["milliseconds"].items():
             plot.plot(result["positions"], laps, "o-", markersize=4, label=name)
-        plot.set(title=f"{case['model']} {case['size']}, {case['resolution']}", xlabel="frame", ylabel="ms a jump")
+        plot.set(title=f"{case['model']} {case['size']}, {case['resolution']}", xlabel="frame", ylabel="ms per jump")
         plot.set_ylim(bottom=0)
         plot.grid(alpha=0.3)
         plot.legend()

@@ -1,4 +1,4 @@
-"""Pages of the site that are made while it is built: the help of each command, and the table of public names."""
+"""What is made while the site is built: the help of each command, the table of public names, links to examples."""
 
 from __future__ import annotations
 
@@ -18,25 +18,35 @@ from enerv_zoo.cli.app import app
 from enerv_zoo.cli.help import panels, usage
 
 APP = typer.main.get_command(app)
+CODE = re.compile(r"(enerv-zoo [a-z]+(?: --[a-z]+)?|--[a-z][\w-]*)")
+INLINE_CODE = re.compile(r"(?<!</span>)<code>[^<]+</code>")
+HYPHENATED = re.compile(r"(?<![\w./-])[\w.-]*-[\w.-]*(?![\w./-])")
 ENTRY = re.compile(r"^::: ([\w.]+)(?:\n +options: \{members: \[([^\]]*)\]\})?$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each command."""
+    """Add a page for each command, and the examples that pages link."""
+    for path in sorted(Path(config.docs_dir).parent.glob("examples/*.*")):
+        files.append(File.generated(config, f"examples/{path.name}", abs_src_path=str(path)))
     for name, command in APP.commands.items():
         files.append(File.generated(config, f"commands/{name}.md", content=command_page(name, command)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the tables of commands and of names where their pages ask for them."""
+    """Put the tables of commands and of names where their pages ask for them; find examples within the site."""
     if page.file.src_uri == "commands/index.md":
         return markdown.replace(
             "<!-- commands -->", "\n".join(_described(APP, typer.Context(APP, info_name="enerv-zoo")))
         )
     if page.file.src_uri == "api/index.md":
         return markdown.replace("<!-- names -->", "\n".join(_name_table(Path(config.docs_dir, "api"))))
-    return markdown
+    return markdown.replace("](../examples/", "](examples/")
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Keep names and options within text in one line: a browser would break them after a hyphen."""
+    return INLINE_CODE.sub(lambda match: HYPHENATED.sub(r'<span class="word">\g<0></span>', match[0]), html)
 
 
 def command_page(name: str, command: Any) -> str:
@@ -73,5 +83,7 @@ def _name_table(folder: Path) -> Iterator[str]:
 
 
 def _prose(text: str) -> str:
-    """Return a text in which nothing is markup."""
-    return re.sub(r"([\\`*_|])", r"\\\1", escape(text, quote=False))
+    """Return a text in which nothing is markup, and commands and options are code."""
+    parts = CODE.split(text)  # every second one is code
+    parts[::2] = [re.sub(r"([\\`*_|])", r"\\\1", escape(part, quote=False)) for part in parts[::2]]
+    return "".join(f"`{part}`" if n % 2 else part for n, part in enumerate(parts))

@@ -126,6 +126,8 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     canvas = _panels(path, len(columns), 4.6)
     if canvas is None:
         return None
+    from matplotlib.ticker import LogLocator
+
     figure, panels = canvas
     for axes, own in zip(panels, columns, strict=True):
         for curve in curves:
@@ -136,6 +138,9 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
             if others:
                 axes.plot(*zip(*others, strict=True), ".", color=line.get_color(), alpha=0.4)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(own.heading)
         axes.grid(alpha=0.3, which="both")
