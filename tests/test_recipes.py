@@ -101,6 +101,9 @@ def test_a_preset_has_another_recipe_for_other_families():
     sized = plan_fit("bunny", "nerv", recipe="quick-0.2m", device="cpu")
     assert sized.model == {"name": "nerv", "size": "0.2M"}
     assert "others" not in quick.record()
+    network = ez.create_model("nerv", frames=8, height=36, width=64, size="90K")
+    composed = plan_fit("bunny", network, recipe="quick", device="cpu")
+    assert (composed.model.keys(), composed.fit) == ({"name", "config"}, other.fit)
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():

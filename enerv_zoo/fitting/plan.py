@@ -121,13 +121,11 @@ def plan_fit(
     fields: dict[str, Any] = dict(options)
     selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
-    base = base if fields.get("bpp") is None else _without_size(base)  # that of the rate is
-    choice = choose_model(model, base.model, size, model_options)
-    if base.others is not None and choice["name"] != base.model.get("name"):
-        size = base.model.get("size") if size is None else size
+    if base.others is not None and choose_model(model, base.model)["name"] != base.model.get("name"):
         base = _for_other_family(base)
-        base = base if fields.get("bpp") is None else _without_size(base)
-        choice = choose_model(model, base.model, size, model_options)
+    if fields.get("bpp") is not None:  # the size follows from the rate
+        base = replace(base, model={key: value for key, value in base.model.items() if key != "size"})
+    choice = choose_model(model, base.model, size, model_options)
     merged = {**base.fit, **fields, **_length(fields)}
     if merged.get("time_budget") is not None:
         merged.pop("epochs", None)  # they are not used
@@ -161,14 +159,12 @@ def plan_fit(
 
 
 def _for_other_family(recipe: Recipe) -> Recipe:
-    """Return the recipe for others than the family that it is made for; time and frames stay."""
+    """Return the recipe for others than the family that it is made for; size, time and frames stay."""
     assert recipe.others is not None
-    other, budget = read_recipe(recipe.others), recipe.fit.get("time_budget")
-    return replace(other, fit=other.fit if budget is None else {**other.fit, "time_budget": budget}, video=recipe.video)
-
-
-def _without_size(recipe: Recipe) -> Recipe:
-    return replace(recipe, model={key: value for key, value in recipe.model.items() if key != "size"})
+    other = read_recipe(recipe.others)
+    model = {key: recipe.model[key] for key in ("size",) if key in recipe.model}
+    fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
+    return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)
 
 
 def is_open(plan: FitPlan) -> bool:
