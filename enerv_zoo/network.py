@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -20,6 +19,7 @@ from enerv_zoo.content import encoded, encoded_tables, neighbours_of
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
 from enerv_zoo.meta import MetaParameters
+from enerv_zoo.pixels import pixels_per_batch
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import Stage, build_fusion, per_frame, wired
@@ -28,11 +28,6 @@ from enerv_zoo.threads import usable_threads
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
     from enerv_zoo.video.origin import Origin
-
-PIXELS_PER_BATCH = {"cpu": 500_000}
-PIXELS_PER_BATCH_ELSEWHERE = 4 * 1280 * 720
-"""About this many pixels are decoded at a time unless told otherwise: beyond that a CPU gains nothing
-(benchmarks/decode_speed.py), and four 720p frames on other devices."""
 
 
 class Network(nn.Module):
@@ -66,22 +61,22 @@ class Network(nn.Module):
         self.origin: Origin | None = None
         self.read_sound: Callable[[], bytes | None] | None = None
         self._compiled: Compiled | None = None
-        self._kept: dict[str, Tensor] | None = None
+        self._fixed: dict[str, Tensor] | None = None
         self.embeddings = nn.ModuleDict(
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )
         shapes: dict[str, tuple[int, ...]] = {name: part.shape for name, part in self.embeddings.items()}  # type: ignore[misc]
+        channels, size = config.channels[0], config.grid
         join, wiring = wired(config.join, shapes, "channels")
         self._joined = wiring.takes
-        head, wiring = wired(config.head, shapes)
-        self._headed = wiring.takes
-        channels, size = config.channels[0], config.grid
         self.join = build_fusion("join", join, [shapes[name] for name in self._joined], channels, size)
         self.stages = nn.ModuleList()
         for steps in config.stages:
             stage = Stage(steps, channels, size, shapes)
             self.stages.append(stage)
             channels, size = stage.channels, stage.size
+        head, wiring = wired(config.head, shapes)
+        self._headed = wiring.takes
         self.head = heads.build(head, config.channels[1:], [shapes[name] for name in self._headed])
         self._check_use()
         stride = getattr(self.head, "stride", 1)
@@ -109,11 +104,17 @@ class Network(nn.Module):
 
     def _check_use(self) -> None:
         """Refuse an embedding that no part takes; note which ones are taken after the join."""
-        steps = [name for stage in list[Any](self.stages) for takes in stage.takes for name in takes or ()]
-        self._steering = tuple(dict.fromkeys([*steps, *self._headed]))
+        _, *others = self.wired_parts()
+        self._steering = tuple(dict.fromkeys(name for _, takes in others for name in takes))
         for name in self.embeddings:
             if name not in (*self._joined, *self._steering):
                 raise ConfigError(f"no part takes the embedding {name!r}; name it in the 'with' of one")
+
+    def wired_parts(self) -> list[tuple[Any, tuple[str, ...]]]:
+        """Return the join, the steps of all stages and the head, each with the embeddings that it takes."""
+        stages: list[Any] = list(self.stages)
+        steps = [(step, takes or ()) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
+        return [(self.join, self._joined), *steps, (self.head, self._headed)]
 
     def _encoding(self) -> dict[str, Any]:
         """Return the embeddings that are computed from frames now: while fitting, those of content."""
@@ -140,32 +141,6 @@ class Network(nn.Module):
         if self.neighbours:
             self.head.start_fitting(self.info, self.drawn_size)
         return self.to(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def start_from(self, frames: Tensor) -> Self:
-        """Give every part that has a closed-form start (`start_from`) its first weights.
-
-        Args:
-            frames: all of the video's, (N, 3, H, W), uint8.
-
-        Returns:
-            This network.
-        """
-        for part, takes in self._parts_with_start():
-            part.start_from(frames, [self.embeddings[name] for name in takes or ()])
-        return self
-
-    @property
-    def has_closed_form_start(self) -> bool:
-        """Return whether `start_from` gives any part its first weights."""
-        return bool(self._parts_with_start())
-
-    def _parts_with_start(self) -> list[tuple[Any, tuple[str, ...] | None]]:
-        """Return the parts that have a closed-form start, and the embeddings that each takes."""
-        stages: list[Any] = list(self.stages)
-        steps = [(step, takes) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
-        parts = [(self.join, self._joined), *steps, (self.head, self._headed)]
-        return [(part, takes) for part, takes in parts if hasattr(part, "start_from")]
 
     def bake(self, frames: Tensor, fitted: Tensor | None = None) -> Self:
         """End a fit: store the embeddings of the video's content, and drop what only a fit needs.
@@ -265,26 +240,6 @@ class Network(nn.Module):
         check_called(index)
         return self._crop(self.outputs(index)[-1])
 
-    def features(self, index: Tensor) -> dict[str, Tensor]:
-        """Return the maps within the network for indices (B,), differentiable, by the names of its parts, in order.
-
-        They are `embeddings.NAME`, `join`, and `stages.0`, `stages.1`, ..., as `named_modules` has them: each (B, ...),
-        or (1, ...) for what is the same in every frame. What a head makes of neighbouring frames is not in them.
-
-        Raises:
-            FrameError: the index is no tensor of one dimension.
-        """
-        check_called(index)
-        names = [*(f"embeddings.{name}" for name in self.embeddings), "join"]
-        names += [f"stages.{number}" for number in range(len(self.stages))]
-        maps: dict[str, Tensor] = {}
-        with ExitStack() as stack:
-            for name in names:
-                hook = partial(lambda name, module, given, output: maps.__setitem__(name, output), name)
-                stack.callback(self.get_submodule(name).register_forward_hook(hook).remove)
-            self.head_outputs(self._here(index), self.fixed_embeddings())
-        return {name: maps[name] for name in names}
-
     def objective(
         self,
         index: Tensor,
@@ -317,23 +272,21 @@ class Network(nn.Module):
             target = torch.where(weights > 0, target, cropped.detach())
             outputs = [self._weighted(output, weights) for output in outputs]
             cropped = self._crop(outputs[-1])
-        if len(outputs) > 1:
-            margins = self._margins(target)
-            target = F.pad(target, margins, mode="replicate") if any(margins) else target
-        else:
-            outputs = [cropped]
-        return self.head.objective(outputs, target, loss), cropped
+        if len(outputs) == 1:
+            return self.head.objective([cropped], target, loss), cropped
+        return self.head.objective(outputs, self._extend(target), loss), cropped
 
     def _weighted(self, output: Tensor, weights: Tensor) -> Tensor:
         """Return an output of the head whose gradients are multiplied by weights, if it is as large as the frames."""
         if tuple(output.shape[-2:]) != self.drawn_size:
             return output
-        weights = F.pad(weights, self._margins(weights), mode="replicate")
+        weights = self._extend(weights)
         return weights * output + (1 - weights) * output.detach()
 
-    def _margins(self, frames: Tensor) -> tuple[int, int, int, int]:
-        """Return what is decoded beyond frames, as `F.pad` takes it."""
-        return 0, self.drawn_size[1] - frames.shape[-1], 0, self.drawn_size[0] - frames.shape[-2]
+    def _extend(self, frames: Tensor) -> Tensor:
+        """Return frames (B, C, H, W) at the size that is decoded, their right and lower edges repeated."""
+        margins = 0, self.drawn_size[1] - frames.shape[-1], 0, self.drawn_size[0] - frames.shape[-2]
+        return F.pad(frames, margins, mode="replicate") if any(margins) else frames
 
     def _crop(self, frames: Tensor) -> Tensor:
         return frames[..., : self.info.height, : self.info.width]
@@ -367,8 +320,7 @@ class Network(nn.Module):
 
     def _batch_size(self, batch_size: int | None) -> int:
         least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
-        pixels = PIXELS_PER_BATCH.get(self.device.type, PIXELS_PER_BATCH_ELSEWHERE)
-        return batch_size or max(least, pixels // math.prod(self.drawn_size))
+        return batch_size or max(least, pixels_per_batch(self.device) // math.prod(self.drawn_size))
 
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> Self:
         """Take the fastest way to decode that the device has, from here on; frames may differ in their last bits.
@@ -390,13 +342,13 @@ class Network(nn.Module):
         use_inductor = self.device.type == "cuda" if inductor is None else inductor
         self._compiled = Compiled(self.head_outputs) if use_inductor else None
         with torch.inference_mode(), self._evaluating():
-            self._kept = self.fixed_embeddings()
+            self._fixed = self.fixed_embeddings()
         return self
 
     def train(self, mode: bool = True) -> Self:
         """As in PyTorch; what `optimize` has computed of the weights is forgotten before they change."""
         if mode:
-            self._kept = None
+            self._fixed = None
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -407,12 +359,12 @@ class Network(nn.Module):
                 f"weights stay float32, as encodings of time mean nothing in {str(dtype).removeprefix('torch.')}; "
                 "video.optimize('bfloat16') draws in half precision"
             )
-        self._kept = None  # it stays where it was when the weights move
+        self._fixed = None  # it stays where it was when the weights move
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
-        return {**self.__dict__, "_compiled": None, "_kept": None}
+        return {**self.__dict__, "_compiled": None, "_fixed": None}
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -444,9 +396,3 @@ class Network(nn.Module):
         if self.is_fitting:
             raise ConfigError("this network is still being fitted; video.bake(frames) makes it the video")
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.config.family}, {self.info.frames} frames of {self.info.size_text}, "
-            f"{self.stored_numbers:,} stored parameters"
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.display import table, video_rows
-from enerv_zoo.frame_access import FrameAccess
+from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.source import open_run
 from enerv_zoo.hub.upload import PushOptions, push_video
@@ -39,7 +41,7 @@ class NeuralVideo(Network, FrameAccess):
         """Decode frames as `decode` does, but float in [0, 1], on the network's device."""
         places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
         batch_size = self._batch_size(batch_size)
-        fixed = self._kept
+        fixed = self._fixed
         for index in places.split(batch_size) if len(places) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
             padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
@@ -47,6 +49,26 @@ class NeuralVideo(Network, FrameAccess):
                 fixed = self.fixed_embeddings() if fixed is None else fixed
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])
+
+    def features(self, index: Tensor) -> dict[str, Tensor]:
+        """Return the maps within the network for indices (B,), differentiable, by the names of its parts, in order.
+
+        They are `embeddings.NAME`, `join`, and `stages.0`, `stages.1`, ..., as `named_modules` has them: each (B, ...),
+        or (1, ...) for what is the same in every frame. What a head makes of neighbouring frames is not in them.
+
+        Raises:
+            FrameError: the index is no tensor of one dimension.
+        """
+        check_called(index)
+        names = [*(f"embeddings.{name}" for name in self.embeddings), "join"]
+        names += [f"stages.{number}" for number in range(len(self.stages))]
+        maps: dict[str, Tensor] = {}
+        with ExitStack() as stack:
+            for name in names:
+                hook = partial(lambda name, module, inputs, output: maps.__setitem__(name, output), name)
+                stack.callback(self.get_submodule(name).register_forward_hook(hook).remove)
+            self.head_outputs(self._here(index), self.fixed_embeddings())
+        return {name: maps[name] for name in names}
 
     @property
     def segments(self) -> tuple[Segment, ...]:

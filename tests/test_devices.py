@@ -65,7 +65,7 @@ def test_no_family_computes_in_float64_where_there_is_none(family, meta_is_mps):
         objective.backward()
         sums = EpochMeter.measure(objective, decoded, frames)
         EpochMeter(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), META).add(sums, 2)
-        memory.kept_bytes(video, ez.FitConfig(), 2)
+        memory.saved_bytes(video, ez.FitConfig(), 2)
     assert decoded.shape == frames.shape
     assert all(each.grad is None or each.grad.device == META for each in video.parameters())
     with meta_arithmetic(), pytest.raises(TypeError, match="float64"), NoFloat64():

@@ -123,3 +123,8 @@ def test_help_loads_nothing_heavy():
 def test_listing_models_loads_no_torch():
     code = "import sys, enerv_zoo as ez; ez.list_models(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_file_is_longer_than_400_lines():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

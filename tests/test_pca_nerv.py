@@ -11,6 +11,7 @@ import enerv_zoo as ez
 from enerv_zoo.batch import WorkerPool
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.heads import principal
 from enerv_zoo.layers import centred_places, to_cells
@@ -30,7 +31,7 @@ def started(frames, options=TINY, seed=0):
     """A network with its closed-form start alone: what its head adds is taken away."""
     clip = ez.open_video(frames)
     video = NeuralVideo.seeded(model_config("pca_nerv", clip.info, **options), clip.info, seed)
-    video.start_from(clip.frames)
+    start_in_closed_form(video, clip.frames)
     with torch.no_grad():
         video.head.conv.weight.zero_()
     return video.eval()
@@ -51,7 +52,7 @@ def test_the_published_size_is_that_of_the_specification():
 def test_bunny_starts_as_it_was_measured():
     clip = ez.open_video("bunny", resize="256x144")
     video = ez.create_model("pca_nerv", info=clip.info)
-    video.start_from(clip.frames)
+    start_in_closed_form(video, clip.frames)
     assert ez.evaluate(video, clip).psnr == pytest.approx(26.7, abs=0.1)
 
 

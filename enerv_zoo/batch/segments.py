@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from enerv_zoo.batch.jobs import WORK_LEFT, FitJob, Runner, Todo, job_of
 from enerv_zoo.batch.segments_summary import summarise
-from enerv_zoo.config import OPEN, Recipe, VideoInfo, to_dict
+from enerv_zoo.config import OPEN, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
+from enerv_zoo.fitting.first_weights import closed_form_parts
 from enerv_zoo.fitting.folder import (
     OURS,
     State,
@@ -137,12 +138,11 @@ class SegmentsJob:
         """Return whether a segment is to begin with the weights of the one before."""
         if self.warm_start is not None:
             return self.warm_start and number > 0
-        return description.goes_on(number) and not self._has_closed_form_start(description.video)
-
-    def _has_closed_form_start(self, info: VideoInfo) -> bool:
-        """Return whether the network starts from the frames themselves: a better start than other frames' weights."""
+        if not description.goes_on(number):
+            return False
         with MetaParameters():
-            return Network(chosen_config(self.plan.model, info), info).has_closed_form_start
+            network = Network(chosen_config(self.plan.model, description.video), description.video)
+        return not closed_form_parts(network)  # which start better from their own frames than from other weights
 
     def jobs(self, description: SegmentsDescription) -> list[FitJob]:
         """Return a fit for each segment, in order: the plan, for its frames and its part of the time."""
@@ -254,7 +254,7 @@ def fit_segments(
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
-            return SegmentsResult(_segmented(folder), metrics, folder, ended_before=True)
+            return SegmentsResult(cast(SegmentedVideo, load(folder)), metrics, folder, ended_before=True)
         description = ranks.broadcast_from_zero(lambda: read_segments(folder) if state == "begun" else None)
         read_sound: ReadSound = job.read_sound
         if description is None:
@@ -270,7 +270,7 @@ def fit_segments(
             _fit_in_turn(job, description, folder, device, on_segment, distributed, began, report_follows)
         ranks.broadcast_from_zero(lambda: write_sound(read_sound(), folder))
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
-    return SegmentsResult(_segmented(folder), metrics, folder)
+    return SegmentsResult(cast(SegmentedVideo, load(folder)), metrics, folder)
 
 
 def _choose(
@@ -284,12 +284,6 @@ def _choose(
             info = survey(job.source, **plan.video, scenes=False).info
             description = replace(description, video=replace(info, tags=description.video.tags))
     return replace(job, plan=plan), description
-
-
-def _segmented(folder: Path) -> SegmentedVideo:
-    video = load(folder)
-    assert isinstance(video, SegmentedVideo)  # as `segments.json` is there
-    return video
 
 
 def _fit_in_turn(
@@ -335,10 +329,10 @@ def _fit_by(runner: Runner, jobs: list[FitJob], folder: Path, device: str) -> No
 def _part(plan: FitPlan, description: SegmentsDescription, number: int) -> Recipe:
     """Return the recipe of a segment: the plan, for its frames and its part of the time."""
     segment = description.segments[number]
-    chosen = Selection.of(plan.video.get("frames"))
-    first = chosen.start + segment.first * chosen.step
-    last = first + (segment.frames - 1) * chosen.step
-    text = f"{first}:{last + 1}" + (f":{chosen.step}" if chosen.step > 1 else "")
+    selection = Selection.of(plan.video.get("frames"))
+    first = selection.start + segment.first * selection.step
+    last = first + (segment.frames - 1) * selection.step
+    text = f"{first}:{last + 1}" + (f":{selection.step}" if selection.step > 1 else "")
     config = plan.fit
     if config.time_budget is not None:
         share = segment.frames / description.video.frames

@@ -142,11 +142,6 @@ class Fitter:
         """Fraction of the rate's schedule that is over: that of `progress` since these weights were initial ones."""
         return (self.progress - self.began) / (1 - self.began) if self.began < 1 else 1.0
 
-    def evaluated_frames(self) -> str | None:
-        """Return which frames to measure at the end: all (`None`), or those a time budget leaves time for."""
-        every = 1 if self.budget is None else self.budget.measured_every
-        return None if every == 1 else f"::{every}"
-
     @property
     def total_seconds(self) -> float:
         """Seconds of all steps so far, those of earlier phases too."""

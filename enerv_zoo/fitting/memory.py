@@ -28,24 +28,24 @@ class MemoryNeed:
     Attributes:
         weights: weights, their gradients and the optimizer's two moments; weights and moments of two earlier epochs, to
             go back to; the same of the weights' average, if there is one.
-        kept: what one forward pass of a batch keeps for its backward pass, the loss included; of the phase that keeps
+        saved: what one forward pass of a batch saves for its backward pass, the loss included; of the phase that saves
             most.
         frames: the video's frames, as uint8.
         batch: frames per step of that phase.
     """
 
     weights: int
-    kept: int
+    saved: int
     frames: int
     batch: int = 1
 
     @property
     def total(self) -> int:
-        """An upper estimate of the peak: on the way back, gradients come to at most as much as was kept."""
-        return self.weights + 2 * self.kept + self.frames
+        """An upper estimate of the peak: on the way back, gradients come to at most as much as was saved."""
+        return self.weights + 2 * self.saved + self.frames
 
     def __str__(self) -> str:
-        megabytes = [f"{size / 1e6:,.0f}" for size in (self.total, self.weights, 2 * self.kept, self.frames)]
+        megabytes = [f"{size / 1e6:,.0f}" for size in (self.total, self.weights, 2 * self.saved, self.frames)]
         return "up to about {} MB: weights {}, activations {}, frames {}".format(*megabytes)
 
 
@@ -65,7 +65,7 @@ def frames_at_once(need: MemoryNeed, batch: int, available: int | None) -> int:
     """
     if available is None:
         return batch
-    at_once, per_frame = batch, need.kept / need.batch
+    at_once, per_frame = batch, need.saved / need.batch
     while at_once > 1 and need.weights + 2 * per_frame * at_once > available:
         at_once = (at_once + 1) // 2
     least = need.weights + per_frame * at_once
@@ -91,33 +91,33 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
         twin = (twin.start_fitting() if video.is_fitting else twin).to("meta")
     phases = config.split()
     batches = [min(phase.batch_size or 1, info.frames) for phase in phases]
-    kept, batch = max((kept_bytes(twin, phase, batch), batch) for phase, batch in zip(phases, batches, strict=True))
+    saved, batch = max((saved_bytes(twin, phase, batch), batch) for phase, batch in zip(phases, batches, strict=True))
     averaged = any(phase.ema is not None for phase in phases)
     return MemoryNeed(
         weights=(13 if averaged else 10) * FLOAT * sum(p.numel() for p in video.parameters()),
-        kept=kept,
+        saved=saved,
         frames=info.frames * 3 * info.height * info.width,
         batch=batch,
     )
 
 
-def kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
-    """Bytes that a forward pass of `batch` frames and its loss keep for the backward pass, weights left out.
+def saved_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
+    """Bytes that a forward pass of `batch` frames and its loss save for the backward pass, weights left out.
 
     A third party's loss that cannot compute on shapes alone counts as L1.
     """
     try:
-        return _kept_bytes(video, config, batch)
+        return _saved_bytes(video, config, batch)
     except EnervZooError:
         raise
     except Exception:
         if config.loss == "L1":
             raise
         logger.debug("the loss counts as L1", exc_info=True)
-        return _kept_bytes(video, dataclasses.replace(config, loss="L1"), batch)
+        return _saved_bytes(video, dataclasses.replace(config, loss="L1"), batch)
 
 
-def _kept_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
+def _saved_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
     info, device = video.info, video.device
     own = {_storage(tensor) for tensor in (*video.parameters(), *video.buffers())}
     saved: dict[int, Tensor] = {}

@@ -38,9 +38,10 @@ def seconds_without_core() -> float | None:
         return None
 
 
-def threads_spin() -> bool:
-    """Return whether PyTorch's threads wait at work for long, as they do unless the environment says otherwise."""
-    return os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive" and "GOMP_SPINCOUNT" not in os.environ
+def may_choose_threads() -> bool:
+    """Return whether the environment leaves the number of PyTorch's threads open, and lets them wait at work (spin)."""
+    is_passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+    return not (is_passive or {"GOMP_SPINCOUNT", "OMP_NUM_THREADS"} & os.environ.keys())
 
 
 class Pace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -37,9 +36,9 @@ from enerv_zoo.fitting.history import History
 from enerv_zoo.fitting.interruption import Interruption
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import frames_at_once, memory_need
-from enerv_zoo.fitting.pace import Pace, threads_spin
-from enerv_zoo.fitting.plan import FitPlan, default_recipe, plan_fit, read_contents
-from enerv_zoo.fitting.ranks import Ranks, join
+from enerv_zoo.fitting.pace import Pace, may_choose_threads
+from enerv_zoo.fitting.plan import default_recipe, plan_fit, read_contents
+from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.result import FitResult, read_result
 from enerv_zoo.fitting.sharing import shared_psnr, shared_report
 from enerv_zoo.hub.download import PREVIEW
@@ -282,9 +281,10 @@ class _Session:
             stage("choosing a batch size")
             fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
             self.plan = dataclasses.replace(self.plan, fit=fit)
-            per_step = "1 frame per step suits" if fit.batch_size == 1 else f"{fit.batch_size} frames per step suit"
-            logger.info("%s this device; the rate is %.2g", per_step, fit.lr)
-        pace, phases = _pace(self.plan, self.ranks), self.plan.fit.split()
+            logger.info("frames per step that suit this device: %d; the rate is %.2g", fit.batch_size, fit.lr)
+        phases = self.plan.fit.split()
+        may_change = may_choose_threads() and not self.plan.fit.deterministic and self.ranks.size == 1
+        pace = Pace(may_change) if self.plan.device == "cpu" else None
         state = self._state
         with self.ranks.all_or_none():
             fitter = self._fitter(phases, state, pace)
@@ -364,8 +364,9 @@ class _Session:
         """Measure the fitted network, and write the folder."""
         precision = fitter.video.precision
         video = fitter.video.eval().bake(fitter.feed.frames, fitter.feed.fitted).optimize("float32", inductor=False)
-        measured = fitter.evaluated_frames()
-        if measured is not None:
+        measured = None
+        if fitter.budget is not None and fitter.budget.measured_every > 1:
+            measured = f"::{fitter.budget.measured_every}"
             logger.info("the time budget leaves time to measure frames %s", measured)
         report = shared_report(self.ranks, video, self.original, self.plan.fit.metrics, measured)
         self.own.on_evaluation(fitter, dict(report.scores))
@@ -396,11 +397,3 @@ class _Session:
                 plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
                 remove_checkpoints(folder)
         return FitResult(video, metrics, rows, report, folder)
-
-
-def _pace(plan: FitPlan, ranks: Ranks) -> Pace | None:
-    """Return what watches the steps of a fit on a CPU; it leaves threads that the user has chosen, or that sleep."""
-    if plan.device != "cpu":
-        return None
-    chosen = plan.fit.deterministic or "OMP_NUM_THREADS" in os.environ or ranks.size > 1
-    return Pace(may_change=threads_spin() and not chosen)

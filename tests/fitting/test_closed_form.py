@@ -12,6 +12,7 @@ from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
+from enerv_zoo.heads import LinearSkipHead
 
 NETWORK = {"model": "pca_nerv", "model_options": {"width": 18, "channels": 2}}
 FIT = {
@@ -34,8 +35,8 @@ def frames_of(kind, clip):
 
 def test_a_network_that_dies_begins_again_at_a_lower_rate(clip, monkeypatch):
     started = []
-    start_from = ez.NeuralVideo.start_from
-    monkeypatch.setattr(ez.NeuralVideo, "start_from", lambda *given: started.append(1) or start_from(*given))
+    start_from = LinearSkipHead.start_from
+    monkeypatch.setattr(LinearSkipHead, "start_from", lambda *inputs: started.append(1) or start_from(*inputs))
     result = ez.fit(clip, **DYING)
     assert result.metrics["recoveries"]
     assert "the network died" in result.metrics["recoveries"][0]["reason"]

@@ -9,7 +9,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
-from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, kept_bytes, memory_need
+from enerv_zoo.fitting.memory import MemoryNeed, frames_at_once, memory_need, saved_bytes
 
 
 @pytest.mark.parametrize("name", ["nerv", "enerv"])
@@ -18,10 +18,10 @@ def test_what_is_counted_on_shapes_is_what_is_kept(name, loss):
     video = ez.create_model(name, frames=6, height=35, width=62, size="80K")
     config = FitConfig(batch_size=3, loss=loss)
     need = memory_need(video, config)
-    assert need.kept == kept_bytes(video, config, 3)
+    assert need.saved == saved_bytes(video, config, 3)
     assert need.weights == 40 * video.stored_numbers
     assert need.frames == 6 * 3 * 35 * 62
-    assert memory_need(video, FitConfig(batch_size=6, loss=loss)).kept == pytest.approx(2 * need.kept, rel=0.3)
+    assert memory_need(video, FitConfig(batch_size=6, loss=loss)).saved == pytest.approx(2 * need.saved, rel=0.3)
 
 
 def test_of_several_phases_the_one_that_keeps_most_counts():
@@ -33,7 +33,7 @@ def test_of_several_phases_the_one_that_keeps_most_counts():
 
 
 def test_as_many_frames_pass_at_once_as_memory_has_room_for(caplog):
-    need = MemoryNeed(weights=100, kept=400, frames=0, batch=4)  # 100 a frame, 200 on the way back
+    need = MemoryNeed(weights=100, saved=400, frames=0, batch=4)  # 100 a frame, 200 on the way back
     assert frames_at_once(need, 8, None) == 8
     assert frames_at_once(need, 8, 1700) == 8
     assert not caplog.messages
@@ -53,7 +53,7 @@ def test_a_fit_that_memory_has_no_room_for_is_refused_before_it_takes_any(monkey
     assert not (tmp_path / "fit").exists()
     video = ez.create_model("enerv", info=clip.info, size="80K")
     need = memory_need(video, FitConfig(batch_size=4))
-    monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: need.weights + need.kept)
+    monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: need.weights + need.saved)
     short = ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", precision="float32")
     monkeypatch.setattr("enerv_zoo.fitting.run.available_memory", lambda: None)
     ample = ez.fit(clip, size="80K", epochs=1, batch_size=4, device="cpu", precision="float32")

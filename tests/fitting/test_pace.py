@@ -12,7 +12,7 @@ from enerv_zoo import threads
 from enerv_zoo.fitting import pace as pace_module
 from enerv_zoo.fitting import run
 from enerv_zoo.fitting.checkpoint import load_checkpoint
-from enerv_zoo.fitting.pace import Pace, seconds_without_core, threads_spin
+from enerv_zoo.fitting.pace import Pace, may_choose_threads, seconds_without_core
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 FIT = {"frames": "0:4", "resize": "64x36", "model_options": TINY, "batch_size": 2, "device": "cpu"}
@@ -83,16 +83,16 @@ def test_threads_that_are_chosen_stay(waited):
 
 
 @pytest.mark.parametrize(
-    ("variables", "spins"),
+    ("variables", "may_choose"),
     [({}, True), ({"OMP_WAIT_POLICY": "PASSIVE"}, False), ({"GOMP_SPINCOUNT": "9"}, False),
-     ({"OMP_WAIT_POLICY": "active"}, True)],
+     ({"OMP_NUM_THREADS": "2"}, False), ({"OMP_WAIT_POLICY": "active"}, True)],
 )  # fmt: skip
-def test_whether_threads_spin_is_what_the_environment_says(monkeypatch, variables, spins):
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+def test_threads_that_the_environment_sets_stay(monkeypatch, variables, may_choose):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert threads_spin() == spins
+    assert may_choose_threads() == may_choose
 
 
 @pytest.mark.skipif(seconds_without_core() is None, reason="the system does not say how long a thread waits")

@@ -336,13 +336,11 @@ def test_the_record_has_the_batch_that_was_chosen_and_a_fit_goes_on_with_it(clip
 
 
 def test_a_short_time_budget_measures_as_many_frames_as_it_has_time_for(clip, monkeypatch, caplog):
-    video = ez.create_model("enerv", info=clip.info, **TINY)
-    fitter = Fitter(video, FrameLoader(clip.frames), FitConfig(batch_size=2, time_budget=16.0))
-    fitter.budget = TimeBudget(16.0, frames=len(clip), ending=Ending(fixed=2.0, per_frame=1.0))  # the end may take 4 s
-    assert fitter.evaluated_frames() == f"::{math.ceil(len(clip) / 4)}"
-    monkeypatch.setattr(Fitter, "evaluated_frames", lambda self: "::3")
+    budget = TimeBudget(16.0, frames=len(clip), ending=Ending(fixed=2.0, per_frame=1.0))  # the end may take 4 s
+    assert budget.measured_every == math.ceil(len(clip) / 4)
+    monkeypatch.setattr(TimeBudget, "measured_every", 3)
     with caplog.at_level(logging.INFO):
-        result = ez.fit(clip, model_options=TINY, epochs=1, batch_size=4)
+        result = ez.fit(clip, model_options=TINY, time_budget=0.5, batch_size=4)
     assert result.metrics["frames_measured"] == len(range(0, len(clip), 3))
     assert [row.frame for row in result.report.frames] == list(range(0, len(clip), 3))
     assert "measure frames ::3" in caplog.text
