@@ -202,10 +202,10 @@ def nearest(path: Path) -> Path | None:
             if (existing / part).exists():
                 existing = existing / part
                 continue
-            there = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
+            siblings = [entry.name for entry in existing.iterdir() if not entry.name.startswith(".")]
         except (OSError, ValueError):
             return None
-        near = difflib.get_close_matches(part, there, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(part, siblings, n=1, cutoff=0.6)
         if not near:
             return None
         existing = existing / near[0]

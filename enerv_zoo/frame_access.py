@@ -301,8 +301,8 @@ def _sent(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         if not batch.is_cuda:
             yield batch.cpu()
             continue
-        here = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True).copy_(batch, non_blocking=True)
-        coming.append((here, torch.cuda.current_stream(batch.device).record_event()))
+        copy = torch.empty(batch.shape, dtype=batch.dtype, pin_memory=True).copy_(batch, non_blocking=True)
+        coming.append((copy, torch.cuda.current_stream(batch.device).record_event()))
         if len(coming) > 1:
             yield _arrived(*coming.popleft())
     while coming:

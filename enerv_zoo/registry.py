@@ -96,7 +96,7 @@ class Registry:
         """The options of a part: its keyword-only parameters, by name."""
         return dict(_options(self.get(name)))
 
-    def check_options(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    def check_options(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse options that the part does not have, and demand those it cannot do without.
 
         Returns:
@@ -106,16 +106,16 @@ class Registry:
             ConfigError: names the part, the wrong option and the legal ones, or what an option is to be.
         """
         legal = self.options(name)
-        for option in given:
+        for option in values:
             if option not in legal:
                 raise ConfigError(
                     f"{self.kind} {name!r} has no option {option!r}.{did_you_mean(option, legal)} "
                     f"Its options: {', '.join(legal) or 'none'}"
                 )
-        missing = [key for key, p in legal.items() if p.default is inspect.Parameter.empty and key not in given]
+        missing = [key for key, p in legal.items() if p.default is inspect.Parameter.empty and key not in values]
         if missing:
             raise ConfigError(f"{self.kind} {name!r} needs the option {missing[0]!r}. Its options: {', '.join(legal)}")
-        return {option: self._checked(name, legal[option], value) for option, value in given.items()}
+        return {option: self._checked(name, legal[option], value) for option, value in values.items()}
 
     def _checked(self, name: str, option: inspect.Parameter, value: Any) -> Any:
         """A value, if it is of the type that the part declares; a declaration that says nothing here lets all pass."""

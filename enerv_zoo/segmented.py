@@ -39,7 +39,7 @@ class SegmentedVideo(FrameAccess):
         info: of the whole video.
         segments: in order, without a gap.
         load: the network of a segment, by its number; with a module-level function or object the video can be pickled.
-        kept: number of networks that stay loaded.
+        max_loaded: number of networks that stay loaded.
 
     Attributes:
         device: that networks decode on.
@@ -55,14 +55,14 @@ class SegmentedVideo(FrameAccess):
         info: VideoInfo,
         segments: Sequence[Segment],
         load: Callable[[int], NeuralVideo],
-        kept: int = CACHED_NETWORKS,
+        max_loaded: int = CACHED_NETWORKS,
     ) -> None:
         self.info = info
         self.segments = tuple(segments)
         self.device = torch.device("cpu")
         self.origin: Origin | None = None
         self.read_sound = None
-        self._load, self._cached = load, max(kept, 1)
+        self._load, self._cached = load, max(max_loaded, 1)
         self.loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
         self._way: tuple[str, bool | None] | None = None  # how to compile
         self._firsts = np.array([segment.first for segment in self.segments])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_asked: ContextVar[bool] = ContextVar("graceful_stop", default=False)
+_is_graceful: ContextVar[bool] = ContextVar("graceful_stop", default=False)
 
 
 @contextmanager
@@ -20,13 +20,13 @@ def graceful_stop() -> Iterator[None]:
     fit runs in the main thread, and those of before come back as it ends. Outside this context a fit leaves signals
     alone: Ctrl-C is Python's KeyboardInterrupt, and SIGTERM does what it does without this package.
     """
-    token = _asked.set(True)
+    token = _is_graceful.set(True)
     try:
         yield
     finally:
-        _asked.reset(token)
+        _is_graceful.reset(token)
 
 
 def stops_gracefully() -> bool:
     """Return whether this code runs within `graceful_stop`."""
-    return _asked.get()
+    return _is_graceful.get()

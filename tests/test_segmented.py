@@ -96,7 +96,7 @@ def test_nothing_is_between_two_segments(video):
 
 def test_few_networks_are_loaded(expected):
     loads = []
-    video = SegmentedVideo(INFO, SEGMENTS, lambda number: loads.append(number) or network(number), kept=2)
+    video = SegmentedVideo(INFO, SEGMENTS, lambda number: loads.append(number) or network(number), max_loaded=2)
     assert not loads
     assert torch.equal(video[:], expected)
     assert loads == [0, 1, 2]

@@ -156,10 +156,10 @@ def comparison_table(results: Mapping[str, Mapping[str, Any]]) -> ResultTable:
         results: from `compare`.
     """
     quality, rows = columns(results.values()), means_over_seeds(results)
-    shown = [own for own in quality if not split_name(own.name)[1] or any(row[own.name] is not None for row in rows)]
+    visible = [own for own in quality if not split_name(own.name)[1] or any(row[own.name] is not None for row in rows)]
     fields = (
         Field("fit"),
-        *(column.field for column in shown),
+        *(column.field for column in visible),
         Field("stored_numbers", "stored parameters", "{:,.0f}".format),
         Field("stored_bytes", "MB", lambda size: f"{size / 1e6:,.2f}"),
         Field("bpp", "bits per pixel", "{:.3f}".format),

@@ -241,9 +241,9 @@ def run_here(
         ConfigError: two jobs of one name, or `out` is an address.
         FitError: no such device.
     """
-    chosen = check_jobs(jobs, out, device)
+    device = check_jobs(jobs, out, device)
     for job in jobs:
-        yield run_job(job, out, chosen, on_fit)
+        yield run_job(job, out, device, on_fit)
 
 
 def check_names(names: Sequence[str]) -> None:

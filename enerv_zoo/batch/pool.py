@@ -111,14 +111,14 @@ class WorkerPool(Dispatcher):
             ConfigError: two jobs of one name, or `out` is an address.
             FitError: no such device.
         """
-        chosen = check_jobs(jobs, out, device)
-        if chosen != self.device:
+        device = check_jobs(jobs, out, device)
+        if device != self.device:
             self.close()  # workers of another device
-            self.device = chosen
+            self.device = device
         folder = str(Path(out).resolve())
         self.cpus = float(self._threads())
-        gpus = min(torch.cuda.device_count() / self.room(), 1.0) if chosen == "cuda" else 0.0
-        queue = deque(Task(job.name, fit_job, (job, folder, chosen), self.cpus, gpus, reports=True) for job in jobs)
+        gpus = min(torch.cuda.device_count() / self.room(), 1.0) if device == "cuda" else 0.0
+        queue = deque(Task(job.name, fit_job, (job, folder, device), self.cpus, gpus, reports=True) for job in jobs)
         progress = Progress(len(jobs))
         for job in jobs:
             progress.add(job.name, 1.0)

@@ -95,14 +95,14 @@ class MeasuredPoints:
         option, value = target
         setting = f"{value:g} {'bits' if option == 'bits' else 'bits per pixel'}"
 
-        def measure(known: RatePoint | None) -> RatePoint:
+        def measure(recorded: RatePoint | None) -> RatePoint:
             self.on_stage(f"{run.name} in {setting}")
-            if known is None:
+            if recorded is None:
                 options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
                 compressed = compress(run, path, data=self.original, measure=False, sound=False, **options)
                 size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
             else:
-                size, seconds = known.bytes, known.encode_seconds
+                size, seconds = recorded.bytes, recorded.encode_seconds
             name = f"{fit['stored_numbers'] / 1e6:.2f}M, {setting}"
             return measure_network(load(path, self.device), self.original, name, size, seconds, self.metrics)
 
@@ -121,7 +121,7 @@ class MeasuredPoints:
         return RateCurve(codec.label, {**codec.anchor.settings, "rate of": "raw streams"}, tuple(streams))
 
     def _of_quality(self, codec: Codec, quality: float) -> RatePoint:
-        def measure(known: RatePoint | None) -> RatePoint:
+        def measure(recorded: RatePoint | None) -> RatePoint:
             self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:g}")
             return measure_quality(codec, quality, self.original, self.metrics)
 

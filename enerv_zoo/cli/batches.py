@@ -84,8 +84,8 @@ def batch(
         plan = library.survey_batch(jobs, out, device=device, publisher=publisher)
         console.print_json(plan) if json else console.out.print(_plan(plan))
         return
-    there = fleets.runner_at(address, workers, attempts=attempts, cpus=cpus, checkpoint_every=checkpoint_every)
-    with there as runner, fleets.bars() as on_fit:
+    context = fleets.runner_at(address, workers, attempts=attempts, cpus=cpus, checkpoint_every=checkpoint_every)
+    with context as runner, fleets.bars() as on_fit:
         result = library.run_batch(
             jobs, out, device=device, publisher=publisher, on_fit=on_fit, on_outcome=_say, **runner
         )

@@ -119,7 +119,7 @@ class Fleet(Dispatcher):
             FitError: no such device in the cluster, or the cluster is lost.
         """
         check_names([job.name for job in jobs])
-        chosen, store, progress = self.choose_device(device), Store(out), Progress(len(jobs))
+        device, store, progress = self.choose_device(device), Store(out), Progress(len(jobs))
         store.check()
         by_name = {job.name: job for job in jobs}
         queue = deque(Task(job.name, prepare, (job, store.root), min(self.cpus, 1.0)) for job in jobs)
@@ -131,7 +131,7 @@ class Fleet(Dispatcher):
                 ids[task.name], outcome = answer.id, answer.ended
                 if outcome is None:
                     progress.add(task.name, answer.work)
-                    fit = self._fit(by_name[task.name], answer, store, chosen)
+                    fit = self._fit(by_name[task.name], answer, store, device)
                     waiting = same.setdefault(answer.id, deque())
                     waiting.append(fit)
                     if waiting[0] is fit:

@@ -164,11 +164,11 @@ def _has_ended(names: set[str]) -> bool:
 
 def _fetch(store: Store, name: str, folder: Path) -> bool:
     """Copy what a fit needs to go on, or what says that it has ended. Returns whether there is anything."""
-    there = store.names(name)
-    ended = _has_ended(there)
-    for file in there.intersection((RECORD, METRICS, WEIGHTS) if ended else (RECORD, CHECKPOINT)):
+    names = store.names(name)
+    ended = _has_ended(names)
+    for file in names.intersection((RECORD, METRICS, WEIGHTS) if ended else (RECORD, CHECKPOINT)):
         store.get(f"{name}/{file}", folder / file)
-    return RECORD in there
+    return RECORD in names
 
 
 def _publish(store: Store, name: str, folder: Path) -> None:
@@ -184,10 +184,10 @@ def _adopt(store: Store, job: FitJob, key: str, folder: Path) -> bool:
     other = (store.read(f"{BY_ID}/{key}.json") or {}).get("name")
     if not isinstance(other, str) or other == job.name or ".." in other.split("/"):
         return False
-    there = store.names(other)
-    if not _has_ended(there):
+    names = store.names(other)
+    if not _has_ended(names):
         return False
-    for file in there.intersection((*RESULTS, WEIGHTS)):
+    for file in names.intersection((*RESULTS, WEIGHTS)):
         store.get(f"{other}/{file}", folder / file)
     write_json(folder / RECORD, {**read_mapping(folder / RECORD), "source": job.plan("cpu").source})
     return True

@@ -147,8 +147,8 @@ def _read_codec(codec: PartSpec) -> tuple[str, Spec]:
 
 
 def _label(name: str, pieces: Sequence[str]) -> str:
-    shown = ",".join(piece for piece in pieces if piece.partition("=")[0] not in ("name", "ladder"))
-    return f"{name}:{shown}" if shown else name
+    settings = ",".join(piece for piece in pieces if piece.partition("=")[0] not in ("name", "ladder"))
+    return f"{name}:{settings}" if settings else name
 
 
 def _option(codec: str, text: str) -> tuple[str, Any]:

@@ -102,8 +102,8 @@ class CommandAnchor:
     def settings(self) -> dict[str, str]:
         """The commands without folders of this machine, and eight digits of the hash of the whole ones."""
         whole = json.dumps([self.commands, self.folder])
-        shown = {name: shlex.join(map(_name_alone, words)) for name, words in self.commands.items()}
-        return {**shown, "format": self.format, "id": hashlib.sha256(whole.encode()).hexdigest()[:8]}
+        commands = {name: shlex.join(map(_name_alone, words)) for name, words in self.commands.items()}
+        return {**commands, "format": self.format, "id": hashlib.sha256(whole.encode()).hexdigest()[:8]}
 
     def missing(self) -> str | None:
         for words in self.commands.values():
@@ -178,7 +178,7 @@ def _name_alone(word: str) -> str:
     return Path(word).name if Path(word).is_absolute() else word
 
 
-def _words(name: str, command: Command, known: Sequence[str], needed: Sequence[str]) -> list[str]:
+def _words(name: str, command: Command, allowed: Sequence[str], needed: Sequence[str]) -> list[str]:
     """Return the words of a command.
 
     Raises:
@@ -188,11 +188,11 @@ def _words(name: str, command: Command, known: Sequence[str], needed: Sequence[s
         words = shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
     except ValueError as error:
         raise ConfigError(f"{name} is no command ({error}): {command!r:.100}") from None
-    named = set(_PLACEHOLDER.findall(" ".join(words)))
-    for placeholder in named - set(known):
-        raise ConfigError(f"{name} has {{{placeholder}}}, expected {', '.join(f'{{{each}}}' for each in known)}")
+    used = set(_PLACEHOLDER.findall(" ".join(words)))
+    for placeholder in used - set(allowed):
+        raise ConfigError(f"{name} has {{{placeholder}}}, expected {', '.join(f'{{{each}}}' for each in allowed)}")
     for placeholder in needed:
-        if placeholder not in named:
+        if placeholder not in used:
             raise ConfigError(f"{name} needs {{{placeholder}}} among its words, got {command!r:.100}")
     return words
 

@@ -51,8 +51,8 @@ class FFmpegAnchor:
 
     @property
     def settings(self) -> dict[str, str]:
-        shown = ((key, value.removeprefix(QUIET).lstrip(":")) for key, value in self.options.items())
-        settings = {"encoder": self.encoder, "options": " ".join(f"{key}={text}" for key, text in shown if text)}
+        options = ((key, value.removeprefix(QUIET).lstrip(":")) for key, value in self.options.items())
+        settings = {"encoder": self.encoder, "options": " ".join(f"{key}={text}" for key, text in options if text)}
         return settings if self.format == "yuv420p" else {**settings, "format": self.format}
 
     def missing(self) -> str | None:

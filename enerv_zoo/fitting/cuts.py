@@ -73,12 +73,12 @@ def plan_segments(cutting: Cutting, frames: int, fps: float | None, cuts: Sequen
         return _evenly(0, frames, cutting.count)
     longest = max(math.floor((cutting.seconds or LONGEST) * rate), 1)
     shortest = max(round(SHORTEST * rate), 1)
-    chosen = [0]
+    starts = [0]
     for cut in sorted(cuts):
-        if cut - chosen[-1] >= shortest and frames - cut >= shortest:
-            chosen.append(cut)
-    chosen.append(frames)
-    pieces = pairwise(chosen)
+        if cut - starts[-1] >= shortest and frames - cut >= shortest:
+            starts.append(cut)
+    starts.append(frames)
+    pieces = pairwise(starts)
     return [s for start, stop in pieces for s in _evenly(start, stop, math.ceil((stop - start) / longest))]
 
 

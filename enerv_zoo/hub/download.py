@@ -97,9 +97,9 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
     if WEIGHTS in names:
         for part in parts:
             _check_size(listing, part + WEIGHTS, _check_network(folder / part, f"{repo_id}: {part}{CONFIG}"))
-    chosen = [name for name in names if name in LARGEST and name not in (CONFIG, VIDEO, SEGMENTS)]
-    chosen += [part + name for part in parts for name in names if name in (WEIGHTS, RECORD)]
-    listing.download_all(name for name in dict.fromkeys(chosen) if name in listing.files)
+    largest = [name for name in names if name in LARGEST and name not in (CONFIG, VIDEO, SEGMENTS)]
+    largest += [part + name for part in parts for name in names if name in (WEIGHTS, RECORD)]
+    listing.download_all(name for name in dict.fromkeys(largest) if name in listing.files)
     for part in {"", *parts}:
         check_record(folder / part)
     return Snapshot(folder, {name: file.size for name, file in listing.files.items()})

@@ -66,8 +66,8 @@ def _check_free(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
-    there = sorted(target.rglob("*"))
-    others = [path for path in there if not path.is_dir() and not is_published(path.relative_to(target).as_posix())]
+    paths = sorted(target.rglob("*"))
+    others = [path for path in paths if not path.is_dir() and not is_published(path.relative_to(target).as_posix())]
     if others:
         name = others[0].relative_to(target).as_posix()
         raise HubError(f"{target}: holds {name!r:.60}, which no pull wrote; choose another folder")

@@ -171,8 +171,8 @@ class Commit:
         if self.revision and not self.create_pr and not self.revision.startswith("refs/"):
             patiently(api.create_branch, self.repo_id, branch=self.revision, exist_ok=True)
         before = patiently(api.model_info, self.repo_id, revision=self.revision, timeout=TIMEOUT)
-        there = {file.rfilename for file in before.siblings or ()}
-        obsolete = sorted(name for name in there if is_published(name) and name not in files)
+        names = {file.rfilename for file in before.siblings or ()}
+        obsolete = sorted(name for name in names if is_published(name) and name not in files)
         commit = api.create_commit(  # never again after an error: it may have been made
             self.repo_id,
             [

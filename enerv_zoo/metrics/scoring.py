@@ -176,5 +176,5 @@ def _on(metric: Metric, device: torch.device | str) -> Metric:
 def _checked(name: str, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
     if isinstance(scores, Tensor) and tuple(scores.shape) == shape:
         return scores
-    got = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
-    raise ConfigError(f"metric {name!r} gave {got}, expected {'a score per frame' if shape else 'one score'}: {shape}")
+    kind = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+    raise ConfigError(f"metric {name!r} gave {kind}, expected {'a score per frame' if shape else 'one score'}: {shape}")

@@ -250,10 +250,10 @@ class Run:
         Raises:
             ConfigError: says which.
         """
-        count, there = len(self.stored), [stored.is_fitted for stored in self.stored]
-        if self.whole is not None and not all(there):
+        count, fitted = len(self.stored), [stored.is_fitted for stored in self.stored]
+        if self.whole is not None and not all(fitted):
             raise ConfigError(
-                f"{self.path}: {sum(there)} of {count} segments are fitted, number {there.index(False)} is not; "
+                f"{self.path}: {sum(fitted)} of {count} segments are fitted, number {fitted.index(False)} is not; "
                 "repeat its command to go on (fit needs --resume)"
             )
 
@@ -334,10 +334,10 @@ class Run:
     # ------------------------------------------------------------------ what it checks
 
     def _checked(self, networks: list[Network | None]) -> tuple[Network, ...]:
-        there = [(number, network) for number, network in enumerate(networks) if network is not None]
-        for number, network in there if self.whole is not None else ():
+        built = [(number, network) for number, network in enumerate(networks) if network is not None]
+        for number, network in built if self.whole is not None else ():
             self.segments[number].check(number, network.info, self.info)
-        return tuple(network for _, network in there)
+        return tuple(network for _, network in built)
 
 
 def open_run(path: str | Path, sizes: Mapping[str, int | None] | None = None) -> Run:

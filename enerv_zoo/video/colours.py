@@ -148,11 +148,11 @@ def stated_colour(
     primaries: int | None, transfer: int | None, matrix: str | None, full_range: bool, bits: int
 ) -> Colour:
     """Return the colour that numbers of H.273 state, and the name of a matrix; see `colour_of`."""
-    named = _name(PRIMARIES, primaries) or ("bt2020" if matrix == "bt2020nc" else HD.primaries)
+    name = _name(PRIMARIES, primaries) or ("bt2020" if matrix == "bt2020nc" else HD.primaries)
     return Colour(
-        named,
+        name,
         _name(TRANSFERS, transfer) or HD.transfer,
-        matrix or ("bt2020nc" if named == "bt2020" else HD.matrix),
+        matrix or ("bt2020nc" if name == "bt2020" else HD.matrix),
         full_range,
         min(max(bits, HD.bits), 16),
     )

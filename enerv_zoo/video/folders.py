@@ -36,12 +36,12 @@ class ImageFolder(Source):
             entries = sorted((entry for entry in path.iterdir()), key=lambda e: (natural_key(e.name), e.name))
         except OSError as error:
             raise VideoError(f"{path}: the folder cannot be read ({error.strerror})") from error
-        named = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".")]
-        for entry in named:
+        images = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".")]
+        for entry in images:
             if entry.is_symlink() and not entry.exists():
                 raise VideoError(f"{entry}: is a link to {entry.readlink()}, which is not there; mend it, or remove it")
             check_is_file(entry)
-        self.images = [entry for entry in named if not entry.is_dir()]
+        self.images = [entry for entry in images if not entry.is_dir()]
         if not self.images:
             legal = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise VideoError(f"{path}: the folder holds no images ({legal}); give a folder with images or a video file")

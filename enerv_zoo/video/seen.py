@@ -44,9 +44,9 @@ def restricted(video: Video, mask: Any = None, fit_frames: str | slice | None = 
     Raises:
         VideoError: the mask cannot be read or does not fit, or nothing is left to be seen.
     """
-    chosen = Selection.of(fit_frames)
-    chosen.check(len(video), video.info.name)
-    fitted = tuple(chosen.indices(len(video)))
+    part = Selection.of(fit_frames)
+    part.check(len(video), video.info.name)
+    fitted = tuple(part.indices(len(video)))
     weights = None if mask is None else read_mask(mask, video.info, **selection)
     if weights is not None:
         shown = weights.flatten(1).any(dim=1).expand(len(video)).tolist()

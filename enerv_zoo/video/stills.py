@@ -141,8 +141,8 @@ def _in_srgb(picture: np.ndarray, image: Image.Image, path: Path) -> np.ndarray:
             "(--full-depth), or convert the picture to sRGB"
         )
     logger.info("pictures with the colour profile %r are converted to sRGB", printable(name), extra={"once": True})
-    taken = image if mode == "CMYK" else Image.fromarray(picture[..., 0] if mode == "L" else picture)
-    return np.array(ImageCms.applyTransform(taken, transform))
+    pixels = image if mode == "CMYK" else Image.fromarray(picture[..., 0] if mode == "L" else picture)
+    return np.array(ImageCms.applyTransform(pixels, transform))
 
 
 @lru_cache(maxsize=16)

@@ -37,13 +37,13 @@ def choose_stream(container: InputContainer, path: Path, number: int | None = No
     videos = [stream for stream in streams if not stream.disposition & _NO_VIDEO]
     if not videos:
         raise VideoError(f"{path}: the file has no video stream; give a video or an image")
-    chosen = max(_decodable(videos, path), key=_rank)
+    stream = max(_decodable(videos, path), key=_rank)
     tiles = sum(bool(stream.disposition & Disposition.dependent) for stream in videos)
-    if tiles and chosen.frames <= 1 and container.metadata.get("major_brand") in _PICTURES:
+    if tiles and stream.frames <= 1 and container.metadata.get("major_brand") in _PICTURES:
         raise VideoError(
             f"{path}: the picture is made of {tiles} tiles, which FFmpeg does not join here; save it as PNG or JPEG"
         )
-    return chosen
+    return stream
 
 
 def _decodable(streams: list[VideoStream], path: Path) -> list[VideoStream]:
