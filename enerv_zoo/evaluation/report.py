@@ -170,15 +170,27 @@ def evaluate(
         fit_frames: frames that were fitted: they and the others get scores of their own (`psnr_fitted`, `psnr_unseen`).
 
     Raises:
-        ConfigError: a metric or an option that there is not.
+        ConfigError: a metric or an option that there is not; or a mask for a video in segments.
         VideoError: the two do not match, or the range is outside either.
     """
-    check_network(video)
-    if isinstance(video, SegmentedVideo):
-        return evaluate_segments(video, part_of(source, video), metrics=metrics, frames=frames, batch_size=batch_size)
-    original = open_video(source)
+    open_part = part_of(source, check_network(video))
     if mask is not None or fit_frames is not None:
-        original = restricted(original, mask, fit_frames, resize=(original.info.height, original.info.width))
+        if len(video.segments) > 1:
+            raise ConfigError("a mask and fit_frames are of one network: evaluate one segment, video.network(0)")
+        original = open_part(0)
+        seen = restricted(original, mask, fit_frames, resize=(original.info.height, original.info.width))
+        open_part = lambda number: seen  # noqa: E731
+    return evaluate_segments(video, open_part, metrics=metrics, frames=frames, batch_size=batch_size)
+
+
+@usable_threads()
+def _evaluated(
+    video: NeuralVideo,
+    original: Video,
+    metrics: Sequence[MetricSpec],
+    frames: str | slice | None,
+    batch_size: int | None,
+) -> Report:
     indices = matching_frames(video, original, frames)
     compared = dataclasses.replace(video.info, frames=len(indices), timestamps=None)
     scorer = Scorer(metrics, compared, video.device)
@@ -236,8 +248,8 @@ def evaluate_segments(
     Raises:
         VideoError: an original does not match its segment, or the range is outside the video.
     """
-    if isinstance(video, NeuralVideo):
-        return evaluate(video, open_part(0), metrics=metrics, frames=frames, batch_size=batch_size)
+    if len(video.segments) == 1:
+        return _evaluated(video.network(0), open_part(0), metrics, frames, batch_size)
     indices = select_frames(frames, len(video))
     step = indices[1] - indices[0] if len(indices) > 1 else 1
     reports = []
@@ -246,7 +258,7 @@ def evaluate_segments(
         if not local:
             continue
         part = slice(local[0], local[-1] + 1, step)
-        report = evaluate(video.network(number), open_part(number), metrics=metrics, frames=part, batch_size=batch_size)
+        report = _evaluated(video.network(number), open_part(number), metrics, part, batch_size)
         rows = (dataclasses.replace(row, frame=row.frame + segment.first) for row in report.frames)
         reports.append(dataclasses.replace(report, frames=tuple(rows)))
     is_whole = len(reports) == len(video.segments)

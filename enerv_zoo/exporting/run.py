@@ -69,11 +69,12 @@ def export(
         onnx_model.check_installed()
     check_writable(target)
     video, run = opened(fit)
-    if not isinstance(video, NeuralVideo):
+    if len(video.segments) > 1:
         raise ConfigError(f"a model is of one network, got {video!r:.80}; name the folder of one segment")
-    metadata = describe(video, run, precision, output)
+    network = video.network(0)
+    metadata = describe(network, run, precision, output)
     with protected(video.origin), replacing(target) as temporary:
-        temporary.write_bytes(exported(video, target.suffix, precision, size, output, metadata))
+        temporary.write_bytes(exported(network, target.suffix, precision, size, output, metadata))
     return target
 
 
@@ -85,8 +86,8 @@ def opened(fit: Any) -> tuple[NeuralVideo | SegmentedVideo, Run | None]:
     """
     run = open_run(fit) if isinstance(fit, str | Path) else fit if isinstance(fit, Run) else None
     video = check_network(fit if run is None else load(run))
-    if isinstance(video, NeuralVideo):
-        video.weights()  # refuses a network that is being fitted
+    if len(video.segments) == 1:
+        video.network(0).weights()  # refuses a network that is being fitted
     return video, run
 
 
