@@ -211,7 +211,9 @@ def _evaluated(
         for index, row, places in zip(indices, rows, scorer.places(), strict=True)
     )
     size = stored_bytes(video)
-    scores = _with_parts(scorer.scores(rows), scored)
+    scores = scorer.scores(rows)
+    scores |= means((row.scores for row in scored), [name for name in rows[0] if name not in scores])
+    scores |= frames_apart((row.scores, row.unseen) for row in scored)
     return Report(
         scores=scores,
         missing=why_missing(scores, scorer.missing),
@@ -222,13 +224,6 @@ def _evaluated(
         device=str(video.device),
         frames=scored,
     )
-
-
-def _with_parts(scores: Mapping[str, float | None], rows: Sequence[FrameScore]) -> dict[str, float | None]:
-    """Return scores with the means of what rows have beside them, and of fitted and unseen frames apart."""
-    names = [name for name in rows[0].scores if name not in scores]
-    own = means((row.scores for row in rows), names)
-    return {**scores, **own, **frames_apart((row.scores, row.unseen) for row in rows)}
 
 
 OpenPart = Callable[[int], Video]
