@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from enerv_zoo.evaluation.rates import Gain, RateCurve, RatePoint, gains
+
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
 COLUMNS = (
@@ -110,15 +112,24 @@ RATES = (
 )  # fmt: skip
 
 
+def psnr_gains(record: dict[str, Any]) -> dict[str, Gain]:
+    """Compare the measured points of a result of `rd` with those of x264, as this version does."""
+    curves = [
+        RateCurve(curve["name"], curve["settings"], tuple(RatePoint.from_dict(each, "rd") for each in curve["points"]))
+        for curve in record["curves"]
+    ]
+    return {gain.curve: gain for gain in gains(curves, "x264") if gain.metric == "psnr"}
+
+
 def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every curve of `rd`: the range of its points, and how far it is from the anchor."""
     video = record["video"]
     source = f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
-    gains = {gain["curve"]: gain for gain in record["gains"] if "bd_psnr" in gain}
+    differences = psnr_gains(record)
     for curve in record["curves"]:
-        points, gain = curve["points"], gains.get(curve["name"])
+        points, gain = curve["points"], differences.get(curve["name"])
         ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}
-        rate, quality = (gain["bd_rate"], gain["bd_psnr"]) if gain else (None, None)
+        rate, quality = (gain.bd_rate, gain.bd_quality) if gain else (None, None)
         yield [
             source,
             curve["name"],
@@ -268,7 +279,7 @@ def overview() -> str:
     )
     psnr = {row["model"]: row["psnr"] for row in seconds["rows"] if (row["clip"], row["budget"]) == ("bunny", 30)}
     ours, codec = (next(c["points"] for c in rates["curves"] if c["name"] == name) for name in ("pca_nerv", "x264"))
-    gain = next(gain for gain in rates["gains"] if gain["curve"] == "pca_nerv")
+    excess = psnr_gains(rates)["pca_nerv"].bd_rate or 0.0
     ends = {key: [sorted(point[key] for point in c) for c in (ours, codec)] for key in ("encode_seconds", "decode_fps")}
     spent = [
         f"{times[0]:.{digits}f} to {times[-1]:.{digits}f} s"
@@ -290,7 +301,7 @@ def overview() -> str:
     rows += [
         (
             "bytes at equal quality",
-            f"{1 + gain['bd_rate'] / 100:.1f} times as many, `pca_nerv`",
+            f"{1 + excess / 100:.1f} times as many, `pca_nerv`",
             "1, x264 (preset slow)",
         )
     ]

@@ -3,7 +3,7 @@
     import enerv_zoo as ez
 
     result = ez.fit("bunny", model="enerv", size="1.5M", epochs=20)
-    result.video[0]                     # the first frame, uint8 (3, H, W), drawn by the network
+    result.video[0]                     # the first frame, uint8 (3, H, W), decoded by the network
     ez.evaluate(result.video, "bunny").psnr
 
 Names load when they are first used, so importing this package is quick.

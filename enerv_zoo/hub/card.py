@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from enerv_zoo.config import FitConfig, to_dict
 from enerv_zoo.hub.client import LIBRARY
 from enerv_zoo.metrics.columns import column, names_in
 from enerv_zoo.storage.description import Description, FitRecord
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 TAGS = ["neural-video-representation", "implicit-neural-representation", "video-compression"]
 COSTS = {"bpp": "bits per pixel", "stored_numbers": "stored parameters"}
 """Costs on a card, beside the scores: names in `metrics.json`, and headings."""
+
+MAIN_OPTIONS = ("epochs", "batch_size", "lr", "loss")
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$@])")
 
@@ -51,7 +54,7 @@ def card(
         video=description.video,
         model=description.model,
         license=description.license,
-        recipe={key: _plain(value) for key, value in (fit.recipe.fit if fit.recipe else {}).items()},
+        recipe=_recipe(fit.recipe.fit) if fit.recipe else {},
         scores={_heading(key): value for key, value in _scores(fit.metrics).items()},
         picture=picture,
         clip=clip,
@@ -107,9 +110,14 @@ def escape(text: Any) -> str:
     return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text)))
 
 
-def _plain(value: Any) -> Any:
-    """Return a mapping, such as a loss's weights, as options and YAML take it; anything else as it is."""
-    return json.dumps(value, default=str) if isinstance(value, dict) else value
+def _recipe(fit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a fit that a reader looks for, or that are not the default; mappings as YAML takes them."""
+    default = to_dict(FitConfig())
+    return {
+        key: json.dumps(value, default=str) if isinstance(value, dict) else value
+        for key, value in fit.items()
+        if value is not None and (key in MAIN_OPTIONS or value != default.get(key))
+    }
 
 
 def _number(value: Any) -> int | float | None:

@@ -114,7 +114,7 @@ def _make_card(
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
 
-    validate_repo_id(repo_id)  # before a clip is drawn
+    validate_repo_id(repo_id)  # before a clip is rendered
     has_clip = _write_clip(video, staging / CLIP)
     address = f"{constants.ENDPOINT}/{repo_id}/resolve/main"
     text = card(

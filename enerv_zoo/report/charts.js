@@ -10,8 +10,8 @@ const make = (tag, parent, attributes = {}, text = "") => {
   return node;
 };
 
-/* Round numbers between two, or round powers where the numbers are logarithms. */
-const ticks = (low, high, log) => {
+/* Round numbers between two, at least so far apart, or round powers where the numbers are logarithms. */
+const ticks = (low, high, log, least = 0) => {
   if (log) {
     const found = [];
     for (let e = Math.floor(low); e <= high; e++) for (const n of [1, 2, 5]) found.push(Math.log10(n) + e);
@@ -19,7 +19,7 @@ const ticks = (low, high, log) => {
     return inside.length > 2 ? inside : ticks(10 ** low, 10 ** high, false).map(Math.log10);
   }
   const step = 10 ** Math.floor(Math.log10((high - low) / 4));
-  const nice = [1, 2, 5, 10].map((n) => n * step).find((s) => (high - low) / s <= 5.5);
+  const nice = Math.max(least, [1, 2, 5, 10].map((n) => n * step).find((s) => (high - low) / s <= 5.5));
   const found = [];
   for (let v = Math.ceil(low / nice) * nice; v <= high + nice * 1e-6; v += nice) found.push(v);
   return found;
@@ -50,7 +50,7 @@ const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {})
     make("line", svg, {class: "grid", x1: L, x2: W - R, y1: at, y2: at});
     make("text", svg, {x: L - 6, y: at + 4, "text-anchor": "end"}, label(back("y")(v)));
   }
-  for (const v of ticks(x0, x1, log.includes("x"))) make("text", svg, {x: x(back("x")(v)), y: H - B + 16, "text-anchor": "middle"}, label(back("x")(v)));
+  for (const v of ticks(x0, x1, log.includes("x"), 1)) make("text", svg, {x: x(back("x")(v)), y: H - B + 16, "text-anchor": "middle"}, label(back("x")(v)));
   make("text", svg, {x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle"}, xlabel);
   for (const s of series) {
     const path = s.points.map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join("");

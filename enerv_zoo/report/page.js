@@ -47,7 +47,7 @@
   const goWorst = () => { if (worst[0]?.length) view.select(worst[0][nextWorst++ % worst[0].length].frame); };
 
   marks = data.metrics.map((m) =>
-    chart($("quality"), `${m.label} of each frame${m.unit && ` (${m.unit})`}`, lines(m.name, (r) => r.frames), {xlabel: "frame; click to see it", pick: (frame) => view.select(frame)}));
+    chart($("quality"), `${m.label} of each frame${m.unit && ` (${m.unit})`}`, lines(m.name, (r) => r.frames), {xlabel: "frame", pick: (frame) => view.select(frame)}));
   chart($("epochs"), "PSNR while fitting (dB)", lines("psnr", (r) => r.history), {xlabel: "epoch"});
   chart($("epochs"), "Loss", lines("loss", (r) => r.history), {xlabel: "epoch", log: "y"});
   if (data.rates) {

@@ -193,7 +193,7 @@ def _shown(fits: Sequence[ShownFit], frames: str | None, codecs: Sequence[PartSp
     rate = f", {info.fps:.6g} frames/s" if info.fps else ""
     runs: list[Shown] = [*fits, *_codecs(first, codecs)]
     quality = columns(run.metrics for run in runs)
-    measured = [own for own in quality if any(run.metrics.get(own.name) is not None for run in runs)]
+    headings, rows = _table(runs, quality)
     return {
         "title": f"{info.name}: {names}" if info.name else names,
         "video": f"{info.frames} frames of {info.size_text}{rate}",
@@ -207,8 +207,8 @@ def _shown(fits: Sequence[ShownFit], frames: str | None, codecs: Sequence[PartSp
         ),
         "heat": HEAT_RANGE,
         "history": any(run.history for run in fits),
-        "headings": ["", *(column.label for column in measured), *(cost[0] for cost in COSTS), "on"],
-        "rows": _rows(runs, measured),
+        "headings": headings,
+        "rows": rows,
         "beside": _beside(first),
         "runs": [
             {"name": run.name, "command": run.command, "recipe": run.recipe, "tree": _tree(run.video)} for run in fits
@@ -317,23 +317,24 @@ class _Cell:
     is_best: bool = False
 
 
-def _rows(runs: Sequence[Shown], quality: Sequence[Column]) -> list[list[_Cell]]:
-    """Return the rows of the table: names, scores and `COSTS`."""
-    table = [
-        *(
-            [(own.rank(run.metrics.get(own.name)), own.text(run.metrics.get(own.name))) for run in runs]
-            for own in quality
-        ),
-        *([_cost(run.metrics.get(key), text, better) for run in runs] for _, key, text, better in COSTS),
-    ]
-    marked = [
-        [_Cell(text, rank == min(ranks) < max(ranks)) for rank, text in column]
-        for column in table
-        for ranks in [[rank for rank, _ in column if rank != math.inf] or [0.0]]
-    ]
-    devices = [_Cell(str(run.metrics.get("device") or "")) for run in runs]
-    names = [_Cell(run.name) for run in runs]
-    return [list(row) for row in zip(names, *marked, devices, strict=True)]
+def _table(runs: Sequence[Shown], quality: Sequence[Column]) -> tuple[list[str], list[list[_Cell]]]:
+    """Return headings and rows: names, the scores and `COSTS` that any run has, and devices where they differ."""
+    ranked = {
+        own.label: [(own.rank(run.metrics.get(own.name)), own.text(run.metrics.get(own.name))) for run in runs]
+        for own in quality
+        if any(run.metrics.get(own.name) is not None for run in runs)
+    }
+    for heading, key, text, better in COSTS:
+        if any(run.metrics.get(key) is not None for run in runs):
+            ranked[heading] = [_cost(run.metrics.get(key), text, better) for run in runs]
+    table = {"": [_Cell(run.name) for run in runs]}
+    for heading, column in ranked.items():
+        ranks = [rank for rank, _ in column if rank != math.inf] or [0.0]
+        table[heading] = [_Cell(text, rank == min(ranks) < max(ranks)) for rank, text in column]
+    devices = [str(run.metrics.get("device") or "") for run in runs]
+    if len({*devices} - {""}) > 1:
+        table["on"] = [_Cell(device) for device in devices]
+    return [*table], [list(row) for row in zip(*table.values(), strict=True)]
 
 
 def _cost(value: float | None, text: Callable[[float], str], better: str) -> tuple[float, str]:

@@ -67,7 +67,7 @@ def test_a_loss_of_weights_is_shown_as_the_command_line_takes_it(description):
 def test_what_is_not_known_is_left_out(description):
     bare = Description(description.model, replace(description.video, attribution=None))
     text = write(bare, picture=False, clip=None)
-    for word in ("model-index", "license:", "preview", "Numbers", "How it was fitted", "None"):
+    for word in ("model-index", "license:", "preview", "Scores", "How it was fitted", "None"):
         assert word not in text
     assert "- The weights: not stated" in text
 
