@@ -22,7 +22,9 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     parts = [read_mapping(segment_folder(folder, n) / METRICS) for n in range(len(description.segments))]
     measured = [part["frames_measured"] for part in parts]
     names = names_in(parts[0])
-    scores = {**weighted_means(list(zip(parts, measured, strict=True)), names), **_apart(folder, description)}
+    files = (segment_folder(folder, n) / FRAMES for n in range(len(parts)))
+    apart = frames_apart((row.scores, row.unseen) for file in files for row in read_frames(file))
+    scores = {**weighted_means(list(zip(parts, measured, strict=True)), names), **apart}
     missing = why_missing(scores, {name: reason for name in names if (reason := parts[0].get(name + MISSING))})
     total = {name: sum(part[name] for part in parts) for name in ("stored_numbers", "stored_bytes", "fit_seconds")}
     info = description.video
@@ -46,12 +48,6 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
     _write_frames(folder, description)
     write_json(folder / METRICS, metrics)
     return metrics
-
-
-def _apart(folder: Path, description: SegmentsDescription) -> dict[str, float | None]:
-    """Return the scores of fitted and unseen frames of all segments."""
-    files = [segment_folder(folder, number) / FRAMES for number in range(len(description.segments))]
-    return frames_apart((row.scores, row.unseen) for file in files for row in read_frames(file))
 
 
 def _write_frames(folder: Path, description: SegmentsDescription) -> None:

@@ -156,7 +156,8 @@ class Fleet(Dispatcher):
     def _needs(self, prepared: Prepared, device: str) -> tuple[float, int]:
         """Return the share of a GPU and the bytes of host memory that a fit asks for."""
         if device == "cpu":
-            most = max((node["Resources"].get("memory", 0) for node in self._nodes()), default=0)
+            sizes = [node["Resources"].get("memory", 0) for node in self._ray.nodes() if node["Alive"]]
+            most = max(sizes, default=0)
             return 1.0, int(min(prepared.memory + PROCESS_BYTES, most))
         if self._gpu_memory is None:
             self._gpu_memory = self._ray.get(self._ray.remote(_gpu_bytes).options(num_gpus=0.01).remote())
@@ -215,9 +216,6 @@ class Fleet(Dispatcher):
         """Have the cluster stop tasks, which leave checkpoints."""
         for ref in running:
             self._ray.cancel(ref)
-
-    def _nodes(self) -> list[dict[str, Any]]:
-        return [node for node in self._ray.nodes() if node["Alive"]]
 
     # ------------------------------------------------------------------ the cluster
 

@@ -62,7 +62,9 @@ class TemporalGridEmbedding(nn.Module):
             raise ConfigError(f"scale and size of a grid are integers of at least 1, got {scale} and {size}")
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"a grid needs at least one cell, got grids of {list(sizes)}")
-        shares = _shared_out(channels, len(sizes)) if isinstance(channels, int) else list(channels)
+        if isinstance(channels, int):
+            channels = [channels // len(sizes) + (number < channels % len(sizes)) for number in range(len(sizes))]
+        shares = list(channels)
         if len(shares) != len(sizes) or min(shares) < 0:
             raise ConfigError(f"channels are those of each of {len(sizes)} grids, or of all together, got {channels}")
         self.grids = nn.ParameterList(
@@ -95,10 +97,6 @@ class TemporalGridEmbedding(nn.Module):
             else:
                 left, right, share = _places((wide(fitted) / self.frames).float(), len(cells))
             blend_others(cells, torch.cat((left[share < 1], right[share > 0])))
-
-
-def _shared_out(channels: int, grids: int) -> list[int]:
-    return [channels // grids + (number < channels % grids) for number in range(grids)]
 
 
 def _initial(cells: Tensor, spread: float | None) -> Tensor:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import cycle, islice
-
-import torch
 
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting.batch import choose_batch
+from enerv_zoo.fitting.batch import choose_batch, frames_per_second
 from enerv_zoo.fitting.frame_loader import FrameLoader
-from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.memory import memory_need
 from enerv_zoo.fitting.plan import choose_device
-from enerv_zoo.machine import synchronize
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import choose_precision, plain_float32
 from enerv_zoo.video import open_video
@@ -80,12 +74,7 @@ def bench(
         feed = FrameLoader(clip.frames, device)
         with plain_float32(benchmark=True):
             recipe = choose_batch(video, feed, FitConfig(batch_size=None))
-            fitter = Fitter(video, feed, recipe)
-            fitter.gradients.enable_cuda_graphs(0.0)  # as a fit does after its first epoch, but for compiling
-            steps = cycle(fitter.order(0).to(feed.frames.device).split(fitter.batch_size))
-            while not fitter.gradients.is_warmed_up:
-                _steps(fitter, steps)
-            fit = _rate(partial(_steps, fitter, steps), feed.device, seconds)
+            fit = frames_per_second(video, feed, recipe, seconds)
             plain = _decoding(video.eval().bake(feed.frames).optimize("float32", inductor=False), seconds)
             compiled = _decoding(video.optimize(), seconds)
         yield Speed(
@@ -93,7 +82,7 @@ def bench(
             resolution=resolution,
             device=device,
             precision=choose_precision("auto", device),
-            batch_size=fitter.batch_size,
+            batch_size=recipe.batch_size or 1,
             fit=fit,
             decode=plain,
             decode_compiled=compiled,
@@ -101,24 +90,10 @@ def bench(
         )
 
 
-def _steps(fitter: Fitter, order: Iterator[torch.Tensor], count: int = 4) -> int:
-    frames = 0
-    for index, pixels in fitter.feed.batches(islice(order, count), fitter.video.content_neighbours):
-        fitter.fit_batch(index, pixels)
-        frames += len(index)
-    return frames
-
-
 def _decoding(video: NeuralVideo, seconds: float) -> float:
-    return _rate(lambda: sum(len(batch) for batch in video.decode()), video.device, seconds)
-
-
-def _rate(action: Callable[[], int], device: torch.device, seconds: float) -> float:
-    """Frames per second of what returns its frames, after once to warm up."""
-    action()
-    synchronize(device)
+    """Return the frames decoded per second, after all of them once to warm up."""
+    list(video.decode())
     frames, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds or not frames:
-        frames += action()
-        synchronize(device)
+        frames += sum(len(batch) for batch in video.decode())  # on the CPU in the end, so it waits for the device
     return frames / spent

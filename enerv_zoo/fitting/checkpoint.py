@@ -159,8 +159,8 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 @contextmanager
-def keeping_checkpoint(folder: Path) -> Iterator[None]:
-    """Say what to do where the results of a fit cannot be written, whose last checkpoint is there."""
+def ending(folder: Path) -> Iterator[None]:
+    """Delete the checkpoints of a fit once its results are written; where they cannot be, say what to do."""
     try:
         yield
     except EnervZooError as error:
@@ -169,10 +169,6 @@ def keeping_checkpoint(folder: Path) -> Iterator[None]:
         raise FitError(
             f"{error}; the last checkpoint is kept: make room, and repeat the command (fit needs --resume)"
         ) from error
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Delete the folder's checkpoints."""
     (folder / CHECKPOINT).unlink(missing_ok=True)
     (folder / PREVIOUS).unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,29 @@ class KeepEpochs(Callback):
                 save(video, self.folder / f"epoch-{row['epoch']}")
 
 
-class TensorBoard(Callback):
+class _Logger(Callback, ABC):
+    """Has rank 0 send the numbers of every epoch and all evaluations."""
+
+    _epoch = 0
+
+    def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
+        self._epoch = row["epoch"]
+        self._log(fitter, row, "fit")
+
+    def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
+        self._log(fitter, scores, "evaluation")
+
+    def _log(self, fitter: Fitter, scores: Mapping[str, Any], prefix: str) -> None:
+        numbers = {name: value for name, value in scores.items() if isinstance(value, int | float) and name != "epoch"}
+        if fitter.ranks.first:
+            self._send(fitter, {f"{prefix}/{name}": value for name, value in numbers.items()})
+
+    @abstractmethod
+    def _send(self, fitter: Fitter, numbers: dict[str, float]) -> None:
+        """Send numbers by their names, of the present epoch."""
+
+
+class TensorBoard(_Logger):
     """Writes loss, PSNR, rate and speed of every epoch, and all evaluations, for TensorBoard.
 
     Of several processes, rank 0 writes. A fit that goes on replaces what was written of epochs that it does again.
@@ -53,31 +76,22 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ConfigError("logs for TensorBoard need it; pip install 'enerv-zoo[logs]'") from error
-        self.folder, self._make, self._epoch = Path(folder), SummaryWriter, 0
+        self.folder, self._make = Path(folder), SummaryWriter
         self._writer: Any = None
 
-    def _write(self, fitter: Fitter, scores: Mapping[str, Any], prefix: str) -> None:
-        if not fitter.ranks.first:
-            return
+    def _send(self, fitter: Fitter, numbers: dict[str, float]) -> None:
         if self._writer is None:
             self._writer = self._make(str(self.folder), purge_step=self._epoch)
-        for name, value in _numbers(scores).items():
-            self._writer.add_scalar(f"{prefix}/{name}", value, self._epoch)
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, self._epoch)
         self._writer.flush()
-
-    def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
-        self._epoch = row["epoch"]
-        self._write(fitter, row, "fit")
-
-    def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
-        self._write(fitter, scores, "evaluation")
 
     def on_end(self, fitter: Fitter) -> None:
         if self._writer is not None:
             self._writer.close()
 
 
-class WeightsAndBiases(Callback):
+class WeightsAndBiases(_Logger):
     """Sends the same to Weights & Biases, as its environment says (`WANDB_MODE=offline` keeps it in the folder).
 
     A fit that goes on goes on in its run. Of several processes, rank 0 writes.
@@ -99,26 +113,17 @@ class WeightsAndBiases(Callback):
         except ImportError as error:
             raise ConfigError("logs for Weights & Biases need wandb; pip install 'enerv-zoo[logs]'") from error
         self.folder, self.options = Path(folder), {"project": project, **options}
-        self._init, self._epoch = wandb.init, 0
+        self._init = wandb.init
         self._run: Any = None
         self._id: str | None = None
 
-    def _log(self, fitter: Fitter, scores: Mapping[str, Any], prefix: str) -> None:
-        if not fitter.ranks.first:
-            return
+    def _send(self, fitter: Fitter, numbers: dict[str, float]) -> None:
         if self._run is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             run = self._init(dir=str(self.folder), id=self._id, resume="allow", **self.options)
             run.config.update({"model": fitter.video.config.family, "fit": vars(fitter.config)}, allow_val_change=True)
             self._run, self._id = run, run.id
-        self._run.log({f"{prefix}/{name}": value for name, value in _numbers(scores).items()}, step=self._epoch)
-
-    def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
-        self._epoch = row["epoch"]
-        self._log(fitter, row, "fit")
-
-    def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
-        self._log(fitter, scores, "evaluation")
+        self._run.log(numbers, step=self._epoch)
 
     def on_end(self, fitter: Fitter) -> None:
         if self._run is not None:
@@ -135,7 +140,3 @@ class WeightsAndBiases(Callback):
 
 LOGGERS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 """Loggers by the names that the command line has for them; each takes a folder."""
-
-
-def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in scores.items() if isinstance(value, int | float) and name != "epoch"}

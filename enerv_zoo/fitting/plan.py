@@ -79,17 +79,16 @@ class FitPlan:
             "format": FORMAT,
             "source": self.source,
             **({} if self.contents is None else {"source_contents": self.contents}),
-            **{name: _named(value) for name in COMPANIONS if (value := getattr(self, name)) is not None},
+            **{
+                name: {"source": source_name(value), **(read_contents(value) or {})}
+                for name in COMPANIONS
+                if (value := getattr(self, name)) is not None
+            },
             "video": self.video,
             "model": self.model,
             "fit": to_dict(self.fit),
             "library": f"enerv-zoo {__version__}",
         }
-
-
-def _named(source: Any) -> dict[str, Any]:
-    """Return what a record says of a mask or a reference: its name, if it has one, and its contents."""
-    return {"source": source_name(source), **(read_contents(source) or {})}
 
 
 def read_contents(source: Any) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from enerv_zoo.fitting.budget import (
     TimeBudget,
 )
 from enerv_zoo.fitting.callbacks import Callback, Callbacks
-from enerv_zoo.fitting.checkpoint import Checkpoints, keeping_checkpoint, remove_checkpoints
+from enerv_zoo.fitting.checkpoint import Checkpoints, ending
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.first_weights import begin_with, start_in_closed_form
@@ -388,12 +388,11 @@ class _Session:
         }
         if folder is not None:
             stage("writing the fit")
-            with keeping_checkpoint(folder):
+            with ending(folder):
                 save(video, folder, fit=fit_record(self.plan.record(), metrics))
                 video.read_sound = open_run(folder).read_sound
                 write_json(folder / METRICS, metrics)
                 report.write_csv(folder / FRAMES)
                 write_preview(video, self.original, folder / PREVIEW)
                 plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
-                remove_checkpoints(folder)
         return FitResult(video, metrics, rows, report, folder)

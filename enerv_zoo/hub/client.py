@@ -62,13 +62,6 @@ class Unreachable(HubError):
     """The Hub does not answer, now; what was downloaded before may do."""
 
 
-def is_offline() -> bool:
-    """Return whether `HF_HUB_OFFLINE` is set."""
-    from huggingface_hub import constants
-
-    return constants.HF_HUB_OFFLINE
-
-
 def hub_api(token: str | bool | None) -> HfApi:
     """The client, at the endpoint that `HF_ENDPOINT` names."""
     from huggingface_hub import HfApi

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enerv_zoo.errors import HubError
-from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, is_offline, patiently
+from enerv_zoo.hub.client import TIMEOUT, Access, Unreachable, explained, hub_api, patiently
 from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.storage.folder import WEIGHTS
@@ -79,7 +79,9 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
         HubError: the repository or the revision cannot be had, is no fit of ours, or is not what the Hub lists.
         ConfigError: a config asks for what is not loaded.
     """
-    if access.local_files_only or is_offline():
+    from huggingface_hub import constants
+
+    if access.local_files_only or constants.HF_HUB_OFFLINE:
         return _cached(repo_id, access, names)
     try:
         listing = _Listing(repo_id, access)

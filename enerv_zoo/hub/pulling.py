@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Unpack
 
@@ -47,16 +48,14 @@ def pull(
     source = fetch(*repo, PUBLISHED).folder
     open_run(source).check()
     with replacing(target, HubError) as temporary:
-        for name in _files(source):
+        for name in filter(is_published, _files(source)):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, temporary / name)
     return target
 
 
-def _files(folder: Path) -> list[str]:
-    """Return the files in a folder that a repository of ours may hold."""
-    paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-    return sorted(name for name in paths if is_published(name))
+def _files(folder: Path) -> Iterator[str]:
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
@@ -66,8 +65,5 @@ def _check_free(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
-    paths = sorted(target.rglob("*"))
-    others = [path for path in paths if not path.is_dir() and not is_published(path.relative_to(target).as_posix())]
-    if others:
-        name = others[0].relative_to(target).as_posix()
-        raise HubError(f"{target}: holds {name!r:.60}, which no pull wrote; choose another folder")
+    if others := sorted(name for name in _files(target) if not is_published(name)):
+        raise HubError(f"{target}: holds {others[0]!r:.60}, which no pull wrote; choose another folder")

@@ -74,8 +74,8 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
     Raises:
         ConfigError: it looks like a path, and nothing is there.
     """
-    if isinstance(id_or_path, str) and id_or_path.startswith(HUB):
-        return _on_the_hub(id_or_path, access)
+    if isinstance(id_or_path, str) and id_or_path.startswith(HUB) and (listed := repository(id_or_path, access)):
+        return listed
     path = usable_path(id_or_path, expand=True)
     if isinstance(id_or_path, Path) or path.exists():
         if access.revision is not None:
@@ -88,26 +88,16 @@ def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[
     return listed
 
 
-def _on_the_hub(text: str, access: Access) -> tuple[str, Access]:
-    """The repository of a text such as `hf:user/name`.
-
-    Raises:
-        ConfigError: it can be none.
-    """
-    name = text.removeprefix(HUB)
-    if not REPO_ID.fullmatch(name):
-        raise ConfigError(f"{text}: expected a user or an organisation and a name after {HUB}, such as {HUB}user/name")
-    return name, access
-
-
 def repository(name: str, access: Access) -> tuple[str, Access] | None:
     """The repository that a string means and how to reach it, or `None` where it can mean none.
 
     Raises:
-        ConfigError: it could be a name that this version knows, and is none.
+        ConfigError: it could be a name that this version knows, and is none; or begins with `hf:`, and goes on wrongly.
     """
     if name.startswith(HUB):
-        return _on_the_hub(name, access)
+        if not REPO_ID.fullmatch(name.removeprefix(HUB)):
+            raise ConfigError(f"{name}: expected a user or organisation and a name after {HUB}, such as {HUB}user/name")
+        return name.removeprefix(HUB), access
     index = read_index(INDEX)
     if name in index:
         repo_id, _, revision = index[name].partition("@")

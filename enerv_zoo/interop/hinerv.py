@@ -29,14 +29,14 @@ def options(config: Mapping[str, Any]) -> tuple[str, Options]:
     scales = need(config, "scales_hw", list)
     check_known(config, scales_t=[1] * len(scales))
     norms = {key: _one_of(config, key, NORMS) for key in ("stem_norm", "upsample_norm", "block_norm")}
-    activations = {key: _activation(config, key) for key in ("stem_act", "upsample_act", "block_act")}
+    activations = {key: need(config, key) for key in ("stem_act", "upsample_act", "block_act")}
     return "hinerv", {
         **read(
             config, channels=int, channels_reduce=float, channels_reduce_base=int, channels_min=int, depths=list,
             exps=list, kernels=list, stem_kernels=int, stem_bias=bool, block_bias=bool, block_layerscale=float,
         ),
         **norms,
-        **activations,
+        **{key: ACTIVATIONS.get(name, name) for key, name in activations.items()},
         "scales_hw": scales,
         "upsample_type": _one_of(config, "upsample_type", UPSAMPLINGS),
         **_base_grid(config),
@@ -49,11 +49,6 @@ def _one_of(config: Mapping[str, Any], key: str, choices: Mapping[str, str]) -> 
     if value not in choices:
         raise ConfigError(f"the config's {key!r} is {value!r}; known: {', '.join(choices)}")
     return choices[value]
-
-
-def _activation(config: Mapping[str, Any], key: str) -> str:
-    name = need(config, key)
-    return ACTIVATIONS.get(name, name)
 
 
 def _base_grid(config: Mapping[str, Any]) -> Options:

@@ -90,7 +90,7 @@ def _candidates(low: int, counts: np.ndarray) -> Iterator[FrequencyTable]:
     codes = np.zeros(len(counts), np.uint8)
     used = counts > 0
     codes[used] = np.clip(np.rint(TOP + 4 * np.log2(counts[used] / counts.max())), 4, TOP)
-    squeezed = _deflate(np.diff(codes, prepend=np.uint8(0)).tobytes())
+    squeezed = zlib.compress(np.diff(codes, prepend=np.uint8(0)).tobytes(), 9, wbits=-15)
     yield parse_table(_HEAD.pack(TABLE, *head) + _TABLE.pack(len(squeezed)) + squeezed)[0]
     values = np.arange(low, low + len(counts))
     for zero in _zero_weights(low, counts):
@@ -205,8 +205,3 @@ def _normalised(weights: np.ndarray, total: int) -> np.ndarray:
     frequencies = 1 + weights * (total - size) // weight
     frequencies[int(weights.argmax())] += total - int(frequencies.sum())
     return frequencies
-
-
-def _deflate(data: bytes) -> bytes:
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return squeezer.compress(data) + squeezer.flush()

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from enerv_zoo.compatibility import FORMAT, current_names
 from enerv_zoo.errors import ConfigError, did_you_mean
@@ -172,11 +171,11 @@ class FileNetwork:
             ConfigError: the file is damaged, does not match itself or asks for too much.
         """
         self.outline()
-        state = {name: _tensor(tensor) for name, tensor in self.file.read(self.number).tensors.items()}
+        arrays = {
+            name: tensor.values() if isinstance(tensor, QuantizedTensor) else tensor
+            for name, tensor in self.file.read(self.number).tensors.items()
+        }
+        state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         network = build_network(build, self.description, state, str(self.path))
         network.origin, network.file_bytes = self.origin, self.bytes
         return network
-
-
-def _tensor(tensor: QuantizedTensor | np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(tensor.values() if isinstance(tensor, QuantizedTensor) else tensor))
