@@ -25,8 +25,7 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -158,17 +157,6 @@ class Registry:
         except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
             raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {error}") from error
 
-    @contextmanager
-    def temporary(self) -> Iterator[None]:
-        """A context at whose end the parts that were registered within it are forgotten."""
-        self._load_builtins()
-        parts, self._parts = self._parts, dict(self._parts)
-        loaded = self._plugins_loaded
-        try:
-            yield
-        finally:
-            self._parts, self._plugins_loaded = parts, loaded
-
     def _load_builtins(self) -> None:
         importlib.import_module(self.module)
 
@@ -271,18 +259,3 @@ COMPONENTS = {
     )
 }
 """Every kind of part but families, by what it is called."""
-
-
-@contextmanager
-def temporary_parts() -> Iterator[None]:
-    """A context at whose end parts and families that were registered within it are forgotten, as a test wants it."""
-    files = set(imported_files())
-    with ExitStack() as stack:
-        for registry in (models, *COMPONENTS.values()):
-            stack.enter_context(registry.temporary())
-        try:
-            yield
-        finally:
-            for name, module in list(sys.modules.items()):
-                if name.startswith(_IMPORTED) and module.__file__ not in files:
-                    del sys.modules[name]

@@ -14,9 +14,9 @@ import pytest
 import torch
 from browsers import browser, package  # noqa: F401
 from hypothesis import HealthCheck, settings
+from registering import temporary_parts
 
 from enerv_zoo.machine import available_cores
-from enerv_zoo.registry import temporary_parts
 from enerv_zoo.testing.golden import read_golden
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from registering import temporary_parts
 from torch import nn
 
 import enerv_zoo as ez
@@ -41,7 +42,7 @@ METRICS = ["worst_pixel", "psnr", "ms_ssim", "jitter"]
 @pytest.fixture(scope="module")
 def plugin():
     """Two metrics of somebody else: one of frames, where lower is better, with an option; one of clips."""
-    with registry.metrics.temporary():
+    with temporary_parts(registry.metrics):
 
         @registry.metrics.register("worst_pixel")
         class WorstPixel(nn.Module):

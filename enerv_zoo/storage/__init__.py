@@ -1,6 +1,5 @@
 """Networks on this machine's disks: folders, compressed files and videos in segments, and what is checked of them."""
 
-from enerv_zoo.storage.compressed import write_compressed
 from enerv_zoo.storage.description import Description, FitRecord, read_description
 from enerv_zoo.storage.run import Run, open_run
 from enerv_zoo.storage.segments import Segment, SegmentsDescription, read_segments, segments_to_json
@@ -15,5 +14,4 @@ __all__ = [
     "read_description",
     "read_segments",
     "segments_to_json",
-    "write_compressed",
 ]

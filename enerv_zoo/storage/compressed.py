@@ -14,7 +14,7 @@ import torch
 from enerv_zoo.compatibility import FORMAT, current_names
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.network import Network
-from enerv_zoo.nvz import EncodedNetwork, NvzFile, QuantizedTensor, Sizes, write_nvz
+from enerv_zoo.nvz import EncodedNetwork, NvzFile, QuantizedTensor
 from enerv_zoo.storage.description import Description, FitRecord, N, check_license, from_json, to_json
 from enerv_zoo.storage.folder import described_origin
 from enerv_zoo.storage.record import PARTS, check_selection
@@ -62,27 +62,6 @@ def to_network(
             )
     description = to_json(Description(video.config, video.info, fit, check_license(license)))
     return EncodedNetwork(description, {name: tensors.get(name, ours.numpy()) for name, ours in weights.items()})
-
-
-def write_compressed(
-    video: Network,
-    tensors: Mapping[str, QuantizedTensor],
-    path: str | Path,
-    *,
-    fit: FitRecord | None = None,
-    license: str | None = None,
-) -> Sizes:
-    """Write a network as one file; arguments and errors are those of `to_network`.
-
-    Returns:
-        Bytes of every part of the file.
-
-    Raises:
-        EnervZooError: the file cannot be written.
-    """
-    if Path(path).suffix != SUFFIX:
-        raise ConfigError(f"{path}: a compressed fit is a file that ends in {SUFFIX}; choose such a name")
-    return write_nvz(path, [to_network(video, tensors, fit=fit, license=license)])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enerv_zoo.compatibility import FORMAT, upgrade
-from enerv_zoo.config import SELECTION, SWITCHES, FitConfig, Recipe, from_dict
+from enerv_zoo.config import FitConfig, Recipe, VideoSelection, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_json
 from enerv_zoo.storage.description import RECORD, FitRecord, read_json
@@ -104,14 +104,4 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
             raise ConfigError(f"{file}: names a {name} ({companion!r:.60}); it is not opened")
     from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
-    for option, value in (record.get("video") or {}).items():
-        if option not in SELECTION or not _is_selection(value, option):
-            raise ConfigError(f"{file}: the video's option {option!r:.40} is {value!r:.60}, which selects nothing")
-
-
-def _is_selection(value: Any, option: str) -> bool:
-    if option in SWITCHES:
-        return value is None or isinstance(value, bool)
-    if isinstance(value, list):
-        return len(value) <= 2 and all(isinstance(side, int) for side in value)
-    return value is None or isinstance(value, int) or (isinstance(value, str) and len(value) <= 64)
+    from_dict(VideoSelection, record.get("video") or {}, f"{file}: video")

@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 import yaml
+from registering import temporary_parts
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, to_dict
@@ -15,7 +16,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.heads.rgb import RGBHead
-from enerv_zoo.registry import heads, temporary_parts
+from enerv_zoo.registry import heads
 from enerv_zoo.zoo import choose_model, model_config
 
 TINY = {"fc_dim": 6, "block_dim": 6, "mlp_dim": 6, "stem_dim": [8], "lower_width": 4, "tm_dim": 4}

@@ -210,7 +210,7 @@ def test_a_push_between_two_reads_is_noticed(bunny, fit_files, monkeypatch):
         ({"model.safetensors": b" " * (18 << 20)}, "model.safetensors has 18,874,368 bytes, its network at most"),
         ({"fit.json": b'{"source": "http://127.0.0.1/x.mp4"}'}, "names a source that is no sample"),
         ({"fit.json": b'{"source": "/etc/passwd"}'}, "names a source that is no sample"),
-        ({"fit.json": b'{"source": null, "video": {"path": "/etc/passwd"}}'}, "selects nothing"),
+        ({"fit.json": b'{"source": null, "video": {"path": "/etc/passwd"}}'}, "no option 'path'"),
         ({"fit.json": b'{"source": "bunny", "fit": {"epochs": -1}}'}, "epochs"),
         ({"fit.json": b'{"source": "bunny", "fit": {"loss": {"L1": "x"}}}'}, "a loss is a name"),
     ],

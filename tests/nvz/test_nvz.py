@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from registering import temporary_parts
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz import EncodedNetwork, QuantizedTensor, Section, decode, encode, estimate_bits, open_nvz, write_nvz
@@ -90,7 +91,7 @@ def test_files_without_one_are_of_version_1():
 
 
 def test_a_model_that_is_not_here_is_named_in_one_line():
-    with entropy_models.temporary():
+    with temporary_parts(entropy_models):
         entropy_models.register("golomb")(Golomb)
         data = encode([EncodedNetwork({}, with_golomb(k=3))])
     file = decode(data, "bunny.nvz")
