@@ -88,8 +88,7 @@ class ModelConfig:
     embeddings: dict[str, Spec]
     join: Spec
     stages: Annotated[
-        tuple[Annotated[tuple[Spec, ...], Field(min_length=1, max_length=256)], ...],
-        Field(min_length=1, max_length=16),
+        tuple[Annotated[tuple[Spec, ...], Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=16)
     ]
     head: Spec
 

@@ -273,10 +273,7 @@ class FrameAccess(Dataset[Tensor], ABC):
 
     @torch.inference_mode()
     def decode(
-        self,
-        indices: Sequence[float] | None = None,
-        batch_size: int | None = None,
-        dtype: torch.dtype = torch.uint8,
+        self, indices: Sequence[float] | None = None, batch_size: int | None = None, dtype: torch.dtype = torch.uint8
     ) -> Iterator[Tensor]:
         """Decode frames as batches (b, 3, H, W) on the CPU, in order.
 

@@ -241,12 +241,7 @@ class Network(nn.Module):
         return self._crop(self.outputs(index)[-1])
 
     def objective(
-        self,
-        index: Tensor,
-        target: Tensor,
-        loss: Loss,
-        around: Tensor | None = None,
-        weights: Tensor | None = None,
+        self, index: Tensor, target: Tensor, loss: Loss, around: Tensor | None = None, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return what a fit minimises: the head's objective against frames (B, 3, H, W) in [0, 1].
 

@@ -21,15 +21,7 @@ from enerv_zoo.files import remove_leftovers, write_json
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.cuts import parse_segments, plan_segments
 from enerv_zoo.fitting.first_weights import closed_form_parts
-from enerv_zoo.fitting.folder import (
-    OURS,
-    State,
-    begins_anew,
-    clear,
-    fit_state,
-    locked_by_zero,
-    segments_state,
-)
+from enerv_zoo.fitting.folder import OURS, State, begins_anew, clear, fit_state, locked_by_zero, segments_state
 from enerv_zoo.fitting.plan import FitPlan, as_begun, default_recipe, difference, plan_fit, read_contents
 from enerv_zoo.fitting.ranks import Ranks, join
 from enerv_zoo.fitting.result import ENDED

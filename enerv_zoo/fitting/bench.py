@@ -46,11 +46,7 @@ class Speed:
 
 
 def bench(
-    model: str = "enerv",
-    cases: Sequence[tuple[str, str]] = CASES,
-    *,
-    device: str = "auto",
-    seconds: float = 2.0,
+    model: str = "enerv", cases: Sequence[tuple[str, str]] = CASES, *, device: str = "auto", seconds: float = 2.0
 ) -> Iterator[Speed]:
     """Measure how fast a family fits and decodes frames of the bundled clip here.
 

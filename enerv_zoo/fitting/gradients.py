@@ -42,12 +42,7 @@ class BatchGradients:
     """
 
     def __init__(
-        self,
-        network: Network,
-        loss: Loss,
-        meter: EpochMeter,
-        constraint: WeightConstraint | None,
-        micro_batch: int,
+        self, network: Network, loss: Loss, meter: EpochMeter, constraint: WeightConstraint | None, micro_batch: int
     ) -> None:
         self._network, self._loss, self._meter, self._constraint = network, loss, meter, constraint
         self.micro_batch = micro_batch

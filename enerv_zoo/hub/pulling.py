@@ -16,13 +16,7 @@ from enerv_zoo.hub.source import repository
 from enerv_zoo.storage.run import open_run
 
 
-def pull(
-    repo_id: str,
-    folder: str | Path,
-    *,
-    overwrite: bool = False,
-    **access: Unpack[AccessOptions],
-) -> Path:
+def pull(repo_id: str, folder: str | Path, *, overwrite: bool = False, **access: Unpack[AccessOptions]) -> Path:
     """Copy a fit from the Hub into a plain folder, which appears whole or not at all.
 
     Args:

@@ -132,10 +132,7 @@ def boosting_nerv() -> Codebase:
 def hi_nerv() -> Codebase:
     """HiNeRV; its training checkpoints too, whose pruned weights are set to 0."""
     return FamilyCodebase(
-        lambda config: config.get("model") == "HiNeRV",
-        hinerv.options,
-        {"hinerv": hinerv.NAMES},
-        hinerv.prepare,
+        lambda config: config.get("model") == "HiNeRV", hinerv.options, {"hinerv": hinerv.NAMES}, hinerv.prepare
     )
 
 

@@ -134,13 +134,7 @@ def enerv_boost(
             },
             "condition": _time(pos_b, pos_l, (2 * ch_t, ch_t), act),
         },
-        join={
-            "name": "product",
-            "mlp_dim": mlp_dim,
-            "activation": act,
-            "with": ["time", "space"],
-            "channels": fc_dim,
-        },
+        join={"name": "product", "mlp_dim": mlp_dim, "activation": act, "with": ["time", "space"], "channels": fc_dim},
         stages=(first, *rest),
         head={"name": "rgb", "output": out_bias},
     )

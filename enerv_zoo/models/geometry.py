@@ -14,11 +14,7 @@ CELLS = 9 * 16
 
 
 def plan(
-    height: int,
-    width: int,
-    strides: Sequence[int] | None = None,
-    grid: Sequence[int] | None = None,
-    cells: int = CELLS,
+    height: int, width: int, strides: Sequence[int] | None = None, grid: Sequence[int] | None = None, cells: int = CELLS
 ) -> tuple[tuple[int, int], tuple[int, ...]]:
     """Choose a base grid (h, w) and strides that decode at least height x width.
 

@@ -66,13 +66,7 @@ def content_plan(
 
 def content_embedding(strides: Sequence[int], enc_dim: Sequence[int], depth: int) -> Spec:
     """The `content` embedding by HNeRV's option names."""
-    return {
-        "name": "content",
-        "strides": list(strides),
-        "width": enc_dim[0],
-        "channels": enc_dim[1],
-        "depth": depth,
-    }
+    return {"name": "content", "strides": list(strides), "width": enc_dim[0], "channels": enc_dim[1], "depth": depth}
 
 
 @family("hnerv", widths=("fc_dim", "lower_width"))

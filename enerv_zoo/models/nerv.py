@@ -79,8 +79,4 @@ def nerv(
 
 def rgb_head(sin_res: bool, sigmoid: bool, bias: bool) -> Spec:
     """The head that NeRV and E-NeRV share, from their option names."""
-    return {
-        "name": "rgb" if sin_res else "multiscale",
-        "output": "sigmoid" if sigmoid else "tanh",
-        "bias": bias,
-    }
+    return {"name": "rgb" if sin_res else "multiscale", "output": "sigmoid" if sigmoid else "tanh", "bias": bias}

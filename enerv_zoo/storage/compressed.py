@@ -34,11 +34,7 @@ _TYPES = {
 
 
 def to_network(
-    video: Network,
-    tensors: Mapping[str, QuantizedTensor],
-    *,
-    fit: FitRecord | None = None,
-    license: str | None = None,
+    video: Network, tensors: Mapping[str, QuantizedTensor], *, fit: FitRecord | None = None, license: str | None = None
 ) -> EncodedNetwork:
     """Return a network as a file holds it.
 

@@ -55,10 +55,7 @@ def check_tensors(network: Network, state: Mapping[str, Tensor], where: str) -> 
         ConfigError: names the first tensors that are missing, left over or of the wrong shape or type.
     """
     expected = network.state_dict()
-    for verb, which in (
-        ("lack", expected.keys() - state.keys()),
-        ("have too much:", state.keys() - expected.keys()),
-    ):
+    for verb, which in (("lack", expected.keys() - state.keys()), ("have too much:", state.keys() - expected.keys())):
         if which:
             some = ", ".join(sorted(which)[:4]) + (f" and {len(which) - 4} more" if len(which) > 4 else "")
             raise ConfigError(f"{where}: config and weights do not match, the weights {verb} {some:.300}")
