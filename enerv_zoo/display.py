@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.video.encoders import encode_png
+from enerv_zoo.pixels import as_bytes
 
 FRAME_WIDTH = 320
 """Largest width of a frame in pixels."""
@@ -40,7 +41,7 @@ def table(title: str, rows: Iterable[Row], frame: Tensor | None = None) -> str:
     Args:
         title: above it.
         rows: pairs of a name and a value; texts may be untrusted, and are escaped.
-        frame: (3, H, W), uint8, shown beside the table.
+        frame: (3, H, W), uint8 or float in [0, 1], shown beside the table.
     """
     cells = "".join(
         f"<tr><td style='text-align:left'>{html.escape(name)}</td>"
@@ -55,10 +56,13 @@ def table(title: str, rows: Iterable[Row], frame: Tensor | None = None) -> str:
 
 
 def _inline_png(frame: Tensor) -> str:
-    """Return a frame (3, H, W), uint8, as the address of a PNG that holds its own data."""
+    """Return a frame (3, H, W) as the address of a PNG that holds its own data."""
+    from PIL import Image
+
+    frame, file = as_bytes(frame), io.BytesIO()
     height, width = frame.shape[1:]
     if width > FRAME_WIDTH:
         size = (max(round(height * FRAME_WIDTH / width), 1), FRAME_WIDTH)
         frame = F.interpolate(frame[None], size, mode="bilinear", antialias=True)[0]
-    data = encode_png(frame.permute(1, 2, 0).contiguous().numpy())
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    Image.fromarray(frame.permute(1, 2, 0).numpy()).save(file, "png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

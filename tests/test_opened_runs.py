@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 import enerv_zoo as ez
+from enerv_zoo.batch.curves import RateDistortion
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.evaluation.rates import Gain, RateCurve
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import container
 from enerv_zoo.storage import Segment, open_run
@@ -149,6 +151,19 @@ def test_results_are_shown_without_a_line_per_frame(runs):
         assert len(repr(shown)) < 700
         assert all(word in shown._repr_html_() for word in words)
     assert picture_in(result._repr_html_()).size == (64, 36)
+    original = ez.open_video("bunny", frames="2:8", resize="64x36")
+    curves = [RateCurve(name, {}, ()) for name in ("enerv", "x264")]
+    rates = RateDistortion({"name": "bunny"}, None, curves, (Gain("enerv", "x264", 12.5, None),), (), original)
+    assert (repr(original), repr(rates)) == (
+        "Video('bunny', 6 frames of 64x36)",
+        "RateDistortion('bunny', enerv, x264)",
+    )
+    assert "12.5" in rates._repr_html_()
+    deep = ez.open_video(torch.full((2, 3, 36, 64), 0.5, dtype=torch.float16))
+    assert picture_in(deep._repr_html_()).getpixel((0, 0)) == (128, 128, 128)
+    parts = ez.fit_segments("bunny", frames="2:8", segments=2, out=runs / "two", resume=True, **FIT)
+    assert "epochs" not in repr(parts)
+    assert picture_in(parts._repr_html_()).size == (64, 36)
 
 
 def test_a_frame_is_shown_at_most_320_pixels_wide():

@@ -21,6 +21,7 @@ from enerv_zoo.config import (
     VideoInfo,
     from_dict,
 )
+from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import check_figure, plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, Codec, available, check_frames, measure_quality
@@ -68,6 +69,13 @@ class RateDistortion:
     gains: tuple[Gain, ...]
     best_files: tuple[Path, ...]
     original: Video = field(compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"RateDistortion({self.video['name']!r:.80}, {', '.join(curve.name for curve in self.curves)})"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{g.curve} against {g.anchor}, BD-rate by {g.metric} in %", g.bd_rate) for g in self.gains]
+        return table(self.video["name"], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it but the frames as plain data."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack, cast
 
@@ -170,9 +170,12 @@ class SegmentsResult:
     """
 
     video: SegmentedVideo
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = field(repr=False)
     folder: Path
     ended_before: bool = False
+
+    def _repr_html_(self) -> str:
+        return self.video._repr_html_()
 
 
 def fit_segments(

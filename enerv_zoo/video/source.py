@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from enerv_zoo.config import HD, MATRICES, SQUARE, Colour, Tags, VideoInfo
+from enerv_zoo.display import table, video_rows
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
 
@@ -90,6 +91,12 @@ class Video:
     def __len__(self) -> int:
         """The number of frames."""
         return self.info.frames
+
+    def __repr__(self) -> str:
+        return f"Video({self.info.name!r:.80}, {len(self)} frames of {self.info.size_text})"
+
+    def _repr_html_(self) -> str:
+        return table(self.info.name or "Video", video_rows(self.info), self.frames[0])
 
     def without_sound(self) -> Video:
         """Return the same frames without sound, title, time of recording and chapters."""
