@@ -96,7 +96,9 @@ def repository(name: str, access: Access) -> tuple[str, Access] | None:
     """
     if name.startswith(HUB):
         if not REPO_ID.fullmatch(name.removeprefix(HUB)):
-            raise ConfigError(f"{name}: expected a user or organisation and a name after {HUB}, such as {HUB}user/name")
+            raise ConfigError(
+                f"{name}: expected a user or an organisation and a name after {HUB}, such as {HUB}user/name"
+            )
         return name.removeprefix(HUB), access
     index = read_index(INDEX)
     if name in index:
