@@ -51,9 +51,9 @@ def test_wrong_type_deep_inside_is_named_with_its_place():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"name": "nerv", "stride": 1000}, "'nerv': Wiring option 'stride': .*less than or equal to 64, got 1000"),
-        ({"name": "nerv", "channels": 0}, "'nerv': Wiring option 'channels': .*greater than or equal to 1"),
-        ({"name": "sft", "with": 3}, "'sft': Wiring option 'takes'"),
+        ({"name": "nerv", "stride": 1000}, "'nerv': option 'stride': .*less than or equal to 64, got 1000"),
+        ({"name": "nerv", "channels": 0}, "'nerv': option 'channels': .*greater than or equal to 1"),
+        ({"name": "sft", "with": 3}, "'sft': option 'takes'"),
     ],
 )
 def test_what_the_network_reads_of_a_part_is_checked(spec, message):

@@ -159,4 +159,5 @@ def main(began: float | None = None) -> None:
         if debug or not hasattr(error, "format_message"):
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "enerv-zoo")
-        console.fail(f"{error.format_message()} (see {command} --help)", 2)
+        message = error.format_message()
+        console.fail(f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)", 2)

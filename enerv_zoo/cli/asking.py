@@ -54,7 +54,7 @@ def decide(plan: FitPlan, source: str, began: float | None, report: bool, segmen
     was_open, is_timed, size = is_open(plan), depends_on_speed(plan), plan.model.get("size")
     if was_open and segments is not None:
         return plan
-    with shown("looking at the video and the machine"):
+    with shown("looking at the video"):
         plan = choose(plan, source, began, report)
         info = look(source, plan, frames=1).info
         part = info if segments is None else replace(info, frames=min(info.frames, SEGMENT_FRAMES))
@@ -114,6 +114,6 @@ def _ask(plan: FitPlan, info: VideoInfo, seconds: float) -> None:
     )
     if not sys.stdin.isatty():
         raise ConfigError(f"{text}, and --yes fits all the same")
-    console.err.print(text)
+    console.err.print(text, soft_wrap=False)
     if not typer.confirm("Fit for so long?", err=True):
         raise ConfigError("nothing was fitted")

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,10 +54,25 @@ def print_nothing() -> None:
     out.quiet = err.quiet = True
 
 
+COMMAND = re.compile(r" (\(see )?enerv-zoo ")
+"""Where a command begins in a message, to be pasted."""
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one line and end."""
-    err.print(Text.assemble(("error: ", "bold red"), printable(message)))
+    _print_prose(("error: ", "bold red"), message)
     sys.exit(code)
+
+
+def _print_prose(label: tuple[str, str], message: str) -> None:
+    """Print one line; a terminal that is narrower gets lines of whole words, and a command in one to be pasted."""
+    text = Text.assemble(label, printable(message))
+    to_paste = COMMAND.search(text.plain)
+    if not err.is_terminal or to_paste is None or text.cell_len <= err.width:
+        err.print(text, soft_wrap=not err.is_terminal)
+    else:
+        err.print(text[: to_paste.start()], soft_wrap=False)
+        err.print(text[to_paste.start() + 1 :])
 
 
 def print_json(data: Any) -> None:
@@ -204,4 +220,4 @@ class LineHandler(logging.Handler):
             if record.getMessage() in self._said:
                 return
             self._said.add(record.getMessage())
-        err.print(Text.assemble(("note: ", "yellow"), printable(record.getMessage())))
+        _print_prose(("note: ", "yellow"), record.getMessage())

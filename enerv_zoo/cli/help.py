@@ -15,7 +15,7 @@ MOST = 100
 """Columns of text at most: longer lines are hard to read."""
 NAMES = 26
 """Columns of options' names; the text of a longer one begins on the next line."""
-KINDS = {"<int>": "N", "INTEGER": "N", "<float>": "X", "FLOAT": "X", "<path>": "PATH", "<str>": "TEXT"}
+KINDS = {"int": "N", "integer": "N", "float": "X", "path": "PATH", "str": "TEXT"}
 """What stands for a value, by how Typer says its type."""
 
 SHORT_DEFAULT = re.compile(r"\[default: .{1,20}\]$")
@@ -108,10 +108,11 @@ def _filled(text: str, width: int) -> list[str]:
 
 def _names(parameter: Any, context: Any) -> str:
     """Return the names of an option with what stands for its value, or what stands for an argument."""
-    names, *kinds = parameter.get_help_record(context)[0].replace(" / ", "/").split(" [")[0].split(" ")
+    record = parameter.get_help_record(context)[0].replace(" / ", "/").replace(" range>", ">")
+    names, *kinds = record.split(" [")[0].split(" ")
     if parameter.param_type_name == "argument":
         return parameter.metavar or names
-    return " ".join([names, *(KINDS.get(kind, kind) for kind in kinds)])
+    return " ".join([names, *(KINDS.get(kind.strip("<>").lower(), kind) for kind in kinds)])
 
 
 def _about(parameter: Any) -> str:

@@ -178,13 +178,15 @@ def _print_run(name: str, run: Run, tree: bool) -> None:
 
 def _composition_rows(config: ModelConfig) -> list[tuple[str, str]]:
     stages = [
-        f"{' + '.join(step['name'] for step in stage)} x{stride} -> {channels}"
-        for stage, stride, channels in zip(config.stages, config.strides, config.channels[1:], strict=True)
+        (f"stage {number}", f"{' + '.join(step['name'] for step in stage)} x{stride} -> {channels} channels")
+        for number, (stage, stride, channels) in enumerate(
+            zip(config.stages, config.strides, config.channels[1:], strict=True), 1
+        )
     ]
     return [
         ("embeddings", ", ".join(f"{name} ({spec['name']})" for name, spec in config.embeddings.items())),
         ("join", f"{config.join['name']} -> {config.channels[0]} channels of {size_text(*config.grid)}"),
-        ("stages", "  ".join(stages)),
+        *stages,
         ("head", f"{config.head['name']}"),
     ]
 
@@ -202,13 +204,13 @@ def _size_rows(sizes: Sizes, video: VideoInfo) -> list[tuple[str, str]]:
     parts: dict[str, int] = {}
     for name, size in ((name, size) for tensors in sizes.tensors for name, size in tensors.items()):
         first, *rest = name.split(".")
-        part = f"{first} {rest[0]}" if first == "stages" and rest else first
+        part = f"stage {int(rest[0]) + 1}" if first == "stages" and rest else first
         parts[part] = parts.get(part, 0) + size
     return [
         ("network", f"{sizes.networks:,} bytes, {8 * sizes.networks / video.pixels:.4f} bits per pixel"),
         ("  description", f"{sizes.head:,} bytes"),
         *((f"  {part}", f"{size:,} bytes") for part, size in parts.items()),
-        ("  of these, scales and models", f"{sizes.models:,} bytes"),
+        ("  of these", f"{sizes.models:,} bytes of scales and entropy models"),
         *((f"{name} beside it", f"{size:,} bytes") for name, size in sizes.sections.items() if name != "sound"),
     ]
 

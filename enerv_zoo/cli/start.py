@@ -34,6 +34,8 @@ OTHER_NAMES = {
     "import": ("convert",),
     "report": ("html",),
     "bench": ("benchmark",),
+    "--help": ("help",),
+    "--version": ("version",),
 }
 """What other programs call these commands."""
 

@@ -84,7 +84,8 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
                 f"Its options: {', '.join(legal)}"
             ) from None
         message = first["msg"][:1].lower() + first["msg"][1:]
-        raise ConfigError(f"{prefix}{kind.__name__} option {place!r}: {message}, got {first['input']!r:.80}") from None
+        option = f"{prefix or f'{kind.__name__} '}option {place!r}"
+        raise ConfigError(f"{option}: {message}, got {first['input']!r:.80}") from None
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from enerv_zoo import storage
 from enerv_zoo.errors import ConfigError, HubError, did_you_mean
 from enerv_zoo.files import nearest, usable_path
 from enerv_zoo.hub.bundled import bundled_networks
-from enerv_zoo.hub.client import Access
+from enerv_zoo.hub.client import Access, Unreachable
 from enerv_zoo.hub.download import Snapshot, fetch
 from enerv_zoo.hub.index import INDEX, REPO_ID, read_index
 from enerv_zoo.hub.naming import HUB, looks_like_path, no_such_path
@@ -62,10 +62,14 @@ def _fetched(text: str | Path, repository: tuple[str, Access], names: Sequence[s
     try:
         return fetch(*repository, names)
     except HubError as error:
-        near = None if isinstance(text, Path) or text.startswith(HUB) else nearest(Path(text))
-        if near is None or len(near.parts) < 2:
+        if isinstance(text, Path) or text.startswith(HUB):
             raise
-        raise type(error)(f"{error}; did you mean the folder {near} here?") from error
+        near = nearest(Path(text))
+        if near is not None and len(near.parts) > 1:
+            raise type(error)(f"{error}; did you mean the folder {near} here?") from error
+        if isinstance(error, Unreachable):
+            raise Unreachable(f"{error}, or the name: there is no folder {text} here") from error
+        raise
 
 
 def _here_or_repository(id_or_path: str | Path, access: Access) -> Path | tuple[str, Access]:

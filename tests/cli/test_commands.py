@@ -160,27 +160,29 @@ def test_import(cli, golden, tmp_path):
         (
             ("fit", "bunny", "--epochs", "many"),
             2,
-            "Invalid value for '--epochs': input should be a valid integer, got 'many'",
+            "invalid value for '--epochs': input should be a valid integer, got 'many'",
         ),
         (("fit", "bunny", "--epochs", "1.5"), 2, "got '1.5'"),
-        (("fit", "bunny", "--time-budget", "long"), 2, "Invalid value for '--time-budget': expected a time such as"),
-        (("fit", "bunny", "--betas", "0.9"), 1, "FitConfig option 'betas': tuple should have at least 2 items"),
-        (("fit", "bunny", "--betas", "0.9,1"), 1, "FitConfig option 'betas.1': input should be less than 1, got 1"),
-        (("fit", "bunny", "--betas", "0.9,nan"), 1, "FitConfig option 'betas.1'"),
-        (("fit", "bunny", "--lr", "nan"), 2, "Invalid value for '--lr': expected a finite number, got nan"),
+        (("fit", "bunny", "--time-budget", "long"), 2, "invalid value for '--time-budget': expected a time such as"),
+        (("fit", "bunny", "--betas", "0.9"), 1, "option 'betas': tuple should have at least 2 items"),
+        (("fit", "bunny", "--betas", "0.9,1"), 1, "option 'betas.1': input should be less than 1, got 1"),
+        (("fit", "bunny", "--betas", "0.9,nan"), 1, "option 'betas.1'"),
+        (("fit", "bunny", "--lr", "nan"), 2, "invalid value for '--lr': expected a finite number, got nan"),
         (("fit", "bunny", "--epochs", "3", "--time-budget", "1m"), 1, "got epochs=3 and time_budget=60.0; give one"),
         (("fit", "bunny", "--epochs", "3", "--time-budget", "9", "--segments", "2"), 1, "give one of them"),
         (("compare", "bunny", "--models", "nerv", "--epochs", "3", "--time-budget", "9", "--out", "x"), 1, "give one"),
         (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),
-        (("fleet", "bunny", "--cpus", "0"), 2, "Invalid value for '--cpus': expected a number above 0, got 0"),
+        (("fleet", "bunny", "--cpus", "0"), 2, "invalid value for '--cpus': expected a number above 0, got 0"),
         (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
-        (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "Invalid value for '--checkpoint-every'"),
+        (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "invalid value for '--checkpoint-every'"),
         (("info", "empty", "--length", "9"), 2, "for '--length': it is for a family; a RUN has its own"),
         (("info", "empty", "--size", "1M"), 2, "for '--size'"),
         (("info", "empty", "--resize", "9x9"), 2, "for '--resize'"),
         (("models", "--recipes", "--parts"), 2, "give one of --recipes, --parts, --pretrained and --published"),
         (("models", "--pretrained", "--parts"), 2, "give one of"),
-        (("fit", "bunny", "--nonsense"), 2, "nonsense"),
+        (("fit", "bunny", "--nonsense"), 2, "no such option: --nonsense"),
+        (("fit",), 2, "missing argument 'VIDEO' (see enerv-zoo fit --help)"),
+        (("help",), 2, "there is no command 'help'; it is called --help here"),
         (("fit", "bunny", "--size", "huge"), 1, "a size is a number"),
         (("fit", "bunny", "--resize", "9x"), 1, "'9x' is no size"),
         (("eval", "nowhere"), 1, "no fit is there"),
@@ -223,7 +225,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code
 def test_an_empty_name_is_refused(cli, tmp_path, arguments, option):
     code, _, err = cli(*arguments)
     assert code == 2
-    assert f"error: Invalid value for {option}: expected a name, got ''" in err
+    assert f"error: invalid value for {option}: expected a name, got ''" in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -233,7 +235,7 @@ def test_an_empty_name_is_refused(cli, tmp_path, arguments, option):
 def test_what_is_no_number_is_refused(cli, fitted, option, number):
     code, _, err = cli("compress", fitted, "x.nvz", f"{option}={number}")
     assert (code, err.count("\n")) == (2, 1)
-    assert f"Invalid value for '{option}': expected a finite number, got {number}" in err
+    assert f"invalid value for '{option}': expected a finite number, got {number}" in err
 
 
 def test_every_command_checks_what_it_is_given():

@@ -69,6 +69,29 @@ def cli(cli, monkeypatch, tmp_path):
     return cli
 
 
+@pytest.mark.parametrize(
+    "advice", ["", " (see enerv-zoo fit --help)", "; go on with: enerv-zoo fit a.mp4 --out r --resume"]
+)
+def test_a_terminal_gets_lines_of_whole_words_and_commands_in_one(monkeypatch, advice):
+    """Elsewhere, a message is one line."""
+    message = "runs/a-folder-with-a-name: no such folder; did you mean the folder runs/another-name?" + advice
+    for is_terminal in (True, False):
+        screen = console.PlainConsole(
+            file=io.StringIO(), force_terminal=is_terminal, width=40, soft_wrap=True, color_system=None
+        )
+        monkeypatch.setattr(console, "err", screen)
+        with pytest.raises(SystemExit):
+            console.fail(message)
+        lines = screen.file.getvalue().splitlines()
+        assert " ".join(" ".join(lines).split()) == f"error: {message}"
+        assert len(lines) == 1 or is_terminal
+        if is_terminal:
+            prose = lines[:-1] if advice else lines
+            assert all(len(line) <= 40 for line in prose)
+            assert len(prose) > 1
+            assert not advice or lines[-1].endswith(advice.rpartition(": ")[2].removeprefix(" "))
+
+
 def one_line(name: str) -> str:
     """The way a name stands in a line."""
     shown = {"two\nlines": r"two\nlines", "\x1b[31mred\x07": r"\x1b[31mred\x07", "\u202egnp": r"\u202egnp"}

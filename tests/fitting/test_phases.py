@@ -163,7 +163,7 @@ def test_other_changes_are_refused(tmp_path):
         ({"phases": [{"epochs": 1, "seed": 2}]}, "phase 2: seed is an option of the whole fit"),
         ({"phases": [{"lr": 1.0}]}, "phase 2: does not say for how many epochs"),
         ({"phases": [{"epochs": 1}, {"epochs": 1, "lx": 1}]}, "phase 3: FitConfig has no option 'lx'"),
-        ({"phases": [{"epochs": 0}]}, "phase 2: FitConfig option 'epochs'"),
+        ({"phases": [{"epochs": 0}]}, "phase 2: option 'epochs'"),
         ({"phases": [{"epochs": 1}], "time_budget": 9.0}, "phases last for epochs"),
         ({"rate_weight": 0.1}, "give bits, too"),
         ({"bits": 6, "rounded_share": 0.9}, "give scales slice, too"),

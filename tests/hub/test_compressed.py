@@ -162,7 +162,7 @@ def test_every_command_takes_a_file(written, cli, tmp_path):
     assert (code, found["weights_bytes"], found["license"]) == (0, path.stat().st_size, "cc-by-3.0")
     assert found["sizes"]["total"] == found["sizes"]["head"] + sum(sum(t.values()) for t in found["sizes"]["tensors"])
     table = cli("info", path)[1]
-    for words in ("bits per pixel", "stages 0", "head", f"{path.stat().st_size:,} bytes"):
+    for words in ("bits per pixel", "stage 1", "head", f"{path.stat().st_size:,} bytes"):
         assert words in table
     small = ("--frames", "0:2", "--resize", "64x36", "--json")
     assert json.loads(cli("eval", path, "bunny", *small)[1])["stored_bytes"] == path.stat().st_size
