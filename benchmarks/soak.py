@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from common import machine, write_result
 from hub.server import running
 
 TIMED = ("seconds", "per_second", "fps")
@@ -162,9 +163,11 @@ def main() -> None:
     """Soak the commands that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commands", nargs="*", help="of fit, compress, render, batch, workers, publish; by default all")
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="of each command")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--name", help="of a file in benchmarks/results to write; by default none")
     options = parser.parse_args()
+    rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as temporary, running() as hub:
         folder = Path(temporary)
         os.environ |= {
@@ -179,8 +182,10 @@ def main() -> None:
             parser.error(f"no command {min(unknown)!r}; there are {', '.join(names)}")
         finish([*FIT, "--out", str(folder / "run")], folder / "log")
         for name in options.commands or names:
-            result = soak(*names[name], folder / name, options.kills, random.Random(options.seed), hub)
-            print(json.dumps({"command": name, **result}), flush=True)
+            rows[name] = soak(*names[name], folder / name, options.kills, random.Random(options.seed), hub)
+            print(json.dumps({"command": name, **rows[name]}), flush=True)
+    if options.name:
+        write_result(options.name, vars(options), {"benchmark": "soak", "machine": machine("cpu"), "rows": rows})
 
 
 if __name__ == "__main__":
