@@ -23,6 +23,10 @@ from enerv_zoo.nvz.tables import MAX_LEVEL
 FIRST_BITS = 7
 """Bits of weights whose sizes of levels are learned begin with, unless a recipe says otherwise."""
 
+RATED_STEPS = 4
+"""Where the rate has a target, its gradient is taken, and sizes of levels are moved, in one step of so many, as far as
+they would be in all of them: it took as long as the frames."""
+
 HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
 
@@ -144,14 +148,15 @@ class WeightConstraint:
         for name, part in self._in_part.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.copy_(part.gradient(gradient))
-        if self.is_rated or self._learned is not None:
-            self._add_rates(progress, share)
+        every = RATED_STEPS if self._target is not None else 1
+        if (self.is_rated or self._learned is not None) and self._steps % every == 0:
+            self._add_rates(progress, share, every)
         for name, mask in self.masks.items():
             if (gradient := self._tensors[name].grad) is not None:
                 gradient.mul_(mask)
 
-    def _add_rates(self, progress: float, share: float) -> None:
-        """Add the rate's gradient to those of weights, and move the sizes of levels by both."""
+    def _add_rates(self, progress: float, share: float, every: int) -> None:
+        """Add the rate's gradient for `every` steps to those of weights, and move the sizes of levels by both."""
         weight = (self.rate_weight if self._target is None else self._target.weight) / self._network.info.pixels
         sizes, by_log, bits = self._sizes(), {}, []
         for name in self._rated:
@@ -164,11 +169,11 @@ class WeightConstraint:
             (by_value,) = torch.autograd.grad(bits[-1], values)
             if self._learned is not None:
                 levels = values.detach()
-                by_rounding = tensor.grad * size * (levels.round() - levels)
-                by_log[name] = (by_rounding - weight * by_value * levels).sum()
-            tensor.grad.add_(by_value / size * weight)
+                by_rounding = (levels.round() - levels).mul_(tensor.grad).sum() * size
+                by_log[name] = by_rounding - weight * (by_value * levels).sum()
+            tensor.grad.addcmul_(by_value, every * weight / size)
         if self._learned is not None:
-            self._learned.step(by_log, share)
+            self._learned.step(by_log, every * share)
         if self._target is not None:
             self._target.follow(torch.stack(bits).sum(), progress, self._file_bits)
 

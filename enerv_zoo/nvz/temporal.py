@@ -41,9 +41,8 @@ class TemporalModel:
     def bits(self, values: Tensor) -> Tensor:
         """Return the bits of the differences under a Laplace distribution per channel, as for `table`."""
         steps = values.reshape(_four(values.shape))
-        weights = torch.as_tensor(_weights(steps.detach()), dtype=values.dtype, device=values.device) / UNIT
-        predicted = torch.cat((torch.zeros_like(steps[:1]), weights * steps[:-1]))
-        return torch.stack([laplace_bits(each) for each in (steps - predicted).unbind(1)]).sum()
+        weights = _weights(steps.detach()) / UNIT
+        return laplace_bits(torch.cat((steps[:1], torch.addcmul(steps[1:], weights, steps[:-1], value=-1))), axis=1)
 
     def encode(self, levels: Tensor) -> bytes:
         """Return the weights, the tables, then the stream."""
@@ -104,17 +103,17 @@ def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:
     return steps, channels, rows, math.prod(shape[3:])
 
 
-def _weights(steps: Tensor) -> np.ndarray:
-    """Return the weight of each channel, int8 (channels, 1, 1): least squares over all its levels (T, C, h, w)."""
-    later, earlier = steps[1:].double(), steps[:-1].double()
+def _weights(steps: Tensor) -> Tensor:
+    """Return the weight of each channel, an integer (channels, 1, 1): least squares over its levels (T, C, h, w)."""
+    later, earlier = steps[1:], steps[:-1]
     ratio = (later * earlier).sum(dim=(0, 2, 3)) / earlier.square().sum(dim=(0, 2, 3)).clamp(min=1e-12)
-    return (UNIT * ratio).round().clamp(-128, 127).to(torch.int8).cpu().numpy().reshape(-1, 1, 1)
+    return (UNIT * ratio).round().clamp(-128, 127).view(-1, 1, 1)
 
 
 def _differences(levels: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return weights, differences to predictions, and classes, the last two (T, C, h, w)."""
     steps = levels.reshape(_four(levels.shape))
-    weights, values = _weights(steps), steps.numpy().astype(np.int64)
+    weights, values = _weights(steps.double()).to(torch.int8).numpy(), steps.numpy().astype(np.int64)
     for trial in (weights, np.zeros_like(weights)):
         differences = values.copy()
         differences[1:] -= _predicted(trial.astype(np.int64), values[:-1])

@@ -159,9 +159,17 @@ def decode_levels(table: memoryview, stream: memoryview, shape: tuple[int, ...])
     return levels
 
 
-def laplace_bits(values: Tensor) -> Tensor:
-    """Return the bits of values in steps under a Laplace distribution of their mean magnitude m: n log2(1 + 2 e m)."""
-    return values.numel() * torch.log2(1 + 2 * math.e * values.abs().mean()) if values.numel() else values.sum()
+def laplace_bits(values: Tensor, axis: int | None = None) -> Tensor:
+    """Return the bits of values in steps under a Laplace distribution of their mean magnitude m: n log2(1 + 2 e m).
+
+    Args:
+        values: of any shape.
+        axis: each place along it has a distribution of its own; by default there is one.
+    """
+    if not values.numel():
+        return values.sum()
+    means = values.abs().mean([dim for dim in range(values.ndim) if dim != axis])
+    return values.numel() / means.numel() * torch.log2(1 + 2 * math.e * means).sum()
 
 
 def write_stream(runs: Iterable[tuple[np.ndarray, FrequencyTable]]) -> bytes:
