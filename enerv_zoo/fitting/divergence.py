@@ -55,6 +55,7 @@ TRIES = 4
 """At most as many times a fit goes back without getting any better, and as many times it begins again at all."""
 SLOWER = 0.5
 GOES_ON = "went on, as other weights and lower rates had not helped"
+WENT_BACK = "went back to epoch {epoch} of an attempt at {rate:g} times the rate, as lower rates had not helped"
 
 
 class DivergenceGuard(Callback):
@@ -76,7 +77,8 @@ class DivergenceGuard(Callback):
         self._started = [] if fitter.epochs_before or fitter.closed_form is None else list(fitter.closed_form)
         self._start_psnr = sampled_psnr(fitter) if self._started else math.inf
         self._tries = 0  # since the fit was last better than ever
-        self._restarts = 0
+        self._restarts, self._goes_on = 0, False
+        self._nearest: dict[str, Any] | None = None  # of the attempts that were given up near the mean image
         self._begin_here()
 
     def _expect_nothing(self) -> None:
@@ -118,7 +120,7 @@ class DivergenceGuard(Callback):
         if self._death is not None and self._may_restart(row, self._death):
             self._recover(row, self._death, restart=True)
         elif stuck is not None:
-            self._recover(row, stuck, restart=True)
+            self._restart_or_return(row, stuck)
         elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
             self._recover(row, "the loss or a weight stopped being a number")
         elif fell and not self._back:
@@ -153,11 +155,30 @@ class DivergenceGuard(Callback):
         if not near_mean:
             return None
         reason = f"the frames stayed near the mean image, at {row['psnr']:.2f} dB"
-        if self._restarts < TRIES:
+        if self._restarts < TRIES or self._is_behind(row):
             return reason
-        if self.recoveries[-1]["action"] != GOES_ON:  # the clip may have nothing that this network can show
+        if not self._goes_on:  # the clip may have nothing that this network can show
             self._record(row, reason, GOES_ON)
+            self._goes_on = True
         return None
+
+    def _is_behind(self, row: dict[str, Any]) -> bool:
+        """Return whether an earlier attempt came nearer to the frames."""
+        return self._nearest is not None and row["psnr"] < self._nearest["psnr"] - PSNR_DIP
+
+    def _restart_or_return(self, row: dict[str, Any], reason: str) -> None:
+        """Begin again from other weights, unless doing so has only taken the frames further away."""
+        if self._is_behind(row):
+            assert self._nearest is not None
+            self._bring_back(self._nearest["state"])
+            self._expect_nothing()
+            self._begin_here(back=True)
+            self._nearest, self._restarts, self._goes_on = None, TRIES, True
+            self._record(row, reason, WENT_BACK.format(epoch=self.fitter.epoch, rate=self.fitter.rate_scale))
+            return
+        if row["contrast"] is None or row["contrast"] >= CONSTANT:
+            self._nearest = {"psnr": row["psnr"], "state": copy.deepcopy(self.fitter.state_dict())}
+        self._recover(row, reason, restart=True)
 
     def _may_restart(self, row: dict[str, Any], reason: str) -> bool:
         """Return whether a dead network begins again, and go on with it otherwise."""
@@ -188,10 +209,8 @@ class DivergenceGuard(Callback):
                 "Try a lower learning rate, a larger batch or another seed"
             )
         tried, scale = fitter.attempt + 1, fitter.rate_scale * SLOWER
-        spent = {name: getattr(fitter, name) for name in ("seconds", "seconds_between", "frames_fitted")}
-        fitter.load_state_dict(copy.deepcopy(self._good))
-        for name, value in {**spent, "attempt": tried, "rate_scale": scale}.items():
-            setattr(fitter, name, value)
+        self._bring_back(self._good)
+        fitter.attempt, fitter.rate_scale = tried, scale
         if restart:
             self._restarts += 1
             fitter.restart(fitter.config.seed + 7919 * tried)
@@ -201,6 +220,13 @@ class DivergenceGuard(Callback):
         done = "began again from other weights" if restart else f"went back to epoch {fitter.current_epoch - 1}"
         done += f" at {scale:g} times the rate"
         self._record(row, reason, done)
+
+    def _bring_back(self, state: dict[str, Any]) -> None:
+        """Give the fitter an earlier state; time and frames are spent all the same."""
+        spent = {name: getattr(self.fitter, name) for name in ("seconds", "seconds_between", "frames_fitted")}
+        self.fitter.load_state_dict(copy.deepcopy(state))
+        for name, value in spent.items():
+            setattr(self.fitter, name, value)
 
     def _record(self, row: dict[str, Any], reason: str, action: str) -> None:
         self.recoveries.append({"epoch": row["epoch"], "reason": reason, "action": action})
@@ -220,5 +246,6 @@ class DivergenceGuard(Callback):
 
 _COUNTERS = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step", "_started", "_start_psnr", "_is_alive", "_death",
+    "_left_step", "_started", "_start_psnr", "_is_alive", "_death", "_nearest",
+    "_goes_on",
 )  # fmt: skip

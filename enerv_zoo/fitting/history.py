@@ -21,7 +21,7 @@ HISTORY = "history.jsonl"
 
 
 class History(Callback):
-    """Keeps the rows of all epochs; those of epochs that were rolled back go.
+    """Keeps the rows of all epochs; those of epochs that were rolled back go, and come back with their attempt.
 
     Args:
         folder: where `history.jsonl` is written, or `None`.
@@ -35,9 +35,12 @@ class History(Callback):
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
+        self._attempts: dict[int, list[dict[str, Any]]] = {}
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
-        self.rows = [*(r for r in self.rows if r["epoch"] < row["epoch"]), finite(row)]
+        earlier = self._attempts.get(fitter.attempt, self.rows)
+        self.rows = [*(r for r in earlier if r["epoch"] < row["epoch"]), finite(row)]
+        self._attempts[fitter.attempt] = self.rows
         self._write()
 
     def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
@@ -53,13 +56,13 @@ class History(Callback):
         except (OSError, EnervZooError) as error:
             logger.warning("the history could not be written, the fit goes on: %s", error)
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """Return all rows."""
-        return self.rows
+    def state_dict(self) -> dict[str, Any]:
+        """Return all rows, and those of each attempt."""
+        return {"rows": self.rows, "attempts": self._attempts}
 
-    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Go on after the rows of a checkpoint."""
-        self.rows = state
+    def load_state_dict(self, state: dict[str, Any] | list[dict[str, Any]]) -> None:
+        """Go on after the rows of a checkpoint; older ones have those of the last attempt alone."""
+        self.rows, self._attempts = (state, {}) if isinstance(state, list) else (state["rows"], state["attempts"])
 
 
 def read_history(folder: str | Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RATE = 0.06
+RATE = 0.02
 """Learning rate of the logarithms of sizes, on top of the schedule."""
 
 BETAS = (0.9, 0.99)

@@ -15,6 +15,7 @@ from enerv_zoo.fitting import divergence
 from enerv_zoo.fitting.divergence import GOES_ON, DivergenceGuard
 from enerv_zoo.fitting.explained import coarse_variance, variation
 from enerv_zoo.fitting.frame_loader import FrameLoader
+from enerv_zoo.fitting.history import History
 from enerv_zoo.fitting.loop import Fitter
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -105,13 +106,13 @@ class Position:
         self.guard = DivergenceGuard()
         self.guard.on_phase(self.fitter)
 
-    def watch(self, *explained):
+    def watch(self, *explained, psnr=15.0):
         """Whether each of the next epochs is good."""
-        return [self._watch(value) for value in explained]
+        return [self._watch(value, psnr) for value in explained]
 
-    def _watch(self, explained):
+    def _watch(self, explained, psnr):
         self.fitter.epoch += 1
-        row = {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": 15.0, "contrast": 0.2, "explained": explained}
+        row = {"epoch": self.fitter.epoch, "loss": 0.1, "psnr": psnr, "contrast": 0.2, "explained": explained}
         return self.guard.on_epoch(self.fitter, row)
 
 
@@ -133,6 +134,34 @@ def test_a_fit_that_never_leaves_goes_on_after_a_bounded_number_of_restarts(bunn
     actions = [each["action"] for each in one.guard.recoveries]
     assert actions[-1] == GOES_ON
     assert len(actions) == divergence.TRIES + 1
+
+
+def test_a_lower_rate_that_only_takes_it_further_away_is_gone_back_from(bunny):
+    one = Position(bunny, 20)
+    assert one.watch(*[0.1] * 9, psnr=22.0) == [True] * 8 + [False]
+    with torch.no_grad():
+        one.fitter.video.head.conv.weight.zero_()
+    other = Position(bunny, 20)
+    other.fitter.load_state_dict(one.fitter.state_dict())
+    other.guard.load_state_dict(one.guard.state_dict())
+    for each in (one, other):
+        assert each.watch(*[-3.0] * 9, psnr=12.0) == [True] * 8 + [False]
+        assert (each.fitter.epoch, each.fitter.attempt, each.fitter.rate_scale) == (9, 0, 1.0)
+        assert each.fitter.video.head.conv.weight.abs().max() > 0
+        assert each.guard.recoveries[-1]["action"].startswith("went back to epoch 9 of an attempt at 1 times the rate")
+        assert all(each.watch(*[0.1] * 11, psnr=22.0))
+        assert each.fitter.done
+
+
+def test_an_attempt_that_is_gone_back_to_has_its_rows(bunny):
+    one, history = Position(bunny, 20), History(None)
+    for attempt, epoch in ((0, 1), (0, 2), (1, 1), (0, 3)):
+        one.fitter.attempt = attempt
+        history.on_epoch(one.fitter, {"epoch": epoch, "psnr": 10.0 * attempt})
+        again = History(None)
+        again.load_state_dict(history.state_dict())
+        history = again
+    assert history.rows == [{"epoch": epoch, "psnr": 0.0} for epoch in (1, 2, 3)]
 
 
 def test_a_slow_fit_is_on_its_way(bunny):
