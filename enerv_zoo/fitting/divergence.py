@@ -177,7 +177,7 @@ class DivergenceGuard(Callback):
             self._record(row, reason, WENT_BACK.format(epoch=self.fitter.epoch, rate=self.fitter.rate_scale))
             return
         if row["contrast"] is None or row["contrast"] >= CONSTANT:
-            self._nearest = {"psnr": row["psnr"], "state": copy.deepcopy(self.fitter.state_dict())}
+            self._nearest = {"psnr": row["psnr"], "state": self._last}
         self._recover(row, reason, restart=True)
 
     def _may_restart(self, row: dict[str, Any], reason: str) -> bool:
