@@ -19,7 +19,7 @@ from PIL.ExifTags import Base as Tag
 from enerv_zoo.config import HD
 from enerv_zoo.errors import VideoError
 from enerv_zoo.shell import printable
-from enerv_zoo.video.colours import stated_colour
+from enerv_zoo.video.colours import stated_colour, to_bytes
 from enerv_zoo.video.paths import readable
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
@@ -198,9 +198,9 @@ def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options:
     if kind != "tiff":
         if count == 1 and kind == "webp":
             return None
-        pages = Pages(path, list(range(count)), name, kind)
+        pages = Pages(path, list(range(count)), name, kind, options)
         if kind == "heic":
-            pages.keep_depth(image.info, options)
+            pages.keep_depth(image.info)
         return pages
     numbers, by_pillow = [], False
     for number in range(count):
@@ -210,7 +210,7 @@ def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options:
             numbers.append(number)
             by_pillow |= tags.get(Tag.PhotometricInterpretation, 1) not in _BY_FFMPEG
             by_pillow |= tags.get(Tag.Compression) in _JPEG or max(tags.get(Tag.BitsPerSample, (1,))) > 16
-    return Pages(path, numbers or [0], name, kind) if len(numbers) > 1 or by_pillow else None
+    return Pages(path, numbers or [0], name, kind, options) if len(numbers) > 1 or by_pillow else None
 
 
 class Pages(Source):
@@ -221,10 +221,11 @@ class Pages(Source):
         numbers: of the pages, counted from 0.
         name: what to call the video; by default the file's name without its suffix.
         kind: of the file, as `_kind` gives it; each page of a WebP file is shown for a time.
+        options: of which the depth counts.
     """
 
-    def __init__(self, path: Path, numbers: list[int], name: str | None, kind: str) -> None:
-        self.path = path
+    def __init__(self, path: Path, numbers: list[int], name: str | None, kind: str, options: ReadOptions) -> None:
+        self.path, self._options = path, options
         self.name = name or readable(path.stem)
         self.count = len(numbers)
         self._numbers, self.kind, self._animated = numbers, kind, kind == "webp"
@@ -233,18 +234,13 @@ class Pages(Source):
         duration = self._read(numbers[0])[1] if self._animated else 0
         self.rate = 1000 / duration if duration else None
 
-    def keep_depth(self, info: Mapping[Any, Any], options: ReadOptions) -> None:
-        """Note the colour and the depth of a HEIC picture.
-
-        Args:
-            info: of it, as pi-heif gives it.
-            options: whether more than 8 bits are kept.
-        """
+    def keep_depth(self, info: Mapping[Any, Any]) -> None:
+        """Note the colour and the depth of a HEIC picture, whose `info` is as pi-heif gives it."""
         numbers = info.get("nclx_profile") or {}
         primaries, transfer = numbers.get("color_primaries"), numbers.get("transfer_characteristics")
         colour = stated_colour(primaries, transfer, None, False, info.get("bit_depth", HD.bits))
         self.colour = colour if colour.is_wide else HD
-        self._deep = colour.bits if colour.bits > HD.bits and options.for_colour(colour).full_depth else None
+        self._deep = colour.bits if colour.bits > HD.bits and self._options.for_colour(colour).full_depth else None
 
     def frames(self, selection: Selection) -> Iterator[tuple[np.ndarray, Moment]]:
         """Yield the selected pages; see `Source.frames`."""
@@ -272,7 +268,10 @@ class Pages(Source):
                 raise VideoError(f"{self.path}: the file is damaged, or was changed while it was read; get it again")
             try:
                 image.seek(number)
-                picture = _pixels(image) if self._deep is None else _deep_pixels(self.path, number, self._deep)
+                full_depth = bool(self._options.full_depth)
+                picture = (
+                    _pixels(image, full_depth) if self._deep is None else _deep_pixels(self.path, number, self._deep)
+                )
                 picture = picture if self.colour.is_wide else _in_srgb(picture, image, self.path)
                 turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
             except _DAMAGE as error:
@@ -289,16 +288,16 @@ def _deep_pixels(path: Path, number: int, bits: int) -> np.ndarray:
     return picture.astype(np.float32) / np.float32(2**bits - 1)
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """A page as (H, W, 3) uint8, without its alpha; 16 bits are rounded to 8.
+def _pixels(image: Image.Image, full_depth: bool) -> np.ndarray:
+    """A page as (H, W, 3) uint8, without its alpha; grey of 16 bits is rounded to 8, or float32 in [0, 1].
 
     Raises:
         ValueError: its numbers are of a kind that Pillow would truncate.
     """
     bits = max(getattr(image, "tag_v2", {}).get(Tag.BitsPerSample, (8,)))
     if image.mode.startswith("I;16"):
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return grey.astype(np.uint8)[..., None].repeat(3, axis=-1)
+        grey = np.asarray(image).astype(np.float32) / 65535
+        return (grey if full_depth else to_bytes(grey))[..., None].repeat(3, axis=-1)
     if bits > 8 or image.mode in ("I", "F"):
         raise ValueError(f"colours of {bits} bits; save each page in a file of its own, such as a PNG file")
     return np.array(image.convert("RGBA" if "A" in image.getbands() else "RGB"))[..., :3]

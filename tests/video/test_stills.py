@@ -150,12 +150,13 @@ def test_pages_of_a_tiff_file_are_frames(tmp_path: Path) -> None:
         open_video(path)
 
 
-def test_wide_pages_are_rounded_or_refused(tmp_path: Path) -> None:
+def test_wide_pages_are_kept_rounded_or_refused(tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 65536, (2, 20, 30), dtype=np.uint16)
     pages = [Image.fromarray(page) for page in wide]
     path = tmp_path / "grey.tif"
     pages[0].save(path, save_all=True, append_images=pages[1:])
     assert np.array_equal(pixels(path)[..., 1], np.round(wide * (255 / 65535)).astype(np.uint8))
+    assert np.abs(pixels(path, full_depth=True)[..., 1] - wide / 65535).max() < 2**-11
     pages = [Image.fromarray(page.astype(np.float32)) for page in wide]
     pages[0].save(path, save_all=True, append_images=pages[1:])
     with pytest.raises(VideoError, match=r"page 0 cannot be read \(colours of 32 bits"):
