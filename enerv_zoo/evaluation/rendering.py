@@ -65,7 +65,7 @@ def render(
         overwrite: whether a target that exists is replaced; the video that was fitted never is.
         sound: write the sound, title, time of recording and chapters; sound and chapters are left out at another
             `speed`, which is logged.
-        tone_map: convert a fit of HDR or wide colours to SDR, as `enerv_zoo.open_video` does.
+        tone_map: convert a fit of HDR or wide colours to SDR, as `enerv_zoo.open_video` does, and its original.
 
     Raises:
         ConfigError: `video` is no network.
@@ -79,7 +79,8 @@ def render(
             raise VideoError(f"{name} is a number above 0, got {value}")
     with protected(video.origin, source):
         check_target(Path(path))
-    original = None if source is None else open_video(source)
+    maps_tones = tone_map and video.info.colour.is_wide
+    original = None if source is None else open_video(source, tone_map=tone_map and not maps_tones)
     indices = select_frames(frames, len(video)) if original is None else matching_frames(video, original, frames)
     places, fps, timestamps = _timed(video.info, indices, fps, speed)
     if original is not None and any(isinstance(place, float) for place in places):
@@ -87,7 +88,6 @@ def render(
             "the original has no frames between its frames; leave out source (render --side-by-side), or fps and speed"
         )
     beside = _beside(video, indices, speed) if sound else {}
-    maps_tones = tone_map and video.info.colour.is_wide
     decoded = _decoded(video, places, original, maps_tones)
     with protected(video.origin, source):
         return write_video(

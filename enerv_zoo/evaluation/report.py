@@ -343,6 +343,8 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
             f"the fit decodes to {ours.size_text}, {theirs.name!r} is {theirs.size_text}; "
             f'open it with resize="{ours.size_text}" (on the command line, eval has --resize)'
         )
+    if theirs.colour.is_wide and not ours.colour.is_wide:
+        logger.warning("the fit is SDR, %r is %s; open it with tone_map=True (--tone-map)", theirs.name, theirs.colour)
     if frames is None and ours.frames != theirs.frames:
         raise VideoError(
             f"the fit has {ours.frames} frames, {theirs.name!r} has {theirs.frames}; say which to compare, "

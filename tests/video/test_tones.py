@@ -82,7 +82,7 @@ def test_hdr_is_read_as_sdr(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         check_selection({"video": {"tone_map": "hable"}}, "fit.json")
 
 
-def test_a_fit_of_hdr_is_rendered_as_sdr(tmp_path: Path) -> None:
+def test_a_fit_of_hdr_is_rendered_as_sdr(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_video(tmp_path / "clip.mp4", patches(), colour=HLG, quality=0)
     fitted = ez.create_model("nerv", info=open_video(path).info, size="60K").eval()
     assert tags(ez.render(fitted, tmp_path / "hdr.mp4")) == HLG
@@ -95,4 +95,8 @@ def test_a_fit_of_hdr_is_rendered_as_sdr(tmp_path: Path) -> None:
     run = open_run(tmp_path / "fit")
     assert run.description.video.colour == run.original().info.colour == HD
     assert run.record["video"] == {"tone_map": True}
-    assert tags(ez.render(ez.load(run.path), tmp_path / "same.mp4", tone_map=True)) == HD
+    sdr = ez.load(run.path)
+    assert tags(ez.render(sdr, tmp_path / "same.mp4", tone_map=True, source=path)) == HD
+    assert "the fit is SDR" not in caplog.text
+    ez.evaluate(sdr, path, metrics="psnr")
+    assert "the fit is SDR, 'clip' is bt2020/arib-std-b67, matrix bt2020nc, 10 bits; open it with" in caplog.text
