@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from enerv_zoo.shell import duration, printable
+from enerv_zoo.shell import clock, printable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -92,7 +92,7 @@ class Status:
     @property
     def line(self) -> str:
         """The status in one line."""
-        return f"{self.details}  {duration(self.seconds_left)} left"
+        return f"{self.details}  {clock(self.seconds_left)} left"
 
 
 OnStatus = Callable[[Status], None]
@@ -189,7 +189,7 @@ def terminal_display(console: Console) -> Iterator[Display]:
         def __call__(self, report: Stage | Status) -> None:
             if isinstance(report, Status):
                 bar.details, description = report.details, "fitting"
-                state = f"{report.progress:.0%}  {duration(report.seconds_left)} left"
+                state = f"{report.progress:.0%}  {clock(report.seconds_left)} left"
             else:
                 bar.details, description = "", report.name
                 state = f"{report.done} of {report.total}" if report.total else ""

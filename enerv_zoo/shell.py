@@ -51,7 +51,15 @@ def command(name: str, *operands: str | Path, options: Sequence[str] = (), encod
 
 
 def duration(seconds: float) -> str:
-    """Return a time as `1:02:03` or `4:05`."""
+    """Return a time in the two largest of its units: 36 s, 4 min 5 s, 1 h 2 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    values = {"h": hours, "min": minutes, "s": 0 if hours else rest}
+    return " ".join(f"{value} {unit}" for unit, value in values.items() if value) or "0 s"
+
+
+def clock(seconds: float) -> str:
+    """Return a time that is running as `1:02:03` or `4:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

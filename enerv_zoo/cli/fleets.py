@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 
 from enerv_zoo.cli import console
 from enerv_zoo.cli.progress import LINE_INTERVAL, shown
-from enerv_zoo.shell import duration
+from enerv_zoo.shell import clock
 
 if TYPE_CHECKING:
     from enerv_zoo.batch import BatchStatus
@@ -102,7 +102,7 @@ def check_above_0(**options: float) -> None:
 
 
 def _line(status: BatchStatus) -> str:
-    left = "" if status.seconds_left is None else f", {duration(status.seconds_left)} left"
+    left = "" if status.seconds_left is None else f", {clock(status.seconds_left)} left"
     counts = f"{status.done} of {status.jobs} done, {len(status.running)} running, {status.failed} failed"
     return f"{counts}, {hours(status)}{left}"
 

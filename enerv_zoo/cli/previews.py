@@ -103,7 +103,8 @@ def _rows(preview: FitPreview) -> list[tuple[str, str]]:
         ("memory", f"up to {megabytes(preview.memory_bytes)}{available}"),
         ("time", f"{time} for {about}{console.count(preview.epochs, 'epoch')} on {preview.device}, {step}"),
         ("network in float32", f"{megabytes(preview.stored_bytes)}{larger(preview.stored_bytes, preview.raw_bytes)}"),
-        (".nvz in 8 bits", f"about {megabytes(coded)}, {8 * coded / info.pixels:.3g} bits per pixel"
+        ("file (.nvz)", f"about {megabytes(coded)}, {8 * coded / info.pixels:.3g} bits per pixel"
+         + (" in 8 bits per parameter" if coded == preview.parameters else "")
          + larger(coded, preview.raw_bytes, preview.source_bytes)),
         *console.size_rows(preview.raw_bytes, preview.source_bytes),
     ]  # fmt: skip

@@ -256,7 +256,9 @@ def choose(
             pixels = max(size // 2, fewest)
         else:
             speed = rate * size or speed
-    logger.info(_described(chosen, info, clip.info, frames, sizes, seconds))
+    if plan.fit.time_budget is not None:
+        chosen = replace(chosen, timed_epochs=max(round(sizes.epochs), 1))
+    logger.info(_described(chosen, info, clip.info, frames, seconds))
     if sizes.epochs < FEWEST_EPOCHS and plan.fit.time_budget is not None:
         logger.warning(too_short(seconds, sizes.epochs, frames))
     return chosen
@@ -291,9 +293,9 @@ def _decided(plan: FitPlan, full: VideoInfo, sizes: Sizes) -> tuple[FitPlan, Vid
     return at_rate(replace(plan, model=model, video=video), info), info
 
 
-def _described(plan: FitPlan, info: VideoInfo, full: VideoInfo, frames: int, sizes: Sizes, seconds: float) -> str:
+def _described(plan: FitPlan, info: VideoInfo, full: VideoInfo, frames: int, seconds: float) -> str:
     whole = "full size" if info.size_text == full.size_text else f"of {full.size_text}"
-    epochs = plan.fit.total_epochs if plan.fit.time_budget is None else max(round(sizes.epochs), 1)
+    epochs = plan.timed_epochs or plan.fit.total_epochs
     return (
         f"chosen for {duration(seconds)} on {plan.device}: {plan.model['name']}, {_size_text(plan)} parameters, "
         f"{info.size_text} ({whole}), about {epochs} epochs of {frames} frames"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -51,6 +51,7 @@ class FitPlan:
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
         mask: weights of pixels, as `fit` takes them; `None` where all are seen.
         reference: frames that are scored against, as `fit` takes them; `None` for those that are fitted.
+        timed_epochs: about so many have time, by the measurement that chose the sizes; `None` where nothing was chosen.
     """
 
     source: str | None
@@ -62,6 +63,7 @@ class FitPlan:
     contents: dict[str, Any] | None = None
     mask: Any = None
     reference: Any = None
+    timed_epochs: int | None = field(default=None, compare=False)
 
     def for_colour(self, colour: Colour) -> FitPlan:
         """Return this plan for frames of a colour: it says so where it leaves open whether HDR keeps its depth."""

@@ -96,7 +96,7 @@ def preview_fit(
     seconds: float | None = None
     if speed and plan.fit.time_budget is not None:
         seconds = plan.fit.time_budget
-        epochs = max(round(seconds * speed / info.frames - EVALUATION_PASSES), 1)
+        epochs = plan.timed_epochs or max(round(seconds * speed / info.frames - EVALUATION_PASSES), 1)
     elif speed:
         seconds = (epochs + EVALUATION_PASSES) * info.frames / speed
     parameters = len(lengths) * summary.stored_numbers

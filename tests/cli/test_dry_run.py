@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import sys
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.cli import main
 from enerv_zoo.fitting.choice import BITS_PER_PARAMETER
+from enerv_zoo.fitting.preview import measure_fit
 
 SMALL = ("--frames", "0:4", "--resize", "64x36", "--epochs", "2", "--device", "cpu")
 
@@ -45,9 +48,23 @@ def test_a_fit_is_previewed_as_it_is_and_nothing_is_written(command):
 def test_every_fact_is_a_row(command):
     code, out, _ = command("fit", "bunny", "--model", "nerv", "--size", "60K", *SMALL, "--dry-run")
     assert code == 0
-    rows = ("frames ", "network ", "memory ", "time ", "network in float32", ".nvz in 8 bits", "frames as", "original ")
+    rows = ("frames ", "network ", "memory ", "time ", "network in float32", "file (.nvz) ", "frames as", "original ")
     assert all(any(line.startswith(row) for line in out.splitlines()) for row in rows)
     assert "larger than the frames as they are" in out
+
+
+def test_epochs_of_a_time_budget_are_one_number(command, monkeypatch):
+    """Also where the machine is slower once it is measured again."""
+
+    def slower(*arguments, **options):
+        measured = measure_fit(*arguments, **{**options, "seconds": 0.1})
+        return dataclasses.replace(measured, frames_per_second=measured.frames_per_second / 9)
+
+    monkeypatch.setattr("enerv_zoo.fitting.preview.measure_fit", slower)
+    code, out, err = command("fit", "bunny", "--frames", "0:4", "--time-budget", "6s", "--device", "cpu", "--dry-run")
+    assert code == 0
+    (said,), (shown,) = re.findall(r"about (\d+) epochs of 4 frames", err), re.findall(r"for about (\d+) epoch", out)
+    assert said == shown
 
 
 def test_segments_are_counted(command):

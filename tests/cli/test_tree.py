@@ -12,7 +12,7 @@ from enerv_zoo.compatibility import read_model
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.parsing import read_mapping
-from enerv_zoo.shell import amount
+from enerv_zoo.shell import amount, duration
 from enerv_zoo.zoo import model_config
 
 TINY = ("--model", "nerv", "--resize", "64x36", "--size", "350K", "--length", "8")
@@ -62,3 +62,19 @@ def test_a_composition_is_a_file_that_can_be_fitted_and_is_never_replaced(tmp_pa
     with pytest.raises(ConfigError, match=r"network\.yaml: exists; choose another name"):
         app(["info", *TINY, "--yaml", str(file)], standalone_mode=False)
     assert file.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (36, "36 s"),
+        (59.7, "1 min"),
+        (80, "1 min 20 s"),
+        (3599.6, "1 h"),
+        (3969, "1 h 6 min"),
+        (9e4, "25 h"),
+    ],
+)
+def test_times_have_units(seconds, text):
+    assert duration(seconds) == text
