@@ -28,9 +28,9 @@ from enerv_zoo.storage import open_run
 
 CASES: dict[str, dict[str, Any]] = {
     "8 bits": {"bits": 8},
-    "8 bits, a scale each channel": {"bits": 8, "scales": "channel"},
+    "8 bits, a scale per channel": {"bits": 8, "scales": "channel"},
     "6 bits": {"bits": 6},
-    "6 bits, a scale each channel": {"bits": 6, "scales": "channel"},
+    "6 bits, a scale per channel": {"bits": 6, "scales": "channel"},
     "6 bits, tuned": {"bits": 6, "tune": True},
     "40 % pruned, 8 bits": {"bits": 8, "prune": 0.4},
     "40 % pruned, 8 bits, tuned": {"bits": 8, "prune": 0.4, "tune": True},
@@ -95,7 +95,7 @@ def main() -> None:
     tuned = control(case["run"], case["epochs"], case["lr"])
     video = ez.load(case["run"])
     info = video.info
-    shape = f"{info.frames}x{info.height}x{info.width}"
+    shape = f"{info.frames} frames of {info.size_text}"
     case["run"] = f"{video.config.family}, {video.stored_numbers:,} parameters, {shape}"
     Console().print(table, f"tuned without rounding: {tuned:.2f} dB")
     result = {"benchmark": "compression", "machine": machine("cpu"), "rows": rows, "control_psnr": tuned}

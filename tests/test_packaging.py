@@ -57,6 +57,18 @@ def test_the_version_is_said_once():
     assert f"## {ez.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_a_package_index_gets_the_readme_without_pictures_and_links_of_the_checkout():
+    builder = [sys.executable, "-m", "hatchling", "metadata", "readme"]
+    shown = subprocess.run(builder, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    readme = (ROOT / "README.md").read_text()
+    assert not re.search(r"<img|!\[|\]\((?!https?:)", shown)
+    headings = re.findall(r"^## .*$", readme, re.MULTILINE)
+    assert re.findall(r"^## .*$", shown, re.MULTILINE) == headings
+    assert readme.count("```") == shown.count("```") > 0
+    assert readme.count("\n| ") == shown.count("\n| ") > 0
+    assert "after 30 seconds" not in shown.partition("## Two commands")[0]  # the caption of a picture
+
+
 def test_the_conda_recipe_has_the_bounds_of_the_project():
     text = (ROOT / "packaging" / "conda" / "meta.yaml").read_text()
     run = re.search(r"  run:\n((?:    - .*\n)+)", text)[1]
