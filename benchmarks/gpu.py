@@ -112,12 +112,12 @@ def parity(sizes: Sizes, device: str, out: Path) -> tuple[list[str], dict[str, R
         sides = []
         for video, place in ((here, "cpu"), (copy.deepcopy(here), device)):
             fitter = Fitter(video, FrameLoader(clip.frames, place), recipe_of(sizes, precision="float32"))
-            index = torch.arange(sizes.batch, device=fitter.feed.frames.device)
-            _, pixels = next(fitter.feed.batches([index], video.content_neighbours))
+            index = torch.arange(sizes.batch, device=fitter.loader.frames.device)
+            _, pixels = next(fitter.loader.batches([index], video.content_neighbours))
             with plain_float32(benchmark=False):
                 fitter.gradients(index, pixels, sizes.batch)
                 gradients = torch.cat([p.grad.flatten().cpu() for p in video.parameters() if p.grad is not None])
-                frames = torch.cat([each.cpu() for each in video.eval().bake(fitter.feed.frames).decode_float()])
+                frames = torch.cat([each.cpu() for each in video.eval().bake(fitter.loader.frames).decode_float()])
             sides.append((frames, gradients))
         (frames, gradients), (others, their_gradients) = sides
         rows[name] = {

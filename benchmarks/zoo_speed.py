@@ -46,7 +46,7 @@ def measured(name: str, case: Case) -> dict[str, float]:
 
     def steps() -> int:
         frames = 0
-        for index, pixels in fitter.feed.batches(islice(order, STEPS), fitter.video.content_neighbours):
+        for index, pixels in fitter.loader.batches(islice(order, STEPS), fitter.video.content_neighbours):
             fitter.fit_batch(index, pixels)
             frames += len(index)
         return frames

@@ -49,7 +49,7 @@ class Network(nn.Module):
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `optimize`).
 
     Raises:
-        ConfigError: parts that do not exist, do not fit together, or draw less than the frame.
+        ConfigError: parts that do not exist, do not fit together, or decode less than the frame.
     """
 
     def __init__(self, config: ModelConfig, info: VideoInfo) -> None:
@@ -80,11 +80,11 @@ class Network(nn.Module):
         self.head = heads.build(head, config.channels[1:], [shapes[name] for name in self._headed])
         self._check_use()
         stride = getattr(self.head, "stride", 1)
-        self.drawn_size = (size[0] * stride, size[1] * stride)
-        if self.drawn_size[0] < info.height or self.drawn_size[1] < info.width:
+        self.decoded_size = (size[0] * stride, size[1] * stride)
+        if self.decoded_size[0] < info.height or self.decoded_size[1] < info.width:
             raise ConfigError(
-                f"a grid of {size_text(*config.grid)} and strides of {stride * math.prod(config.strides)} in all draw "
-                f"{size_text(*self.drawn_size)}, less than the frame {info.size_text}"
+                f"a grid of {size_text(*config.grid)} and strides of {stride * math.prod(config.strides)} decode "
+                f"{size_text(*self.decoded_size)}, less than the frame {info.size_text}"
             )
         self.to(memory_format=torch.channels_last)
 
@@ -139,7 +139,7 @@ class Network(nn.Module):
             if hasattr(part, "start_encoding"):
                 part.start_encoding()
         if self.neighbours:
-            self.head.start_fitting(self.info, self.drawn_size)
+            self.head.start_fitting(self.info, self.decoded_size)
         return self.to(memory_format=torch.channels_last)
 
     def bake(self, frames: Tensor, fitted: Tensor | None = None) -> Self:
@@ -273,14 +273,14 @@ class Network(nn.Module):
 
     def _weighted(self, output: Tensor, weights: Tensor) -> Tensor:
         """Return an output of the head whose gradients are multiplied by weights, if it is as large as the frames."""
-        if tuple(output.shape[-2:]) != self.drawn_size:
+        if tuple(output.shape[-2:]) != self.decoded_size:
             return output
         weights = self._extend(weights)
         return weights * output + (1 - weights) * output.detach()
 
     def _extend(self, frames: Tensor) -> Tensor:
         """Return frames (B, C, H, W) at the size that is decoded, their right and lower edges repeated."""
-        margins = 0, self.drawn_size[1] - frames.shape[-1], 0, self.drawn_size[0] - frames.shape[-2]
+        margins = 0, self.decoded_size[1] - frames.shape[-1], 0, self.decoded_size[0] - frames.shape[-2]
         return F.pad(frames, margins, mode="replicate") if any(margins) else frames
 
     def _crop(self, frames: Tensor) -> Tensor:
@@ -315,7 +315,7 @@ class Network(nn.Module):
 
     def _batch_size(self, batch_size: int | None) -> int:
         least = 2 * len(self.neighbours) or 1  # frames in a run share their neighbours
-        return batch_size or max(least, pixels_per_batch(self.device) // math.prod(self.drawn_size))
+        return batch_size or max(least, pixels_per_batch(self.device) // math.prod(self.decoded_size))
 
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> Self:
         """Take the fastest way to decode that the device has, from here on; frames may differ in their last bits.
@@ -352,7 +352,7 @@ class Network(nn.Module):
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(
                 f"weights stay float32, as encodings of time mean nothing in {str(dtype).removeprefix('torch.')}; "
-                "video.optimize('bfloat16') draws in half precision"
+                "video.optimize('bfloat16') decodes in half precision"
             )
         self._fixed = None  # it stays where it was when the weights move
         return super()._apply(fn, recurse)

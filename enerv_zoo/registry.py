@@ -167,7 +167,7 @@ class Registry:
         for entry in entry_points(group=self.group):
             try:
                 self.register(entry.name)(entry.load())
-            except Exception as error:  # a stranger's code may raise anything
+            except Exception as error:  # a plug-in's code may raise anything
                 self.broken[entry.name] = f"{type(error).__name__}: {error}"
                 logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
 
@@ -219,7 +219,7 @@ def _types(part: Callable[..., Any]) -> dict[str, Any]:
     entries = {}
     try:
         hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    except Exception:  # a stranger's declaration may name what cannot be found
+    except Exception:  # a plug-in's declaration may name what cannot be found
         return {}
     for name, hint in hints.items():
         try:

@@ -81,8 +81,8 @@ def test_a_fitted_video_decodes_where_there_is_no_float64(meta_is_mps):
 
 
 def test_frames_are_sent_to_a_device_that_is_neither_the_host_nor_cuda():
-    feed = FrameLoader(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), "meta")
-    batches = list(feed.batches([torch.tensor([0, 2]), torch.tensor([1])]))
+    loader = FrameLoader(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), "meta")
+    batches = list(loader.batches([torch.tensor([0, 2]), torch.tensor([1])]))
     assert [frames.device for _, frames in batches] == [META, META]
 
 

@@ -125,7 +125,7 @@ def test_the_tiny_recipe_has_its_size_and_28_values_per_pair(frames):
         video = NeuralVideo(chosen_config(read_recipe("tiny").model, info), info)
     assert video.stored_numbers == pytest.approx(229_000, rel=0.02)
     assert video.embeddings["latent"].table.shape == ((frames + 1) // 2, 28, 1, 1)
-    assert video.drawn_size == (384, 512)
+    assert video.decoded_size == (384, 512)
 
 
 def test_the_tiny_recipe_is_fitted_through_a_frozen_network(tmp_path):

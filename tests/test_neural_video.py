@@ -181,7 +181,7 @@ def _draw_sum(video):
 def test_half_precision_is_refused_and_nothing_is_lost(video):
     frames = video[:]
     for convert in (video.half, video.bfloat16, lambda: video.to(torch.float16)):
-        with pytest.raises(ConfigError, match=r"weights stay float32, .* video\.optimize\('bfloat16'\) draws in half"):
+        with pytest.raises(ConfigError, match=r"weights stay float32, .* video\.optimize\('bfloat16'\) decodes in"):
             convert()
     assert torch.equal(video.float()[:], frames)
 

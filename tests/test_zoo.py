@@ -60,9 +60,9 @@ def test_any_frame_size_is_drawn(name, height, width):
         assert frames.shape == (2, 3, height, width)
         assert 0 <= frames.min() <= frames.max() <= 1
     if name == "pca_nerv":  # cells of one size, whatever the frame's
-        assert all(0 <= drawn - side < 64 for drawn, side in zip(video.drawn_size, (height, width), strict=True))
+        assert all(0 <= drawn - side < 64 for drawn, side in zip(video.decoded_size, (height, width), strict=True))
         return
-    surplus = video.drawn_size[0] * video.drawn_size[1] / (height * width)
+    surplus = video.decoded_size[0] * video.decoded_size[1] / (height * width)
     assert surplus < (1.2 if name in COARSE else 1.1)
     assert len(video.config.stages) <= 5
 
@@ -113,7 +113,7 @@ def test_listing():
         ({"act": "geluu"}, r"block 'nerv': unknown activation 'geluu'. Did you mean 'gelu'\?|unknown activation"),
         ({"conv_type": "none"}, "unknown upsampling 'none'"),
         ({"time": "later"}, "time is 'inclusive'"),
-        ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "draws less than 64x36; it needs at least 16x9"),
+        ({"stride_list": [2, 2], "fc_hw": [2, 2]}, "decodes to less than 64x36; it needs at least 16x9"),
         ({"fc_hw": [9, 16]}, "a grid of .* was given without strides"),
         ({"stride_list": [0, 2]}, "strides must be integers of at least 1|division"),
         ({"stem_dim": 5}, r"model 'nerv': the option 'stem_dim' is 5, expected Sequence\[int\]"),

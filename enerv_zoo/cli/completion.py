@@ -9,20 +9,17 @@ from enerv_zoo import registry
 from enerv_zoo.recipes import list_recipes
 
 
-def parts(kind: str) -> Callable[[str], list[str]]:
-    """Return the completion of names of the registered parts of a kind; of names separated by commas, the last one."""
+def parts(registered: registry.Registry) -> Callable[[str], list[str]]:
+    """Return the completion of names of registered parts; of names separated by commas, of the last one."""
 
     def names(incomplete: str) -> list[str]:
         done, comma, begun = incomplete.rpartition(",")
-        return [f"{done}{comma}{name}" for name in registry.COMPONENTS[kind].names() if name.startswith(begun)]
+        return [f"{done}{comma}{name}" for name in registered.names() if name.startswith(begun)]
 
     return names
 
 
-def families(incomplete: str) -> list[str]:
-    """Families; of names separated by commas, the last one."""
-    done, comma, begun = incomplete.rpartition(",")
-    return [f"{done}{comma}{name}" for name in registry.models.names() if name.startswith(begun)]
+families = parts(registry.models)
 
 
 def recipes(incomplete: str) -> list[str]:

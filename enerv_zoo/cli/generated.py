@@ -17,6 +17,7 @@ from enerv_zoo.cli import completion
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.options import Option, Parser, field_descriptions
 from enerv_zoo.parsing import parse_yaml
+from enerv_zoo.registry import COMPONENTS
 
 FIRST_SENTENCE = re.compile(r"(?:\([^)]*\)|[^.;]|[.;](?=\S))*")
 """Text before the first full stop or semicolon that is not in parentheses."""
@@ -119,7 +120,7 @@ def _annotation(name: str, kind: set[Any], option: Option, text: str, panel: str
         "help": _help(text, option), "rich_help_panel": panel, "show_default": default, "metavar": option.metavar
     }  # fmt: skip
     if option.kind is not None:
-        details["autocompletion"] = completion.parts(option.kind)
+        details["autocompletion"] = completion.parts(COMPONENTS[option.kind])
     parse, own = option.parse, str
     if only is bool:
         flag = name.replace("_", "-")

@@ -130,7 +130,7 @@ def _as_json(run: Run) -> dict[str, Any]:
     from enerv_zoo.config import to_dict
 
     if run.whole is None:
-        facts = {**to_dict(run.description), "fixed_numbers": run.outlines[0].fixed_numbers}
+        facts = {**to_dict(run.description), "fixed_numbers": run.meta_networks[0].fixed_numbers}
     else:
         facts = {**to_dict(run.whole), "fitted": run.fitted}
     sizes = {"sizes": asdict(run.sizes)} if run.sizes else {}
@@ -140,21 +140,21 @@ def _as_json(run: Run) -> dict[str, Any]:
 def _print_run(name: str, run: Run, tree: bool) -> None:
     info = run.info
     description = run.description if run.fitted else None
-    decoded_size = ""
-    if description is not None and (size := run.outlines[0].drawn_size) != (info.height, info.width):
-        decoded_size = f", decoded in {size_text(*size)}"
+    larger_size = ""
+    if description is not None and (size := run.meta_networks[0].decoded_size) != (info.height, info.width):
+        larger_size = f", decoded in {size_text(*size)}"
     frames = f"{console.count(info.frames, 'frame')} of {info.size_text}"
-    rows = [("video", f"{info.name}: {frames}{_timing(info)}{decoded_size}")]
+    rows = [("video", f"{info.name}: {frames}{_timing(info)}{larger_size}")]
     if run.whole is not None:
         shortest, longest = (pick(segment.frames for segment in run.segments) for pick in (min, max))
         span = "" if shortest == longest else f"{shortest} to "
         rows.append(
             ("segments", f"{len(run.segments)} of {span}{console.count(longest, 'frame')}; {run.fitted} fitted")
         )
-    rows.append(("model", ", ".join(sorted({network.config.family for network in run.outlines})) or "n/a"))
+    rows.append(("model", ", ".join(sorted({network.config.family for network in run.meta_networks})) or "n/a"))
     if run.whole is None:
         rows += _composition_rows(run.description.model)
-    fixed = sum(network.fixed_numbers for network in run.outlines)
+    fixed = sum(network.fixed_numbers for network in run.meta_networks)
     follow = f" (and {fixed:,} that follow from the grid)" if fixed else ""
     rows.append(("stored parameters", f"{run.stored_numbers:,}{follow}"))
     if run.sizes is not None:

@@ -32,24 +32,24 @@ LONG_STEP = 3.0
 
 
 def choose_batch(
-    video: NeuralVideo, feed: FrameLoader, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
+    video: NeuralVideo, loader: FrameLoader, config: FitConfig, loss: Loss | None = None, ranks: Ranks = ALONE
 ) -> FitConfig:
     """The recipe with the batch size that suits the device, and the rate scaled by its root.
 
     Doubles the batch as long as that fits enough more frames per second. The network's weights stay as they are. Of
     several processes the first one measures; a batch holds what suits it, for each of them.
     """
-    alone = ranks.broadcast_from_zero(lambda: _measured_batch(video, feed, config, loss))
-    batch = min(alone * ranks.size, len(feed))
+    alone = ranks.broadcast_from_zero(lambda: _measured_batch(video, loader, config, loss))
+    batch = min(alone * ranks.size, len(loader))
     return dataclasses.replace(config, batch_size=batch, lr=config.lr * batch**0.5)
 
 
-def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, loss: Loss | None) -> int:
+def _measured_batch(video: NeuralVideo, loader: FrameLoader, config: FitConfig, loss: Loss | None) -> int:
     seconds = min(MEASURED_SECONDS, FRACTION * (config.time_budget or float("inf")))
     best, speed = 1, 0.0
     weights = {name: tensor.clone() for name, tensor in video.state_dict().items()}
-    for batch in (size for size in BATCHES if size <= len(feed)):
-        reached = frames_per_second(video, feed, dataclasses.replace(config, batch_size=batch), seconds, loss)
+    for batch in (size for size in BATCHES if size <= len(loader)):
+        reached = frames_per_second(video, loader, dataclasses.replace(config, batch_size=batch), seconds, loss)
         if reached < MIN_SPEEDUP * speed:
             break
         best, speed = batch, reached
@@ -59,23 +59,23 @@ def _measured_batch(video: NeuralVideo, feed: FrameLoader, config: FitConfig, lo
 
 
 def frames_per_second(
-    video: NeuralVideo, feed: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None = None
+    video: NeuralVideo, loader: FrameLoader, config: FitConfig, seconds: float, loss: Loss | None = None
 ) -> float:
     """Return how many frames steps fit per second; 0 where a batch does not pass the network at once."""
-    fitter = Fitter(video, feed, config, loss=loss)
+    fitter = Fitter(video, loader, config, loss=loss)
     if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0
-    index = feed.fitted[: fitter.batch_size].to(feed.frames.device)
-    _, frames = next(feed.batches([index], video.content_neighbours))
+    index = loader.fitted[: fitter.batch_size].to(loader.frames.device)
+    _, frames = next(loader.batches([index], video.content_neighbours))
     fitter.gradients.enable_cuda_graphs(0.0)
-    start = _now(feed.device)
+    start = _now(loader.device)
     fitter.fit_batch(index, frames)  # the first one sets things up
-    if (first := _now(feed.device) - start) > LONG_STEP:
+    if (first := _now(loader.device) - start) > LONG_STEP:
         return fitter.batch_size / first
     while not fitter.gradients.is_warmed_up:
         fitter.fit_batch(index, frames)
-    steps, start = 0, _now(feed.device)
-    while (spent := _now(feed.device) - start) < seconds or not steps:
+    steps, start = 0, _now(loader.device)
+    while (spent := _now(loader.device) - start) < seconds or not steps:
         fitter.fit_batch(index, frames)
         steps += 1
     return steps * fitter.batch_size / spent

@@ -67,11 +67,11 @@ def bench(
     for size, resolution in cases:
         clip = open_video("bunny", frames=f"0:{FRAMES}", resize=resolution)
         video = create_model(model, info=clip.info, size=size).start_fitting().to(device)
-        feed = FrameLoader(clip.frames, device)
+        loader = FrameLoader(clip.frames, device)
         with plain_float32(benchmark=True):
-            recipe = choose_batch(video, feed, FitConfig(batch_size=None))
-            fit = frames_per_second(video, feed, recipe, seconds)
-            plain = _decoding(video.eval().bake(feed.frames).optimize("float32", inductor=False), seconds)
+            recipe = choose_batch(video, loader, FitConfig(batch_size=None))
+            fit = frames_per_second(video, loader, recipe, seconds)
+            plain = _decoding(video.eval().bake(loader.frames).optimize("float32", inductor=False), seconds)
             compiled = _decoding(video.optimize(), seconds)
         yield Speed(
             size=size,

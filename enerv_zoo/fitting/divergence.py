@@ -6,7 +6,7 @@ history.
 
 A row's `explained` tells whether a fit is near the mean image: it is the fraction of the clip's changes in time that
 the frames show, both taken as means over 4x4 cells (`enerv_zoo.fitting.explained`). PSNR does not tell it: a good fit
-of noise, of which nothing better can be drawn, or of a still, its own mean image, has the mean image's PSNR.
+of noise, of which nothing better can be decoded, or of a still, its own mean image, has the mean image's PSNR.
 A fit that stays there is told from a slow one by the rate, which must have been at its full height, and by `explained`,
 which rises while a fit is on its way. `benchmarks/collapses.py` measures this over clips, families, recipes and seeds.
 """

@@ -1,4 +1,4 @@
-"""Variances that tell a network that draws the frames from one that draws a constant, or the clip's mean image."""
+"""Variances that tell a network that decodes the frames from one that decodes a constant, or the clip's mean image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def variation(decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return sums over frames (B, 3, H, W) that tell them from a constant, and from the mean image.
 
     Returns:
-        Scalars: the variance over space and colours, from every 16th pixel, of `drawn` and of `target`, and the mean
+        Scalars: the variance over space and colours, from every 16th pixel, of `decoded` and of `target`, and the mean
         squared difference of their cells.
     """
     difference = _cells(decoded - target).square().mean(dim=(1, 2, 3)).sum()
@@ -45,7 +45,7 @@ def _cells(frames: Tensor) -> Tensor:
 def coarse_variance(frames: Tensor) -> float | None:
     """Mean squared difference of the cells of frames (N, 3, H, W), uint8, from those of their mean image.
 
-    It is the squared error of a network that draws the mean image for every frame.
+    It is the squared error of a network that decodes the mean image for every frame.
 
     Returns:
         The variance, of values in [0, 1]; `None` where the clip does not change, or as noise does.

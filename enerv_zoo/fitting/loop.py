@@ -48,10 +48,10 @@ class Fitter:
 
     Args:
         video: the network; fitted in place.
-        feed: the frames; its device is where the network goes.
+        loader: the frames; its device is where the network goes.
         config: the recipe, with a batch size.
         loss: a callable (prediction, target) -> scalar in place of the one that the recipe names; a module is moved to
-            the feed's device.
+            the loader's device.
         pace: watches how fast steps are on a CPU, and may change the number of threads.
         ranks: the processes that share each batch. All of them step alike: what depends on the clock, on memory or on
             a signal is agreed on first.
@@ -63,7 +63,7 @@ class Fitter:
         epoch: epochs that are over.
         step: steps that are over in the current one.
         rate_scale: factor on the learning rate; lowered after a collapse.
-        attempt: how often the fit was rolled back; another attempt draws frames in another order.
+        attempt: how often the fit was rolled back; another attempt takes frames in another order.
         seconds_before, frames_before: what the phases before this one took, and how many frames they fitted.
         began: progress at which the weights were initial ones: 0, or more after a restart under a time budget.
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
@@ -83,7 +83,7 @@ class Fitter:
     def __init__(
         self,
         video: NeuralVideo,
-        feed: FrameLoader,
+        loader: FrameLoader,
         config: FitConfig,
         loss: Loss | None = None,
         ranks: Ranks = ALONE,
@@ -95,13 +95,13 @@ class Fitter:
         self.pace = pace
         self.config = config
         self.ranks = ranks
-        self.feed = feed
-        self.device = feed.device
+        self.loader = loader
+        self.device = loader.device
         self.video = video.to(self.device).optimize(config.precision, inductor=False).train()
         built = build_loss(config.loss, video.info.height, video.info.width) if loss is None else loss
         self.loss = ready_loss(built, self.device)
         self.batch_size = config.batch_size or 1
-        self.steps = math.ceil(len(feed) / self.batch_size)
+        self.steps = math.ceil(len(loader) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
         self.scheduler = Scheduler(self.optimizer, config, config.epochs * self.steps)
         self.constraint = constraint or WeightConstraint.of(video, config)
@@ -113,14 +113,14 @@ class Fitter:
         self.closed_form: dict[str, Tensor] | None = None
         self.ends_epoch = False
         time_budget = config.time_budget
-        self.budget = None if time_budget is None else TimeBudget(time_budget, frames=len(feed))
+        self.budget = None if time_budget is None else TimeBudget(time_budget, frames=len(loader))
         self._looked = 0.0  # when the last status was given, in seconds of fitting
         self.is_consistent = True
         self.seconds, self.seconds_between, self.frames_fitted = 0.0, 0.0, 0
         self._mark: float | None = None  # when the last lap ended
         self._pause = 0.0  # since the last step, as far as it is not counted yet
         self.seconds_before, self.frames_before = 0.0, 0
-        self.meter = EpochMeter(feed.frames, self.device)
+        self.meter = EpochMeter(loader.frames, self.device)
         self._shared = SharedStep(ranks, self.video)
         self.gradients = BatchGradients(self.video, self.loss, self.meter, self.constraint, self.batch_size)
 
@@ -175,9 +175,9 @@ class Fitter:
     def order(self, epoch: int) -> Tensor:
         """Indices of all fitted frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
-            return self.feed.fitted
+            return self.loader.fitted
         seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + self.epochs_before + epoch
-        return self.feed.fitted[torch.randperm(len(self.feed), generator=torch.Generator().manual_seed(seed))]
+        return self.loader.fitted[torch.randperm(len(self.loader), generator=torch.Generator().manual_seed(seed))]
 
     # ------------------------------------------------------------------ steps
 
@@ -190,17 +190,17 @@ class Fitter:
             on_step: called after every step.
 
         Returns:
-            The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the drawn frames over that of
-            the video's), explained (fraction of the video's coarse changes in time that the frames show; 0 or less
+            The epoch's row of history: epoch (1-based), loss, psnr, contrast (variance of the decoded frames over that
+            of the video's), explained (fraction of the video's coarse changes in time that the frames show; 0 or less
             for the mean image, `None` where there are none), lr, seconds, frames_per_second.
         """
-        order = self.order(self.epoch).to(self.feed.frames.device)  # once, rather than a copy for every step
+        order = self.order(self.epoch).to(self.loader.frames.device)  # once, rather than a copy for every step
         left = order.split(self.batch_size)[self.step :]
         self.ends_epoch = False
         if self._mark is None:
             self._mark = time.perf_counter()
         self._pause += self._lap()
-        shares = self.feed.batches((self.ranks.share(batch) for batch in left), self.video.content_neighbours)
+        shares = self.loader.batches((self.ranks.share(batch) for batch in left), self.video.content_neighbours)
         for batch, (index, frames) in zip(left, shares, strict=True):
             self.fit_batch(index, frames, len(batch))
             self._count_time(lap := self._lap())
@@ -324,8 +324,8 @@ class Fitter:
     def in_float32(self) -> Iterator[NeuralVideo]:
         """The network as it would be if the fit ended here, computing in float32 while the block runs."""
         with self.average.applied() if self.average is not None else nullcontext():
-            if self.video.is_fitting or self.feed.has_unseen:
-                baked = copy.deepcopy(self.video).bake(self.feed.frames, self.feed.fitted)
+            if self.video.is_fitting or self.loader.has_unseen:
+                baked = copy.deepcopy(self.video).bake(self.loader.frames, self.loader.fitted)
                 baked.precision = "float32"
                 yield baked
                 return
@@ -349,7 +349,7 @@ class Fitter:
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
         if self.closed_form is None:
-            self.closed_form = start_in_closed_form(fresh, self.feed.frames)
+            self.closed_form = start_in_closed_form(fresh, self.loader.frames)
         video.load_state_dict({**fresh.state_dict(), **self.closed_form})
         self.optimizer.state.clear()
         if self.average is not None:

@@ -223,13 +223,13 @@ class _Session:
         self.video.origin, self.video.read_sound = self.plan.origin, self.original.read_sound
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
-        self.feed = FrameLoader(
+        self.loader = FrameLoader(
             frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk,
             fitted=None if fitted.seen is None else fitted.seen.fitted,
         )  # fmt: skip
-        is_noted = self.feed.is_streamed or self.need.total > NOTED_BYTES
+        is_noted = self.loader.is_streamed or self.need.total > NOTED_BYTES
         level = logging.INFO if is_noted else logging.DEBUG
-        logger.log(level, "frames: %s; fitting needs %s", self.feed.description, self.need)
+        logger.log(level, "frames: %s; fitting needs %s", self.loader.description, self.need)
         Scorer(self.plan.fit.metrics, self.original.info)  # refuses now what cannot be measured
         for phase in self.plan.fit.split()[1:]:
             make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
@@ -279,7 +279,7 @@ class _Session:
         """
         if self.plan.fit.batch_size is None:
             stage("choosing a batch size")
-            fit = choose_batch(self.video, self.feed, self.plan.fit, self.plan.loss, self.ranks)
+            fit = choose_batch(self.video, self.loader, self.plan.fit, self.plan.loss, self.ranks)
             self.plan = dataclasses.replace(self.plan, fit=fit)
             logger.info("frames per step that suit this device: %d; the rate is %.2g", fit.batch_size, fit.lr)
         phases = self.plan.fit.split()
@@ -308,7 +308,7 @@ class _Session:
         number = state["phase"]
         own_loss = self.plan.loss if phases[number].loss == phases[0].loss else None
         fitter = Fitter(
-            self.video, self.feed, phases[number], own_loss, self.ranks, pace,
+            self.video, self.loader, phases[number], own_loss, self.ranks, pace,
             epochs_before=sum(phase.epochs for phase in phases[:number]),
             total_epochs=sum(phase.epochs for phase in phases),
         )  # fmt: skip
@@ -363,7 +363,7 @@ class _Session:
     def _finish(self, fitter: Fitter) -> FitResult:
         """Measure the fitted network, and write the folder."""
         precision = fitter.video.precision
-        video = fitter.video.eval().bake(fitter.feed.frames, fitter.feed.fitted).optimize("float32", inductor=False)
+        video = fitter.video.eval().bake(fitter.loader.frames, fitter.loader.fitted).optimize("float32", inductor=False)
         measured = None
         if fitter.budget is not None and fitter.budget.measured_every > 1:
             measured = f"::{fitter.budget.measured_every}"

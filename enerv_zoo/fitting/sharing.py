@@ -74,7 +74,7 @@ class SharedStep:
 
 
 def shared_psnr(ranks: Ranks, video: NeuralVideo, original: Video) -> float:
-    """`mean_psnr` of all frames; each process draws its part of them."""
+    """`mean_psnr` of all frames; each process decodes its part of them."""
     indices = range(len(original))[ranks.rank :: ranks.size]
     mine = mean_psnr(video, original, indices) if indices else 0.0
     parts = ranks.gather((mine, len(indices)))
@@ -84,9 +84,9 @@ def shared_psnr(ranks: Ranks, video: NeuralVideo, original: Video) -> float:
 def shared_report(
     ranks: Ranks, video: NeuralVideo, original: Video, metrics: Sequence[MetricSpec], frames: str | None
 ) -> Report:
-    """`evaluate` of frames such as `"::2"`; each process draws its part of them. `fps` is of the first process.
+    """`evaluate` of frames such as `"::2"`; each process decodes its part of them. `fps` is of the first process.
 
-    What scores a clip needs all of its frames: rank 0 then draws them alone.
+    What scores a clip needs all of its frames: rank 0 then decodes them alone.
     """
     if ranks.size == 1 or any(column(spec["name"]).scope == "clip" for spec in check_metrics(metrics)):
         return ranks.broadcast_from_zero(lambda: evaluate(video, original, metrics=metrics, frames=frames))

@@ -36,13 +36,13 @@ SAMPLED_FRAMES = 16
 
 def sampled_psnr(fitter: Fitter) -> float:
     """Return the mean PSNR in dB of evenly spread frames, as the network decodes them now."""
-    feed = fitter.feed
-    indices = feed.fitted[:: math.ceil(len(feed) / SAMPLED_FRAMES)]
+    loader = fitter.loader
+    indices = loader.fitted[:: math.ceil(len(loader) / SAMPLED_FRAMES)]
     scores: list[Tensor] = []
     with fitter.in_float32() as video:
         for decoded in video.decode_float(indices.tolist()):
             done = sum(len(each) for each in scores)
-            frames, weights = feed.sample(indices[done : done + len(decoded)])
+            frames, weights = loader.sample(indices[done : done + len(decoded)])
             weights = None if weights is None else as_float(weights.to(decoded.device))
             scores.append(seen_psnr(decoded, as_float(frames.to(decoded.device)), weights))
     return float(torch.cat(scores).mean())

@@ -11,7 +11,7 @@ A head may refine a frame by its neighbours. It then has
 
 - `neighbours`: which ones, relative to the frame, such as `(-1, 1)`;
 - `forward(features, *embedded)`, whose list begins with what neighbours are to each other: frames (B, 3, H, W);
-- `aggregate(drawn, around)`: that list and the neighbours' first entries (B, A, 3, H, W), which are black outside the
+- `aggregate(outputs, around)`: that list and the neighbours' first entries (B, A, 3, H, W), which are black outside the
   video, to the outputs as above. When a video is watched, neighbours are decoded with the frame, in one batch;
 - `start_fitting(info, size)`, `recall(index)`, `remember(index, outputs)` and `end_fitting()`: while fitting,
   neighbours are those of earlier steps, which the head keeps for all N frames of (H, W) `size`, in `latest`.

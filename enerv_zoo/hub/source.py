@@ -47,13 +47,13 @@ def open_run(
 def describe(id_or_path: str | Path, access: Access | None = None) -> Run:
     """Open a fit to see what it is: from the Hub without downloading its weights, unless it is a compressed file there.
 
-    Configs are checked, and the networks that they ask for are known (`Run.outlines`).
+    Configs are checked, and the networks that they ask for are known (`Run.meta_networks`).
 
     Raises:
         EnervZooError: as `enerv_zoo.load` does.
     """
     run = open_run(id_or_path, access, (CONFIG,))
-    _ = run.outlines
+    _ = run.meta_networks
     return run
 
 

@@ -29,7 +29,7 @@ def plan(
         cells: about how many cells the grid is to have.
 
     Raises:
-        ConfigError: strides and grid that draw less than the frame, or a grid without strides.
+        ConfigError: strides and grid that decode less than the frame, or a grid without strides.
     """
     if strides is None and grid is not None:
         raise ConfigError(f"a grid of {grid} was given without strides; give both or neither")
@@ -42,7 +42,7 @@ def plan(
         return smallest, strides
     if len(grid) != 2 or grid[0] < smallest[0] or grid[1] < smallest[1]:
         raise ConfigError(
-            f"a grid of {'x'.join(map(str, reversed(grid)))} with strides {list(strides)} draws less than "
+            f"a grid of {'x'.join(map(str, reversed(grid)))} with strides {list(strides)} decodes to less than "
             f"{size_text(height, width)}; it needs at least {size_text(*smallest)}"
         )
     return (grid[0], grid[1]), strides

@@ -102,8 +102,8 @@ class LivePage(Callback):
         """Show the original's frame, and what the network decodes before its first step."""
         if not fitter.ranks.first:
             return
-        index = len(fitter.feed) // 2 if self.frame is None else self.frame
-        self._files["/original.png"] = _png(as_bytes(fitter.feed.frames[index]))
+        index = len(fitter.loader) // 2 if self.frame is None else self.frame
+        self._files["/original.png"] = _png(as_bytes(fitter.loader.frames[index]))
         if self.folder is not None and fitter.current_epoch > 1:
             self._state["history"] = [
                 {key: row.get(key) for key in HISTORY_KEYS}

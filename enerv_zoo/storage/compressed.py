@@ -116,7 +116,7 @@ class FileNetwork:
         """Video that was fitted, as far as it is known."""
         return described_origin(self.description)
 
-    def outline(self) -> Network:
+    def on_meta(self) -> Network:
         """Return the network without its weights, once its tensors are known to be its own, by names and sizes.
 
         Raises:
@@ -134,7 +134,7 @@ class FileNetwork:
         check_tensors(network, current_names(model, claimed), where)
         return network
 
-    check = outline
+    check = on_meta
 
     def read(self, build: type[N]) -> N:
         """Read the network; nothing is allocated before its config and tensors agree.
@@ -145,7 +145,7 @@ class FileNetwork:
         Raises:
             ConfigError: the file is damaged, does not match itself or asks for too much.
         """
-        self.outline()
+        self.on_meta()
         arrays = {
             name: tensor.values() if isinstance(tensor, QuantizedTensor) else tensor
             for name, tensor in self.file.read(self.number).tensors.items()

@@ -135,7 +135,7 @@ class FolderNetwork:
         origin = Origin.of_record(record)
         return origin if origin.digest or not self.is_fitted else described_origin(self.description, origin.source)
 
-    def outline(self) -> Network:
+    def on_meta(self) -> Network:
         """Return the network without its weights (see `build_on_meta`).
 
         Raises:
@@ -147,14 +147,14 @@ class FolderNetwork:
         """Return the network without its weights, once the file's are known to be its own, by names and sizes.
 
         Raises:
-            EnervZooError: as `outline` does; or the weights are missing, damaged or do not match.
+            EnervZooError: as `on_meta` does; or the weights are missing, damaged or do not match.
         """
         description, weights = self.description, self.folder / WEIGHTS
         if not weights.is_file():
             raise ConfigError(
                 f"{self.folder}: holds no {WEIGHTS}; a fit that did not end leaves none, go on with fit --resume"
             )
-        network = self.outline()
+        network = self.on_meta()
         check_tensors(network, current_names(description.model, read_header(weights)), str(weights))
         return network
 

@@ -63,7 +63,7 @@ class StoredNetwork(Protocol):
     def origin(self) -> Origin:
         """Video that was fitted, as far as it is known."""
 
-    def outline(self) -> Network:
+    def on_meta(self) -> Network:
         """Return the network without its weights."""
 
     def check(self) -> Network:
@@ -201,18 +201,18 @@ class Run:
         return file.stat().st_size if file.is_file() else self.listed_sound or 0
 
     @cached_property
-    def outlines(self) -> tuple[Network, ...]:
+    def meta_networks(self) -> tuple[Network, ...]:
         """The networks that are there, without their weights.
 
         Raises:
             ConfigError: a config asks for what is not loaded, or a network is not of its segment's frames.
         """
-        return self._checked([stored.outline() if stored.is_fitted else None for stored in self.stored])
+        return self._checked([stored.on_meta() if stored.is_fitted else None for stored in self.stored])
 
     @property
     def stored_numbers(self) -> int:
         """Parameters and statistics that a decoder needs, of all networks that are there."""
-        return sum(network.stored_numbers for network in self.outlines)
+        return sum(network.stored_numbers for network in self.meta_networks)
 
     def only(self) -> StoredNetwork:
         """Return the one network that is the whole video.

@@ -59,8 +59,8 @@ class FamilyTests(PartTests):
             spec = as_spec(self.part)
             info = VideoInfo(frames=2, height=height, width=width)
             video = NeuralVideo(model_config(spec.pop("name"), info, **spec), info)
-            assert video.drawn_size[0] >= height
-            assert video.drawn_size[1] >= width
+            assert video.decoded_size[0] >= height
+            assert video.decoded_size[1] >= width
 
     def test_a_size_is_met(self) -> None:
         if self.size is None:

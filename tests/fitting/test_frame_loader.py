@@ -23,9 +23,9 @@ def clip():
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_batches_come_in_order_and_whole(clip, on_disk):
-    feed = FrameLoader(clip.frames, on_disk=on_disk)
+    loader = FrameLoader(clip.frames, on_disk=on_disk)
     order = torch.tensor([6, 0, 3, 3, 1, 5, 2]).split(2)
-    got = list(feed.batches(order))
+    got = list(loader.batches(order))
     assert [index.tolist() for index, _ in got] == [index.tolist() for index in order]
     for index, frames in got:
         assert torch.equal(frames, clip.frames[index])
@@ -64,7 +64,7 @@ def test_places_are_checked():
 )
 def test_batch_grows_as_long_as_that_pays(clip, monkeypatch, speeds, chosen):
     video = ez.create_model("enerv", info=clip.info, **TINY)
-    monkeypatch.setattr(batches, "frames_per_second", lambda video, feed, config, *_: speeds[config.batch_size])
+    monkeypatch.setattr(batches, "frames_per_second", lambda video, loader, config, *_: speeds[config.batch_size])
     recipe = choose_batch(video, FrameLoader(clip.frames), FitConfig(batch_size=None, lr=1e-3))
     assert recipe.batch_size == chosen
     assert recipe.lr == pytest.approx(1e-3 * chosen**0.5)

@@ -21,7 +21,7 @@ from enerv_zoo.recipes import read_recipe
 def follow(fitter: Fitter, order) -> tuple[torch.Tensor, torch.Tensor]:
     """Return losses and rates of steps on batches of frames, by their indices."""
     losses, rates = [], []
-    for index, frames in fitter.feed.batches(order, fitter.video.content_neighbours):
+    for index, frames in fitter.loader.batches(order, fitter.video.content_neighbours):
         before = fitter.meter.sums[0].item()
         fitter.fit_batch(index, frames)
         losses.append((fitter.meter.sums[0].item() - before) / len(index))

@@ -215,7 +215,7 @@ def check(config=CONFIG, weights=WEIGHTS):
         folder = write(Path(temporary) / "fit", config, weights)
         with suppress(EnervZooError):
             run = storage.open_run(folder)
-            check_forward_on_meta(run.outlines[0], "it")
+            check_forward_on_meta(run.meta_networks[0], "it")
             assert ez.load(folder)[0].shape == (3, run.info.height, run.info.width)
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
 
