@@ -91,7 +91,7 @@ def test_a_head_is_parsed_once_per_command(runs, name, command, cli, monkeypatch
         return read(fetch, size, where)
 
     monkeypatch.setattr(container, "read_head", counted)
-    monkeypatch.setattr("enerv_zoo.hub.upload.Commit.send", lambda *_: "https://example.org")
+    monkeypatch.setattr("enerv_zoo.hub.upload._commit", lambda *_, **__: "https://example.org")
     more = {"render": [tmp_path / "x.mp4", "--side-by-side"], "compress": [tmp_path / "x.nvz"], "push": ["me/x"]}
     code, _, err = cli(command, runs / name, *more.get(command, []))
     assert code == 0, err

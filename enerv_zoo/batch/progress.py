@@ -109,19 +109,6 @@ class Task:
 
 
 @dataclass
-class _Work:
-    """Sum of the work of jobs, and their number."""
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, work: float | None) -> None:
-        if work is not None:
-            self.total += work
-            self.count += 1
-
-
-@dataclass
 class Progress:
     """Sums of a `BatchStatus`, which each event changes, so that a look costs the same for a million jobs."""
 
@@ -134,19 +121,22 @@ class Progress:
     processor_seconds: float = 0.0
     gpu_seconds: float = 0.0
     _work: dict[str, float] = field(default_factory=dict)
-    _all: _Work = field(default_factory=_Work)
-    _over: _Work = field(default_factory=_Work)
+    _total: float = 0.0  # of the work of jobs, of which this much is over, of so many jobs
+    _over: float = 0.0
+    _over_count: int = 0
 
     def add(self, name: str, work: float) -> None:
         """Note how much work a job is, before it is begun."""
         self._work[name] = work
-        self._all.add(work)
+        self._total += work
 
     def end(self, name: str, *, failed: bool) -> None:
         """Note that a job is over; one whose work was never added says nothing of the rate."""
         self.ended += 1
         self.failed += failed
-        self._over.add(self._work.get(name))
+        if name in self._work:
+            self._over += self._work[name]
+            self._over_count += 1
 
     def leave(self, task: Task, outcome: Any) -> None:
         """Note that a fit has left its worker, and how long it was there: as its outcome says, else as it reported."""
@@ -171,7 +161,7 @@ class Progress:
             state = (facts["host"], facts["pid"], facts["progress"], facts.get("psnr"))
             running.append(Running(task.name, *state, task.attempts))
         seconds = time.monotonic() - self.began
-        done, left = self._over.total + going, self._left() - going
+        done, left = self._over + going, self._left() - going
         return BatchStatus(
             self.jobs, self.ended - self.failed, self.failed, tuple(running), self.lost, seconds,
             self.processor_seconds + spent[0], self.gpu_seconds + spent[1], seconds * left / done if done else None,
@@ -179,6 +169,6 @@ class Progress:
 
     def _left(self) -> float:
         """Return the work that is left; a job that nobody looked at yet is as much as the others on average."""
-        mean = self._all.total / self._all.count if self._all.count else 1.0
-        unknown = (self.jobs - self._all.count) - (self.ended - self._over.count)
-        return self._all.total - self._over.total + mean * unknown
+        mean = self._total / len(self._work) if self._work else 1.0
+        unknown = (self.jobs - len(self._work)) - (self.ended - self._over_count)
+        return self._total - self._over + mean * unknown

@@ -244,8 +244,8 @@ def fit_segments(
     plan.origin.refuse_folder(folder)
     job = SegmentsJob("", source, plan, str(segments), frames_in, warm_start, sound)
     with locked_by_zero(folder, ranks), protected(plan.origin):
-        state, network, video = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
-        job = replace(job, plan=replace(plan, model=network, video=video))
+        decisions, state = ranks.broadcast_from_zero(lambda: _check_folder(folder, job, resume, overwrite))
+        job = replace(job, plan=replace(plan, **decisions))
         if state == "ended":
             logger.info(ENDED, folder)
             metrics = ranks.broadcast_from_zero(lambda: read_mapping(folder / METRICS))
@@ -357,25 +357,22 @@ def _lengths(segments: tuple[Segment, ...]) -> str:
 # ---------------------------------------------------------------------- the folder
 
 
-def _check_folder(
-    folder: Path, job: SegmentsJob, resume: bool, overwrite: bool
-) -> tuple[State, dict[str, Any], dict[str, Any]]:
-    """Return the state of the folder's fit, its networks, and the part of the video that it fits.
+def _check_folder(folder: Path, job: SegmentsJob, resume: bool, overwrite: bool) -> tuple[dict[str, Any], State]:
+    """Return the decisions of the plan as the folder's fit has it, and how far that is.
 
     Raises:
         FitError: the folder holds another fit.
     """
     if begins_anew(folder, resume, overwrite):
-        return "new", job.plan.model, job.plan.video
+        return job.plan.decisions, "new"
     if fit_state(folder) != "new" and not is_segmented(folder):
         raise FitError(f"{folder}: holds a fit that is not in segments; fit without them, or choose another --out")
     state = segments_state(folder)
     if state == "new":
-        return state, job.plan.model, job.plan.video
+        return job.plan.decisions, state
     if not (folder / RECORD).is_file():
         raise FitError(f"{folder}: holds no record of its fit ({RECORD}); choose another --out, or delete the folder")
-    plan = job.as_begun(read_mapping(folder / RECORD), str(folder)).plan
-    return state, plan.model, plan.video
+    return job.as_begun(read_mapping(folder / RECORD), str(folder)).plan.decisions, state
 
 
 def _start_folder(folder: Path, record: dict[str, Any], description: SegmentsDescription) -> None:

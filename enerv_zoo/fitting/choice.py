@@ -266,15 +266,9 @@ def choose(
 
 def choose_on_zero(ranks: Ranks, plan: FitPlan, *arguments: Any) -> FitPlan:
     """Let rank 0 `choose`, for every process."""
-
-    def sizes() -> tuple[dict[str, Any], dict[str, Any]]:
-        chosen = choose(plan, *arguments)
-        return chosen.model, chosen.video  # a plan may hold a loss that cannot be sent
-
     if not is_open(plan):
         return plan
-    model, video = ranks.broadcast_from_zero(sizes)
-    return replace(plan, model=model, video=video)
+    return replace(plan, **ranks.broadcast_from_zero(lambda: choose(plan, *arguments).decisions))
 
 
 def _decided(plan: FitPlan, full: VideoInfo, sizes: Sizes) -> tuple[FitPlan, VideoInfo]:

@@ -10,7 +10,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, FitError
 from enerv_zoo.evaluation import Report
 from enerv_zoo.evaluation.report import read_frames
@@ -72,8 +71,8 @@ class FitFolder:
         with locked_by_zero(folder, ranks), protected(plan.origin):
             state: State = "new"
             if folder is not None:
-                model, fit, video, state = ranks.broadcast_from_zero(_checked, folder, plan, resume, overwrite)
-                plan = replace(plan, model=model, fit=fit, video=video)
+                decisions, state = ranks.broadcast_from_zero(check_folder, folder, plan, resume, overwrite)
+                plan = replace(plan, **decisions)
             yield cls(folder, plan, state, ranks)
 
     @property
@@ -133,13 +132,6 @@ def locked_by_zero(folder: Path | None, ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _checked(
-    folder: Path, plan: FitPlan, resume: bool, overwrite: bool
-) -> tuple[dict[str, Any], FitConfig, dict[str, Any], State]:
-    chosen, state = check_folder(folder, plan, resume, overwrite)
-    return chosen.model, chosen.fit, chosen.video, state  # a plan may hold a loss that cannot be sent
-
-
 def has_ended(folder: Path) -> bool:
     """Return whether a folder's fit is complete: its checkpoints go last, after all results are written."""
     return (folder / WEIGHTS).exists() and not has_checkpoint(folder)
@@ -184,8 +176,8 @@ def check_free(folder: Path) -> None:
         raise FitError(f"{folder}: already holds a fit; fit --resume goes on with it, fit --overwrite replaces it")
 
 
-def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[FitPlan, State]:
-    """Return the plan as the folder's fit has it, and how far that is.
+def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[dict[str, Any], State]:
+    """Return the decisions of the plan as the folder's fit has it, and how far that is.
 
     Args:
         folder: where the fit goes.
@@ -198,12 +190,12 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
         FitError: the folder holds another fit.
     """
     if begins_anew(folder, resume, overwrite):
-        return plan, "new"
+        return plan.decisions, "new"
     if segments_state(folder) != "new":
         raise FitError(f"{folder}: holds a fit in segments; repeat the command that began it (fit --segments)")
     state = fit_state(folder)
     if state == "new":
-        return plan, state
+        return plan.decisions, state
     if not (folder / RECORD).is_file():
         raise FitError(
             f"{folder}: holds no record of its fit ({RECORD}), so nothing can go on with it; "
@@ -212,7 +204,7 @@ def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> 
     plan = check_record(folder, plan, has_ended=state == "ended")
     if state == "ended" and plan.fit.time_budget is None and _epochs_of(folder) < plan.fit.total_epochs:
         state = "extended"
-    return plan, state
+    return plan.decisions, state
 
 
 def _epochs_of(folder: Path) -> float:

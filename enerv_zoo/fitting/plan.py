@@ -71,6 +71,11 @@ class FitPlan:
         return self if decided else replace(self, video={**self.video, "full_depth": True})
 
     @property
+    def decisions(self) -> dict[str, Any]:
+        """The fields that may be decided as the fit begins, and can be sent to other processes: a loss may not be."""
+        return {"model": self.model, "fit": self.fit, "video": self.video}
+
+    @property
     def origin(self) -> Origin:
         """The source, as far as it is known."""
         return Origin.of_record({"source": self.source, "source_contents": self.contents})

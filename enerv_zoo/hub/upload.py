@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -79,8 +79,7 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         files |= {} if player is None else {PLAYER: Path(player)}
         _make_card(read(), _scored(run, license), run.sound_bytes, staging, repo_id, files)
         card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
-        commit = Commit(repo_id, revision, options.get("create_pr", False), options.get("token"))
-        return commit.send(card_files | files, one_line(message)[:100], options.get("private"))
+        return _commit(repo_id, card_files | files, one_line(message)[:100], **options)
 
 
 def _scored(run: Run, license: str | None) -> Description:
@@ -153,35 +152,24 @@ def _shrunk(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         yield frame
 
 
-@dataclass(frozen=True)
-class Commit:
-    """One push to one branch."""
+def _commit(repo_id: str, files: dict[str, Path], message: str, **options: Unpack[PushOptions]) -> str:
+    """Commit what changed, if nobody else committed since the branch was looked at, and return its address."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    repo_id: str
-    revision: str | None
-    create_pr: bool
-    token: str | bool | None
-
-    def send(self, files: dict[str, Path], message: str, private: bool | None) -> str:
-        """Commit what changed, if nobody else committed since the branch was looked at; gives its address."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-        api = hub_api(self.token)
-        patiently(api.create_repo, self.repo_id, private=private, exist_ok=True)
-        if self.revision and not self.create_pr and not self.revision.startswith("refs/"):
-            patiently(api.create_branch, self.repo_id, branch=self.revision, exist_ok=True)
-        before = patiently(api.model_info, self.repo_id, revision=self.revision, timeout=TIMEOUT)
-        names = {file.rfilename for file in before.siblings or ()}
-        obsolete = sorted(name for name in names if is_published(name) and name not in files)
-        commit = api.create_commit(  # never again after an error: it may have been made
-            self.repo_id,
-            [
-                *(CommitOperationAdd(name, path) for name, path in files.items()),
-                *(CommitOperationDelete(name) for name in obsolete),
-            ],
-            commit_message=message,
-            revision=self.revision,
-            create_pr=self.create_pr,
-            parent_commit=before.sha,
-        )
-        return commit.pr_url or commit.commit_url
+    api, revision, create_pr = hub_api(options.get("token")), options.get("revision"), options.get("create_pr", False)
+    patiently(api.create_repo, repo_id, private=options.get("private"), exist_ok=True)
+    if revision and not create_pr and not revision.startswith("refs/"):
+        patiently(api.create_branch, repo_id, branch=revision, exist_ok=True)
+    before = patiently(api.model_info, repo_id, revision=revision, timeout=TIMEOUT)
+    names = {file.rfilename for file in before.siblings or ()}
+    obsolete = sorted(name for name in names if is_published(name) and name not in files)
+    additions = [CommitOperationAdd(name, path) for name, path in files.items()]
+    commit = api.create_commit(  # never again after an error: it may have been made
+        repo_id,
+        [*additions, *(CommitOperationDelete(name) for name in obsolete)],
+        commit_message=message,
+        revision=revision,
+        create_pr=create_pr,
+        parent_commit=before.sha,
+    )
+    return commit.pr_url or commit.commit_url
