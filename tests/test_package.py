@@ -63,16 +63,17 @@ ORDER = [
 
 def imports_of(path: Path) -> set[str]:
     """The packages of this project that a file imports at run time, wherever in the file."""
-    found = set()
-    tree = ast.parse(path.read_text())
+    packages, tree = set(), ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             node.body.clear()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "enerv_zoo":
             parts = node.module.split(".")[1:]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names}
-    return found - {"__version__"}
+            packages |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("enerv_zoo.")}
+    return packages - {"__version__"}
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
