@@ -15,9 +15,9 @@ import numpy as np
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import replacing
-from enerv_zoo.nvz.entropy import model_spec, pack_with, unpack_with
+from enerv_zoo.nvz.entropy import decode_with, encode_with, model_spec
 from enerv_zoo.nvz.head import NetworkEntry, SectionEntry, TensorEntry, read_head, write_head
-from enerv_zoo.nvz.tensors import DTYPES, QuantizedTensor, pack_quantized, unpack_quantized
+from enerv_zoo.nvz.tensors import DTYPES, QuantizedTensor, code_levels, decode_levels, scales_of
 
 
 @dataclass(frozen=True)
@@ -225,8 +225,10 @@ def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, An
         if tensor.along:
             fields["along"] = list(tensor.along)
         if tensor.entropy_model is None:
-            return fields, *pack_quantized(tensor)
-        return {**fields, "entropy_model": tensor.entropy_model}, *pack_with(tensor, tensor.entropy_model)
+            table, stream = code_levels(tensor.levels)
+            return fields, tensor.scale_bytes() + table, stream
+        stream = encode_with(tensor.entropy_model, tensor.levels)
+        return {**fields, "entropy_model": tensor.entropy_model}, tensor.scale_bytes(), stream
     dtype = tensor.dtype.newbyteorder("<")
     name_of_dtype = next((key for key, value in DTYPES.items() if np.dtype(value) == dtype), None)
     if name_of_dtype is None:
@@ -235,10 +237,15 @@ def _pack(name: str, tensor: QuantizedTensor | np.ndarray) -> tuple[dict[str, An
 
 
 def _unpack(entry: TensorEntry, side: memoryview, stream: memoryview) -> QuantizedTensor | np.ndarray:
-    if entry.entropy_model is not None:
-        return unpack_with(side, stream, entry.shape, entry.axis, entry.entropy_model, entry.along)
-    if entry.dtype is None:
-        return unpack_quantized(side, stream, entry.shape, entry.axis, entry.along)
+    if entry.dtype is None or entry.entropy_model is not None:
+        scale, rest = scales_of(side, entry.shape, entry.axis, entry.along)
+        if entry.entropy_model is None:
+            levels = decode_levels(rest, stream, entry.shape)
+        elif len(rest):
+            raise ConfigError("bytes are left over after the scales")
+        else:
+            levels = decode_with(entry.entropy_model, bytes(stream), entry.shape)
+        return QuantizedTensor(levels, scale, entry.axis, entry.entropy_model, entry.along)
     values = np.frombuffer(stream, np.uint8 if entry.dtype == "BOOL" else DTYPES[entry.dtype])
     if entry.dtype == "BOOL":
         values = values != 0

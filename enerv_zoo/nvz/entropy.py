@@ -20,7 +20,7 @@ from enerv_zoo.config import PartSpec, Spec, as_spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz.tables import estimate_bits, parse_table
 from enerv_zoo.nvz.temporal import TemporalModel
-from enerv_zoo.nvz.tensors import QuantizedTensor, code_levels, decode_levels, laplace_bits, scales_of
+from enerv_zoo.nvz.tensors import code_levels, decode_levels, laplace_bits
 from enerv_zoo.registry import entropy_models
 
 TABLE = "table"
@@ -110,40 +110,30 @@ def model_spec(model: PartSpec) -> Spec | None:
     return None if spec == {"name": TABLE} else spec
 
 
-def pack_with(tensor: QuantizedTensor, spec: Spec) -> tuple[bytes, bytes]:
-    """Return a tensor's scales, and its levels as an entropy model codes them.
+def encode_with(spec: Spec, levels: np.ndarray) -> bytes:
+    """Return levels as an entropy model codes them.
 
     Raises:
         ConfigError: there is no such model, or it gives no bytes.
     """
-    stream = entropy_models.build(spec).encode(torch.from_numpy(tensor.levels))
+    stream = entropy_models.build(spec).encode(torch.from_numpy(levels))
     if not isinstance(stream, bytes):
         raise ConfigError(f"entropy_model {spec['name']!r}: encode gave {type(stream).__name__}, expected bytes")
-    return tensor.scale_bytes(), stream
+    return stream
 
 
-def unpack_with(
-    side: memoryview,
-    stream: memoryview,
-    shape: tuple[int, ...],
-    axis: int | None,
-    spec: Spec,
-    along: tuple[int, ...] = (),
-) -> QuantizedTensor:
-    """Return the tensor that `pack_with` was given.
+def decode_with(spec: Spec, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the levels that `encode_with` was given.
 
     Raises:
-        ConfigError: the bytes are no such tensor.
+        ConfigError: the bytes are no such levels.
     """
-    scale, rest = scales_of(side, shape, axis, along)
-    if len(rest):
-        raise ConfigError("bytes are left over after the scales")
     model: EntropyModel = entropy_models.build(spec)
     try:
-        levels: Any = model.decode(bytes(stream), shape)
+        levels: Any = model.decode(data, shape)
     except Exception as error:  # a plug-in's decoder may raise anything
         raise ConfigError(f"entropy_model {spec['name']!r}: {type(error).__name__}: {error}") from error
     if not isinstance(levels, Tensor) or levels.dtype != torch.int32 or tuple(levels.shape) != shape:
         kind = f"{levels.dtype} {tuple(levels.shape)}" if isinstance(levels, Tensor) else type(levels).__name__
         raise ConfigError(f"entropy_model {spec['name']!r} gave {kind}, expected torch.int32 {shape}")
-    return QuantizedTensor(levels.contiguous().numpy(), scale, axis, spec, along)
+    return levels.contiguous().numpy()

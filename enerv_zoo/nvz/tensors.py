@@ -93,30 +93,12 @@ def stored_scales(scale: np.ndarray) -> np.ndarray:
     return np.ldexp(np.ldexp(scale, -exponent).astype(np.float16).astype(np.float32), exponent)
 
 
-def pack_quantized(tensor: QuantizedTensor) -> tuple[bytes, bytes]:
-    """Return a tensor's scales and probability model, and its levels as a stream."""
-    table, stream = code_levels(tensor.levels)
-    return tensor.scale_bytes() + table, stream
-
-
 def code_levels(levels: np.ndarray) -> tuple[bytes, bytes]:
     """Return the best table for levels, and the levels as a stream; of an empty tensor, nothing."""
     if not levels.size:
         return b"", b""
     table = best_table(levels)
     return table.data, write_stream([(levels.reshape(-1), table)])
-
-
-def unpack_quantized(
-    side: memoryview, stream: memoryview, shape: tuple[int, ...], axis: int | None, along: tuple[int, ...] = ()
-) -> QuantizedTensor:
-    """Return the tensor that `pack_quantized` packed.
-
-    Raises:
-        ConfigError: the bytes are no such tensor.
-    """
-    scale, table = scales_of(side, shape, axis, along)
-    return QuantizedTensor(decode_levels(table, stream, shape), scale, axis, along=along)
 
 
 def scales_of(
