@@ -28,25 +28,45 @@ def unfit(chromium, folder):
     return None if plays else "it plays no H.264"
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    """A Chromium that shows the pages. Without one, these tests are skipped unless `ENERV_ZOO_BROWSER` is set."""
-    missing = pytest.fail if "ENERV_ZOO_BROWSER" in os.environ else pytest.skip
+missing = pytest.fail if "ENERV_ZOO_BROWSER" in os.environ else pytest.skip
+
+
+def launched(kind, *arguments):
+    """Start a Chromium of this machine."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         missing(f"no browser here; install one of {', '.join(BROWSERS)}")
+    options = ["--no-sandbox", "--disable-dev-shm-usage", *arguments]
+    return kind.launch(executable_path=path, args=options, timeout=1000 * LONG)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A Chromium that shows the pages. Without one, these tests are skipped unless `ENERV_ZOO_BROWSER` is set."""
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as driver:
-        options = {"args": ["--no-sandbox", "--disable-dev-shm-usage"], "timeout": 1000 * LONG}
         try:
-            chromium = driver.chromium.launch(executable_path=path, **options)
+            chromium = launched(driver.chromium)
         except Error as error:  # as the command that tells to install a snap
-            missing(f"{path} does not start: {error}")
+            missing(f"the browser does not start: {error}")
         if reason := unfit(chromium, tmp_path_factory.mktemp("probe")):
-            missing(f"{path}: {reason}")
+            missing(reason)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def gpu_browser(browser):
+    """A Chromium with WebGPU, which its CPU computes; the test is skipped where it has none."""
+    chromium = launched(browser.browser_type, "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    tab = chromium.new_page()
+    tab.goto("chrome://version")  # a secure context; others have no WebGPU
+    if not tab.evaluate("navigator.gpu?.requestAdapter().then((adapter) => adapter !== null)"):
+        pytest.skip("this browser has no WebGPU without a GPU (SwiftShader)")
+    tab.close()
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture(scope="session")

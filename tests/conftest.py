@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 import torch
-from browsers import browser, package  # noqa: F401
+from browsers import browser, gpu_browser, package  # noqa: F401
 from hypothesis import HealthCheck, settings
 from registering import temporary_parts
 

@@ -36,6 +36,9 @@ def export(
     precision: Precision = None,
     batch: Annotated[str, typer.Option(metavar="N", help="Frames per call, or dynamic for any number.")] = "dynamic",
     output: Annotated[str, typer.Option(help="Of the model: uint8 or float32 frames, or rgba for a canvas.")] = "uint8",
+    index: Annotated[
+        str, typer.Option(help="Type of the model's input: float64, or float32, which GPUs of browsers need.")
+    ] = "float64",
     player: Annotated[bool, typer.Option("--player", help="Write a web page that plays the network.")] = False,
     single_file: Annotated[
         bool, typer.Option("--single-file", help="With --player: one .html file, which also opens from disk.")
@@ -74,13 +77,13 @@ def export(
         if player:
             page = exporting.write_player(opened, out, runtime=runtime, precision=precision or "float16")  # type: ignore[arg-type]
         else:
-            exporting.export(opened, out, precision=precision or "float32", batch=batch, output=output)  # type: ignore[arg-type]
+            kind = precision or "float32"
+            exporting.export(opened, out, precision=kind, batch=batch, output=output, index=index)  # type: ignore[arg-type]
     if player:
         how = "open it in a browser" if single_file else "serve the folder, for example with: python -m http.server"
         console.out.print(f"written to {page}: {how}")
     else:
         size = console.megabytes(out.stat().st_size)
-        kind = precision or "float32"
         console.out.print(f"written to {out}: {size}, {opened.stored_numbers:,} parameters in {kind}")
 
 

@@ -15,6 +15,7 @@ from enerv_zoo.network import Network
 
 Precision = Literal["float32", "float16"]
 Output = Literal["uint8", "float32", "rgba"]
+Index = Literal["float64", "float32"]
 
 TURN = torch.tensor(math.tau).item(), math.tau - torch.tensor(math.tau).item()
 """2 pi as a number of 24 bits, whose product with an integer of 29 bits is exact in float64, and the rest of it."""
@@ -24,7 +25,7 @@ class ExactFrequencies(nn.Module):
     """A `FrequencyEncoding` whose result does not depend on how a runtime computes sines of 1e8 rad.
 
     The products are rounded as they are there. Whole turns are then subtracted in float64, in which GPUs of browsers do
-    not compute at all: runtimes leave it to the CPU.
+    not compute at all (see `onnx_model.keep_time_exact`).
     """
 
     def __init__(self, encoding: FrequencyEncoding) -> None:
@@ -61,18 +62,22 @@ class Decoder(nn.Module):
         network: the network; it is copied.
         output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1], or
             `"rgba"` for (B, H, W, 4) uint8, as a canvas takes them.
+        index: the type that its ONNX model takes and computes time in: `"float64"`, or `"float32"` for runtimes that
+            have nothing wider, as those for GPUs of browsers.
         folds: whether embeddings that are the same for every frame are constants of it, in place of their weights.
     """
 
-    def __init__(self, network: Network, output: Output = "float32", *, folds: bool = True) -> None:
+    def __init__(
+        self, network: Network, output: Output = "float32", *, index: Index = "float64", folds: bool = True
+    ) -> None:
         super().__init__()
-        self.output = output
+        self.output, self.index = output, index
         self.network = copy.deepcopy(network)
-        fixed = network.fixed_embeddings()
+        fixed = network.fixed_embeddings() if folds else {}
         self._fixed = tuple(fixed)
         for name, tensor in fixed.items():
             self.register_buffer(f"fixed_{name}", tensor)
-        for part in list(self.network.modules()):
+        for part in list(self.network.modules()) if index == "float64" else ():
             for name, child in list(part.named_children()):
                 if isinstance(child, FrequencyEncoding):
                     setattr(part, name, ExactFrequencies(child))
@@ -92,10 +97,10 @@ def formatted(frames: Tensor, output: Output) -> Tensor:
     """Return frames (B, 3, H, W), float in [0, 1], in the form that a decoder gives."""
     if output == "float32":
         return frames
-    pixels = frames.mul(255).round().clamp(0, 255)
-    if output == "rgba":
-        pixels = F.pad(pixels, (0, 0, 0, 0, 0, 1), value=255.0).permute(0, 2, 3, 1)
-    return pixels.to(torch.uint8)
+    pixels = frames.mul(255).round().clamp(0, 255).to(torch.uint8)
+    if output == "uint8":
+        return pixels
+    return F.pad(pixels, (0, 0, 0, 0, 0, 1), value=255).permute(0, 2, 3, 1)
 
 
 def spread(network: Network, count: int) -> Tensor:

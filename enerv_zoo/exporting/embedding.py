@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enerv_zoo.exporting.decoder import Precision
+from enerv_zoo.exporting.decoder import Output, Precision
 from enerv_zoo.exporting.run import ONNX, describe, exported
 from enerv_zoo.exporting.runtime import ADDRESS, BACKENDS
 from enerv_zoo.neural_video import NeuralVideo
@@ -19,6 +19,8 @@ from enerv_zoo.storage import Run
 ASSETS = Path(__file__).with_name("player")
 """Where `decoding.js` is, the script of such pages, and `worker.js`, whose text they have under the id `worker`."""
 RUNTIME = "runtime"
+OUTPUT: Output = "float32"
+"""Of models in pages: `worker.js` makes pixels of a canvas of it, in a fraction of the time that a runtime takes."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class PageFiles:
         """Export the networks of a video, and return the frames and the file of each."""
         networks = []
         for number, (segment, network) in enumerate(zip(video.segments, video.networks(), strict=True)):
-            model = exported(network, ONNX, precision, 1, "rgba", describe(network, run, precision, "rgba"))
+            model = exported(network, ONNX, precision, 1, OUTPUT, describe(network, run, precision, OUTPUT), "float32")
             self.models += len(model)
             name = f"network{number}{ONNX}" if len(video.segments) > 1 else f"network{ONNX}"
             networks.append({"first": segment.first, "frames": segment.frames, "file": self.add(name, model)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ TOLERANCE = 1e-4
 
 FEW = 64
 """Constants of fewer elements stay as they are."""
+
+MANY = 1024
+"""Constants of more elements are weights, whose products with time are no longer time."""
 
 
 def check_installed() -> None:
@@ -59,7 +63,7 @@ def to_onnx(
 
     program = torch.onnx.export(
         decoder.program(batch), dynamo=True, opset_version=OPSET, input_names=["index"], output_names=["frames"],
-        verbose=False, optimize=folds,
+        verbose=False, optimize=folds, custom_translation_table=_translations(),
     )  # fmt: skip
     assert program is not None
     model = program.model_proto
@@ -67,12 +71,51 @@ def to_onnx(
         del node.metadata_props[:]
         node.doc_string = ""
     del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
+    if decoder.index == "float32":
+        keep_time_exact(model.graph)
     if precision == "float16":
         _store_halves(model.graph)
     model.ir_version, model.producer_name, model.producer_version = IR_VERSION, "enerv-zoo", metadata["version"]
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     return model
+
+
+def _translations() -> dict[Any, Any]:
+    """Return how operations are written that runtimes compute in one pass only as their own exporters write them."""
+    from onnxscript import opset18 as op
+
+    def gelu(x: Any, approximate: str = "none") -> Any:
+        return op.Mul(op.Mul(x, 0.5), op.Add(op.Erf(op.Div(x, math.sqrt(2))), 1.0))
+
+    def lerp(start: Any, end: Any, share: Any) -> Any:
+        return op.Add(start, op.Mul(share, op.Sub(end, start)))
+
+    return {torch.ops.aten.gelu.default: gelu, torch.ops.aten.lerp.Tensor: lerp}
+
+
+def keep_time_exact(graph: Any) -> None:
+    """Let a graph take float32 indices, and name the nodes that compute with time alone `time0`, `time1` and so on.
+
+    Runtimes for GPUs have no float64; float32 is enough where each result is the nearest number, as on CPUs, but GPUs
+    divide less exactly, and know no sines of large numbers. The names tell runtimes to leave these nodes to the CPU.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    double, single = TensorProto.DOUBLE, TensorProto.FLOAT
+    graph.input[0].type.tensor_type.elem_type = single
+    for constant in graph.initializer:
+        if constant.data_type == double:
+            values = numpy_helper.to_array(constant).astype(np.float32)
+            constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    for attribute in (attribute for node in graph.node for attribute in node.attribute if attribute.name == "to"):
+        attribute.i = single if attribute.i == double else attribute.i
+    few = {constant.name for constant in graph.initializer if math.prod(constant.dims) < MANY}
+    time, nodes = {graph.input[0].name}, 0
+    for node in graph.node:
+        if not time.isdisjoint(node.input) and time | few >= set(filter(None, node.input)):
+            time.update(node.output)
+            node.name, nodes = f"time{nodes}", nodes + 1
 
 
 def _store_halves(graph: Any) -> None:
@@ -121,10 +164,13 @@ def check_model(
     options.add_external_initializers(list(weights), list(weights.values()))
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     tolerance = TOLERANCE if output == "float32" else 1
+    kind = torch.float32 if session.get_inputs()[0].type == "tensor(float)" else torch.float64
     for count in (1, 3) if batch is None else (batch,):
-        for index in (spread(network, count), 0.37 * spread(network, count) + 0.3):
+        places = spread(network, count + 2)
+        for index in (places[:count], places[-count:], 0.37 * places[-count:] + 0.3):
+            index = index.to(kind)
             frames = torch.from_numpy(session.run(None, {"index": index.numpy()})[0])
-            difference = _difference(frames, formatted(network(index), output))
+            difference = _difference(frames, formatted(network(index.double()), output))
             if not difference <= tolerance:
                 raise EnervZooError(
                     f"onnxruntime {onnxruntime.__version__} decodes frames that differ by {difference:.2g} from those "

@@ -14,7 +14,7 @@ from enerv_zoo import __version__
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation.report import check_network
 from enerv_zoo.exporting import onnx_model
-from enerv_zoo.exporting.decoder import Decoder, Output, Precision, rounded
+from enerv_zoo.exporting.decoder import Decoder, Index, Output, Precision, rounded
 from enerv_zoo.files import check_writable, replacing
 from enerv_zoo.hub import open_run
 from enerv_zoo.loading import load
@@ -37,10 +37,11 @@ def export(
     precision: Precision = "float32",
     batch: int | str = "dynamic",
     output: Output = "uint8",
+    index: Index = "float64",
 ) -> Path:
     """Write a network as a model that decodes without this package: ONNX, or a `torch.export` program.
 
-    The model has one input, `index`, (B,) float64: frame indices, integer or fractional. Its output is `frames`.
+    The model has one input, `index`, (B,): frame indices, integer or fractional. Its output is `frames`.
     Before an ONNX model is written, onnxruntime's frames are compared with the network's: they are within 1e-4, and
     8-bit ones within 1.
 
@@ -51,6 +52,8 @@ def export(
         batch: `"dynamic"` for any number of indices per call, or that number.
         output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1], or
             `"rgba"` for (B, H, W, 4) uint8.
+        index: the input's type: `"float64"`, or `"float32"` of an ONNX model for runtimes that have nothing wider, such
+            as onnxruntime-web with WebGPU.
 
     Returns:
         The path of the file. The model's metadata are those of the video (`name`, `frames`, `width`, `height`, `fps`,
@@ -63,8 +66,11 @@ def export(
     target, size = Path(path), _batch_size(batch)
     _check_choice("precision", precision, Precision)
     _check_choice("output", output, Output)
+    _check_choice("index", index, Index)
     if target.suffix not in (ONNX, TORCH):
         raise ConfigError(f"{path}: expected a name that ends in {ONNX} or {TORCH}")
+    if target.suffix == TORCH and index != "float64":
+        raise ConfigError(f"{path}: a {TORCH} program takes float64 indices, got index={index!r}")
     if target.suffix == ONNX:
         onnx_model.check_installed()
     check_writable(target)
@@ -74,7 +80,7 @@ def export(
     network = video.network(0)
     metadata = describe(network, run, precision, output)
     with protected(video.origin), replacing(target) as temporary:
-        temporary.write_bytes(exported(network, target.suffix, precision, size, output, metadata))
+        temporary.write_bytes(exported(network, target.suffix, precision, size, output, metadata, index))
     return target
 
 
@@ -94,12 +100,18 @@ def opened(fit: Any) -> tuple[NeuralVideo | SegmentedVideo, Run | None]:
 @usable_threads()
 @torch.no_grad()
 def exported(
-    network: Network, suffix: str, precision: Precision, batch: int | None, output: Output, metadata: dict[str, str]
+    network: Network,
+    suffix: str,
+    precision: Precision,
+    batch: int | None,
+    output: Output,
+    metadata: dict[str, str],
+    index: Index = "float64",
 ) -> bytes:
     """Return the contents of a model's file."""
     stage("translating")
     network = rounded(network, precision)
-    decoder = Decoder(network, output)
+    decoder = Decoder(network, output, index=index)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters, about themselves
         if suffix == TORCH:

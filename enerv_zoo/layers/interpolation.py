@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from enerv_zoo.precision import wide
+
+is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", bool)
+"""Return whether `torch.export` is tracing; never with a PyTorch that is too old for `enerv_zoo.export`."""
 
 
 def centred_places(index: Tensor, frames: int, cells: int, aligned: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,6 +60,8 @@ def enlarged(x: Tensor, factor: int) -> Tensor:
 
     Channels are ordered (row, column, channel), so that runs of channels are copied in channels_last memory.
     """
+    if is_exporting():  # other runtimes have the shuffle of single numbers as one operation
+        return F.pixel_shuffle(x.unflatten(1, (factor**2, -1)).transpose(1, 2).flatten(1, 2), factor)
     return from_cells(x.permute(0, 2, 3, 1), factor).permute(0, 3, 1, 2)
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers.activations import choose
+from enerv_zoo.layers.interpolation import is_exporting
 from enerv_zoo.layers.quantisation import fake_quantised
 
 Bias = bool | Literal["zero"]
@@ -107,9 +108,12 @@ def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -
 
     Shapes: (B, I, H, W), (C stride^2, I, k, k), (C stride^2,) -> (B, C, stride H, stride W).
     """
+    padding = weight.shape[-1] // 2
+    if is_exporting():  # other runtimes have the shuffle of single numbers as one operation
+        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=padding), stride)
     filters = weight.permute(0, 2, 3, 1).unflatten(0, (-1, stride**2)).transpose(0, 1).flatten(0, 1)
     offsets = None if bias is None else bias.unflatten(0, (-1, stride**2)).transpose(0, 1).flatten()
-    output = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=weight.shape[-1] // 2).permute(0, 2, 3, 1)
+    output = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=padding).permute(0, 2, 3, 1)
     rows = output.unflatten(-1, (stride, -1)).transpose(2, 3)  # (B, H, stride, W, stride C)
     return rows.flatten(1, 2).unflatten(-1, (stride, -1)).flatten(2, 3).permute(0, 3, 1, 2)
 

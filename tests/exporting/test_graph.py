@@ -111,8 +111,10 @@ def check_graph(data, tensors):
     assert sum(np.prod(tensor.dims) for tensor in graph.initializer if not tensor.external_data) < 2000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ez.list_models())
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(family, marks=() if family == "enerv" else pytest.mark.slow) for family in ez.list_models()],
+)
 def test_every_family_has_a_graph(family):
     video = tiny(family)
     specs = uniform_specs(video, 8, "tensor")

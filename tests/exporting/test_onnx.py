@@ -24,8 +24,8 @@ def session(path):
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def decoded(path, index):
-    return session(path).run(None, {"index": np.asarray(index, dtype=np.float64)})[0]
+def decoded(path, index, dtype=np.float64):
+    return session(path).run(None, {"index": np.asarray(index, dtype=dtype)})[0]
 
 
 @pytest.mark.parametrize("family", ez.list_models())
@@ -46,9 +46,25 @@ QUICK = ("enerv", "hinerv", "ffnerv")
 )
 def test_every_family_decodes_the_same_frames(family, tmp_path):
     video = tiny(family)
-    path = ez.export(video, tmp_path / "x.onnx", output="float32")
-    for index in (INDEX[:1], INDEX[2:3], INDEX):
-        np.testing.assert_allclose(decoded(path, index), video(index).detach(), rtol=0, atol=1e-4)
+    for index_type in ("float64",) if family in QUICK else ("float64", "float32"):
+        path = ez.export(video, tmp_path / "x.onnx", output="float32", index=index_type)
+        for index in (INDEX[:1], INDEX[2:3], INDEX):
+            frames = decoded(path, index, index_type)
+            np.testing.assert_allclose(frames, video(index).detach(), rtol=0, atol=1e-4)
+
+
+def test_a_model_for_gpus_has_nothing_wider_and_names_what_computes_with_time(tmp_path):
+    """Such as the sines of 1e8 rad, and all that they are of."""
+    graph = onnx.load(ez.export(tiny("rnerv"), tmp_path / "x.onnx", index="float32")).graph
+    values = onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph)).graph.value_info
+    types = {value.type.tensor_type.elem_type for value in [*values, *graph.input, *graph.output]}
+    types |= {constant.data_type for constant in graph.initializer}
+    assert onnx.TensorProto.DOUBLE not in types
+    time = [node for node in graph.node if node.name.startswith("time")]
+    assert [node.name for node in time] == [f"time{number}" for number in range(len(time))]
+    assert {"Sin", "Cos", "Div", "Floor"} <= {node.op_type for node in time}
+    assert {"Sin", "Cos"}.isdisjoint(node.op_type for node in graph.node if node not in time)
+    assert {"Conv", "MatMul", "Gemm"}.isdisjoint(node.op_type for node in time)
 
 
 def test_outputs_precisions_and_batches(tmp_path):
@@ -112,6 +128,7 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
     for options, message in (
         ({"precision": "int8"}, "precision is one of float32, float16, got 'int8'"),
         ({"output": "yuv"}, "output is one of uint8, float32, rgba, got 'yuv'"),
+        ({"index": "int64"}, "index is one of float64, float32, got 'int64'"),
         ({"batch": 0}, "a batch is 'dynamic' or a number of frames from 1 to 1024, got 0"),
     ):
         with pytest.raises(ez.ConfigError, match=message):
