@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from enerv_zoo.config import DEFAULT_METRICS, MetricSpec, VideoInfo
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.apart import PixelsApart, frames_apart, why_missing
+from enerv_zoo.evaluation.timing import Timer
 from enerv_zoo.files import finite, write_json, write_text
-from enerv_zoo.machine import synchronize
 from enerv_zoo.metrics import Scorer, psnr
 from enerv_zoo.metrics.columns import PLACE, flat, is_name
 from enerv_zoo.metrics.scored import Scored
@@ -194,7 +193,7 @@ def _evaluated(
     indices = matching_frames(video, original, frames)
     compared = dataclasses.replace(video.info, frames=len(indices), timestamps=None)
     scorer = Scorer(metrics, compared, video.device)
-    timer = _Timer(video.device)
+    timer = Timer(video.device)
     apart = PixelsApart(original.seen)
     done, advance = 0, stage("evaluating", len(indices))
     for decoded in timer.timed(video.decode_float(indices, batch_size)):
@@ -374,27 +373,3 @@ def stored_bytes(video: NeuralVideo) -> int:
 def bits_per_pixel(size: int, info: VideoInfo) -> float:
     """Return 8 times the stored bytes over all pixels of the video."""
     return 8 * size / info.pixels
-
-
-class _Timer:
-    """Times what an iterator does, and not what is done with its items."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.laps: list[tuple[int, float]] = []
-
-    def timed(self, batches: Any) -> Any:
-        iterator = iter(batches)
-        while True:
-            start = time.perf_counter()
-            batch = next(iterator, None)
-            if batch is None:
-                return
-            synchronize(self.device)
-            self.laps.append((len(batch), time.perf_counter() - start))
-            yield batch
-
-    def rate(self) -> float:
-        """Frames per second, without the first batch (which warms up) where there are more."""
-        laps = self.laps[1:] or self.laps
-        return sum(frames for frames, _ in laps) / max(sum(seconds for _, seconds in laps), 1e-9)
