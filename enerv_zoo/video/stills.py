@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.ExifTags import Base as Tag
 
 from enerv_zoo.config import HD
 from enerv_zoo.errors import VideoError
-from enerv_zoo.shell import printable
 from enerv_zoo.video.colours import stated_colour, to_bytes
 from enerv_zoo.video.paths import readable
+from enerv_zoo.video.profiles import DAMAGE, in_srgb
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
-
-logger = logging.getLogger(__name__)
-
-ROUNDING = 3
-"""Steps of 255 by which profiles of sRGB differ from each other, at the most."""
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda picture: picture[:, ::-1],
@@ -50,13 +41,6 @@ _REDUCED = 1
 """Bit of a TIFF page's `NewSubfileType`: a thumbnail of another page."""
 
 
-_DAMAGE = (
-    ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
-"""Errors that Pillow raises of damaged files."""
-
-
 @contextmanager
 def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]:
     """Yield a file as Pillow opens it, without decoding it; `None` where it cannot."""
@@ -65,7 +49,7 @@ def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]
         warnings.simplefilter("ignore")  # of large pictures, which are read by FFmpeg, and of damaged metadata
         try:
             image = open_image(path)
-        except _DAMAGE:
+        except DAMAGE:
             yield None
             return
         with image:
@@ -114,66 +98,17 @@ def finished(picture: np.ndarray, path: Path, is_wide: bool) -> np.ndarray | Non
         The picture, or `None` where Pillow does not know the file's format.
 
     Raises:
-        VideoError: it has more than 8 bits, and another profile than sRGB.
+        VideoError: it has more than 8 bits, and a profile of tables.
     """
     with _opened(path) as image:
         if image is None:
             return None
-        picture = picture if is_wide else _in_srgb(picture, image, path)
+        picture = picture if is_wide else in_srgb(picture, image, path)
         try:
             turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
-        except _DAMAGE:  # of its metadata
+        except DAMAGE:  # of its metadata
             turn = None
     return picture if turn is None else turn(picture)
-
-
-def _in_srgb(picture: np.ndarray, image: Image.Image, path: Path) -> np.ndarray:
-    """Convert the colours of a picture (H, W, 3) by the profile of its file, which is open as `image`."""
-    profile = image.info.get("icc_profile")
-    kind = image.mode if image.mode == "CMYK" else "L" if image.mode[0] in "1LI" else "RGB"
-    conversion = _to_srgb(profile, kind) if isinstance(profile, bytes) and profile else None
-    if conversion is None:
-        return picture
-    name, mode, transform = conversion
-    if picture.dtype != np.uint8:
-        raise VideoError(
-            f"{path}: has the colour profile {name!r}, by which 8 bits alone can be converted; leave out full_depth "
-            "(--full-depth), or convert the picture to sRGB"
-        )
-    logger.info("pictures with the colour profile %r are converted to sRGB", printable(name), extra={"once": True})
-    pixels = image if mode == "CMYK" else Image.fromarray(picture[..., 0] if mode == "L" else picture)
-    return np.array(ImageCms.applyTransform(pixels, transform))
-
-
-@lru_cache(maxsize=16)
-def _to_srgb(data: bytes, kind: str) -> tuple[str, str, ImageCms.ImageCmsTransform] | None:
-    """Return the name of a colour profile, the mode of the pictures that it is for, and what converts them to sRGB.
-
-    Args:
-        data: the profile.
-        kind: of the pictures at hand, `"RGB"`, `"L"` or `"CMYK"`; a grey one may have a profile of colours.
-
-    Returns:
-        `None` for a profile that is damaged, of other pictures, or that changes no 8-bit value by more than rounding
-        does: there are many profiles of sRGB.
-    """
-    try:
-        profile = ImageCms.ImageCmsProfile(BytesIO(data))
-        name = ImageCms.getProfileDescription(profile).strip()
-        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip())
-        if mode is None or (mode != kind and (mode, kind) != ("RGB", "L")):
-            return None
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
-    except (ImageCms.PyCMSError, ImportError, *_DAMAGE):
-        return None
-    if mode != "CMYK":
-        steps = np.arange(0, 256, 15, dtype=np.uint8)
-        colours = steps[:, None] if mode == "L" else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 18, 3)
-        converted = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform)).astype(int)
-        if np.abs(converted - (colours[..., None] if mode == "L" else colours)).max() <= ROUNDING:
-            return None
-    return name, mode, transform
 
 
 def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT) -> Pages | None:
@@ -185,7 +120,7 @@ def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT
     kind = _kind(path)
     if kind is None:
         return None
-    with _opened(path, kind) as image, suppress(*_DAMAGE):
+    with _opened(path, kind) as image, suppress(*DAMAGE):
         if image is not None:
             return _pages(image, path, name, kind, options)
     if kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
@@ -272,9 +207,9 @@ class Pages(Source):
                 picture = (
                     _pixels(image, full_depth) if self._deep is None else _deep_pixels(self.path, number, self._deep)
                 )
-                picture = picture if self.colour.is_wide else _in_srgb(picture, image, self.path)
+                picture = picture if self.colour.is_wide else in_srgb(picture, image, self.path)
                 turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
             return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import zlib
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms, ImageOps
 
 from enerv_zoo.errors import VideoError
@@ -89,39 +92,79 @@ def test_colours_of_a_profile_become_those_of_srgb(
         assert np.array_equal(pixels(tmp_path / f"{number}.png")[0], np.asarray(image)), number
     assert not caplog.text
 
-    picture = still(
-        "deep.png", av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint16), format="rgb48be"), "png", "rgb48be"
-    )
-    body, data = b"iCCPwide\0\0" + zlib.compress(wide), picture.read_bytes()
-    picture.write_bytes(data[:33] + (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + data[33:])
-    with pytest.raises(VideoError, match="has the colour profile 'wide', by which 8 bits alone can be converted"):
-        open_video(picture, full_depth=True)
-    assert open_video(picture).frames.max() == 0
+
+def test_sixteen_bits_become_those_of_srgb_by_curves(tmp_path: Path, still: Encode) -> None:
+    colours = moving(1, 24, 40)[0]
+    parameters = [(2.2,), (2.2, 0.9, 0.1), (2.2, 0.9, 0.05, 0.02), (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)]
+    parameters += [(2.2, 0.9, 0.05, 0.1, 0.1, 0.01, 0.02)]
+    curves = [curve(kind=kind, values=values) for kind, values in enumerate(parameters)]
+    curves += [curve(), curve(*(65535 * np.linspace(0, 1, 2000) ** 1.8).round().astype(int).tolist())]
+    profiles = [profile("wide"), *(profile("wide", own) for own in curves), profile("grey")]
+    for number, data in enumerate(profiles):
+        image = Image.fromarray(colours) if number < len(profiles) - 1 else Image.fromarray(colours).convert("L")
+        expected = np.asarray(ImageCms.profileToProfile(image, BytesIO(data), ImageCms.createProfile("sRGB"), 1, "RGB"))
+        wide = np.asarray(image).astype(np.uint16) * 257
+        form = "rgb48be" if wide.ndim == 3 else "gray16be"
+        deep = with_profile(still(f"{number}.png", av.VideoFrame.from_ndarray(wide, format=form), "png", form), data)
+        kept = open_video(deep, full_depth=True).frames[0].permute(1, 2, 0).float().numpy()
+        assert np.abs(255 * kept - expected).max() < 1.2, number
+    table = profile("wide", more={b"A2B0": tables()})
+    deep = with_profile(still("deep.png", av.VideoFrame(8, 8, "rgb48be"), "png", "rgb48be"), table)
+    with pytest.raises(VideoError, match="has the colour profile 'wide', by whose tables 8 bits alone"):
+        open_video(deep, full_depth=True)
+    assert open_video(deep).frames.dtype == torch.uint8
 
 
-def profile(name: str) -> bytes:
+def with_profile(picture: Path, data: bytes) -> Path:
+    """Put a profile into a PNG file."""
+    body, png = b"iCCPwide\0\0" + zlib.compress(data), picture.read_bytes()
+    picture.write_bytes(png[:33] + (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + png[33:])
+    return picture
+
+
+PRIMARIES = (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)
+"""Of P3, as XYZ."""
+
+
+def fixed(*values: float) -> bytes:
+    """Return values as s15Fixed16."""
+    return b"".join(round(value * 65536).to_bytes(4, signed=True) for value in values)
+
+
+def curve(*table: int, kind: int | None = None, values: Sequence[float] = ()) -> bytes:
+    """Return a curve of a table, or of a kind with parameters (ICC.1:2022, 10.6 and 10.18)."""
+    if kind is None:
+        return b"curv" + bytes(4) + len(table).to_bytes(4) + b"".join(value.to_bytes(2) for value in table)
+    return b"para" + bytes(4) + kind.to_bytes(2) + bytes(2) + fixed(*values)
+
+
+def tables() -> bytes:
+    """Return tables from colours to XYZ in place of curves (`mft2`; ICC.1:2022, 10.10)."""
+    grid = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3) @ np.array(PRIMARIES)
+    ends = [0, 65535] * 3
+    numbers = [2, 2, *ends, *(grid * 32768).round().clip(0, 65535).astype(int).ravel().tolist(), *ends]
+    head = b"mft2" + bytes(4) + bytes([3, 3, 2, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    return head + b"".join(number.to_bytes(2) for number in numbers)
+
+
+def profile(name: str, own: bytes | None = None, more: Mapping[bytes, bytes] = MappingProxyType({})) -> bytes:
     """Return a small ICC profile (version 2) called `name`: of grey with a gamma of 1, or of P3 with one of 2.2.
 
-    ICC.1:2001-04; values in s15Fixed16.
+    ICC.1:2001-04. `own` is another curve, `more` are further tags.
     """
-
-    def fixed(*values: float) -> bytes:
-        return b"".join(round(value * 65536).to_bytes(4, signed=True) for value in values)
-
-    gamma = 1.0 if name == "grey" else 2.2
-    curve = b"curv" + bytes(4) + (1).to_bytes(4) + round(gamma * 256).to_bytes(2) + bytes(2)
+    curved = own or curve(256 if name == "grey" else round(2.2 * 256))
     white = (0.9642, 1.0, 0.8249)
     tags = {
         b"desc": b"desc" + bytes(4) + (len(name) + 1).to_bytes(4) + name.encode() + bytes(1 + 4 + 4 + 2 + 1 + 67),
         b"wtpt": b"XYZ " + bytes(4) + fixed(*white),
     }
     if name == "grey":
-        tags[b"kTRC"] = curve
+        tags[b"kTRC"] = curved
     else:
-        primaries = (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)
-        for letter, primary in zip("rgb", primaries, strict=True):
+        for letter, primary in zip("rgb", PRIMARIES, strict=True):
             tags[f"{letter}XYZ".encode()] = b"XYZ " + bytes(4) + fixed(*primary)
-            tags[f"{letter}TRC".encode()] = curve
+            tags[f"{letter}TRC".encode()] = curved
+    tags |= more
     place, table, data = 128 + 4 + 12 * len(tags), b"", b""
     for tag, body in tags.items():
         table += tag + (place + len(data)).to_bytes(4) + len(body).to_bytes(4)
