@@ -157,5 +157,3 @@ class VideoSelection:
 
 SELECTION = tuple(each.name for each in dataclasses.fields(VideoSelection))
 """Names of the fields of a selection."""
-SWITCHES = ("square_pixels", "deinterlace", "full_depth", "tone_map")
-"""Those that are true or false."""

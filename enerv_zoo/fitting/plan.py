@@ -13,7 +13,7 @@ import torch
 
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
-from enerv_zoo.config import OPEN, SELECTION, SWITCHES, Colour, FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.config import OPEN, SELECTION, Colour, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
@@ -157,7 +157,7 @@ def plan_fit(
             f"Its options: {', '.join(selection)}"
         )
     video = {**base.video, **{key: value for key, value in selection.items() if value is not None}}
-    for name in SWITCHES:
+    for name in ("square_pixels", "deinterlace", "full_depth", "tone_map"):
         if not isinstance(video.get(name, False), bool):
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
     ReadOptions(stream=video.get("stream"), matrix=video.get("matrix"))  # refuses what is none
