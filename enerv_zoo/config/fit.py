@@ -70,8 +70,8 @@ class FitConfig:
         rounded_share: part of the weights that each step rounds, drawn anew; with scales per slice alone, whose authors
             round 0.9.
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` or learned scales alone.
-        bpp: bits per pixel that the file is to take, of all frames, held-out ones too: scales are learned, and
-            `rate_weight` follows from it, and the network's size unless that is given.
+        bpp: bits per pixel of the file to fit to, over all frames, held-out ones too. Scales are learned; `rate_weight`
+            follows from it, and so does the network's size unless it is given.
         phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
             `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `fit_frames`, `metrics` and `phases`) on
             top of those before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.

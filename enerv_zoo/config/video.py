@@ -126,7 +126,7 @@ class VideoSelection:
     Attributes:
         frames: which frames, such as 0:53, 10:, ::2 or 5.
         resize: resize frames (antialiased): WIDTHxHEIGHT, or with the aspect kept 360p (the shorter side), 256 (the
-            longest), 50%, or 0.5MP (pixels).
+            longer), 50%, or 0.5MP (pixels).
         crop: crop frames about the centre, before resizing.
         square_pixels: resample pixels that are not square, or take frames as they are stored.
         stream: which video stream of a file, from 0.

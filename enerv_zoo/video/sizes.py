@@ -29,7 +29,7 @@ _NAMED = re.compile(r"\s*([0-9]{1,6})\s*[xX]\s*([0-9]{1,6})\s*")
 _NUMBER = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})\s*(p|%|MP|)\s*", re.IGNORECASE)
 _EXPECTED = "expected WIDTHxHEIGHT in pixels, such as '1280x720', or (height, width)"
 _FORMS = (
-    "expected WIDTHxHEIGHT such as '1280x720', the shorter side such as '360p', the longest side such as '256', a part "
+    "expected WIDTHxHEIGHT such as '1280x720', the shorter side such as '360p', the longer side such as '256', a part "
     "such as '50%' or 'full', or a number of pixels such as '0.5MP'; in Python also (height, width)"
 )
 
