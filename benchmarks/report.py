@@ -266,6 +266,39 @@ def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
 
 
+KILLS = ("command", "seconds undisturbed", "kills", "outputs compared", "files in one", "differences")
+
+
+def kill_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield a row per command; a difference would have ended the program without a result."""
+    for command, row in record["rows"].items():
+        yield [f"`{command}`", *(f"{row[key]:g}" for key in ("seconds_alone", "kills", "compared", "files")), "none"]
+
+
+DAMAGES = ("what was damaged", "cases", "used", "refused in one line", "neither")
+
+
+def damage_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    names = {"config": "config", "folder": "fit's folder", "nvz": "`.nvz` file", "text": "manifest or recipe"}
+    for kind, row in record["rows"].items():
+        faults = sum(fault["kind"] == kind for fault in record["faults"])
+        used, refused = row.get("read", 0), row.get("refused", 0)
+        counts = (used + refused + faults, used, refused, faults)
+        yield [names.get(kind, "image or movie"), *(f"{count:,}" for count in counts)]
+
+
+REQUESTS = ("requests", "threads", "minutes", "wrong frames", "memory after a fifth", "at the end")
+
+
+def request_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    memory = record["megabytes"]
+    yield [
+        *(f"{number:,}" for number in (record["requests"], record["case"]["threads"], round(record["seconds"] / 60))),
+        f"{record['wrong']:,}",
+        *(f"{each:.0f} MB" for each in (memory[len(memory) // 5], memory[-1])),
+    ]
+
+
 def overview() -> str:
     """Return the README's table: quality per second, speed, and bytes, each beside what it is measured against."""
     seconds, fitted, decoded, rates = (
@@ -316,10 +349,13 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
     "cost_model": (COSTS, cost_rows),
     "fleet": (FLEETS, fleet_rows),
     "fleet_simulation": (SIMULATED, simulated_rows),
+    "fuzz": (DAMAGES, damage_rows),
     "loaded": (LOADS, load_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
     "shelf": (SHELF, shelf_rows),
+    "soak": (KILLS, kill_rows),
+    "steady": (REQUESTS, request_rows),
     "time_to_psnr": (SECONDS, time_to_psnr_rows),
     "warm_start": (STARTS, start_rows),
     "zoo": (FAMILIES, family_rows),
@@ -357,12 +393,15 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "entropy_coding": ("nvz",),
     "fleet": ("batch", "cluster"),
     "fleet_simulation": (),
+    "fuzz": ("batch", "config", "nvz", "storage", "video"),
     "long_video": (*FITTING, "batch", "segmented.py"),
     "ms_ssim_speed": ("ssim.py",),
     "random_access": DECODING,
     "rd": (*FITTING, *CODING, "evaluation"),
     "shelf": (*CODING, "evaluation", "hub/bundled"),
+    "soak": ("batch", "cli", "compression", "fitting", "hub", "storage"),
     "ssim_speed": ("ssim.py",),
+    "steady": (*DECODING, "storage"),
     "zoo_speed": (*FITTING, *DECODING),
 }
 """Paths in the package that a benchmark measures; of the others it is `FITTING`."""
