@@ -6,10 +6,13 @@ asks the network (`NeuralVideo.coding_hints`), and never looks at names.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
+
+from enerv_zoo.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,32 @@ def coding_hints(network: nn.Module) -> dict[str, CodingHint]:
         if path and hasattr(part, "coding_hints"):
             hints |= {f"{path}.{name}": hint for name, hint in part.coding_hints().items()}
     return hints
+
+
+def named_parts(tensors: Sequence[str], parts: Collection[str], option: str) -> dict[str, str]:
+    """Return the part that each tensor belongs to, of those that an option names; others are not there.
+
+    Args:
+        tensors: names of tensors, such as `embeddings.time.weight`.
+        parts: names, such as `"embeddings.time"`, for the tensor `embeddings.time` and all of `embeddings.time. ...`;
+            the longest one that fits a tensor counts.
+        option: for messages.
+
+    Raises:
+        ConfigError: no tensor belongs to a part.
+    """
+    fitting = {name: [part for part in parts if f"{name}.".startswith(f"{part}.")] for name in tensors}
+    for part in parts:
+        if not any(part in each for each in fitting.values()):
+            legal = sorted({name[:end] for name in tensors for end in range(len(name)) if name[end] == "."})
+            raise ConfigError(
+                f"{option}: the network has no part {part!r}.{did_you_mean(part, legal)} "
+                f"Its parts: {', '.join(dict.fromkeys(_part(name) for name in tensors))}"
+            )
+    return {name: max(each, key=len) for name, each in fitting.items() if each}
+
+
+def _part(name: str) -> str:
+    """Return the part that a message names for a tensor: `head`, `embeddings.time`, `stages.0`."""
+    first, *rest = name.split(".")
+    return ".".join((first, *rest[:1])) if first in ("embeddings", "stages") else first

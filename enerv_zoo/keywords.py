@@ -76,6 +76,7 @@ class CompressOptions(TypedDict, total=False):
     """Fields of `enerv_zoo.config.CompressConfig`."""
 
     bits: int | None
+    part_bits: dict[str, int]
     scales: Literal["tensor", "channel", "slice"]
     bpp: float | None
     max_psnr_drop: float | None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from enerv_zoo.coding import named_parts
 from enerv_zoo.compression import search
 from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, as_spec, from_dict
@@ -87,13 +88,16 @@ def default_specs(video: NeuralVideo, config: CompressConfig, record: FitRecord 
 
     Where it gives no bits, they are those that weights are on already, or the fit's last phase rounded them to.
     """
+    parts = named_parts(list(codable(video)), config.part_bits, "part_bits")
+    of_parts = {bits: uniform_specs(video, bits, config.scales) for bits in config.part_bits.values()}
+    chosen = {name: of_parts[config.part_bits[part]][name] for name, part in parts.items()}
     if config.bits is not None:
-        return uniform_specs(video, config.bits, config.scales)
+        return {**uniform_specs(video, config.bits, config.scales), **chosen}
     last = from_dict(FitConfig, record.recipe.fit).split()[-1] if record and record.recipe else FitConfig()
     bits, scales = DEFAULT_BITS, config.scales
     if scales == "tensor" and last.bits is not None and last.scales != "learned":
         bits, scales = last.bits, last.scales
-    return {**uniform_specs(video, bits, scales), **exact_specs(video)}
+    return {**uniform_specs(video, bits, scales), **exact_specs(video), **chosen}
 
 
 class NetworkCompression:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
@@ -25,6 +25,7 @@ class CompressConfig:
         bits: bits of every weight, 2 to 16; biases have at least 12. By default, weights that are levels already (of a
             fit to `bpp` or learned scales, or of a file) stay as they are, others get the levels that the fit's last
             phase rounded them to, and 8 bits where it rounded none.
+        part_bits: bits of the weights of parts, by what the names of their tensors begin with; the longest name counts.
         scales: one scale per `"tensor"`, which the entropy coder likes best, per output `"channel"`, which loses less
             at equal bits, or per `"slice"` (HiNeRV's, Kwan et al. 2023). Under a target, the first two are tried for
             every tensor.
@@ -48,6 +49,7 @@ class CompressConfig:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     bits: Annotated[Bits | None, Option(default="the levels of the fit, else 8")] = None
+    part_bits: Annotated[dict[str, Bits], Option(example="embeddings=6,head=10")] = field(default_factory=dict)
     scales: Literal["tensor", "channel", "slice"] = "tensor"
     bpp: Positive | None = None
     max_psnr_drop: NotNegative | None = None
@@ -73,6 +75,8 @@ class CompressConfig:
         names = [name for name, value in targets.items() if value is not None]
         if len(names) > 1:
             raise ConfigError(f"{' and '.join(names)} were given; give one of them, the others follow from it")
+        if self.part_bits and self.searches:
+            raise ConfigError(f"{names[0]} chooses the bits of each tensor; give it without part_bits, or bits instead")
         if self.rate_weight and not self.tune_epochs:
             raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
 

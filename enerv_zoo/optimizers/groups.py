@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from enerv_zoo.coding import coding_hints
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.coding import coding_hints, named_parts
 
 SCALE = "lr_scale"
 """The key of a group's factor on the rate; timm's name for it."""
@@ -47,18 +46,11 @@ def parameter_groups(
     Raises:
         ConfigError: no parameter has such a name.
     """
-    names = [name for name, _ in network.named_parameters()]
-    for part in rates:
-        if not any(_is_within(name, part) for name in names):
-            parts = sorted({name[:end] for name in names for end in range(len(name)) if name[end] == "."})
-            raise ConfigError(
-                f"rates: the network has no part {part!r}.{did_you_mean(part, parts)} "
-                f"Its parts: {', '.join(dict.fromkeys(_part(name) for name in names))}"
-            )
+    parts = named_parts([name for name, _ in network.named_parameters()], rates, "rates")
     hidden = hidden_weights(network) if routes else {}
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
-        part = max((part for part in rates if _is_within(name, part)), key=len, default="")
+        part = parts.get(name, "")
         key = (part, name in hidden)
         if key not in groups:
             groups[key] = {"params": [], "lr": lr, **({HIDDEN: name in hidden} if routes else {})}
@@ -66,13 +58,3 @@ def parameter_groups(
                 groups[key] |= {"lr": lr * rates[part], SCALE: rates[part]}
         groups[key]["params"].append(parameter)
     return sorted(groups.values(), key=lambda group: SCALE in group)
-
-
-def _is_within(name: str, part: str) -> bool:
-    return name == part or name.startswith(f"{part}.")
-
-
-def _part(name: str) -> str:
-    """Return the part that a message names for a parameter: `head`, `embeddings.time`, `stages.0`."""
-    first, *rest = name.split(".")
-    return ".".join((first, *rest[:1])) if first in ("embeddings", "stages") else first

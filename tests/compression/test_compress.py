@@ -21,7 +21,17 @@ from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.fitting.steps import RateTarget
 from enerv_zoo.nvz import QuantizedTensor, open_nvz, pruning, write_nvz
 from enerv_zoo.nvz.entropy import best_model
-from enerv_zoo.nvz.quantisation import QuantSpec, codable, coded, exact_spec, rounded, spread, steps, uniform_specs
+from enerv_zoo.nvz.quantisation import (
+    VECTOR_BITS,
+    QuantSpec,
+    codable,
+    coded,
+    exact_spec,
+    rounded,
+    spread,
+    steps,
+    uniform_specs,
+)
 
 SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
 
@@ -189,6 +199,23 @@ def test_tuning_brings_back_what_few_bits_and_pruning_cost(run, tmp_path):
     again = compress(run, tmp_path / "again.nvz", bits=4, prune=0.4, tune_epochs=10)
     assert (tmp_path / "again.nvz").read_bytes() == (tmp_path / "tuned.nvz").read_bytes()
     assert again.psnr == tuned.psnr
+
+
+def test_parts_have_bits_of_their_own(run, tmp_path, cli):
+    code, out, _ = cli(
+        "compress", run, tmp_path / "a.nvz", "--bits", 4, "--part-bits", "head=9,stages=6,stages.0=5", "--no-measure",
+        "--json",
+    )  # fmt: skip
+    assert code == 0
+    matrices = {name: bits for name, bits in json.loads(out)["bits"].items() if bits != VECTOR_BITS}
+    parts = {
+        part: {bits for name, bits in matrices.items() if name.startswith(part)} for part in ("head", "stages", "")
+    }
+    assert parts == {"head": {9}, "stages": {5, 6}, "": {4, 5, 6, 9}}
+    with pytest.raises(ConfigError, match=r"part_bits: the network has no part 'heads'. Did you mean 'head'\?"):
+        compress(run, tmp_path / "b.nvz", part_bits={"heads": 6})
+    with pytest.raises(ConfigError, match="bpp chooses the bits of each tensor"):
+        compress(run, tmp_path / "b.nvz", bpp=0.1, part_bits={"head": 6})
 
 
 def test_a_rate_in_the_objective_makes_the_file_smaller(run, tmp_path):
