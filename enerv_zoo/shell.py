@@ -51,11 +51,13 @@ def command(name: str, *operands: str | Path, options: Sequence[str] = (), encod
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the two largest of its units: 36 s, 4 min 5 s, 1 h 2 min."""
+    """Return a time in the two largest of its units: 0.2 s, 36 s, 4 min 5 s, 1 h 2 min."""
+    if seconds < 1:
+        return f"{seconds:.1g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     values = {"h": hours, "min": minutes, "s": 0 if hours else rest}
-    return " ".join(f"{value} {unit}" for unit, value in values.items() if value) or "0 s"
+    return " ".join(f"{value} {unit}" for unit, value in values.items() if value)
 
 
 def clock(seconds: float) -> str:

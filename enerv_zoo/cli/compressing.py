@@ -72,7 +72,7 @@ def _rows(result: Compressed) -> list[tuple[str, str]]:
     from enerv_zoo.metrics.columns import column
 
     halves = Counter(round(2 * bits) / 2 for bits in result.bits.values())
-    widths = ", ".join(f"{count} in {bits:g}" for bits, count in sorted(halves.items()))
+    widths = ", ".join(f"{console.count(count, 'tensor')} in {bits:g} bits" for bits, count in sorted(halves.items()))
     rows = [
         (
             "network" if result.sound_bytes or result.graph_bytes else "file",
@@ -82,7 +82,7 @@ def _rows(result: Compressed) -> list[tuple[str, str]]:
         *console.size_rows(result.raw_bytes, result.source_bytes, result.sound_bytes),
         *([("graph beside it", f"{result.graph_bytes:,} bytes")] if result.graph_bytes else []),
         ("against float32", f"{result.ratio:.2f} times smaller"),
-        ("tensors by their bits", widths),
+        ("weights", widths),
     ]
     if result.pruned:
         rows.append(("pruned", f"{result.pruned:.1%} of the weights"))

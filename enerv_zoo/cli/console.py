@@ -106,7 +106,11 @@ def count(number: int, thing: str) -> str:
 
 def megabytes(size: int | None) -> str:
     """Format bytes for people; n/a where nobody knows."""
-    return "n/a" if size is None else f"{size / 1e6:,.0f} MB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
+    if size is None:
+        return "n/a"
+    if size < 1e5:
+        return f"{size} bytes" if size < 1e3 else f"{size / 1e3:.3g} kB"
+    return f"{size / 1e6:,.0f} MB" if size >= 1e8 else f"{size / 1e6:.3g} MB"
 
 
 def larger(size: int, raw: int, original: int | None = None) -> str:

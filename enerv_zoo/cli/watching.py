@@ -67,9 +67,14 @@ def evaluate(
         console.print_json(report.to_dict())
         return
     if per_frame:
-        rows = console.Listing("frame", *(column.heading for column in report.frames[0].columns))
+        measured = [
+            column
+            for column in report.frames[0].columns
+            if any(row.scores[column.name] is not None for row in report.frames)
+        ]
+        rows = console.Listing("frame", *(column.heading for column in measured))
         for row in report.frames:
-            rows.add_row(str(row.frame), *(column.number(row.scores[column.name]) for column in row.columns))
+            rows.add_row(str(row.frame), *(column.number(row.scores[column.name]) for column in measured))
         console.out.print(rows)
     title = f"{run}, {console.count(len(report.frames), 'frame')}"
     original = network.origin.bytes if network.origin else None

@@ -70,6 +70,13 @@
     });
   }
 
+  /* No word of a command is broken, as a browser would after each hyphen. */
+  for (const code of document.querySelectorAll("pre code")) {
+    const parts = code.textContent.split(/(\s+)/);
+    code.textContent = "";
+    for (const [i, part] of parts.entries()) i % 2 ? code.append(part) : make("span", code, {class: "word"}, part);
+  }
+
   /* On paper, tables that are folded up are there. */
   const folded = new Set();
   addEventListener("beforeprint", () => {

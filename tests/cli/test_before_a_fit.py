@@ -62,7 +62,7 @@ def test_a_network_larger_than_its_frames_is_refused_with_a_proposal(command, fi
     code, _, err = command("fit", "bunny", *TINY)
     assert code == 1
     assert len(err.splitlines()) == 1
-    assert "the 4 frames of 64x36 that it shows take 0.0276 MB" in err
+    assert "the 4 frames of 64x36 that it shows take 27.6 kB" in err
     assert "--size 3K" in err
     assert "--yes" in err
     assert not fitted

@@ -90,6 +90,7 @@ def test_eval_prints_and_writes_a_row_a_frame(cli, fitted, tmp_path):
     rows = list(csv.DictReader((tmp_path / "report" / "frames.csv").open()))
     assert [row["frame"] for row in rows] == ["0", "1"]
     assert f"{float(rows[1]['psnr']):.2f}" in out
+    assert "MS-SSIM" not in out.splitlines()[0], "no frame has it: these are too small"
     assert json.loads((tmp_path / "report" / "report.json").read_text())["frames"][0]["frame"] == 0
     assert len(open_video(tmp_path / "images")) == 2
 

@@ -9,10 +9,11 @@ import pytest
 
 import enerv_zoo as ez
 from enerv_zoo import hub, registry
+from enerv_zoo.cli import console
 from enerv_zoo.video.samples import SAMPLES
 
 FIT = {"model": "nerv", "frames": "0:3", "resize": "64x36", "size": "60K", "epochs": 1, "batch_size": 3}
-RAW = "0.0207 MB"
+RAW = "20.7 kB"
 ORIGINAL = f"{SAMPLES['bunny'].path.stat().st_size / 1e6:.3g} MB"
 
 
@@ -69,7 +70,7 @@ def test_the_frames_and_the_original_stand_beside_every_size(cli, fitted, tmp_pa
 def test_lists_fit_a_narrow_terminal_and_break_no_name(cli, monkeypatch, arguments):
     monkeypatch.setattr(hub, "list_pretrained", lambda query: [hub.Pretrained("someone/a-fit", stored_numbers=1)])
     wide = {word for word in cli("models", *arguments)[1].split() if len(word) <= 32}
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(console.out, "_width", 80)  # rich reads COLUMNS once, where LINES are set too
     _, out, _ = cli("models", *arguments)
     assert max(map(len, out.splitlines())) <= 80
     missing = wide - set(out.split())

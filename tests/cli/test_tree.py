@@ -67,7 +67,8 @@ def test_a_composition_is_a_file_that_can_be_fitted_and_is_never_replaced(tmp_pa
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.2, "0 s"),
+        (0, "0 s"),
+        (0.21, "0.2 s"),
         (36, "36 s"),
         (59.7, "1 min"),
         (80, "1 min 20 s"),
