@@ -148,4 +148,4 @@ def test_the_cards_snippet_works_when_pasted(client, process, run_folder, tmp_pa
     done = process("-c", snippet, HF_TOKEN="hf_bob")
     assert done.returncode == 0, done.stderr
     assert "3 torch.Size([3, 36, 64])" in done.stdout
-    assert (tmp_path / "drawn.mp4").stat().st_size > 0
+    assert (tmp_path / "decoded.mp4").stat().st_size > 0
