@@ -35,7 +35,10 @@ def export(
     ],
     precision: Precision = None,
     batch: Annotated[str, typer.Option(metavar="N", help="Frames per call, or dynamic for any number.")] = "dynamic",
-    output: Annotated[str, typer.Option(help="Of the model: uint8 or float32 frames, or rgba for a canvas.")] = "uint8",
+    output: Annotated[
+        str,
+        typer.Option(help="Of the model: uint8, float32, sdr (float32; HDR as SDR), or rgba for a canvas."),
+    ] = "uint8",
     index: Annotated[
         str, typer.Option(help="Type of the model's input: float64, or float32, which GPUs of browsers need.")
     ] = "float64",

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enerv_zoo.config import Colour
 from enerv_zoo.layers import FrequencyEncoding
 from enerv_zoo.network import Network
+from enerv_zoo.video.tones import to_sdr
 
 Precision = Literal["float32", "float16"]
-Output = Literal["uint8", "float32", "rgba"]
+Output = Literal["uint8", "float32", "sdr", "rgba"]
 Index = Literal["float64", "float32"]
 
 TURN = torch.tensor(math.tau).item(), math.tau - torch.tensor(math.tau).item()
@@ -60,8 +62,8 @@ class Decoder(nn.Module):
 
     Args:
         network: the network; it is copied.
-        output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1], or
-            `"rgba"` for (B, H, W, 4) uint8, as a canvas takes them.
+        output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1],
+            `"sdr"` for these converted to SDR, or `"rgba"` for (B, H, W, 4) uint8, as a canvas takes them.
         index: the type that its ONNX model takes and computes time in: `"float64"`, or `"float32"` for runtimes that
             have nothing wider, as those for GPUs of browsers.
         folds: whether embeddings that are the same for every frame are constants of it, in place of their weights.
@@ -85,7 +87,7 @@ class Decoder(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         fixed = {name: getattr(self, f"fixed_{name}") for name in self._fixed}
         frames = self.network.outputs(index, fixed)[-1][..., : self.network.info.height, : self.network.info.width]
-        return formatted(frames, self.output)
+        return formatted(frames, self.output, self.network.info.colour)
 
     def program(self, batch: int | None) -> torch.export.ExportedProgram:
         """Return the decoder as `torch.export` traces it, for batches of one size, or of any size."""
@@ -93,10 +95,12 @@ class Decoder(nn.Module):
         return torch.export.export(self, (spread(self.network, batch or 3),), dynamic_shapes=sizes, strict=False)
 
 
-def formatted(frames: Tensor, output: Output) -> Tensor:
-    """Return frames (B, 3, H, W), float in [0, 1], in the form that a decoder gives."""
+def formatted(frames: Tensor, output: Output, colour: Colour) -> Tensor:
+    """Return frames (B, 3, H, W), float in [0, 1] and of a colour, in the form that a decoder gives."""
     if output == "float32":
         return frames
+    if output == "sdr":
+        return to_sdr(frames.movedim(1, 3), colour).movedim(3, 1)
     pixels = frames.mul(255).round().clamp(0, 255).to(torch.uint8)
     if output == "uint8":
         return pixels

@@ -19,8 +19,6 @@ from enerv_zoo.storage import Run
 ASSETS = Path(__file__).with_name("player")
 """Where `decoding.js` is, the script of such pages, and `worker.js`, whose text they have under the id `worker`."""
 RUNTIME = "runtime"
-OUTPUT: Output = "float32"
-"""Of models in pages: `worker.js` makes pixels of a canvas of it, in a fraction of the time that a runtime takes."""
 
 
 @dataclass
@@ -52,12 +50,16 @@ class PageFiles:
         return {"part": part, "zipped": smaller}
 
     def add_networks(
-        self, video: NeuralVideo | SegmentedVideo, run: Run | None, precision: Precision
+        self, video: NeuralVideo | SegmentedVideo, run: Run | None, precision: Precision, output: Output = "float32"
     ) -> list[dict[str, Any]]:
-        """Export the networks of a video, and return the frames and the file of each."""
+        """Export the networks of a video, and return the frames and the file of each.
+
+        Their output is of floats: `worker.js` makes pixels of a canvas of it, in a fraction of the time that a runtime
+        takes.
+        """
         networks = []
         for number, (segment, network) in enumerate(zip(video.segments, video.networks(), strict=True)):
-            model = exported(network, ONNX, precision, 1, OUTPUT, describe(network, run, precision, OUTPUT), "float32")
+            model = exported(network, ONNX, precision, 1, output, describe(network, run, precision, output), "float32")
             self.models += len(model)
             name = f"network{number}{ONNX}" if len(video.segments) > 1 else f"network{ONNX}"
             networks.append({"first": segment.first, "frames": segment.frames, "file": self.add(name, model)})

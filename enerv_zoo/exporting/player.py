@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from enerv_zoo import __version__
-from enerv_zoo.config import DEFAULT_FPS
+from enerv_zoo.config import DEFAULT_FPS, Colour
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.exporting import onnx_model
 from enerv_zoo.exporting.decoder import Precision
@@ -22,11 +22,13 @@ from enerv_zoo.exporting.runtime import BACKENDS, VERSION
 from enerv_zoo.files import check_writable, replacing, usable_path
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, template
+from enerv_zoo.pixels import as_bytes
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run
 from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.sound import for_browsers
+from enerv_zoo.video.tones import to_sdr
 
 PAGE, SUFFIX = "index.html", ".html"
 POSTER_WIDTH, POSTER_QUALITY = 640, 85
@@ -78,7 +80,7 @@ def write_player(
 def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles, precision: Precision) -> str:
     info = video.info
     runtime = files.add_runtime()
-    networks = files.add_networks(video, run, precision)
+    networks = files.add_networks(video, run, precision, "sdr" if info.colour.is_wide else "float32")
     sound = None if (data := video.sound) is None else for_browsers(data)
     facts = {
         "frames": info.frames,
@@ -103,7 +105,7 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
         height=info.height,
         aspect=f"{info.width * float(info.pixel_aspect) / info.height:.4f}",
         frames=info.frames,
-        poster=_poster(video[0]),
+        poster=_poster(video[0], info.colour),
         network=_megabytes(files.models),
         runtime=_megabytes(wasm),
         runtime_version=VERSION,
@@ -121,9 +123,10 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
     )
 
 
-def _poster(frame: Tensor) -> str:
-    """Return a frame (3, H, W), uint8, as a small JPEG in a data address."""
-    image = Image.fromarray(frame.permute(1, 2, 0).numpy())
+def _poster(frame: Tensor, colour: Colour) -> str:
+    """Return a frame (3, H, W), uint8 and of a colour, as a small JPEG in a data address."""
+    pixels = frame.permute(1, 2, 0)
+    image = Image.fromarray((as_bytes(to_sdr(pixels, colour)) if colour.is_wide else pixels).numpy())
     image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=POSTER_QUALITY)

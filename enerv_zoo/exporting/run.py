@@ -50,8 +50,8 @@ def export(
         path: of the file, which ends in `.onnx` or `.pt2`.
         precision: of the stored weights: `"float32"`, or `"float16"` for half the bytes; either computes in float32.
         batch: `"dynamic"` for any number of indices per call, or that number.
-        output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1], or
-            `"rgba"` for (B, H, W, 4) uint8.
+        output: `"uint8"` for frames (B, 3, H, W) as `video[i]` gives them, `"float32"` for the same in [0, 1],
+            `"sdr"` for these converted to SDR (`enerv_zoo.video.tones`), or `"rgba"` for (B, H, W, 4) uint8.
         index: the input's type: `"float64"`, or `"float32"` of an ONNX model for runtimes that have nothing wider, such
             as onnxruntime-web with WebGPU.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from enerv_zoo.config import Colour
+from enerv_zoo.pixels import as_float
 
 WHITE = 203.0
 """Light that SDR's white stands for, in cd/m2: HDR's reference white (BT.2408, table 1)."""
@@ -39,7 +42,7 @@ def to_sdr(pixels: Tensor, colour: Colour) -> Tensor:
     Returns:
         (..., 3), float32 in [0, 1].
     """
-    signal = pixels.float() / (1 if pixels.is_floating_point() else 255)
+    signal = as_float(pixels).clamp(0, 1)
     light = _LIGHT.get(colour.transfer, _sdr_light)(signal)
     if (matrix := _TO_BT709.get(colour.primaries)) is not None:
         light = light @ light.new_tensor(matrix).T
@@ -50,7 +53,7 @@ def to_sdr(pixels: Tensor, colour: Colour) -> Tensor:
 def _compressed(light: Tensor) -> Tensor:
     """Return light (..., 3) of at most `WHITE`, in cd/m2: BT.2390's curve (EETF) from black to `PEAK`."""
     brightest = light.amax(dim=-1, keepdim=True)
-    source, target = pq_signal(light.new_tensor(PEAK)), pq_signal(light.new_tensor(WHITE))
+    source, target = pq_signal(PEAK), pq_signal(WHITE)
     signal, white = (pq_signal(brightest) / source).clamp(max=1), target / source
     knee = 1.5 * white - 0.5
     t = ((signal - knee) / (1 - knee)).clamp(min=0)
@@ -59,6 +62,7 @@ def _compressed(light: Tensor) -> Tensor:
     return light * torch.where(signal > knee, gain, 1.0)
 
 
+Light = TypeVar("Light", Tensor, float)
 _M1, _M2 = 2610 / 16384, 2523 / 32
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 128, 2392 / 128
 
@@ -69,7 +73,7 @@ def pq_light(signal: Tensor) -> Tensor:
     return 10_000 * ((power - _C1).clamp(min=0) / (_C2 - _C3 * power)) ** (1 / _M1)
 
 
-def pq_signal(light: Tensor) -> Tensor:
+def pq_signal(light: Light) -> Light:
     """Return PQ's signal of light in cd/m2."""
     power = (light / 10_000) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2

@@ -127,7 +127,7 @@ def test_what_is_wrong_is_not_written(tmp_path, monkeypatch):
     target = tmp_path / "x.onnx"
     for options, message in (
         ({"precision": "int8"}, "precision is one of float32, float16, got 'int8'"),
-        ({"output": "yuv"}, "output is one of uint8, float32, rgba, got 'yuv'"),
+        ({"output": "yuv"}, "output is one of uint8, float32, sdr, rgba, got 'yuv'"),
         ({"index": "int64"}, "index is one of float64, float32, got 'int64'"),
         ({"batch": 0}, "a batch is 'dynamic' or a number of frames from 1 to 1024, got 0"),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from browsers import LONG, wait_for
@@ -22,9 +24,11 @@ from sounds import heard, write_clip
 
 import enerv_zoo as ez
 from enerv_zoo.cli import exporting
+from enerv_zoo.config import Colour
 from enerv_zoo.exporting import embedding, runtime
 from enerv_zoo.exporting.serving import served
 from enerv_zoo.storage import Segment
+from enerv_zoo.video.tones import to_sdr
 
 from .conftest import tiny
 
@@ -40,7 +44,7 @@ def network():
 @pytest.fixture(scope="module")
 def model(network):
     """The network's model, which the tests of pages do not export again."""
-    return embedding.exported(network, ".onnx", "float16", 1, embedding.OUTPUT, {"version": "0"}, "float32")
+    return embedding.exported(network, ".onnx", "float16", 1, "float32", {"version": "0"}, "float32")
 
 
 @pytest.fixture
@@ -75,6 +79,21 @@ def test_a_folder_holds_the_page_and_the_network(network, model, quick, tmp_path
     (tmp_path / "site" / "mine.txt").write_text("")
     with pytest.raises(ez.ConfigError, match="holds other files than a player's"):
         ez.write_player(network, tmp_path / "site")
+
+
+def test_hdr_is_shown_as_sdr(tmp_path):
+    colour = Colour("bt2020", "arib-std-b67", "bt2020nc", bits=10)
+    network = tiny("nerv", ez.VideoInfo(frames=5, height=10, width=14, colour=colour), fc_dim=8, stem_dim=[16])
+    page = ez.write_player(network, tmp_path / "site")
+    session = onnxruntime.InferenceSession(page.with_name("network.onnx"))
+    assert session.get_modelmeta().custom_metadata_map["output"] == "sdr"
+    (frames,) = session.run(None, {"index": np.array([3], np.float32)})
+    expected = to_sdr(next(iter(network.decode([3], dtype=torch.float32))).movedim(1, 3), colour)
+    assert np.abs(frames.transpose(0, 2, 3, 1) - expected.numpy()).max() < 1 / 255
+    poster = base64.b64decode(re.search(r"data:image/jpeg;base64,([^\"&)]+)", page.read_text())[1])
+    coded = network[0].permute(1, 2, 0)
+    shown, converted = np.asarray(Image.open(io.BytesIO(poster))).mean(), 255 * to_sdr(coded, colour).mean()
+    assert abs(shown - converted) < abs(shown - coded.float().mean()) / 4
 
 
 def test_one_file_holds_everything(network, model, quick, tmp_path, monkeypatch):
