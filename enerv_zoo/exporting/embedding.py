@@ -66,8 +66,9 @@ class PageFiles:
         return networks
 
     def add_runtime(self) -> dict[str, Any]:
-        """Add the runtime's files; a single page has those of WebAssembly alone."""
-        backends = {name: files for name, files in BACKENDS.items() if name == "wasm" or not self.single}
+        """Add the runtime's files; a single page that holds them has those of WebAssembly alone."""
+        within = self.single and self.runtime is not None
+        backends = {name: files for name, files in BACKENDS.items() if name == "wasm" or not within}
         return {
             name: {
                 use: {"url": ADDRESS + file.name, "integrity": file.integrity}

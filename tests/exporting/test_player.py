@@ -143,6 +143,7 @@ def test_sound_lies_beside_the_network_as_browsers_play_it(network, quick, tmp_p
     assert "re-encoded, as browsers take no pcm_s16le" in caplog.text
     text = ez.write_player(network, tmp_path / "one.html").read_text()
     assert 'id="mute"' in text
+    assert set(embedded(text)["runtime"]) == {"wasm", "webgpu"}, "which load it from its address"
     assert f'id="{embedded(text)["sound"]["part"]}"' in text
     monkeypatch.setattr(network, "read_sound", None)
     silent = ez.write_player(network, tmp_path / "site").read_text()
@@ -286,6 +287,8 @@ def test_a_gpu_shows_the_same_frames(package, gpu_browser, open_page, tmp_path):
             expected = next(video.decode([index]))[0].int()
             assert (canvas_at(tab, index) - expected).abs().max() <= 2
         assert tab.locator("#backend").inner_text() == "WebGPU"
+        size = sum(file.size for file in runtime.BACKENDS["webgpu"].values())
+        assert tab.locator("#runtime").inner_text() == f"{size / 1e6:.3g} MB"
 
 
 def test_it_plays_from_one_file_and_by_keyboard(network, package, open_page, tmp_path):

@@ -76,6 +76,7 @@ class Decoders {
     this.models = new Map();
     this.all = [];
     this.backend = "";
+    this.loaded = 0;  // bytes of runtimes
   }
 
   model(id) {
@@ -102,6 +103,7 @@ class Decoders {
   async begin(kind, count) {
     const { script, binary } = this.runtime[kind];
     const [code, bytes] = await Promise.all([read(script), read(binary)]);
+    this.loaded += code.byteLength + bytes.byteLength;
     const source = URL.createObjectURL(new Blob([document.getElementById("worker").textContent], { type: "text/javascript" }));
     const started = Array.from({ length: count }, () => new Decoder(source, this));
     const video = this.videos.findIndex((networks) => networks.length);

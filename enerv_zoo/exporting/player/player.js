@@ -7,6 +7,7 @@ async function load() {
   note("Loading the network and its runtime …");
   await Promise.all([decoders.start(), loadSound()]);
   $("backend").value = decoders.backend;
+  $("runtime").value = `${(decoders.loaded / 1e6).toPrecision(3)} MB`;
   note("");
 }
 
