@@ -197,6 +197,13 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
+def read_result(name: str) -> dict[str, Any]:
+    """Return a result that was kept in `results/`; nothing where there is none."""
+    path = RESULTS / f"{name}.json"
+    result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return result
+
+
 def write_result(name: str, case: Case, result: dict[str, Any]) -> None:
     """Keep a result in `results/`, with the commit that it was measured at."""
     RESULTS.mkdir(exist_ok=True)

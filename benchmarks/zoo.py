@@ -1,4 +1,7 @@
-"""Every family on the bundled clip at equal size, for equal epochs (`time_to_psnr.py`: equal seconds). Restartable."""
+"""Every family on the bundled clip at equal size, for equal epochs (`time_to_psnr.py`: equal seconds). Restartable.
+
+Rows of other families that were measured with the same options stay in the result.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import inspect
 from typing import Any
 
 import torch
-from common import machine, write_result
+from common import commit, machine, read_result, write_result
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +43,7 @@ def described(name: str, info: ez.VideoInfo, size: str) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="*", help="a wildcard")
+    parser.add_argument("--models", default="*", help="names or wildcards, with commas")
     parser.add_argument("--size", default="0.35M")
     parser.add_argument("--resolution", default="256x144", help="WIDTHxHEIGHT")
     parser.add_argument("--frames", default="::2")
@@ -50,7 +53,7 @@ def main() -> None:
     parser.add_argument("--loss", default="Fusion6")
     parser.add_argument("--out", default="runs/zoo", help="folder of the fits")
     case: dict[str, Any] = vars(parser.parse_args())
-    names = ez.list_models(case.pop("models"))
+    names = [name for pattern in case.pop("models").split(",") for name in ez.list_models(pattern)]
     fits = ez.compare(
         "bunny",
         names,
@@ -70,10 +73,14 @@ def main() -> None:
     rows = {}
     for name, metrics in sorted(fits.items(), key=lambda item: -item[1]["psnr"]):
         rows[name] = {key: metrics[key] for key in KEPT} | described(name, info, case["size"])
+        rows[name]["commit"] = commit()
         table.add_row(name, *(f"{metrics[key]:.2f}" for key in ("psnr", "epochs", "fit_seconds", "fps")))
     Console().print(table)
-    result = {"benchmark": "zoo", "machine": machine("cpu"), "families": rows}
-    write_result(f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}", case, result)
+    name = f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}"
+    before = read_result(name)
+    if {key: value for key, value in before.get("case", {}).items() if value is not None} == case:
+        rows = {**before["families"], **rows}
+    write_result(name, case, {"benchmark": "zoo", "machine": machine("cpu"), "families": rows})
 
 
 if __name__ == "__main__":
