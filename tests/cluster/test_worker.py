@@ -96,7 +96,7 @@ def test_another_worker_goes_on_from_the_checkpoint(tmp_path):
     with pytest.raises(Killed):
         do(fit, fit.id, root, "cpu", report=killed_after(5))
     there = load_checkpoint(tmp_path / "store" / "fit")
-    assert len(there["history"]) == 3  # the fifth status came before the fifth step was kept
+    assert len(there["history"]["rows"]) == 3  # the fifth status came before the fifth step was kept
     assert not (tmp_path / "store" / "fit" / WEIGHTS).exists()
     outcome = do(fit, fit.id, root, "cpu")
     assert (outcome.fitting, outcome.error) == ("resume", None)
