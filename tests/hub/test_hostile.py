@@ -77,7 +77,7 @@ MANY = {f"e{i}": CONFIG["model"]["embeddings"]["time"] for i in range(1000)}
         (changed(CONFIG, "model", "join", "name", "os.system"), "unknown fusion 'os.system'"),
         (changed(CONFIG, "format", True), "format True is not one"),
         (changed(CONFIG, "license", "<script>"), "a licence is named"),
-        (changed(CONFIG, "fit", {"metrics": {"psnr": [1] * 9}}), "fit: FitRecord option"),
+        (changed(CONFIG, "fit", {"metrics": {"psnr": [1] * 9}}), "fit: option 'metrics.psnr"),
         (b"[" * 100_000, "no JSON"),
         (b'{"format": 1' + b"0" * 5000 + b"}", "no JSON"),
         (b'{"format": NaN}', "NaN is no number in JSON"),
