@@ -246,6 +246,5 @@ class DivergenceGuard(Callback):
 
 _COUNTERS = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step", "_started", "_start_psnr", "_is_alive", "_death", "_nearest",
-    "_goes_on",
+    "_left_step", "_started", "_start_psnr", "_is_alive", "_death", "_nearest", "_goes_on",
 )  # fmt: skip

@@ -35,12 +35,13 @@ class History(Callback):
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
-        self._attempts: dict[int, list[dict[str, Any]]] = {}
+        self._attempts: dict[tuple[int, int], list[dict[str, Any]]] = {}  # by the phase's first epoch, and number
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
-        earlier = self._attempts.get(fitter.attempt, self.rows)
+        attempt = fitter.epochs_before, fitter.attempt
+        earlier = self._attempts.get(attempt, self.rows)
         self.rows = [*(r for r in earlier if r["epoch"] < row["epoch"]), finite(row)]
-        self._attempts[fitter.attempt] = self.rows
+        self._attempts[attempt] = self.rows
         self._write()
 
     def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from torch import Tensor
 
 from enerv_zoo import __version__
-from enerv_zoo.files import finite
 from enerv_zoo.fitting.callbacks import Callback
-from enerv_zoo.fitting.history import read_history
+from enerv_zoo.fitting.history import History, read_history
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.time_lapse import decoded
 from enerv_zoo.metrics.columns import column
@@ -67,6 +66,7 @@ class LivePage(Callback):
             "line": "starting", "progress": None, "scores": "", "picture": -1, "caption": "", "history": [],
             "ended": False, "report": False,
         }  # fmt: skip
+        self._history = History(None)
         self._files: dict[str, bytes] = {}
         self._report: Path | None = None
         self._last_picture = self._last_poll = -1e9
@@ -105,19 +105,19 @@ class LivePage(Callback):
         index = len(fitter.loader) // 2 if self.frame is None else self.frame
         self._files["/original.png"] = _png(as_bytes(fitter.loader.frames[index]))
         if self.folder is not None and fitter.current_epoch > 1:
-            self._state["history"] = [
-                {key: row.get(key) for key in HISTORY_KEYS}
-                for row in read_history(self.folder)
-                if row["epoch"] < fitter.current_epoch
-            ]
+            self._history.rows = [row for row in read_history(self.folder) if row["epoch"] < fitter.current_epoch]
+            self._show_history()
         self._show_picture(fitter, fitter.current_epoch - 1)
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
         """Add a point to the curves, and decode the frame."""
-        earlier = [each for each in self._state["history"] if each["epoch"] < row["epoch"]]
-        self._state["history"] = [*earlier, finite({key: row.get(key) for key in HISTORY_KEYS})]
+        self._history.on_epoch(fitter, row)
+        self._show_history()
         if fitter.ranks.first and time.monotonic() - self._last_picture >= PICTURE_INTERVAL:
             self._show_picture(fitter, row["epoch"])
+
+    def _show_history(self) -> None:
+        self._state["history"] = [{key: row.get(key) for key in HISTORY_KEYS} for row in self._history.rows]
 
     def on_evaluation(self, fitter: Fitter, scores: Any) -> None:
         """Show the scores of all frames, and the frame that they are of."""

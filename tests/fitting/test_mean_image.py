@@ -164,6 +164,14 @@ def test_an_attempt_that_is_gone_back_to_has_its_rows(bunny):
     assert history.rows == [{"epoch": epoch, "psnr": 0.0} for epoch in (1, 2, 3)]
 
 
+def test_the_first_attempt_of_a_phase_goes_on_from_the_last_one_before(bunny):
+    one, history = Position(bunny, 20), History(None)
+    for before, attempt, epoch in ((0, 0, 1), (0, 1, 1), (0, 1, 2), (2, 0, 3)):
+        one.fitter.epochs_before, one.fitter.attempt = before, attempt
+        history.on_epoch(one.fitter, {"epoch": epoch, "psnr": 10.0 * attempt})
+    assert [(row["epoch"], row["psnr"]) for row in history.rows] == [(1, 10.0), (2, 10.0), (3, 0.0)]
+
+
 def test_a_slow_fit_is_on_its_way(bunny):
     assert all(Position(bunny, 100).watch(*[0.006 * epoch for epoch in range(100)]))
 
