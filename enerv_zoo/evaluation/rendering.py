@@ -27,7 +27,7 @@ from enerv_zoo.video import Video, open_video, write_video
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.sound import copy_sound
 from enerv_zoo.video.source import Span
-from enerv_zoo.video.tones import to_sdr
+from enerv_zoo.video.tones import frames_to_sdr
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _decoded(
     dtype = torch.uint8 if colour.bits == 8 else torch.float16
 
     def shown(frame: Tensor) -> Tensor:
-        return as_bytes(to_sdr(frame.permute(1, 2, 0), colour).permute(2, 0, 1)) if maps_tones else frame
+        return as_bytes(frames_to_sdr(frame, colour)) if maps_tones else frame
 
     for batch in _ahead(video.decode(indices, dtype=dtype)):
         for frame in batch:

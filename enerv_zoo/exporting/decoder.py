@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from enerv_zoo.config import Colour
 from enerv_zoo.layers import FrequencyEncoding
 from enerv_zoo.network import Network
-from enerv_zoo.video.tones import to_sdr
+from enerv_zoo.video.tones import frames_to_sdr
 
 Precision = Literal["float32", "float16"]
 Output = Literal["uint8", "float32", "sdr", "rgba"]
@@ -100,7 +100,7 @@ def formatted(frames: Tensor, output: Output, colour: Colour) -> Tensor:
     if output == "float32":
         return frames
     if output == "sdr":
-        return to_sdr(frames.movedim(1, 3), colour).movedim(3, 1)
+        return frames_to_sdr(frames, colour)
     pixels = frames.mul(255).round().clamp(0, 255).to(torch.uint8)
     if output == "uint8":
         return pixels

@@ -28,7 +28,7 @@ from enerv_zoo.storage import Run
 from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video.origin import protected
 from enerv_zoo.video.sound import for_browsers
-from enerv_zoo.video.tones import to_sdr
+from enerv_zoo.video.tones import frames_to_sdr
 
 PAGE, SUFFIX = "index.html", ".html"
 POSTER_WIDTH, POSTER_QUALITY = 640, 85
@@ -125,8 +125,8 @@ def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles
 
 def _poster(frame: Tensor, colour: Colour) -> str:
     """Return a frame (3, H, W), uint8 and of a colour, as a small JPEG in a data address."""
-    pixels = frame.permute(1, 2, 0)
-    image = Image.fromarray((as_bytes(to_sdr(pixels, colour)) if colour.is_wide else pixels).numpy())
+    pixels = as_bytes(frames_to_sdr(frame, colour)) if colour.is_wide else frame
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=POSTER_QUALITY)

@@ -91,12 +91,20 @@ def _by_curves(picture: np.ndarray, profile: bytes) -> np.ndarray:
         ValueError, LookupError: the profile is not one of curves and primaries, or is damaged.
     """
     curves, primaries = _read_curves(profile)
-    srgb_curves, srgb = _read_curves(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    levels, light_of_levels, to_srgb = _srgb()
     light = np.stack([curve(picture[..., channel]) for channel, curve in enumerate(curves)], axis=-1)
-    if primaries is not None and srgb is not None:
-        light = light @ (np.linalg.inv(srgb) @ primaries).T
+    if primaries is not None:
+        light = light @ (to_srgb @ primaries).T
+    return np.interp(light, light_of_levels, levels).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return levels of sRGB, (65536,), their light, and the light of its primaries that XYZ is made of, (3, 3)."""
+    curves, primaries = _read_curves(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    assert primaries is not None
     levels = np.linspace(0, 1, 65536)
-    return np.interp(light, srgb_curves[0](levels), levels).astype(np.float32)
+    return levels, curves[0](levels), np.linalg.inv(primaries)
 
 
 def _read_curves(profile: bytes) -> tuple[list[Curve], np.ndarray | None]:

@@ -163,7 +163,7 @@ class Reading:
 
     @property
     def maps_tones(self) -> bool:
-        """Whether frames are converted to SDR; of a folder, as its first image is read."""
+        """Return whether frames are converted to SDR; of a folder, as its first image is read."""
         return bool(self.options.tone_map) and self.source.colour.is_wide
 
     def frames(self) -> Iterator[tuple[np.ndarray, Moment]]:

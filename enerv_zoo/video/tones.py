@@ -50,6 +50,11 @@ def to_sdr(pixels: Tensor, colour: Colour) -> Tensor:
     return (light / WHITE).clamp_(0, 1) ** (1 / GAMMA)
 
 
+def frames_to_sdr(frames: Tensor, colour: Colour) -> Tensor:
+    """Return frames (..., 3, H, W) as `to_sdr` returns their pixels."""
+    return to_sdr(frames.movedim(-3, -1), colour).movedim(-1, -3)
+
+
 def _compressed(light: Tensor) -> Tensor:
     """Return light (..., 3) of at most `WHITE`, in cd/m2: BT.2390's curve (EETF) from black to `PEAK`."""
     brightest = light.amax(dim=-1, keepdim=True)
