@@ -177,8 +177,8 @@ def evaluate(
         if len(video.segments) > 1:
             raise ConfigError("a mask and fit_frames are of one network: evaluate one segment, video.network(0)")
         original = open_part(0)
-        seen = restricted(original, mask, fit_frames, resize=(original.info.height, original.info.width))
-        open_part = lambda number: seen  # noqa: E731
+        size = original.info.height, original.info.width
+        open_part = part_of(restricted(original, mask, fit_frames, resize=size), video)
     return evaluate_segments(video, open_part, metrics=metrics, frames=frames, batch_size=batch_size)
 
 
