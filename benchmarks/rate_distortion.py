@@ -57,7 +57,7 @@ def main() -> None:
     )
     name = case["video"] = Path(case["video"]).name
     way = "fitted" if "fit_rates" in case else case.get("recipe")
-    kind = "-".join(("rd", *([way] if way else []), name, *(["epochs", str(case["epochs"])] if way else [])))
+    kind = "-".join(("rd", *([way] if way else []), name))
     shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
         f"{kind}-cpu{torch.get_num_threads()}",

@@ -78,7 +78,7 @@ SPEEDS = ("family", "fitting, frames/s", "decoding, frames/s", "optimized, frame
 
 def family_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every family of `zoo`, the best first."""
-    for name, row in record["families"].items():
+    for name, row in sorted(record["families"].items(), key=lambda item: -item[1]["psnr"]):
         numbers = (f"{row['stored_numbers']:,}", f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]))
         yield [f"`{name}`", row["paper"], row["parts"], *numbers]
 

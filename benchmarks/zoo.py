@@ -70,10 +70,9 @@ def main() -> None:
     )
     info = ez.open_video("bunny", frames=case["frames"], resize=case["resolution"]).info
     table = Table("family", "PSNR (dB)", "epochs", "seconds", "decode frames/s")
-    rows = {}
+    rows, now = {}, {"commit": commit()}
     for name, metrics in sorted(fits.items(), key=lambda item: -item[1]["psnr"]):
-        rows[name] = {key: metrics[key] for key in KEPT} | described(name, info, case["size"])
-        rows[name]["commit"] = commit()
+        rows[name] = {key: metrics[key] for key in KEPT} | described(name, info, case["size"]) | now
         table.add_row(name, *(f"{metrics[key]:.2f}" for key in ("psnr", "epochs", "fit_seconds", "fps")))
     Console().print(table)
     name = f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}"

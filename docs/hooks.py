@@ -1,4 +1,4 @@
-"""What is made while the site is built: the help of each command, the table of public names, links to examples."""
+"""Parts of the site that are made while it is built: command pages, the table of public names, links to examples."""
 
 from __future__ import annotations
 
