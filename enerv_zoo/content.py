@@ -14,7 +14,7 @@ from enerv_zoo.pixels import as_float
 def frames_around(frames: Tensor, index: Tensor, offsets: Sequence[int]) -> Tensor:
     """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends."""
     places = index[:, None] + torch.tensor(offsets, device=index.device)
-    return frames[places.clamp(0, len(frames) - 1)]
+    return frames.index_select(0, places.clamp(0, len(frames) - 1).flatten()).unflatten(0, places.shape)
 
 
 def neighbours_of(parts: Mapping[str, Any]) -> tuple[int, ...]:

@@ -63,8 +63,8 @@ def test_no_family_computes_in_float64_where_there_is_none(family, meta_is_mps):
         others = torch.zeros(2, around, *frames.shape[1:], device=META) if around else None
         objective, decoded = video.objective(torch.arange(2), frames, loss, others)
         objective.backward()
-        sums = EpochMeter.measure(objective, decoded, frames)
-        EpochMeter(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), META).add(sums, 2)
+        meter = EpochMeter(torch.zeros(4, *frames.shape[1:], dtype=torch.uint8), META)
+        meter.add(meter.measure(objective, decoded, frames), 2)
         memory.saved_bytes(video, ez.FitConfig(), 2)
     assert decoded.shape == frames.shape
     assert all(each.grad is None or each.grad.device == META for each in video.parameters())

@@ -23,23 +23,28 @@ MIN_SHARE = 0.1
 least `MIN_SHARE` of the variance of pixels in time. It is neither in a still, nor in noise."""
 
 
-def variation(decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sums over frames (B, 3, H, W) that tell them from a constant, and from the mean image.
+class Cells:
+    """Means of frames over `CELLS` x `CELLS` equal parts, as two products, which channels_last memory suits.
 
-    Returns:
-        Scalars: the variance over space and colours, from every 16th pixel, of `decoded` and of `target`, and the mean
-        squared difference of their cells.
+    Args:
+        height, width: of the frames.
+        device: where they are.
     """
-    difference = _cells(decoded - target).square().mean(dim=(1, 2, 3)).sum()
-    return _contrast(decoded), _contrast(target), difference
+
+    def __init__(self, height: int, width: int, device: torch.device) -> None:
+        self._rows, self._columns = (
+            F.adaptive_avg_pool1d(torch.eye(length, device=device), CELLS).T.contiguous() for length in (height, width)
+        )
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Shapes: (B, C, H, W) -> (B, CELLS, CELLS, C)."""
+        pixels = frames.permute(0, 2, 3, 1)
+        return self._columns @ (self._rows @ pixels.flatten(2)).unflatten(2, pixels.shape[2:])
 
 
-def _contrast(frames: Tensor) -> Tensor:
+def contrast(frames: Tensor) -> Tensor:
+    """Return the sum over frames (B, 3, H, W) of their variance over space and colours, from every 16th pixel."""
     return frames[..., ::4, ::4].flatten(1).var(dim=1, correction=0).sum()
-
-
-def _cells(frames: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(frames, CELLS)
 
 
 def coarse_variance(frames: Tensor) -> float | None:
@@ -50,8 +55,9 @@ def coarse_variance(frames: Tensor) -> float | None:
     Returns:
         The variance, of values in [0, 1]; `None` where the clip does not change, or as noise does.
     """
+    cells = Cells(*frames.shape[2:], frames.device)
     sample = [as_float(frame[None]) for frame in frames[:: math.ceil(len(frames) / SAMPLED_FRAMES)]]
-    coarse = _variance_in_time(torch.cat([_cells(frame).cpu() for frame in sample]))
+    coarse = _variance_in_time(torch.cat([cells(frame).cpu() for frame in sample]))
     pixels = _variance_in_time(torch.cat([frame[..., ::4, ::4].cpu() for frame in sample]))
     return coarse if coarse >= max(MIN_VARIANCE, MIN_SHARE * pixels) else None
 

@@ -110,6 +110,7 @@ class BatchGradients:
                 weights = pixels[:, 3:] if pixels.ndim == 4 else pixels[:, 0, 3:]
                 pixels = pixels[..., :3, :, :]
                 target, around = (pixels, None) if pixels.ndim == 4 else (pixels[:, 0], pixels[:, 1:])
+                target = target.contiguous(memory_format=torch.channels_last)  # as what is decoded is
                 seen = weights if weights.shape[1] else None
                 objective, decoded = self._network.objective(part, target, self._loss, around, seen)
                 (objective * (len(part) / batch) if len(part) < batch else objective).backward()

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enerv_zoo.fitting.explained import coarse_variance, variation
-from enerv_zoo.metrics.peak_signal import seen_psnr
+from enerv_zoo.fitting.explained import Cells, coarse_variance, contrast
+from enerv_zoo.metrics.peak_signal import psnr_of_errors
 from enerv_zoo.precision import widest
 
 MIN_CONTRAST_VARIANCE = 1e-4
@@ -24,6 +24,7 @@ class EpochMeter:
 
     Attributes:
         sums: (5,), float64 (float32 on MPS), on the device.
+        cells: averages frames over their cells.
         frames: that the sums are of.
         seconds: that fitting them took.
     """
@@ -33,21 +34,23 @@ class EpochMeter:
         self.frames = 0
         self.seconds = 0.0
         self._coarse_variance = coarse_variance(frames)
+        self.cells = Cells(*frames.shape[2:], device)
 
     def zeros(self) -> Tensor:
         """Return sums of no frames."""
         return torch.zeros_like(self.sums)
 
-    @staticmethod
-    def measure(objective: Tensor, decoded: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    def measure(self, objective: Tensor, decoded: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the sums (5,) of frames (B, 3, H, W), in [0, 1], whose mean objective is given.
 
         With weights of their pixels (B, 1, H, W), those of the pixels that are seen.
         """
-        quality = seen_psnr(decoded, target, weights).sum()
+        errors = decoded - target
+        quality = psnr_of_errors(errors, weights).sum()
         if weights is not None:
-            target = torch.where(weights > 0, target, decoded)
-        return torch.stack((objective * len(target), quality, *variation(decoded, target)))
+            errors, target = torch.where(weights > 0, errors, 0), torch.where(weights > 0, target, decoded)
+        variances = contrast(decoded), contrast(target), self.cells(errors).square().mean(dim=(1, 2, 3)).sum()
+        return torch.stack((objective * len(target), quality, *variances))
 
     def add(self, sums: Tensor, frames: int) -> None:
         """Add the sums of a batch."""

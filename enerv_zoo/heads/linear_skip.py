@@ -14,6 +14,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.heads.principal import Level, start
 from enerv_zoo.heads.rgb import Loss
 from enerv_zoo.layers import centred_places, enlarged
+from enerv_zoo.precision import at_least_float32
 from enerv_zoo.registry import heads
 
 Shape = tuple[int, ...]
@@ -71,7 +72,7 @@ class LinearSkipHead(nn.Module):
         x = self.conv(features[-1])
         for linear, factor, each in zip(self.linear, self.factors, embedded, strict=True):
             x = x + enlarged(linear(each), factor)
-        frame = enlarged(x, self.stride)
+        frame = enlarged(at_least_float32(x), self.stride)  # moving single colours costs less than half words do
         return [frame if self.training else frame.clamp(0, 1)]
 
     def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:

@@ -16,11 +16,19 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
 
     Shapes: (B, 3, H, W) twice -> (B,). Equal frames give infinity.
     """
-    return _from_errors(prediction.float() - target.float())
+    return psnr_of_errors(prediction.float() - target.float())
 
 
-def _from_errors(errors: Tensor) -> Tensor:
-    return -10 * torch.log10(errors.square().mean(dim=tuple(range(1, errors.ndim))))  # flatten would copy channels_last
+def psnr_of_errors(errors: Tensor, weights: Tensor | None = None) -> Tensor:
+    """PSNR of each frame in dB, from the differences of its values, or a weighted part of them: see `seen_psnr`.
+
+    Shapes: (B, ...), (B, 1, H, W) or `None` -> (B,).
+    """
+    squared = errors.square()
+    if weights is None:
+        return -10 * torch.log10(squared.mean(dim=tuple(range(1, errors.ndim))))  # flatten would copy channels_last
+    seen = squared.mean(dim=1, keepdim=True) * weights
+    return -10 * torch.log10(seen.sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)))
 
 
 def seen_psnr(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
@@ -28,10 +36,7 @@ def seen_psnr(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Ten
 
     Shapes: (B, 3, H, W) twice, (B, 1, H, W) in [0, 1] -> (B,). Frames without weights give NaN.
     """
-    if weights is None:
-        return psnr(prediction, target)
-    errors = (prediction.float() - target.float()).square().mean(dim=1, keepdim=True) * weights
-    return -10 * torch.log10(errors.sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)))
+    return psnr_of_errors(prediction.float() - target.float(), weights)
 
 
 @metrics.register("psnr")
@@ -66,7 +71,7 @@ class LumaPSNR(Metric):
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Shapes: (B, 3, H, W) twice -> (B,)."""
-        return _from_errors(luma(prediction.float() - target.float()))
+        return psnr_of_errors(luma(prediction.float() - target.float()))
 
 
 @metrics.register("psnr_yuv")
@@ -85,7 +90,7 @@ class WeightedYUVPSNR(Metric):
         errors = prediction.float() - target.float()
         y = luma(errors)
         planes = (y, (errors[:, 2] - y) / (2 - 2 * KB), (errors[:, 0] - y) / (2 - 2 * KR))
-        scores = [_from_errors(plane) for plane in planes]
+        scores = [psnr_of_errors(plane) for plane in planes]
         return (6 * scores[0] + scores[1] + scores[2]) / 8
 
 

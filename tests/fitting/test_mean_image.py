@@ -7,13 +7,14 @@ import logging
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting import divergence
 from enerv_zoo.fitting.divergence import GOES_ON, DivergenceGuard
-from enerv_zoo.fitting.explained import coarse_variance, variation
+from enerv_zoo.fitting.explained import CELLS, Cells, coarse_variance
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.history import History
 from enerv_zoo.fitting.loop import Fitter
@@ -88,8 +89,16 @@ def test_changes_in_time_are_those_of_cells():
     frames = clip.float() / 255
     mean = frames.mean(0, keepdim=True).expand_as(frames)
     expected = coarse_variance(clip)
-    assert expected == pytest.approx(float(variation(mean, frames)[2]) / len(clip), rel=1e-5)
-    assert float(variation(frames, frames)[2]) == 0
+    cells = Cells(*clip.shape[2:], clip.device)
+    assert expected == pytest.approx(float(cells(mean - frames).square().mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(36, 64), (33, 17), (4, 5)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_cells_are_means_of_equal_parts(size, memory_format):
+    frames = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(memory_format=memory_format)
+    expected = F.adaptive_avg_pool2d(frames, CELLS).permute(0, 2, 3, 1)
+    torch.testing.assert_close(Cells(*size, frames.device)(frames), expected)
 
 
 def test_long_clips_are_sampled():

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
+from enerv_zoo.fitting.explained import Cells
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.neural_video import NeuralVideo
@@ -54,6 +55,7 @@ def move_to_fake_gpu(fitter):
     if fitter.video.neighbours:
         fitter.video.head.latest = moved(fitter.video.head.latest)
     fitter.meter.sums = moved(fitter.meter.sums)
+    fitter.meter.cells = Cells(CLIP.info.height, CLIP.info.width, torch.device("cuda"))
 
 
 def crossings(fitter, monkeypatch):
