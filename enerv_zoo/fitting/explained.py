@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,13 +28,13 @@ class Cells:
     """Means of frames over `CELLS` x `CELLS` equal parts, as two products, which channels_last memory suits.
 
     Args:
-        height, width: of the frames.
+        size: of the frames, (H, W).
         device: where they are.
     """
 
-    def __init__(self, height: int, width: int, device: torch.device) -> None:
+    def __init__(self, size: Sequence[int], device: torch.device) -> None:
         self._rows, self._columns = (
-            F.adaptive_avg_pool1d(torch.eye(length, device=device), CELLS).T.contiguous() for length in (height, width)
+            F.adaptive_avg_pool1d(torch.eye(length, device=device), CELLS).T.contiguous() for length in size
         )
 
     def __call__(self, frames: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def coarse_variance(frames: Tensor) -> float | None:
     Returns:
         The variance, of values in [0, 1]; `None` where the clip does not change, or as noise does.
     """
-    cells = Cells(*frames.shape[2:], frames.device)
+    cells = Cells(frames.shape[2:], frames.device)
     sample = [as_float(frame[None]) for frame in frames[:: math.ceil(len(frames) / SAMPLED_FRAMES)]]
     coarse = _variance_in_time(torch.cat([cells(frame).cpu() for frame in sample]))
     pixels = _variance_in_time(torch.cat([frame[..., ::4, ::4].cpu() for frame in sample]))

@@ -34,7 +34,7 @@ class EpochMeter:
         self.frames = 0
         self.seconds = 0.0
         self._coarse_variance = coarse_variance(frames)
-        self.cells = Cells(*frames.shape[2:], device)
+        self.cells = Cells(frames.shape[2:], device)
 
     def zeros(self) -> Tensor:
         """Return sums of no frames."""

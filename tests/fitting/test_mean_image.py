@@ -89,7 +89,7 @@ def test_changes_in_time_are_those_of_cells():
     frames = clip.float() / 255
     mean = frames.mean(0, keepdim=True).expand_as(frames)
     expected = coarse_variance(clip)
-    cells = Cells(*clip.shape[2:], clip.device)
+    cells = Cells(clip.shape[2:], clip.device)
     assert expected == pytest.approx(float(cells(mean - frames).square().mean()), rel=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_changes_in_time_are_those_of_cells():
 def test_cells_are_means_of_equal_parts(size, memory_format):
     frames = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)).to(memory_format=memory_format)
     expected = F.adaptive_avg_pool2d(frames, CELLS).permute(0, 2, 3, 1)
-    torch.testing.assert_close(Cells(*size, frames.device)(frames), expected)
+    torch.testing.assert_close(Cells(size, frames.device)(frames), expected)
 
 
 def test_long_clips_are_sampled():

@@ -55,7 +55,7 @@ def move_to_fake_gpu(fitter):
     if fitter.video.neighbours:
         fitter.video.head.latest = moved(fitter.video.head.latest)
     fitter.meter.sums = moved(fitter.meter.sums)
-    fitter.meter.cells = Cells(CLIP.info.height, CLIP.info.width, torch.device("cuda"))
+    fitter.meter.cells = Cells(CLIP.frames.shape[2:], torch.device("cuda"))
 
 
 def crossings(fitter, monkeypatch):
