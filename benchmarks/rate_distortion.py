@@ -6,7 +6,7 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/rate_distortion.py bunny runs/rd-bunny
     python benchmarks/rate_distortion.py runs/flight runs/rd-flight
     python benchmarks/rate_distortion.py bunny runs/rd-fitted --recipe quick --models pca_nerv --sizes '' --fit-rates \\
-        --bpp 0.06,0.1,0.16,0.26 --epochs 330 --lr 5e-3 --tune-epochs 0 --frames ''
+        --bpp 0.06,0.1,0.16,0.26 --epochs 330 --tune-epochs 0 --frames ''
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.0, help="by default the recipe's")
     parser.add_argument("--frames", default="0:66", help="'' for all")
     parser.add_argument("--resize", default="256x144")
+    parser.add_argument("--suffix", default="", help="of the result's name, to tell it from others of the clip")
     case = vars(parser.parse_args())
-    folder = Path(case.pop("out"))
+    folder, suffix = Path(case.pop("out")), case.pop("suffix")
     case = {name: value for name, value in case.items() if value}
     recipe = {"recipe": case["recipe"]} if "recipe" in case else RECIPE
     rates = [float(rate) for rate in case["bpp"].split(",")] if "bpp" in case else []
@@ -57,7 +58,7 @@ def main() -> None:
     )
     name = case["video"] = Path(case["video"]).name
     way = "fitted" if "fit_rates" in case else case.get("recipe")
-    kind = "-".join(("rd", *([way] if way else []), name))
+    kind = "-".join(filter(None, ("rd", way, name, suffix)))
     shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
         f"{kind}-cpu{torch.get_num_threads()}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -30,8 +31,8 @@ they would be in all of them: it took as long as the frames."""
 HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
 
-SHRINKING = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2)
-"""Parts of a level by which weights are smaller as they are rounded for the last time, until they meet a target."""
+MOST_SHRINKING = 0.2
+"""Part of a level by which weights are smaller, at most, as they are rounded for the last time to meet a target."""
 
 
 class WeightConstraint:
@@ -208,18 +209,29 @@ class WeightConstraint:
     def end(self) -> None:
         """Leave rounded weights, where the sizes of levels were learned: a file then holds just these.
 
-        Where they take more than their target, those that are nearest to the next lower level go there.
+        Where they take more than their target, those that are nearest to the next lower level go there, as many as it
+        takes. Many are very near: a rate that falls to 0 leaves weights that went to and fro between two levels in the
+        middle of them.
         """
         if self._learned is None:
             return
         specs = self._current_specs()
         exact = {name: self._tensors[name].data for name in specs}
-        for threshold in SHRINKING:
+        sizes = {name: spec.sizes[0] if spec.sizes is not None else 0.0 for name, spec in specs.items()}
+
+        def meets_target(threshold: float) -> bool:
             for name, spec in specs.items():
-                size = spec.sizes[0] if spec.sizes is not None else 0.0
-                self._tensors[name].data = rounded(softshrink(exact[name], threshold * size), spec)
-            if self._target is None or self._file_bits() <= self._target.bits:
-                break
+                self._tensors[name].data = rounded(softshrink(exact[name], threshold * sizes[name]), spec)
+            return self._target is None or self._file_bits() <= self._target.bits
+
+        if meets_target(0.0):
+            return
+        places = torch.cat([(exact[name].abs() / size).flatten() for name, size in sizes.items() if size])
+        above = places - places.round() + 0.5  # the middle below, in levels
+        above = above[(places >= 0.5) & (above < MOST_SHRINKING)].sort().values.tolist()
+        thresholds = [*above, MOST_SHRINKING]
+        least = bisect_left(thresholds[:-1], True, key=meets_target)
+        meets_target(thresholds[least])
 
     def restart(self) -> None:
         """Forget what was learned, as the weights are initial ones again."""
