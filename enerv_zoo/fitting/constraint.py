@@ -176,7 +176,7 @@ class WeightConstraint:
         if self._learned is not None:
             self._learned.step(by_log, every * share)
         if self._target is not None:
-            self._target.follow(torch.stack(bits).sum(), progress, self._file_bits)
+            self._target.follow(torch.stack(bits).sum(), progress, self.file_bits)
 
     def _sizes(self) -> dict[str, Tensor]:
         """Return the size of a level, () or (n,), of each tensor that has a rate."""
@@ -184,7 +184,7 @@ class WeightConstraint:
             return self._learned.sizes()
         return {name: steps(self._tensors[name].detach(), self.specs[name]) for name in self._rated}
 
-    def _file_bits(self) -> float:
+    def file_bits(self) -> float:
         """Estimate the bits of the file as it would be now."""
         specs, bits = self._current_specs(), 8.0 * HEAD_BYTES
         for name, spec in specs.items():
@@ -222,7 +222,7 @@ class WeightConstraint:
         def meets_target(threshold: float) -> bool:
             for name, spec in specs.items():
                 self._tensors[name].data = rounded(softshrink(exact[name], threshold * sizes[name]), spec)
-            return self._target is None or self._file_bits() <= self._target.bits
+            return self._target is None or self.file_bits() <= self._target.bits
 
         if meets_target(0.0):
             return

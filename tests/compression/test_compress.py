@@ -18,7 +18,7 @@ from enerv_zoo.compression import compress, search
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.constraint import WeightConstraint
-from enerv_zoo.fitting.steps import RateTarget
+from enerv_zoo.fitting.steps import AIM, RateTarget
 from enerv_zoo.nvz import QuantizedTensor, open_nvz, pruning, write_nvz
 from enerv_zoo.nvz.entropy import best_model
 from enerv_zoo.nvz.quantisation import (
@@ -94,13 +94,13 @@ def test_other_tensors_are_no_levels():
 def test_the_weight_of_the_rate_follows_its_target():
     target = RateTarget(8000.0, torch.device("cpu"))
     first, weights = 80_000.0, []
-    for progress, bits in ((0.0, first), (0.1, first), (0.5, 20_000.0), (0.9, 4000.0)):
+    for progress, bits in ((0.0, first), (0.1, first), (0.5, 19_000.0), (0.9, 4000.0)):
         target.follow(
             torch.tensor(bits), progress, lambda bits=bits: 0.5 * bits
         )  # the coder takes half of the estimate
         weights.append(float(target.weight))
     assert weights[1] > weights[0], "bits are to fall, and have not"
-    excess = math.log(20_000 / (2 * 8000))
+    excess = math.log(19_000 / (2 * AIM * 8000))
     assert weights[1] == pytest.approx(1e-3 * math.exp(20 * 0.1) * 4), "an excess counts as e, and at once as 4"
     assert weights[2] == pytest.approx(1e-3 * math.exp(20 * (0.1 + 0.4 * excess) + 6 * excess), rel=1e-4)
     assert weights[3] < weights[2], "there are fewer bits than there may be"
@@ -132,6 +132,29 @@ def test_levels_that_take_more_than_a_target_go_down_or_merge(run):
             assert ratios == pytest.approx([1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8][: len(ratios)])
             assert choices[-1].spec == QuantSpec(2), "as few bits as there may be"
             assert choices[0].error == 0
+
+
+def test_a_target_is_met_to_the_last_weight_where_many_are_in_the_middle_of_two_levels(run):
+    """So does a rate leave them that falls to 0 while they go to and fro."""
+
+    def ended(bpp):
+        network = ez.load(run)
+        constraint = WeightConstraint.of(network, FitConfig(bits=3, bpp=bpp))
+        generator = torch.Generator().manual_seed(0)
+        for name, spec in uniform_specs(network, 3, "tensor").items():
+            tensor = codable(network)[name].detach()
+            size = spread(steps(tensor, spec), tensor, spec.axis)
+            chance, above = torch.rand(2, *tensor.shape, generator=generator)
+            middles = ((tensor.abs() / size).floor() + 0.5 + 1e-3 * above) * size * tensor.sign()
+            tensor.copy_(torch.where(chance < 0.5, middles, tensor))
+        constraint.end()
+        return network.info.pixels, constraint.file_bits()
+
+    pixels, free = ended(1e6)
+    for share in (0.995, 0.98):
+        _, met = ended(share * free / pixels)
+        assert met == pytest.approx(share * free, rel=1e-3)
+        assert met <= share * free
 
 
 def test_a_tensor_of_zeros_stays_zero():
