@@ -130,9 +130,10 @@ def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         points, gain = curve["points"], differences.get(curve["name"])
         ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}
         rate, quality = (gain.bd_rate, gain.bd_quality) if gain else (None, None)
+        epochs = curve["settings"].get("epochs")
         yield [
             source,
-            curve["name"],
+            f"{curve['name']}, {epochs} epochs" if epochs else curve["name"],
             f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
             f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
             "anchor" if gain is None else "no common PSNR" if rate is None else f"{rate:+.0f} %",
