@@ -1,5 +1,7 @@
 """The fits that come with the package: from their folders to files, with what they cost beside x264.
 
+Rows of fits that are not given are kept.
+
 enerv-zoo batch configs/zoo/shelf.yaml --out runs/shelf
 python benchmarks/shelf.py runs/shelf/*/
 """
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, write_result
+from common import machine, read_result, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.hub.bundled import BUNDLED
@@ -50,15 +52,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of fits; their names are those of the files")
     case = vars(parser.parse_args())
-    fits, codecs = [], {}
+    name = f"shelf-cpu{torch.get_num_threads()}"
+    before = read_result(name)
+    fits, codecs = {fit["name"]: fit for fit in before.get("fits", [])}, before.get("x264", {})
     for folder in case.pop("runs"):
-        fits.append(bundle(folder))
-        print(fits[-1], flush=True)
+        fits[folder.name] = bundle(folder)
+        print(fits[folder.name], flush=True)
         original = open_run(folder).original()
         if (size := original.info.size_text) not in codecs:
             codecs[size] = [point.to_dict() for point in ez.measure_codec("x264", original, list(CRF))]
-    result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": fits, "x264": codecs}
-    write_result(f"shelf-cpu{torch.get_num_threads()}", case, result)
+    result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": [*fits.values()], "x264": codecs}
+    write_result(name, case, result)
 
 
 if __name__ == "__main__":

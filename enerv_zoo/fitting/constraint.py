@@ -228,8 +228,8 @@ class WeightConstraint:
             return
         places = torch.cat([(exact[name].abs() / size).flatten() for name, size in sizes.items() if size])
         above = places - places.round() + 0.5  # the middle below, in levels
-        above = above[(places >= 0.5) & (above < MOST_SHRINKING)].sort().values.tolist()
-        thresholds = [*above, MOST_SHRINKING]
+        near = above[(places >= 0.5) & (above < MOST_SHRINKING)].sort().values
+        thresholds = [*near.tolist(), MOST_SHRINKING]
         least = bisect_left(thresholds[:-1], True, key=meets_target)
         meets_target(thresholds[least])
 
