@@ -7,6 +7,8 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/rate_distortion.py runs/flight runs/rd-flight
     python benchmarks/rate_distortion.py bunny runs/rd-fitted --recipe quick --models pca_nerv --sizes '' --fit-rates \\
         --bpp 0.06,0.1,0.16,0.26 --epochs 330 --tune-epochs 0 --frames ''
+
+Fits of a minute: the last command with `--epochs 60 --suffix minute`, for `bunny` and a flight of 132 frames.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, read_result, write_result
+from common import commit, machine, read_result, write_result
 
 import enerv_zoo as ez
 from enerv_zoo.hub.bundled import BUNDLED
@@ -45,6 +45,7 @@ def bundle(folder: Path) -> dict[str, Any]:
         "frames": video.info.frames, "frame": video.info.size_text, "bytes": made.bytes, "bpp": made.bpp,
         "psnr_before": made.psnr_before, "psnr": made.psnr, "ms_ssim": made.ms_ssim, "fps": made.fps,
         "epochs": fit["epochs"], "fit_seconds": fit["fit_seconds"], "seconds": loading(path),
+        "commit": commit(),
     }  # fmt: skip
 
 
@@ -54,7 +55,10 @@ def main() -> None:
     case = vars(parser.parse_args())
     name = f"shelf-cpu{torch.get_num_threads()}"
     before = read_result(name)
-    fits, codecs = {fit["name"]: fit for fit in before.get("fits", [])}, before.get("x264", {})
+    fits, codecs = (
+        {fit["name"]: {"commit": before["commit"]} | fit for fit in before.get("fits", [])},
+        before.get("x264", {}),
+    )
     for folder in case.pop("runs"):
         fits[folder.name] = bundle(folder)
         print(fits[folder.name], flush=True)

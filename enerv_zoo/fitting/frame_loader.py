@@ -111,9 +111,9 @@ class FrameLoader:
                 yield self._arrived(*coming.popleft(), stream)
 
     def _gathered(self, index: Tensor, neighbours: Sequence[int]) -> Tensor:
-        return (
-            frames_around(self._stored, index, (0, *neighbours)) if neighbours else self._stored.index_select(0, index)
-        )
+        if neighbours:
+            return frames_around(self._stored, index, (0, *neighbours))
+        return self._stored.index_select(0, index)
 
     def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
         batch = self._gathered(index, neighbours)

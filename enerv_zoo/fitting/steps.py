@@ -28,8 +28,8 @@ REACHED = 0.15
 """Part of a phase after which the target is to be reached; until then, the bits fall by a like factor in each step."""
 
 AIM = 0.992
-"""Part of its target that a fit aims at. The bits of its end are a little off, and what is too much costs more than it
-should: many weights are near the middle of two levels, and move together (0.7 dB for 3 % of the bits on Bunny)."""
+"""Part of its target that a fit aims at. The bits of its end are a little off, and to round away what is too much costs
+more than to have aimed lower (0.7 dB for 3 % of the bits on Bunny)."""
 
 MEASUREMENTS = 24
 """How often in a phase the bits are measured, as the coder takes them."""

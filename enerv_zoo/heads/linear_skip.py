@@ -72,7 +72,7 @@ class LinearSkipHead(nn.Module):
         x = self.conv(features[-1])
         for linear, factor, each in zip(self.linear, self.factors, embedded, strict=True):
             x = x + enlarged(linear(each), factor)
-        frame = enlarged(at_least_float32(x), self.stride)  # moving single colours costs less than half words do
+        frame = enlarged(at_least_float32(x), self.stride)  # a CPU moves float32 sooner than bfloat16
         return [frame if self.training else frame.clamp(0, 1)]
 
     def objective(self, outputs: Sequence[Tensor], target: Tensor, loss: Loss) -> Tensor:

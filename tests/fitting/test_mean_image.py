@@ -91,6 +91,7 @@ def test_changes_in_time_are_those_of_cells():
     expected = coarse_variance(clip)
     cells = Cells(clip.shape[2:], clip.device)
     assert expected == pytest.approx(float(cells(mean - frames).square().mean()), rel=1e-5)
+    assert float(cells(frames - frames).square().mean()) == 0
 
 
 @pytest.mark.parametrize("size", [(36, 64), (33, 17), (4, 5)])
