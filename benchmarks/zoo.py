@@ -1,6 +1,9 @@
 """Every family on the bundled clip at equal size, for equal epochs (`time_to_psnr.py`: equal seconds). Restartable.
 
-Rows of other families that were measured with the same options stay in the result.
+A family is fitted with each of several learning rates, and its best fit counts. Rows of other families that were
+measured with the same options stay in the result.
+
+    python benchmarks/zoo.py --frames ::4 --epochs 50
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from enerv_zoo.zoo import model_config
 
 KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fit_frames_per_second", "fps")
 """Of each fit's metrics."""
+
+OWN = {"pca_nerv": {"recipe": "quick"}}
+"""Small recipes of families, which are tried too."""
 
 
 def parts(config: ModelConfig) -> str:
@@ -49,31 +55,42 @@ def main() -> None:
     parser.add_argument("--frames", default="::2")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--loss", default="Fusion6")
+    parser.add_argument("--rates", default="2e-3,4e-3,8e-3", help="learning rates to choose from, with commas")
+    parser.add_argument("--loss", default="L2")
     parser.add_argument("--out", default="runs/zoo", help="folder of the fits")
     case: dict[str, Any] = vars(parser.parse_args())
     names = [name for pattern in case.pop("models").split(",") for name in ez.list_models(pattern)]
+    own = {name: {"model": name, **OWN[name]} for name in names if name in OWN}
+    trials = {
+        f"{name}-{rate}": {"model": name, "lr": float(rate)} for rate in case["rates"].split(",") for name in names
+    }
     fits = ez.compare(
         "bunny",
-        names,
+        {**own, **trials},
         out=case.pop("out"),
         on_model=lambda name: Console(stderr=True).print(name),
         size=case["size"],
         frames=case["frames"],
         resize=case["resolution"],
         batch_size=case["batch"],
-        lr=case["lr"],
         loss=case["loss"],
         device="cpu",
         epochs=case["epochs"],
     )
     info = ez.open_video("bunny", frames=case["frames"], resize=case["resolution"]).info
-    table = Table("family", "PSNR (dB)", "epochs", "seconds", "decode frames/s")
+    table = Table("family", "PSNR (dB)", "tried", "epochs", "seconds", "decode frames/s")
     rows, now = {}, {"commit": commit()}
-    for name, metrics in sorted(fits.items(), key=lambda item: -item[1]["psnr"]):
-        rows[name] = {key: metrics[key] for key in KEPT} | described(name, info, case["size"]) | now
-        table.add_row(name, *(f"{metrics[key]:.2f}" for key in ("psnr", "epochs", "fit_seconds", "fps")))
+    for name in names:
+        tried = {trial: metrics for trial, metrics in fits.items() if trial.partition("-")[0] == name}
+        best = max(tried, key=lambda trial: tried[trial]["psnr"])
+        rows[name] = {key: tried[best][key] for key in KEPT} | described(name, info, case["size"]) | now
+        rows[name]["best"] = best.partition("-")[2]
+        rows[name]["tried"] = {trial.partition("-")[2]: metrics["psnr"] for trial, metrics in tried.items()}
+    for name, row in sorted(rows.items(), key=lambda item: -item[1]["psnr"]):
+        tried = ", ".join(f"{rate or 'own'}: {psnr:.2f}" for rate, psnr in row["tried"].items())
+        table.add_row(
+            name, f"{row['psnr']:.2f}", tried, *(f"{row[key]:.0f}" for key in ("epochs", "fit_seconds", "fps"))
+        )
     Console().print(table)
     name = f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}"
     before = read_result(name)
