@@ -121,19 +121,40 @@ def psnr_gains(record: dict[str, Any]) -> dict[str, Gain]:
     return {gain.curve: gain for gain in gains(curves, "x264") if gain.metric == "psnr"}
 
 
+def merged_by_clip(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a record of `rd` for each clip: the networks of all its results, and the codecs of the first."""
+    clips: dict[str, dict[str, Any]] = {}
+    for record in records:
+        curves = [{**curve, "name": curve_name(curve)} for curve in record["curves"]]
+        clip = clips.setdefault(clip_text(record), {**record, "curves": []})
+        names = {curve["name"] for curve in clip["curves"]}
+        clip["curves"] += [curve for curve in curves if curve["name"] not in names]
+    for clip in clips.values():
+        clip["curves"].sort(key=lambda curve: "encoder" in curve["settings"])
+    return list(clips.values())
+
+
+def curve_name(curve: dict[str, Any]) -> str:
+    epochs = curve["settings"].get("epochs")
+    return f"{curve['name']}, {epochs} epochs" if epochs else curve["name"]
+
+
+def clip_text(record: dict[str, Any]) -> str:
+    video = record["video"]
+    return f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
+
+
 def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every curve of `rd`: the range of its points, and how far it is from the anchor."""
-    video = record["video"]
-    source = f"{record['case']['video']}, {video['frames']} frames of {video['width']}x{video['height']}"
+    source = clip_text(record)
     differences = psnr_gains(record)
     for curve in record["curves"]:
         points, gain = curve["points"], differences.get(curve["name"])
         ends = {key: sorted(point[key] for point in points) for key in ("bpp", "psnr", "encode_seconds", "decode_fps")}
         rate, quality = (gain.bd_rate, gain.bd_quality) if gain else (None, None)
-        epochs = curve["settings"].get("epochs")
         yield [
             source,
-            f"{curve['name']}, {epochs} epochs" if epochs else curve["name"],
+            curve["name"],
             f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
             f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
             "anchor" if gain is None else "no common PSNR" if rate is None else f"{rate:+.0f} %",
@@ -371,6 +392,8 @@ def table(benchmark: str) -> str:
     records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
     if not records:
         return "No results yet.\n"
+    if benchmark == "rd":
+        records = merged_by_clip(records)
     columns, rows_of = LAYOUTS.get(benchmark, (COLUMNS, speed_rows))
     rows = [row for record in records for row in rows_of(record)]
     note = ""

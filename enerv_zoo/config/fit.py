@@ -200,7 +200,8 @@ class Recipe:
         model: `{"name": family, "size": "1.5M", <family keyword>: ...}`.
         fit: fields of `FitConfig`.
         video: fields of `VideoSelection`.
-        others: name of the recipe that is taken instead for any other family than `model` names, if there is one.
+        others: names of the recipes that are taken instead for other families than `model` names, by family; `any` is
+            for all that have none. A single name is for all of them.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
             converted by `enerv_zoo.compatibility` when they are read.
     """
@@ -211,5 +212,5 @@ class Recipe:
     model: Spec = field(default_factory=lambda: {"name": "enerv"})
     fit: Spec = field(default_factory=dict)
     video: Spec = field(default_factory=dict)
-    others: str | None = None
+    others: str | dict[str, str] | None = None
     format: Literal[2] = 2

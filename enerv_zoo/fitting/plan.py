@@ -127,8 +127,7 @@ def plan_fit(
     fields: dict[str, Any] = dict(options)
     selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
-    if base.others is not None and choose_model(model, base.model)["name"] != base.model.get("name"):
-        base = _for_other_family(base)
+    base = _for_family(base, choose_model(model, base.model)["name"])
     if fields.get("bpp") is not None:  # the size follows from the rate
         base = replace(base, model={key: value for key, value in base.model.items() if key != "size"})
     choice = choose_model(model, base.model, size, model_options)
@@ -164,10 +163,13 @@ def plan_fit(
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss, None, mask, reference)
 
 
-def _for_other_family(recipe: Recipe) -> Recipe:
-    """Return the recipe for others than the family that it is made for; size, time and frames stay."""
-    assert recipe.others is not None
-    other = read_recipe(recipe.others)
+def _for_family(recipe: Recipe, family: str) -> Recipe:
+    """Return the recipe that another one names for a family; size, time and frames stay."""
+    names = {"any": recipe.others} if isinstance(recipe.others, str) else recipe.others or {}
+    name = names.get(family, names.get("any"))
+    if name is None or family == recipe.model.get("name"):
+        return recipe
+    other = read_recipe(name)
     model = {key: recipe.model[key] for key in ("size",) if key in recipe.model}
     fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
     return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)
