@@ -1,9 +1,9 @@
 """Every family on the bundled clip at equal size, for equal epochs (`time_to_psnr.py`: equal seconds). Restartable.
 
-A family is fitted with each of several learning rates, and its best fit counts. Rows of other families that were
-measured with the same options stay in the result.
+A family is fitted in several ways, and its best fit counts. What was measured before stays in the result.
 
     python benchmarks/zoo.py --frames ::4 --epochs 50
+    python benchmarks/zoo.py --frames ::4 --epochs 50 --loss Fusion6 --rates 2e-3
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ from enerv_zoo.zoo import model_config
 KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fit_frames_per_second", "fps")
 """Of each fit's metrics."""
 
-OWN = {"pca_nerv": {"recipe": "quick"}}
-"""Small recipes of families, which are tried too."""
+OWN = {"pca_nerv": ("quick",)}
+"""Recipes of families, which are tried too."""
+
+
+def file_name(family: str, way: str) -> str:
+    return f"{family}-{way}".replace(", ", "-")
 
 
 def parts(config: ModelConfig) -> str:
@@ -55,48 +59,46 @@ def main() -> None:
     parser.add_argument("--frames", default="::2")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--rates", default="2e-3,4e-3,8e-3", help="learning rates to choose from, with commas")
+    parser.add_argument("--rates", default="2e-3,4e-3,8e-3", help="learning rates to try, with commas")
     parser.add_argument("--loss", default="L2")
     parser.add_argument("--out", default="runs/zoo", help="folder of the fits")
     case: dict[str, Any] = vars(parser.parse_args())
     names = [name for pattern in case.pop("models").split(",") for name in ez.list_models(pattern)]
-    own = {name: {"model": name, **OWN[name]} for name in names if name in OWN}
+    rates, loss = case.pop("rates").split(","), case.pop("loss")
     trials = {
-        f"{name}-{rate}": {"model": name, "lr": float(rate)} for rate in case["rates"].split(",") for name in names
+        name: {f"{loss}, {rate}": {"model": name, "lr": float(rate), "loss": loss} for rate in rates}
+        | {recipe: {"model": name, "recipe": recipe} for recipe in OWN.get(name, ())}
+        for name in names
     }
     fits = ez.compare(
         "bunny",
-        {**own, **trials},
+        {file_name(name, way): options for name in names for way, options in trials[name].items()},
         out=case.pop("out"),
         on_model=lambda name: Console(stderr=True).print(name),
         size=case["size"],
         frames=case["frames"],
         resize=case["resolution"],
         batch_size=case["batch"],
-        loss=case["loss"],
         device="cpu",
         epochs=case["epochs"],
     )
     info = ez.open_video("bunny", frames=case["frames"], resize=case["resolution"]).info
-    table = Table("family", "PSNR (dB)", "tried", "epochs", "seconds", "decode frames/s")
-    rows, now = {}, {"commit": commit()}
+    result = f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}"
+    before = read_result(result)
+    rows = before["families"] if before.get("case") == case else {}
     for name in names:
-        tried = {trial: metrics for trial, metrics in fits.items() if trial.partition("-")[0] == name}
-        best = max(tried, key=lambda trial: tried[trial]["psnr"])
-        rows[name] = {key: tried[best][key] for key in KEPT} | described(name, info, case["size"]) | now
-        rows[name]["best"] = best.partition("-")[2]
-        rows[name]["tried"] = {trial.partition("-")[2]: metrics["psnr"] for trial, metrics in tried.items()}
+        measured = {way: fits[file_name(name, way)] for way in trials[name]}
+        best = max(measured, key=lambda way: measured[way]["psnr"])
+        tried = {**rows.get(name, {}).get("tried", {}), **{way: fit["psnr"] for way, fit in measured.items()}}
+        if measured[best]["psnr"] >= max(tried.values()):
+            fit = {key: measured[best][key] for key in KEPT}
+            rows[name] = fit | described(name, info, case["size"]) | {"recipe": best, "commit": commit()}
+        rows[name]["tried"] = tried
+    table = Table("family", "PSNR (dB)", "tried")
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["psnr"]):
-        tried = ", ".join(f"{rate or 'own'}: {psnr:.2f}" for rate, psnr in row["tried"].items())
-        table.add_row(
-            name, f"{row['psnr']:.2f}", tried, *(f"{row[key]:.0f}" for key in ("epochs", "fit_seconds", "fps"))
-        )
+        table.add_row(name, f"{row['psnr']:.2f}", "; ".join(f"{way}: {psnr:.2f}" for way, psnr in row["tried"].items()))
     Console().print(table)
-    name = f"zoo-cpu{torch.get_num_threads()}-{case['size']}-{case['resolution']}"
-    before = read_result(name)
-    if {key: value for key, value in before.get("case", {}).items() if value is not None} == case:
-        rows = {**before["families"], **rows}
-    write_result(name, case, {"benchmark": "zoo", "machine": machine("cpu"), "families": rows})
+    write_result(result, case, {"benchmark": "zoo", "machine": machine("cpu"), "families": rows})
 
 
 if __name__ == "__main__":
