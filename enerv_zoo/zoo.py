@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOLERANCE = 0.02
 """Largest difference of the stored parameters from their budget, as a fraction of it."""
 
+NEAR = 0.1
+"""The same of a size that is written with a tilde, as `"~0.5M"`."""
+
 LARGEST = 1e4
 """Largest factor on the default widths: a budget of 10^11 does not take more."""
 
@@ -54,16 +57,21 @@ def list_components(kind: str, pattern: str = "*") -> list[str]:
 
 
 def parse_parameter_count(size: str | float) -> int:
-    """Return a budget of stored parameters: `"1.5M"`, `"350K"`, `1_500_000`.
+    """Return a budget of stored parameters: `"1.5M"`, `"350K"`, `"~0.5M"`, `1_500_000`.
 
     Raises:
         ConfigError: it is no positive number.
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?)\s*", str(size), re.IGNORECASE)
+    match = re.fullmatch(r"\s*~?([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmg]?)\s*", str(size), re.IGNORECASE)
     number = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()] if match else 0
     if not 1 <= number <= 1e11:
         raise ConfigError(f"a size is a number of stored parameters such as '1.5M' or '350K', got {size!r}")
     return round(number)
+
+
+def tolerance(size: str | float) -> float:
+    """Return how far the stored parameters may be from a size, as a fraction of it."""
+    return NEAR if str(size).lstrip().startswith("~") else TOLERANCE
 
 
 def model_config(name: str, info: VideoInfo, *, size: str | float | None = None, **options: Any) -> ModelConfig:
@@ -72,8 +80,8 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
     Args:
         name: of the family.
         info: the video.
-        size: budget of stored parameters; the family's widths are scaled to within 2 % of it. Widths given as options
-            stay as they are.
+        size: budget of stored parameters; the family's widths are scaled to within 2 % of it, or of `"~0.5M"`, to
+            the nearest within 10 %. Widths given as options stay as they are.
         options: the family's keywords.
 
     Raises:
@@ -83,7 +91,7 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
     if size is None:
         return _config(name, info, options)
     budget = _Budget(name, info, parse_parameter_count(size), options)
-    return budget.config(**budget.solve())
+    return budget.config(**budget.solve(tolerance(size)))
 
 
 def _config(name: str, info: VideoInfo, options: Spec) -> ModelConfig:
@@ -110,7 +118,7 @@ def nearest_size(choice: Spec, info: VideoInfo) -> str | int | None:
     if not budget.widths:
         return None
     nearest = budget.nearest()
-    return size if budget.miss(nearest) <= TOLERANCE else budget.count(nearest)
+    return size if budget.miss(nearest) <= tolerance(size) else budget.count(nearest)
 
 
 Model = str | Path | Mapping[str, Any] | ModelConfig
@@ -243,7 +251,7 @@ class _Budget:
         """Return the composition of the family with some widths."""
         return _config(self.name, self.info, {**self.options, **widths})
 
-    def solve(self) -> dict[str, Any]:
+    def solve(self, tolerance: float) -> dict[str, Any]:
         """Return widths whose network meets the budget.
 
         Raises:
@@ -253,7 +261,7 @@ class _Budget:
             widths = ", ".join(getattr(models.get(self.name), "widths", ()))
             raise ConfigError(f"model {self.name!r} has no width left to scale; drop the size or one of {widths}")
         best = self.nearest()
-        if self.miss(best) <= TOLERANCE:
+        if self.miss(best) <= tolerance:
             return best
         raise ConfigError(
             f"model {self.name!r} for {self.info.size_text} cannot have {self.budget:,} stored parameters; "

@@ -16,11 +16,11 @@ from enerv_zoo.zoo import model_config, parse_parameter_count
 SCALED = ["enerv-bunny", "enerv-boost", "ffnerv", "hnerv", "hnerv-boost", "hnerv-nerv", "nerv", "nerv-boost", "rnerv"]
 
 
-def network(recipe: str) -> NeuralVideo:
+def network(recipe: str, height: int | None = None, width: int = 1280) -> NeuralVideo:
     plan = plan_fit("bunny", recipe=recipe, device="cpu")
-    height = 640 if plan.video.get("crop") == "1280x640" else 720
+    height = height or (640 if plan.video.get("crop") == "1280x640" else 720)
     model = {name: value for name, value in plan.model.items() if value != "auto"}
-    info = ez.VideoInfo(frames=132, height=height, width=1280)
+    info = ez.VideoInfo(frames=132, height=height, width=width)
     with MetaParameters():
         return NeuralVideo(model_config(model.pop("name"), info, **model), info)
 
@@ -92,18 +92,31 @@ def test_recipes_are_as_published():
 
 
 def test_a_preset_has_another_recipe_for_other_families():
-    quick, other = (plan_fit("bunny", model, recipe="quick", device="cpu") for model in (None, "nerv"))
+    quick, other = (plan_fit("bunny", model, recipe="quick", device="cpu") for model in (None, "ffnerv"))
     assert (quick.model["name"], quick.fit.loss, quick.fit.rates["head.linear"]) == ("pca_nerv", "L2", 0.1)
-    assert (other.model, other.fit.loss, other.fit.rates) == ({"name": "nerv", "size": "0.5M"}, "Fusion6", {})
-    assert other.fit == plan_fit("bunny", "nerv", recipe="quick-enerv", device="cpu").fit
+    assert (other.model, other.fit.loss, other.fit.rates) == ({"name": "ffnerv", "size": "~0.5M"}, "Fusion6", {})
+    assert other.fit == plan_fit("bunny", "ffnerv", recipe="quick-enerv", device="cpu").fit
     balanced, own = (plan_fit("bunny", "nerv", recipe=name, device="cpu") for name in ("balanced", "balanced-enerv"))
     assert balanced.fit == own.fit
-    sized = plan_fit("bunny", "nerv", recipe="quick-0.2m", device="cpu")
-    assert sized.model == {"name": "nerv", "size": "0.2M"}
+    sized = plan_fit("bunny", "ffnerv", recipe="quick-0.2m", device="cpu")
+    assert sized.model == {"name": "ffnerv", "size": "~0.2M"}
     assert "others" not in quick.record()
-    network = ez.create_model("nerv", frames=8, height=36, width=64, size="90K")
+    network = ez.create_model("ffnerv", frames=8, height=36, width=64, size="90K")
     composed = plan_fit("bunny", network, recipe="quick", device="cpu")
     assert (composed.model.keys(), composed.fit) == ({"name", "config"}, other.fit)
+
+
+@pytest.mark.parametrize("family", ["hnerv", "nerv", "rnerv"])
+def test_a_preset_names_a_recipe_for_a_family(family):
+    named, own = (plan_fit("bunny", recipe=name, device="cpu") for name in (f"quick-{family}", f"quick-{family}-0.3m"))
+    assert named.model["name"] == family
+    for preset in ("quick", "auto"):
+        plan = plan_fit("bunny", family, recipe=preset, device="cpu", time_budget=9)
+        assert {**plan.model, "size": "~0.5M"} == named.model
+        assert (plan.fit.lr, plan.fit.loss) == (named.fit.lr, named.fit.loss)
+    assert own.model == {**named.model, "size": "0.3M"}
+    for height, width in ((720, 1280), (154, 364), (216, 216), (17, 33)):
+        assert 450_000 < network(f"quick-{family}", height, width).stored_numbers < 550_000
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():

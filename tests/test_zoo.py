@@ -11,7 +11,15 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.recipes import read_recipe
-from enerv_zoo.zoo import TOLERANCE, create_model, list_components, list_models, model_config, parse_parameter_count
+from enerv_zoo.zoo import (
+    TOLERANCE,
+    create_model,
+    list_components,
+    list_models,
+    model_config,
+    nearest_size,
+    parse_parameter_count,
+)
 
 SIZES = [(720, 1280), (1280, 720), (768, 1366), (480, 854), (131, 175), (17, 33), (272, 640), (4, 5), (1, 1)]
 
@@ -78,6 +86,16 @@ def test_budget_is_met(name, size, height, width):
 def test_budget_keeps_the_widths_that_were_given():
     config = model_config("enerv", ez.VideoInfo(132, 144, 256), size="0.5M", fc_dim=40)
     assert config.channels[0] == 40
+
+
+def test_a_size_with_a_tilde_takes_the_nearest_within_a_tenth():
+    info, widths = ez.VideoInfo(132, 720, 1280), {"stem_dim": [128], "lower_width": 16}
+    with pytest.raises(ConfigError, match=r"the nearest is 511,863"):
+        model_config("nerv", info, size="0.5M", **widths)
+    assert model_config("nerv", info, size="~0.5M", **widths) == model_config("nerv", info, size=511_863, **widths)
+    assert nearest_size({"name": "nerv", "size": "~0.5M", **widths}, info) == "~0.5M"
+    with pytest.raises(ConfigError, match=r"cannot have 60,000 stored parameters"):
+        model_config("nerv", info, size="~60K", lower_width=96)
 
 
 def test_budget_that_cannot_be_met_names_the_nearest():

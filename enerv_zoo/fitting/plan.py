@@ -164,13 +164,14 @@ def plan_fit(
 
 
 def _for_family(recipe: Recipe, family: str) -> Recipe:
-    """Return the recipe that another one names for a family; size, time and frames stay."""
+    """Return the recipe that another one names for a family; time, frames and about the size stay."""
     names = {"any": recipe.others} if isinstance(recipe.others, str) else recipe.others or {}
     name = names.get(family, names.get("any"))
     if name is None or family == recipe.model.get("name"):
         return recipe
     other = read_recipe(name)
-    model = {key: recipe.model[key] for key in ("size",) if key in recipe.model}
+    size = recipe.model.get("size")
+    model = {} if size is None else {"size": size if size == OPEN else f"~{size}".replace("~~", "~")}
     fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
     return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)
 
