@@ -26,8 +26,8 @@ from enerv_zoo.zoo import model_config
 KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fit_frames_per_second", "fps")
 """Of each fit's metrics."""
 
-OWN = {"pca_nerv": ("quick",)}
-"""Recipes of families, which are tried too."""
+OWN = {"pca_nerv": "quick", "hnerv": "quick-hnerv", "nerv": "quick-nerv", "rnerv": "quick-rnerv"}
+"""Small recipes of families, which are tried too."""
 
 
 def file_name(family: str, way: str) -> str:
@@ -67,7 +67,7 @@ def main() -> None:
     rates, loss = case.pop("rates").split(","), case.pop("loss")
     trials = {
         name: {f"{loss}, {rate}": {"model": name, "lr": float(rate), "loss": loss} for rate in rates}
-        | {recipe: {"model": name, "recipe": recipe} for recipe in OWN.get(name, ())}
+        | ({OWN[name]: {"model": name, "recipe": OWN[name]}} if name in OWN else {})
         for name in names
     }
     fits = ez.compare(
@@ -75,7 +75,7 @@ def main() -> None:
         {file_name(name, way): options for name in names for way, options in trials[name].items()},
         out=case.pop("out"),
         on_model=lambda name: Console(stderr=True).print(name),
-        size=case["size"],
+        size=f"~{case['size']}",
         frames=case["frames"],
         resize=case["resolution"],
         batch_size=case["batch"],
