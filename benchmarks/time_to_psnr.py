@@ -2,7 +2,8 @@
 
 A fit is a process of its own. A few epochs tell what one costs; then a whole schedule is fitted, of as many epochs as
 the seconds allow, the closed-form start included. Seconds are the process's own. A clip is a sample's name, a file, or
-`flight`, which is computed (`flight.py`). Rows that the result file has are kept, so an interrupted run can go on.
+`flight`, which is computed (`flight.py`). A network is a family's name or a YAML file, which says its own size. Rows that
+the result file has are kept, so an interrupted run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
@@ -77,7 +78,7 @@ def measure(budget: float, name: str, model: str, options: dict[str, Any], epoch
     info = video.info
     return {
         "clip": Path(name).stem,
-        "model": model,
+        "model": Path(model).stem,
         "budget": budget,
         "seed": options["seed"],
         "frames": info.frames,
@@ -126,9 +127,12 @@ def main() -> None:
         for budget in case.seconds:
             for each in case.clips:
                 for model in case.models:
-                    if any(tuple(row[k] for k in KEY) == (Path(each).stem, model, budget, seed) for row in rows):
+                    if any(
+                        tuple(row[k] for k in KEY) == (Path(each).stem, Path(model).stem, budget, seed) for row in rows
+                    ):
                         continue
-                    options = {"recipe": case.recipe, "size": case.size, "seed": seed, "device": "cpu"}
+                    options = {"recipe": case.recipe, "seed": seed, "device": "cpu"}
+                    options |= {} if Path(model).suffix else {"size": case.size}
                     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as process:
                         epochs = process.submit(epochs_within, budget, each, model, options).result()
                         rows.append(process.submit(measure, budget, each, model, options, epochs).result())
