@@ -72,15 +72,16 @@ def speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     ]
 
 
-FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "bits per pixel", "epochs")
+FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "recipe", "others, dB")
 SPEEDS = ("family", "fitting, frames/s", "decoding, frames/s", "optimized, frames/s", "machine")
 
 
 def family_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every family of `zoo`, the best first."""
     for name, row in sorted(record["families"].items(), key=lambda item: -item[1]["psnr"]):
-        numbers = (f"{row['stored_numbers']:,}", f"{row['psnr']:.2f}", f"{row['bpp']:.3f}", str(row["epochs"]))
-        yield [f"`{name}`", row["paper"], row["parts"], *numbers]
+        others = sorted((psnr for way, psnr in row["tried"].items() if way != row["recipe"]), reverse=True)
+        tried = (f"{row['psnr']:.2f}", row["recipe"], ", ".join(f"{psnr:.1f}" for psnr in others))
+        yield [f"`{name}`", row["paper"], row["parts"], f"{row['stored_numbers']:,}", *tried]
 
 
 def family_speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:

@@ -2,8 +2,8 @@
 
 A fit is a process of its own. A few epochs tell what one costs; then a whole schedule is fitted, of as many epochs as
 the seconds allow, the closed-form start included. Seconds are the process's own. A clip is a sample's name, a file, or
-`flight`, which is computed (`flight.py`). A network is a family's name or a YAML file, which says its own size. Rows that
-the result file has are kept, so an interrupted run can go on.
+`flight`, which is computed (`flight.py`). A network is a family's name, or a YAML file that says its own size. Rows of
+the result file are kept, so an interrupted run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
