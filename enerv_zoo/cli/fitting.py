@@ -43,7 +43,7 @@ def fit(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Stored parameters, such as 1.5M (within 2 %) or ~1.5M (within 10 %); auto for what suits clip and time.",
+            help="Stored parameters: 1.5M (within 2 %), ~1.5M (within 10 %), or auto for what suits clip and time.",
             rich_help_panel=options.NETWORK,
         ),
     ] = None,
