@@ -72,7 +72,7 @@ def speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     ]
 
 
-FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "recipe", "others, dB")
+FAMILIES = ("family", "paper", "parts", "stored", "PSNR, dB", "recipe", "with others, dB")
 SPEEDS = ("family", "fitting, frames/s", "decoding, frames/s", "optimized, frames/s", "machine")
 
 

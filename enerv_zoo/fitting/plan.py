@@ -127,7 +127,8 @@ def plan_fit(
     fields: dict[str, Any] = dict(options)
     selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
-    base = _for_family(base, choose_model(model, base.model)["name"])
+    named, base = base, _for_family(base, choose_model(model, base.model)["name"])
+    size = size if base is named else _about(size)
     if fields.get("bpp") is not None:  # the size follows from the rate
         base = replace(base, model={key: value for key, value in base.model.items() if key != "size"})
     choice = choose_model(model, base.model, size, model_options)
@@ -170,10 +171,14 @@ def _for_family(recipe: Recipe, family: str) -> Recipe:
     if name is None or family == recipe.model.get("name"):
         return recipe
     other = read_recipe(name)
-    size = recipe.model.get("size")
-    model = {} if size is None else {"size": size if size == OPEN else f"~{size}".replace("~~", "~")}
+    model = {"size": _about(recipe.model["size"])} if "size" in recipe.model else {}
     fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
     return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)
+
+
+def _about(size: str | float | None) -> str | None:
+    """Return a size that networks whose recipe fixes widths can meet: within 10 %."""
+    return None if size is None else f"{size}" if size == OPEN or f"{size}".startswith("~") else f"~{size}"
 
 
 def is_open(plan: FitPlan) -> bool:
