@@ -11,7 +11,6 @@ the result file are kept, so an interrupted run can go on.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from common import IMAGES, RESULTS, machine, write_result
+from common import IMAGES, machine, read_result, write_result
 from flight import flight
 
 import enerv_zoo as ez
@@ -120,8 +119,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="quick")
     case = parser.parse_args()
     name = f"time_to_psnr-cpu1-{case.size}-{WIDTH}x{HEIGHT}"
-    path = RESULTS / f"{name}.json"
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows: list[dict[str, Any]] = read_result(name).get("rows", [])
     spawn = multiprocessing.get_context("spawn")
     for seed in range(case.seeds):
         for budget in case.seconds:

@@ -74,6 +74,18 @@ def tolerance(size: str | float) -> float:
     return NEAR if str(size).lstrip().startswith("~") else TOLERANCE
 
 
+def about(size: str | float) -> str:
+    """Return a size with a tilde; one that is left open stays so.
+
+    Raises:
+        ConfigError: it is no positive number.
+    """
+    if size == OPEN:
+        return OPEN
+    parse_parameter_count(size)  # refuses it as it was given
+    return str(size).strip() if tolerance(size) == NEAR else f"~{str(size).strip()}"
+
+
 def model_config(name: str, info: VideoInfo, *, size: str | float | None = None, **options: Any) -> ModelConfig:
     """Return the composition that a family makes for a video.
 

@@ -115,10 +115,11 @@ def test_a_preset_names_a_recipe_for_a_family(family):
         assert {**plan.model, "size": "~0.5M"} == named.model
         assert (plan.fit.lr, plan.fit.loss) == (named.fit.lr, named.fit.loss)
     assert own.model == {**named.model, "size": "0.3M"}
-    assert plan_fit("bunny", family, size="0.2M", recipe="quick", device="cpu").model == {
-        **named.model,
-        "size": "~0.2M",
-    }
+    for size in ("0.2M", " ~0.2M "):
+        sized = plan_fit("bunny", family, size=size, recipe="quick", device="cpu")
+        assert sized.model == {**named.model, "size": "~0.2M"}
+    with pytest.raises(ConfigError, match=r"got 'big'$"):
+        plan_fit("bunny", family, size="big", recipe="quick", device="cpu")
     for height, width in ((720, 1280), (154, 364), (216, 216), (17, 33)):
         assert 450_000 < network(f"quick-{family}", height, width).stored_numbers < 550_000
 

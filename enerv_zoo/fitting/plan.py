@@ -26,7 +26,7 @@ from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import COMPANIONS, RECORD
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.source import ReadOptions
-from enerv_zoo.zoo import Model, choose_model
+from enerv_zoo.zoo import Model, about, choose_model
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,8 @@ def plan_fit(
     selection = {name: fields.pop(name, None) for name in SELECTION}
     base = read_recipe(recipe) if recipe is not None else Recipe()
     named, base = base, _for_family(base, choose_model(model, base.model)["name"])
-    size = size if base is named else _about(size)
+    if base is not named and size is not None:  # it may fix widths, which leaves coarse steps
+        size = about(size)
     if fields.get("bpp") is not None:  # the size follows from the rate
         base = replace(base, model={key: value for key, value in base.model.items() if key != "size"})
     choice = choose_model(model, base.model, size, model_options)
@@ -171,14 +172,9 @@ def _for_family(recipe: Recipe, family: str) -> Recipe:
     if name is None or family == recipe.model.get("name"):
         return recipe
     other = read_recipe(name)
-    model = {"size": _about(recipe.model["size"])} if "size" in recipe.model else {}
+    model = {"size": about(recipe.model["size"])} if "size" in recipe.model else {}
     fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
     return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)
-
-
-def _about(size: str | float | None) -> str | None:
-    """Return a size that networks whose recipe fixes widths can meet: within 10 %."""
-    return None if size is None else f"{size}" if size == OPEN or f"{size}".startswith("~") else f"~{size}"
 
 
 def is_open(plan: FitPlan) -> bool:
