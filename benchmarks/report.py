@@ -274,6 +274,21 @@ def load_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         yield [row["setting"], str(row["busy_loops"]), *speeds]
 
 
+BUDGETS = (
+    "clip", "busy programs", "asked, s", "taken, s", "first sign, s", "fitted", "parameters", "epochs", "PSNR, dB",
+)  # fmt: skip
+
+
+def budget_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield a row for every fit of `budgets`: by clip, then by what ran beside it and by seconds."""
+    clips = list(dict.fromkeys(row["clip"] for row in record["rows"]))
+    for row in sorted(record["rows"], key=lambda row: (clips.index(row["clip"]), row["busy"], row["budget"])):
+        fitted = f"{row['frames']} x {row['width']}x{row['height']}"
+        times = (str(row["budget"]), f"{row['seconds']:.1f}", f"{row['first_status']:.1f}")
+        found = (f"{row['stored_numbers']:,}", str(row["epochs"]), f"{row['psnr']:.2f}")
+        yield [f"`{row['clip']}`", str(row["busy"]), *times, fitted, *found]
+
+
 SECONDS = (
     "clip", "CPU s", "family", "parameters", "kMAC per pixel", "epochs", "PSNR, dB", "worst frame, dB",
     "decoded frames/s",
@@ -368,6 +383,7 @@ def overview() -> str:
 
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[list[str]]]]] = {
+    "budgets": (BUDGETS, budget_rows),
     "compression": (COMPRESSION, compression_rows),
     "cost_model": (COSTS, cost_rows),
     "fleet": (FLEETS, fleet_rows),
@@ -412,6 +428,7 @@ DECODING = (*NETWORK, "compiling.py", "neural_video.py")
 FITTING = (*NETWORK, "fitting", "losses.py", "optimizers", "ssim.py")
 CODING = ("compression", "nvz")
 MEASURED: dict[str, tuple[str, ...]] = {
+    "budgets": (*FITTING, "cli", "evaluation", "video"),
     "compression": CODING,
     "cost_model": (*FITTING, *CODING),
     "decode_speed": DECODING,
