@@ -59,8 +59,8 @@ def measured(source: str, seconds: int, out: Path) -> dict[str, Any]:
     """Fit a clip by the command line, and return what came of it.
 
     Returns:
-        `seconds` from the start of the command to its end, `first_status` seconds until it shows something, and what was
-        chosen and reached.
+        `seconds` from the start of the command to its end, `first_status` seconds until it shows something, and what
+        was chosen and reached.
     """
     words = ["fit", source, "--time-budget", f"{seconds}s", "--out", str(out), "--yes"]
     ours, theirs = pty.openpty()  # as in a terminal, where bars are drawn

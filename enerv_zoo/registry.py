@@ -172,13 +172,13 @@ class Registry:
                 logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
 
 
-_IMPORTED = "enerv_zoo_parts_"
-"""Prefix of the names of modules that `import_file` makes."""
+_imported: dict[str, str] = {}
+"""Files that `import_file` has run in this process, by the names of their modules."""
 
 
 def imported_files() -> list[str]:
     """Return the files that `import_file` has run in this process, for another one to run, too."""
-    return [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(_IMPORTED)]
+    return list(_imported.values())
 
 
 def import_file(path: str | Path) -> None:
@@ -190,16 +190,16 @@ def import_file(path: str | Path) -> None:
     path = usable_path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such Python file to import parts from")
-    name = f"{_IMPORTED}{path.stem}"
+    name = f"enerv_zoo_parts_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: is no Python file (.py) to import parts from")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that its classes can be pickled
+    sys.modules[name], _imported[name] = module, str(module.__file__)  # so that its classes can be pickled
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the file may do anything
-        del sys.modules[name]
+        del sys.modules[name], _imported[name]
         raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {error})") from error
 
 

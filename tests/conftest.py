@@ -5,6 +5,7 @@ from __future__ import annotations
 from isolation import TERMINAL  # first: it sets the environment, which others read when they are imported
 
 # isort: split
+import gc
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,16 @@ def pytest_collection_modifyitems(items):
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish():
+    """Keep what the session is made of out of the searches for garbage, which would go through all of it each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from unittest import mock
+from contextlib import contextmanager
 
-from enerv_zoo.registry import COMPONENTS, Registry, imported_files, models
+from enerv_zoo.registry import COMPONENTS, Registry, _imported, models
 
 
 @contextmanager
 def temporary_parts(*registries: Registry) -> Iterator[None]:
     """A context at whose end the parts, of all kinds by default, that were registered within it are forgotten."""
-    files = set(imported_files())
-    with ExitStack() as stack:
-        for registry in registries or (models, *COMPONENTS.values()):
-            registry._load_builtins()
-            state = {"_parts": dict(registry._parts), "_plugins_loaded": registry._plugins_loaded}
-            stack.enter_context(mock.patch.multiple(registry, **state))
+    files, states = dict(_imported), []
+    for registry in registries or (models, *COMPONENTS.values()):
+        registry._load_builtins()
+        states.append((registry, registry._parts, registry._plugins_loaded))
+        registry._parts = dict(registry._parts)
+    try:
         yield
-    for file in {*imported_files()} - files:
-        for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) == file]:
-            del sys.modules[name]
+    finally:
+        for registry, parts, loaded in states:
+            registry._parts, registry._plugins_loaded = parts, loaded
+        for name in _imported.keys() - files.keys():
+            del sys.modules[name], _imported[name]

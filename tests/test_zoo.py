@@ -76,8 +76,7 @@ def test_any_frame_size_is_drawn(name, height, width):
 
 
 @pytest.mark.parametrize("name", list_models())
-@pytest.mark.parametrize("size", ["0.35M", "1.5M", "3M"])
-@pytest.mark.parametrize(("height", "width"), [(720, 1280), (144, 256), (131, 175)])
+@pytest.mark.parametrize(("size", "height", "width"), [("0.35M", 720, 1280), ("3M", 144, 256), ("1.5M", 131, 175)])
 def test_budget_is_met(name, size, height, width):
     stored = counted(name, height, width, size=size).stored_numbers
     assert abs(stored - parse_parameter_count(size)) <= TOLERANCE * parse_parameter_count(size)

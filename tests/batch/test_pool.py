@@ -85,20 +85,14 @@ def test_a_killed_worker_is_replaced_and_its_fit_goes_on_to_the_same_bits(tmp_pa
     assert not (tmp_path / "out/fit" / CHECKPOINT).exists()
 
 
-def test_a_job_that_kills_its_workers_is_given_up_and_the_others_are_done(tmp_path):
-    jobs = [job("deadly", loss=ends_its_process), job("other")]
+def test_what_cannot_be_sent_or_kills_its_workers_fails_alone(tmp_path):
+    local = job("local", loss=lambda prediction, target: (prediction - target).abs().mean())
     with own_pool(attempts=2) as pool:
-        outcomes = {outcome.name: outcome for outcome in pool(jobs, tmp_path / "out", device="cpu")}
-    assert outcomes["deadly"].error == "its worker was lost 2 times (exit code -9); given up"
-    assert (outcomes["deadly"].attempts, outcomes["other"].error) == (2, None)
-
-
-def test_what_cannot_be_sent_fails_alone(tmp_path):
-    jobs = [job("local", loss=lambda prediction, target: (prediction - target).abs().mean()), job("other")]
-    with own_pool() as pool:
+        jobs = [local, job("deadly", loss=ends_its_process), job("other")]
         outcomes = {outcome.name: outcome for outcome in pool(jobs, tmp_path / "out", device="cpu")}
     assert "cannot be sent to another process" in outcomes["local"].error
-    assert outcomes["other"].error is None
+    assert outcomes["deadly"].error == "its worker was lost 2 times (exit code -9); given up"
+    assert (outcomes["deadly"].attempts, outcomes["other"].error) == (2, None)
 
 
 def add(a: int, b: int) -> int:
