@@ -50,7 +50,7 @@ CLIPS = {
     "640x360.mp4": lambda path: resized(path, resize="640x360"),
     "phone.mp4": lambda path: resized(path, crop="405x720", resize="1080x1920"),
     "minute.mp4": minute,
-    "picture.png": lambda path: write_image(path, ez.open_video("bunny")[66]),
+    "picture.png": lambda path: write_image(path, ez.open_video("bunny").frames[66]),
 }
 """Clips that are made here: a name, and what writes it."""
 

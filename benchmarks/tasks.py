@@ -21,7 +21,10 @@ from enerv_zoo.pixels import as_float
 from enerv_zoo.video import Video, write_image
 
 SIGMA = 25
-"""Standard deviation of the noise, of 255."""
+"""Standard deviation of the noise of the picture, of 255."""
+
+SIGMAS, SHARES = (10, 25, 50), (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Noise of the table, and parameters per pixel of the networks that take it away."""
 
 
 def holes(frames: int, height: int, width: int) -> Tensor:
@@ -33,15 +36,28 @@ def holes(frames: int, height: int, width: int) -> Tensor:
     return weights
 
 
-def noisy(frames: Tensor) -> Tensor:
-    """Return frames with Gaussian noise."""
-    noise = SIGMA * torch.randn(frames.shape, generator=torch.Generator().manual_seed(0))
+def noisy(frames: Tensor, sigma: int = SIGMA) -> Tensor:
+    """Return frames with Gaussian noise of a standard deviation."""
+    noise = sigma * torch.randn(frames.shape, generator=torch.Generator().manual_seed(0))
     return (frames + noise).round().clamp(0, 255).to(torch.uint8)
 
 
 def mean_psnr(frames: Tensor, original: Tensor) -> float:
     """Return the mean PSNR of frames, in dB."""
     return float(psnr(as_float(frames), as_float(original)).mean())
+
+
+def denoise(clip: Video, **recipe: Any) -> None:
+    """Print how near networks of several sizes come to a clip of which they see noisy frames, and to these."""
+    for sigma in SIGMAS:
+        frames = noisy(clip.frames, sigma)
+        print(f"denoising, sigma {sigma}: noisy {mean_psnr(frames, clip.frames):.2f} dB", end="")
+        for share in SHARES:
+            size = round(share * clip.info.pixels)
+            video = ez.fit(frames, "pca_nerv", **{**recipe, "size": size}).video
+            scores = (mean_psnr(torch.cat(list(video.decode())), each) for each in (clip.frames, frames))
+            print("; {:,}: {:.2f} dB, {:.2f} dB to the noisy".format(size, *scores), end="", flush=True)
+        print()
 
 
 def shifted(maps: Tensor, by: Tensor, is_tile: bool) -> Tensor:
@@ -123,6 +139,7 @@ def main() -> None:
     broken = torch.where(mask[:, None] == 0, torch.tensor([255, 0, 255], dtype=torch.uint8)[:, None, None], clip.frames)
     inpainted = ez.fit(broken, "pca_nerv", mask=mask, reference=clip, **recipe)
     plain = ez.fit(broken, "pca_nerv", reference=clip, **recipe)
+    denoise(clip, **recipe)
     denoised = ez.fit(noise, "pca_nerv", reference=clip, **recipe)
     between = {name: ez.fit(clip, name, fit_frames="::2", **recipe) for name in ("pca_nerv", "enerv")}
 
