@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -296,12 +296,21 @@ SECONDS = (
 
 
 def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
-    """A row for every fit of `time_to_psnr`: by clip and seconds, the best first."""
+    """Yield the fits of `time_to_psnr`, means of seeds with their deviation: by clip and seconds, the best first."""
     clips = list(dict.fromkeys(row["clip"] for row in record["rows"]))
-    for row in sorted(record["rows"], key=lambda row: (clips.index(row["clip"]), row["budget"], -row["psnr"])):
-        quality = (f"{row['psnr']:.2f}", f"{row['worst']:.2f}", f"{row['decode']:.0f}")
-        cost = (f"{row['stored']:,}", f"{row['kmacs']:.1f}", str(row["epochs"]))
-        yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
+    fits: dict[tuple[int, float, str], list[dict[str, Any]]] = {}
+    for row in record["rows"]:
+        fits.setdefault((clips.index(row["clip"]), row["budget"], row["model"]), []).append(row)
+
+    def mean(rows: list[dict[str, Any]], key: str) -> float:
+        return fmean(row[key] for row in rows)
+
+    for _, rows in sorted(fits.items(), key=lambda fit: (*fit[0][:2], -mean(fit[1], "psnr"))):
+        first, psnr = rows[0], f"{mean(rows, 'psnr'):.2f}"
+        psnr += f" ± {stdev(row['psnr'] for row in rows):.2f} (of {len(rows)})" if len(rows) > 1 else ""
+        cost = (f"{first['stored']:,}", f"{first['kmacs']:.1f}", str(first["epochs"]))
+        quality = (psnr, f"{mean(rows, 'worst'):.2f}", f"{mean(rows, 'decode'):.0f}")
+        yield [first["clip"], f"{mean(rows, 'seconds'):.0f}", f"`{first['model']}`", *cost, *quality]
 
 
 KILLS = ("command", "seconds undisturbed", "kills", "outputs compared", "files in one", "differences")

@@ -1,9 +1,9 @@
 """Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
 A fit is a process of its own. A few epochs tell what one costs; then a whole schedule is fitted, of as many epochs as
-the seconds allow, the closed-form start included. Seconds are the process's own. A clip is a sample's name, a file, or
-`flight`, which is computed (`flight.py`). A network is a family's name, or a YAML file that says its own size. Rows of
-the result file are kept, so an interrupted run can go on.
+the seconds allow, the closed-form start included; of further seeds, as many as of the first. Seconds are the process's
+own. A clip is a sample's name, a file, or `flight`, which is computed (`flight.py`). A network is a family's name, or a
+YAML file that says its own size. Rows of the result file are kept, so an interrupted run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
@@ -29,7 +29,8 @@ from enerv_zoo.machine import tune_process
 from enerv_zoo.summary import summarize
 
 FRAMES, HEIGHT, WIDTH = 132, 144, 256
-KEY = ("clip", "model", "budget", "seed")
+FIT = ("clip", "model", "budget")
+"""What the fits of several seeds have in common; their epochs, too."""
 
 
 class Clock(ez.Callback):
@@ -125,14 +126,18 @@ def main() -> None:
         for budget in case.seconds:
             for each in case.clips:
                 for model in case.models:
-                    if any(
-                        tuple(row[k] for k in KEY) == (Path(each).stem, Path(model).stem, budget, seed) for row in rows
-                    ):
+                    key = (Path(each).stem, Path(model).stem, budget)
+                    done = [row for row in rows if tuple(row[k] for k in FIT) == key]
+                    if any(row["seed"] == seed for row in done):
                         continue
                     options = {"recipe": case.recipe, "seed": seed, "device": "cpu"}
                     options |= {} if Path(model).suffix else {"size": case.size}
                     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as process:
-                        epochs = process.submit(epochs_within, budget, each, model, options).result()
+                        epochs = (
+                            done[0]["epochs"]
+                            if done
+                            else process.submit(epochs_within, budget, each, model, options).result()
+                        )
                         rows.append(process.submit(measure, budget, each, model, options, epochs).result())
                     print({key: value for key, value in rows[-1].items() if key != "curve"}, flush=True)
                     settings = {"size": case.size, "recipe": case.recipe}
