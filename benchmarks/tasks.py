@@ -23,7 +23,7 @@ from enerv_zoo.video import Video, write_image
 SIGMA = 25
 """Standard deviation of the noise of the picture, of 255."""
 
-SIGMAS, SHARES = (10, 25, 50), (0.02, 0.05, 0.1, 0.2, 0.4)
+SIGMAS, SHARES = (10, 25, 50), (0.06, 0.12, 0.25, 0.5, 1.0)
 """Noise of the table, and parameters per pixel of the networks that take it away."""
 
 
