@@ -88,15 +88,17 @@ def test_freed_memory_stays_unless_the_environment_says_otherwise(environment, k
 
 
 TUNED = """
-import json, os, sys
+import gc, json, os, sys
 import enerv_zoo as ez
 if "late" in sys.argv:
     import torch
-before = dict(os.environ)
+before, young = dict(os.environ), gc.get_threshold()[:2]
 ez.tune_process()
-early = "torch" not in sys.modules
+early, searched = "torch" not in sys.modules, gc.get_stats()[2]["collections"]
 import torch
-print(json.dumps([early, torch.get_num_threads(), {k: v for k, v in os.environ.items() if before.get(k) != v}]))
+changed = {k: v for k, v in os.environ.items() if before.get(k) != v}
+searches = (gc.get_stats()[2]["collections"] - searched, gc.get_threshold()[:2] == young)
+print(json.dumps([early, torch.get_num_threads(), changed, searches]))
 """
 
 
@@ -114,8 +116,10 @@ def test_tuning_says_how_threads_wait_before_torch_is_imported(environment, argu
     plain = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-c", TUNED, *arguments]
     done = subprocess.run(command, env={**plain, **environment}, capture_output=True, text=True, check=True)
-    early, threads, changed = json.loads(done.stdout)
+    early, threads, changed, (searches, young_as_before) = json.loads(done.stdout)
     assert early == ("late" not in arguments)
+    assert young_as_before
+    assert searches == 0 or sys.version_info >= (3, 14), "all objects are searched while modules are imported"
     assert threads <= machine.available_cores()
     limited = {} if "late" in arguments else {"OMP_NUM_THREADS": str(machine.available_cores())}
     assert changed in (expected, {**expected, **limited})  # the second where the tests run in a container with a quota

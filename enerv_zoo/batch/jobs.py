@@ -28,6 +28,7 @@ from enerv_zoo.fitting.folder import State, fit_state
 from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
 from enerv_zoo.losses import Loss
+from enerv_zoo.machine import release_memory
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
 from enerv_zoo.storage.originals import source_name
@@ -229,6 +230,7 @@ def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = 
     except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))
+    release_memory()
     return replace(outcome, seconds=time.time() - began, host=socket.gethostname())
 
 

@@ -21,7 +21,6 @@ import torch
 from enerv_zoo.batch.dispatch import Answer
 from enerv_zoo.batch.jobs import FitJob, FitOutcome, reason, run_job
 from enerv_zoo.batch.progress import Report, reporter
-from enerv_zoo.machine import release_memory
 from enerv_zoo.registry import import_file
 from enerv_zoo.stopping import graceful_stop
 
@@ -29,9 +28,7 @@ from enerv_zoo.stopping import graceful_stop
 def fit_job(job: FitJob, out: str, device: str, report: Report) -> FitOutcome:
     """Do what there is to do for a job, in its folder `out/name`."""
     report(job.name, {"host": socket.gethostname(), "pid": os.getpid(), "progress": 0.0, "since": time.time()})
-    outcome = run_job(job, out, device, lambda name: reporter(name, report))
-    release_memory()
-    return outcome
+    return run_job(job, out, device, lambda name: reporter(name, report))
 
 
 def serve(pipe: Connection, files: Sequence[str]) -> None:

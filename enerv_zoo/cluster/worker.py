@@ -29,7 +29,6 @@ from enerv_zoo.fitting.checkpoint import CHECKPOINT, PREVIOUS
 from enerv_zoo.fitting.choice import choose
 from enerv_zoo.fitting.folder import OURS
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.machine import release_memory
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.stopping import graceful_stop
@@ -128,7 +127,6 @@ def do(
     except Exception as error:  # whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))
-    release_memory()
     return replace(outcome, seconds=time.time() - began, host=host)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
 import pickle
 import shutil
 import signal
+import weakref
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +173,26 @@ def test_a_process_killed_between_weights_and_numbers_is_made_up_for(tmp_path, p
     assert (outcome.fitting, outcome.error, outcome.metrics["epochs"]) == ("resume", None, 2)
     assert run_job(job(), tmp_path, "cpu").fitting == "nothing"
     assert run_job(job("whole"), tmp_path, "cpu").metrics["psnr"] == pytest.approx(outcome.metrics["psnr"], abs=0.05)
+
+
+def test_what_a_job_leaves_in_a_cycle_is_gone_before_the_next(tmp_path):
+    class Cycle:
+        pass
+
+    def leaving(prediction, target):
+        cycle = Cycle()
+        cycle.itself, cycle.tensor = cycle, prediction
+        left.append(weakref.ref(cycle))
+        return (prediction - target).abs().mean()
+
+    left = []
+    gc.disable()
+    try:
+        assert run_job(job(loss=leaving), tmp_path, "cpu").error is None
+    finally:
+        gc.enable()
+    assert left
+    assert all(cycle() is None for cycle in left)
 
 
 def test_another_process_can_do_the_fits(tmp_path, processes):
