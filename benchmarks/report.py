@@ -295,22 +295,31 @@ SECONDS = (
 )  # fmt: skip
 
 
+def over_seeds(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per fit of `time_to_psnr`: means over its seeds, how many these are, and how PSNR deviates."""
+    fits: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        fits.setdefault(tuple(row[key] for key in ("clip", "budget", "model")), []).append(row)
+    return [
+        {
+            **seeds[0],
+            **{key: fmean(row[key] for row in seeds) for key in ("psnr", "worst", "seconds", "decode")},
+            "seeds": len(seeds),
+            "deviation": stdev(row["psnr"] for row in seeds) if len(seeds) > 1 else 0.0,
+        }
+        for seeds in fits.values()
+    ]
+
+
 def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
-    """Yield the fits of `time_to_psnr`, means of seeds with their deviation: by clip and seconds, the best first."""
+    """Yield the fits of `time_to_psnr`: by clip and seconds, the best first."""
     clips = list(dict.fromkeys(row["clip"] for row in record["rows"]))
-    fits: dict[tuple[int, float, str], list[dict[str, Any]]] = {}
-    for row in record["rows"]:
-        fits.setdefault((clips.index(row["clip"]), row["budget"], row["model"]), []).append(row)
-
-    def mean(rows: list[dict[str, Any]], key: str) -> float:
-        return fmean(row[key] for row in rows)
-
-    for _, rows in sorted(fits.items(), key=lambda fit: (*fit[0][:2], -mean(fit[1], "psnr"))):
-        first, psnr = rows[0], f"{mean(rows, 'psnr'):.2f}"
-        psnr += f" ± {stdev(row['psnr'] for row in rows):.2f} (of {len(rows)})" if len(rows) > 1 else ""
-        cost = (f"{first['stored']:,}", f"{first['kmacs']:.1f}", str(first["epochs"]))
-        quality = (psnr, f"{mean(rows, 'worst'):.2f}", f"{mean(rows, 'decode'):.0f}")
-        yield [first["clip"], f"{mean(rows, 'seconds'):.0f}", f"`{first['model']}`", *cost, *quality]
+    rows = over_seeds(record["rows"])
+    for row in sorted(rows, key=lambda row: (clips.index(row["clip"]), row["budget"], -row["psnr"])):
+        psnr = f"{row['psnr']:.2f}" + (f" ± {row['deviation']:.2f}" if row["seeds"] > 1 else "")
+        cost = (f"{row['stored']:,}", f"{row['kmacs']:.1f}", str(row["epochs"]))
+        quality = (psnr, f"{row['worst']:.2f}", f"{row['decode']:.0f}")
+        yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
 
 
 KILLS = ("command", "seconds undisturbed", "kills", "outputs compared", "files in one", "differences")
@@ -357,7 +366,8 @@ def overview() -> str:
             "rd-fitted-bunny-cpu1",
         )
     )
-    psnr = {row["model"]: row["psnr"] for row in seconds["rows"] if (row["clip"], row["budget"]) == ("bunny", 30)}
+    soon = [row for row in over_seeds(seconds["rows"]) if (row["clip"], row["budget"]) == ("bunny", 30)]
+    psnr = {row["model"]: row["psnr"] for row in soon}
     ours, codec = (next(c["points"] for c in rates["curves"] if c["name"] == name) for name in ("pca_nerv", "x264"))
     excess = psnr_gains(rates)["pca_nerv"].bd_rate or 0.0
     ends = {key: [sorted(point[key] for point in c) for c in (ours, codec)] for key in ("encode_seconds", "decode_fps")}
