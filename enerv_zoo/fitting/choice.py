@@ -37,7 +37,7 @@ from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.sizes import parse_resize
 from enerv_zoo.video.source import ReadOptions
 from enerv_zoo.video.transforms import Transform
-from enerv_zoo.zoo import nearest_size
+from enerv_zoo.zoo import NEAR, nearest_size
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,12 @@ MOST_PER_PIXEL = 0.3
 
 BITS_PER_PARAMETER = 2.0
 """Bits of a parameter in a network of the size that measured best for a rate (docs/compression.md)."""
+
+FILE_BITS = 8 * 1600
+"""Bits of a file without its levels: its head, scales and tables take 1.5 to 2.5 kB."""
+
+FEWEST_BITS = 8 * 4000
+"""Bits of the smallest file that is fitted for; of a smaller one most are head, and what they leave shows no video."""
 
 RAW_BITS = 24
 """Bits per pixel of the frames as they are."""
@@ -141,13 +147,14 @@ def size_for_rate(model: Spec, info: VideoInfo, bpp: float) -> str | int | None:
     """
     if bpp >= RAW_BITS:
         raise ConfigError(f"the frames as they are take {RAW_BITS} bits per pixel, got {bpp:g}; ask for fewer (bpp)")
-    suited = budget = max(round(bpp * info.pixels / BITS_PER_PARAMETER), 1)
-    while (size := nearest_size({**model, "size": budget}, info)) is not None and int(size) > 2 * budget:
+    suited = budget = max(round((bpp * info.pixels - FILE_BITS) / BITS_PER_PARAMETER), 1)
+    while (size := nearest_size({**model, "size": budget}, info)) is not None and int(size) > (1 + NEAR) * budget:
         budget *= 2  # until there is one
-    if budget > suited:
+    if budget > suited or bpp * info.pixels < FEWEST_BITS:
+        least = max(BITS_PER_PARAMETER * budget + FILE_BITS, FEWEST_BITS) / info.pixels
         raise ConfigError(
             f"no {model['name']} for {info.frames} frames of {info.size_text} is small enough for {bpp:g} bits per "
-            f"pixel; ask for {BITS_PER_PARAMETER * budget / info.pixels:.2g} or more (bpp)"
+            f"pixel; ask for {1.05 * least:.2g} or more (bpp)"
         )
     return size
 

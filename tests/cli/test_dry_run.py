@@ -12,7 +12,7 @@ import pytest
 
 import enerv_zoo as ez
 from enerv_zoo.cli import main
-from enerv_zoo.fitting.choice import BITS_PER_PARAMETER
+from enerv_zoo.fitting.choice import BITS_PER_PARAMETER, FILE_BITS
 from enerv_zoo.fitting.preview import measure_fit
 
 SMALL = ("--frames", "0:4", "--resize", "64x36", "--epochs", "2", "--device", "cpu")
@@ -105,7 +105,7 @@ def test_a_target_chooses_the_size(command):
         (preview,) = json.loads(out).values()
         assert code == 0
         assert preview["coded_bytes"] == pytest.approx(size, rel=0.02)
-        assert preview["parameters"] == pytest.approx(8 * size / BITS_PER_PARAMETER, rel=0.02)
+        assert preview["parameters"] == pytest.approx((8 * size - FILE_BITS) / BITS_PER_PARAMETER, rel=0.02)
 
 
 def test_targets_that_mean_nothing_are_refused(command):
