@@ -88,9 +88,10 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="programs beside it that never rest")
     case = vars(parser.parse_args())
     name = f"budgets-cpu{len(os.sched_getaffinity(0))}"
+    sources, case["clips"] = case["clips"], [Path(clip).name for clip in case["clips"]]
     rows = read_result(name).get("rows", [])
     with tempfile.TemporaryDirectory() as folder, busy(case["busy"]):
-        for clip in case["clips"]:
+        for clip in sources:
             source = Path(folder) / clip if clip in CLIPS else Path(clip)
             if clip in CLIPS:
                 CLIPS[clip](source)
