@@ -3,6 +3,7 @@
 python benchmarks/figures.py summary                        # enerv.png: every part with its shapes
 python benchmarks/figures.py mixture runs/bunny             # mixture.jpg: time and modulation apart
 python benchmarks/figures.py report runs/enerv runs/nerv    # report.png: a report in a browser
+python benchmarks/figures.py terminal                       # terminal.png: the first command
 python benchmarks/figures.py gallery runs/zoo/*             # gallery.jpg: a frame of each fit
 python benchmarks/figures.py moving runs/enerv runs/pca     # moving.webp: the original and fits, playing
 
@@ -15,8 +16,13 @@ The fits of `moving` are those of 30 seconds in results/time_to_psnr-cpu1-0.5M-2
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,6 +32,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
 from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.terminal_theme import NIGHT_OWLISH
+from rich.text import Text
 
 import enerv_zoo as ez
 from enerv_zoo.storage import open_run
@@ -168,6 +177,27 @@ def report(runs: list[str], path: Path) -> None:
         browser.close()
 
 
+# ---------------------------------------------------------------------- a terminal
+
+
+def terminal(command: str, path: Path, columns: int = 80) -> None:
+    """What a command prints in a terminal, its bars as they are at its end."""
+    from playwright.sync_api import sync_playwright
+
+    variables = {**os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1"}
+    words = [sys.executable, "-m", "enerv_zoo", *shlex.split(command)[1:]]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        console = Console(record=True, width=columns, file=io.StringIO())
+        console.print(f"$ {command}", Text.from_ansi(done.stdout.decode()), sep="\n")
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=1.5)
+            tab.set_content(console.export_html(inline_styles=True, theme=NIGHT_OWLISH))
+            tab.locator("pre").screenshot(path=path)
+            browser.close()
+
+
 # ---------------------------------------------------------------------- all families
 
 
@@ -219,7 +249,7 @@ def moving(runs: list[str], path: Path, every: int = 2, quality: int = 70) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["summary", "mixture", "report", "gallery", "moving"])
+    parser.add_argument("figure", choices=["summary", "mixture", "report", "terminal", "gallery", "moving"])
     parser.add_argument("runs", nargs="*", help="folders of fits")
     case = parser.parse_args()
     if case.figure == "summary":
@@ -228,6 +258,8 @@ def main() -> None:
         mixture(case.runs[0], IMAGES / "mixture.jpg")
     elif case.figure == "report":
         report(case.runs, IMAGES / "report.png")
+    elif case.figure == "terminal":
+        terminal("enerv-zoo fit bunny --time-budget 60s --out runs/bunny", IMAGES / "terminal.png")
     elif case.figure == "moving":
         moving(case.runs, IMAGES / "moving.webp")
     else:
