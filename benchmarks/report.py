@@ -286,7 +286,7 @@ def budget_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         fitted = f"{row['frames']} x {row['width']}x{row['height']}"
         times = (str(row["budget"]), f"{row['seconds']:.1f}", f"{row['first_status']:.1f}")
         found = (f"{row['stored_numbers']:,}", str(row["epochs"]), f"{row['psnr']:.2f}")
-        yield [f"`{row['clip']}`", str(row["busy"]), *times, fitted, *found]
+        yield [Path(row["clip"]).stem, str(row["busy"]), *times, fitted, *found]
 
 
 SECONDS = (
