@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from isolation import TERMINAL  # first: it sets the environment, which others read when they are imported
+from isolation import TERMINAL, WORKER  # first: it sets the environment, which others read when they are imported
 
 # isort: split
 import gc
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """Keep what the session is made of out of the searches for garbage, which would go through all of it each time."""
+    if WORKER:  # where some test will fit
+        importlib.import_module("torch._dynamo")  # the largest of what a fit imports
     gc.collect()
     gc.freeze()
 
