@@ -181,7 +181,7 @@ def report(runs: list[str], path: Path) -> None:
 
 
 def terminal(command: str, path: Path, columns: int = 80) -> None:
-    """What a command prints in a terminal, its bars as they are at its end."""
+    """What a command leaves in a terminal, whose bars are gone at its end."""
     from playwright.sync_api import sync_playwright
 
     variables = {**os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1"}
@@ -189,7 +189,8 @@ def terminal(command: str, path: Path, columns: int = 80) -> None:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         console = Console(record=True, width=columns, file=io.StringIO())
-        console.print(f"$ {command}", Text.from_ansi(done.stdout.decode()), sep="\n")
+        lines = [line for line in Text.from_ansi(done.stdout.decode()).split("\n") if "━" not in line.plain]
+        console.print(f"$ {command}", *lines, sep="\n")
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             tab = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=1.5)
