@@ -2,7 +2,7 @@
 
 Every fit is a command of its own, timed from its start to its end. `--busy N` starts so many programs that never rest.
 
-    taskset -c 1 python benchmarks/budgets.py                                  # 75 minutes of one core
+    taskset -c 1 python benchmarks/budgets.py                                  # three hours of one core
     taskset -c 1 python benchmarks/budgets.py --busy 1 --seconds 20,60
     python benchmarks/budgets.py holiday.mp4 --seconds 300 --busy 2
 
