@@ -101,26 +101,26 @@ def test_the_movies_are_the_frames(runs, page, tmp_path):
 
 
 def test_codecs_beside_are_as_large_as_the_fit(runs, tmp_path):
+    """With VP9, as x264 slow does not always write the same bytes again."""
     size = ez.compress(runs[0], tmp_path / "nerv.nvz", measure=False).bytes
-    page = ez.write_report(tmp_path / "nerv.nvz", tmp_path / "x.html", codecs=["x264"], frames="3:5")
+    page = ez.write_report(tmp_path / "nerv.nvz", tmp_path / "x.html", codecs=["vp9"], frames="3:5")
     fit, codec = embedded(page)["runs"]
-    assert re.fullmatch(r"x264 crf \d+", codec["name"])
+    assert re.fullmatch(r"vp9 crf \d+", codec["name"])
     original = ez.open_video("bunny", **CUT)
-    anchor = open_codec("x264").anchor
+    anchor = open_codec("vp9").anchor
     quality = int(codec["name"].split()[-1])
-    data = anchor.encode(original, quality)  # x264 takes other bytes each time, 1 % more or fewer
-    assert len(data) <= 1.02 * size
-    assert size < 1.02 * len(anchor.encode(original, quality - 1))
+    data = anchor.encode(original, quality)
+    assert len(data) <= size < len(anchor.encode(original, quality - 1))
     exact = next(itertools.islice(anchor.decode(data), 4, None))
     error = (exact.float() - original.frames[4].float()).square().mean() / 255**2
-    assert codec["frames"][4]["psnr"] == pytest.approx(float(-10 * torch.log10(error)), abs=0.1)
+    assert codec["frames"][4]["psnr"] == pytest.approx(float(-10 * torch.log10(error)), abs=1e-3)
     movie = movies_of(page, tmp_path)["run1"][1]
     assert (movie.float() - exact.float()).abs().mean() < 3
     text = page.read_text()
     best = dict(re.findall(r'data-label="([^"]+)" class="best" title="the best">([^<]+)<', text))
     better = max((fit, codec), key=lambda run: sum(row["psnr"] for row in run["frames"]))
     assert best["PSNR"] == f"{sum(row['psnr'] for row in better['frames']) / 12:.2f} dB"
-    assert int(best["bytes"].replace(",", "")) == pytest.approx(min(size, len(data)), rel=0.02)
+    assert best["bytes"] == f"{min(size, len(data)):,}"
     assert f'<td data-label="bytes">{3 * 12 * 320 * 176:,}</td>' in text
     network = summarize(ez.load(runs[0]).config, ez.load(runs[0]).info)
     assert f"nerv: {network.stored_numbers:,} parameters" in text
