@@ -230,7 +230,8 @@ def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = 
     except Exception as error:  # a bug, a full disk or memory: whatever ends one job must not end the others
         logger.debug("%s", job.name, exc_info=True)
         outcome = FitOutcome(job.name, error=reason(error))
-    release_memory()
+    if outcome.error or outcome.fitting != "nothing":
+        release_memory()
     return replace(outcome, seconds=time.time() - began, host=socket.gethostname())
 
 
