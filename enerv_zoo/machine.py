@@ -31,6 +31,12 @@ SPINS = 1000
 """How often a waiting thread of GNU's OpenMP looks for work before it sleeps: what that library takes by itself where
 it knows of more threads than cores (300,000 otherwise)."""
 
+GROWN_BYTES = 1 << 28
+"""Growth of a process after which the memory of its fits is given back between two of them: 256 MiB."""
+
+_least_memory = -GROWN_BYTES
+"""Bytes of this process when memory was last given back; before that, so few that any are more."""
+
 FULL_SEARCH_AFTER = 1000
 """Searches of the middle generation after which Python searches all objects; its own is 10. Newer Pythons ignore it."""
 
@@ -212,10 +218,15 @@ def release_memory() -> None:
     """Give back what is free, between two fits in one process: to the system, and to other users of the GPU.
 
     After `tune_process` a CPU's freed memory stays with the process while a fit runs; over fits of different sizes it
-    would break into pieces that none of them can use, and the process would grow.
+    would break into pieces that none of them can use, and the process would grow. Where it has hardly grown since the
+    last time, nothing is done: the search for garbage takes half a second.
     """
+    global _least_memory
     import torch
 
+    on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if not on_gpu and 0 < _own_memory() < _least_memory + GROWN_BYTES:
+        return
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -224,3 +235,10 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
+    _least_memory = _own_memory()
+
+
+def _own_memory() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    pages = text_of(Path("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0

@@ -73,6 +73,10 @@ class Registry:
         self._load_plugins()
         return sorted(name for name in self._parts if fnmatchcase(name, pattern))
 
+    def registered(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
+        """Return the parts that are registered so far, by name; nothing is loaded for it."""
+        return tuple(self._parts.items())
+
     def get(self, name: str) -> Callable[..., Any]:
         """The part called `name`.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -343,11 +345,28 @@ class _Budget:
 
     def count(self, widths: dict[str, Any]) -> int:
         """Count the stored parameters on shapes alone, once per widths."""
-        from enerv_zoo.meta import MetaParameters
-        from enerv_zoo.network import Network
-
         key = repr(widths)
         if key not in self.counts:
-            with MetaParameters():
-                self.counts[key] = Network(self.config(**widths), self.info).stored_numbers
+            parts = tuple(registry.registered() for registry in COMPONENTS.values())
+            config = self.config(**widths)
+            self.counts[key] = _stored_numbers(_Composed(repr((config, self.info)), parts, config, self.info))
         return self.counts[key]
+
+
+@dataclass(frozen=True)
+class _Composed:
+    """A composition for a video: the same as another one if they read alike and the same parts are registered."""
+
+    text: str
+    parts: tuple[Any, ...]
+    config: ModelConfig = field(compare=False)
+    info: VideoInfo = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _stored_numbers(composed: _Composed) -> int:
+    from enerv_zoo.meta import MetaParameters
+    from enerv_zoo.network import Network
+
+    with MetaParameters():
+        return Network(composed.config, composed.info).stored_numbers

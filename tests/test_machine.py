@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
+import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -179,3 +182,25 @@ def test_threads_are_scheduled_as_before_whatever_a_library_does():
     ended.set()
     thread.join()
     assert seen == {"before": os.SCHED_BATCH, "after": usual}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say how large a process is")
+def test_memory_is_given_back_where_the_process_has_grown():
+    """A search for garbage takes half a second, which many small fits need not spend."""
+
+    class Cycle:
+        def __init__(self, size):
+            self.itself, self.content = self, bytearray(size)
+
+    gc.disable()
+    try:
+        machine.release_memory()
+        machine.release_memory()  # the first one may have been the first of all
+        small = weakref.ref(Cycle(1000))
+        machine.release_memory()
+        assert small() is not None
+        large = weakref.ref(Cycle(2 * machine.GROWN_BYTES))
+        machine.release_memory()
+        assert (small(), large()) == (None, None)
+    finally:
+        gc.enable()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from registering import temporary_parts
 
 import enerv_zoo as ez
 from enerv_zoo import registry
+from enerv_zoo.composition import ModelConfig
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.neural_video import NeuralVideo
@@ -100,6 +102,32 @@ def test_a_size_with_a_tilde_takes_the_nearest_within_a_tenth():
 def test_budget_that_cannot_be_met_names_the_nearest():
     with pytest.raises(ConfigError, match=r"cannot have 1,000 stored parameters; the nearest is [\d,]+"):
         counted("enerv", 144, 256, size=1000)
+
+
+def test_a_budget_is_met_with_the_parts_that_there_are():
+    """Networks are counted once; with another part under the same name they are counted again."""
+    for kernel in (1, 5, 1):
+        with temporary_parts():
+            register_own(kernel)
+            stored = counted("own", 8, 8, size="~9000").stored_numbers
+            assert abs(stored - 9000) <= 900
+
+
+def register_own(kernel):
+    @registry.models.register("own")
+    def own(info, *, width=8):
+        stage = {"name": "own", "channels": width, "stride": 2}
+        grid = {"name": "temporal_grid", "sizes": [4], "channels": width}
+        join = {"name": "conv", "with": ["grid"], "channels": width}
+        parts = {"embeddings": {"grid": grid}, "join": join, "stages": [[stage]], "head": {"name": "rgb"}}
+        return ModelConfig(family="own", grid=(4, 4), **parts)
+
+    own.widths = ("width",)
+
+    @registry.blocks.register("own")
+    class Own(torch.nn.ConvTranspose2d):
+        def __init__(self, in_channels, out_channels, stride):
+            super().__init__(in_channels, out_channels, kernel + 1, stride, (kernel - 1) // 2)
 
 
 @pytest.mark.parametrize(

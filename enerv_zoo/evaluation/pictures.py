@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PANEL_WIDTH = 480
+PLOT_WIDTH = 7
+"""Width of a plot, in inches."""
+
 GUTTER = 6
 PREVIEW_ROWS = 4
 
@@ -155,8 +158,10 @@ def _panels(path: str | Path, columns: int, height: float, *, sharey: bool = Fal
     except ImportError:
         logger.warning("no %s was plotted: it needs matplotlib, install enerv-zoo[plots]", printable(str(path)))
         return None
-    figure = Figure(figsize=(7 * columns, height), dpi=120, layout="constrained")
-    panels = list(figure.subplots(1, columns, squeeze=False, sharey=sharey)[0])
+    width = PLOT_WIDTH * columns
+    margins = {"left": 0.7 / width, "right": 1 - 0.15 / width, "bottom": 0.55 / height, "top": 1 - 0.15 / height}
+    figure = Figure(figsize=(width, height), dpi=120)  # a layout engine would draw everything twice
+    panels = list(figure.subplots(1, columns, squeeze=False, sharey=sharey, gridspec_kw=margins)[0])
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
     return figure, panels
