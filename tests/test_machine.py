@@ -108,7 +108,7 @@ print(json.dumps([early, torch.get_num_threads(), changed, searches]))
 @pytest.mark.parametrize(
     ("environment", "arguments", "expected"),
     [
-        ({}, [], {"GOMP_SPINCOUNT": "1000"}),
+        ({}, [], {"GOMP_SPINCOUNT": str(machine.SPINS)}),
         ({}, ["late"], {}),
         ({"OMP_WAIT_POLICY": "active"}, [], {}),
         ({"GOMP_SPINCOUNT": "7"}, [], {}),

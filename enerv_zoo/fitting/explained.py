@@ -45,7 +45,8 @@ class Cells:
 
 def contrast(frames: Tensor) -> Tensor:
     """Return the sum over frames (B, 3, H, W) of their variance over space and colours, from every 16th pixel."""
-    return frames[..., ::4, ::4].flatten(1).var(dim=1, correction=0).sum()
+    pixels = frames[..., ::4, ::4].flatten(1)
+    return (pixels - pixels.mean(dim=1, keepdim=True)).square().mean(dim=1).sum()  # var takes a CPU four times as long
 
 
 def coarse_variance(frames: Tensor) -> float | None:

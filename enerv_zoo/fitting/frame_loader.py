@@ -113,7 +113,8 @@ class FrameLoader:
     def _gathered(self, index: Tensor, neighbours: Sequence[int]) -> Tensor:
         if neighbours:
             return frames_around(self._stored, index, (0, *neighbours))
-        return self._stored.index_select(0, index)
+        pixels = self._stored.permute(0, 2, 3, 1)  # the batch is in memory as they are: channels last
+        return pixels.index_select(0, index).permute(0, 3, 1, 2)
 
     def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
         batch = self._gathered(index, neighbours)
