@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -205,9 +206,12 @@ def read_result(name: str) -> dict[str, Any]:
 
 
 def write_result(name: str, case: Case, result: dict[str, Any]) -> None:
-    """Keep a result in `results/`, with the commit that it was measured at."""
+    """Keep a result in `results/`, with the commit of the code that was measured, and a + where that was changed."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, "commit": commit(), **result}, indent=1) + "\n")
+    code = ("git", "status", "--porcelain", "--", "*.py", "*.yaml")
+    changed = subprocess.run(code, cwd=RESULTS.parents[1], capture_output=True, text=True, check=False).stdout
+    measured = commit() if changed else (commit() or "").rstrip("+") or None
+    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, "commit": measured, **result}, indent=1) + "\n")
 
 
 def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:

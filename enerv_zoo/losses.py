@@ -47,7 +47,7 @@ def l1(height: int, width: int) -> Loss:
 @losses.register("L2")
 def l2(height: int, width: int) -> Loss:
     """Mean squared error."""
-    return _mse
+    return F.mse_loss
 
 
 @losses.register("charbonnier")
@@ -75,11 +75,6 @@ def log_mse(height: int, width: int, *, eps: float = 1e-9) -> Loss:
     """
     least = _positive(eps)
     return lambda prediction, target: (_frame_mse(prediction, target) + least).log().mean()
-
-
-def _mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """As PyTorch's own, whose gradient on a CPU is in another memory order than frames are decoded in."""
-    return torch.linalg.vector_norm(prediction - target).square() / prediction.numel()
 
 
 def _frame_mse(prediction: Tensor, target: Tensor) -> Tensor:

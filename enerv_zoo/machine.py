@@ -28,9 +28,9 @@ KEPT_BYTES = (1 << 31) - 1
 """Bytes of freed memory that stay with the process: 2 GiB, the most that can be said."""
 
 SPINS = 4000
-"""How often a waiting thread of GNU's OpenMP looks for work before it sleeps, which takes it 0.2 ms; its own is 300,000,
-which a program that holds one of the cores makes slower still. With 1,000, threads fall asleep between the parts of a
-step: fits on a machine that does nothing else take a fifth to a half longer."""
+"""How often a waiting thread of GNU's OpenMP looks for work before it sleeps: 0.2 ms or so. With that library's 300,000
+it holds a core that another program wants; with 1,000 it sleeps in the middle of a step, and fits on an idle machine
+take a fifth to a half longer."""
 
 GROWN_BYTES = 1 << 28
 """Growth of a process after which the memory of its fits is given back between two of them: 256 MiB."""
