@@ -115,7 +115,7 @@ def tune_process() -> None:
       loads it, so nothing can change this afterwards: start such a program with `OMP_WAIT_POLICY=passive`.
     - **Garbage**: Python searches all objects for cycles that nobody needs only after millions of new ones; those that
       are new are searched as often as before. While PyTorch is imported, full searches take a sixth of the time and
-      find nothing. Fits in turn (`compare`, segments) have one between them.
+      find nothing. Fits in turn (`compare`, segments) have one between them where the process has grown.
 
     What must be known before PyTorch is imported is written to `os.environ` (`GOMP_SPINCOUNT`, and `OMP_NUM_THREADS` in
     such a container), which child processes inherit.

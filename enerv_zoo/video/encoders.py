@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from av.codec import CodecContext
 from av.error import FFmpegError
 from av.filter import Graph
@@ -119,8 +120,7 @@ def encode_movie(
             if stream is None:
                 crf = movie.quality if quality is None else quality
                 options = {"crf": f"{crf:g}", **movie.encoder_options}
-                if movie.encoder == "libx265":
-                    options["x265-params"] = _sound(options.get("x265-params", ""), image.shape[1], len(first))
+                options |= _without_faults(movie.encoder, options, image.shape[1], len(first))
                 stream = container.add_stream(movie.encoder, rate=clock.rate, options=options)
                 _describe(stream, image.shape[0], image.shape[1], pixel_aspect, tick, colour)
                 stream.pix_fmt = movie.pixels or pixel_format(colour)
@@ -141,10 +141,21 @@ def encode_movie(
             raise VideoError(f"{movie.encoder} has no option {unused[0]!r}; see its documentation for those it has")
 
 
-def _sound(options: str, width: int, frames: int) -> str:
-    """Return options of x265 without two of its faults: cutree writes beyond its memory, few B frames have no times."""
-    faulty = ("cutree=0" if width < 64 else "", "bframes=0" if frames < 3 else "")
-    return ":".join(filter(None, (options, *faulty)))
+def _without_faults(encoder: str, options: Mapping[str, str], width: int, frames: int) -> dict[str, str]:
+    """Return the options of an encoder that keep it from its faults in movies of some widths, or of few frames.
+
+    - x265: `cutree` writes beyond its memory in narrow ones; B frames of two have no times.
+    - x264: with AVX-512, its macroblock tree reads beyond its memory where 8 macroblocks do not divide a row. It then
+      writes another file of the same frames each time.
+    """
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    faults = {
+        "libx265": {"cutree=0": width < 64, "bframes=0": frames < 3},
+        "libx264": {"asm=AVX2": has_avx512 and math.ceil(width / 16) % 8 > 0},
+    }
+    name = f"{encoder.removeprefix('lib')}-params"
+    texts = [options.get(name), *(text for text, is_so in faults.get(encoder, {}).items() if is_so)]
+    return {name: ":".join(filter(None, texts))} if any(texts) else {}
 
 
 def _describe(
