@@ -205,13 +205,21 @@ def read_result(name: str) -> dict[str, Any]:
     return result
 
 
+def measured_commit() -> str | None:
+    """Return `commit()`, whose + here means changed code: other results and pictures are written beside each other."""
+    name = commit()
+    if not (name or "").endswith("+"):
+        return name
+    code = ("git", "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.yaml")
+    changed = subprocess.run(code, cwd=RESULTS.parents[1], capture_output=True, text=True, check=True).stdout
+    return name if changed else (name or "").rstrip("+")
+
+
 def write_result(name: str, case: Case, result: dict[str, Any]) -> None:
-    """Keep a result in `results/`, with the commit of the code that was measured, and a + where that was changed."""
+    """Keep a result in `results/`, with the commit of the code that was measured."""
     RESULTS.mkdir(exist_ok=True)
-    code = ("git", "status", "--porcelain", "--", "*.py", "*.yaml")
-    changed = subprocess.run(code, cwd=RESULTS.parents[1], capture_output=True, text=True, check=False).stdout
-    measured = commit() if changed else (commit() or "").rstrip("+") or None
-    (RESULTS / f"{name}.json").write_text(json.dumps({"case": case, "commit": measured, **result}, indent=1) + "\n")
+    kept = {"case": case, "commit": measured_commit(), **result}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def publish(benchmark: str, case: Case, result: dict[str, Any]) -> None:

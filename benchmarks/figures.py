@@ -24,7 +24,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from common import IMAGES
@@ -161,20 +164,26 @@ def drawn(video: ez.NeuralVideo, when: int, modulated: int) -> torch.Tensor:
 # ---------------------------------------------------------------------- a report
 
 
-def report(runs: list[str], path: Path) -> None:
-    """A report of fits as a browser shows it."""
+@contextmanager
+def browser_tab(height: int, **options: Any) -> Iterator[Any]:
+    """A context with a page of a browser, 1,000 pixels wide."""
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        page = ez.write_report(runs, Path(folder) / "report.html")
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1000, "height": 1480})
+        yield browser.new_page(viewport={"width": 1000, "height": height}, **options)
+        browser.close()
+
+
+def report(runs: list[str], path: Path) -> None:
+    """A report of fits as a browser shows it."""
+    with tempfile.TemporaryDirectory() as folder, browser_tab(height=1480) as tab:
+        page = ez.write_report(runs, Path(folder) / "report.html")
         tab.goto(page.as_uri())
         tab.wait_for_timeout(1500)
         tab.keyboard.press("w")
         tab.wait_for_timeout(700)
         tab.screenshot(path=path)
-        browser.close()
 
 
 # ---------------------------------------------------------------------- a terminal
@@ -182,8 +191,6 @@ def report(runs: list[str], path: Path) -> None:
 
 def terminal(command: str, path: Path, columns: int = 80) -> None:
     """What a command leaves in a terminal, whose bars are gone at its end."""
-    from playwright.sync_api import sync_playwright
-
     variables = {**os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1"}
     words = [sys.executable, "-m", "enerv_zoo", *shlex.split(command)[1:]]
     with tempfile.TemporaryDirectory() as folder:
@@ -191,12 +198,9 @@ def terminal(command: str, path: Path, columns: int = 80) -> None:
         console = Console(record=True, width=columns, file=io.StringIO())
         lines = [line for line in Text.from_ansi(done.stdout.decode()).split("\n") if "━" not in line.plain]
         console.print(f"$ {command}", *lines, sep="\n")
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            tab = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=1.5)
+        with browser_tab(height=800, device_scale_factor=1.5) as tab:
             tab.set_content(console.export_html(inline_styles=True, theme=NIGHT_OWLISH))
             tab.locator("pre").screenshot(path=path)
-            browser.close()
 
 
 # ---------------------------------------------------------------------- all families
