@@ -100,7 +100,15 @@ def test_cells_slower_than_frames_come_from_least_squares():
     torch.testing.assert_close(places.fit_in_time(pixels), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_few_cells_get_the_same_components_without_a_covariance(monkeypatch):
+    clip = ez.open_video("bunny", frames="0:8", resize="128x96").frames
+    few = started(clip)
+    monkeypatch.setattr(principal, "FEW", 0)
+    assert mean_squared_error(few, clip) == pytest.approx(mean_squared_error(started(clip), clip), rel=1e-4)
+
+
 def test_wide_cells_get_nearly_the_same_components_by_iteration(monkeypatch):
+    monkeypatch.setattr(principal, "FEW", 0)
     clip = ez.open_video("bunny", frames="0:8", resize="128x96").frames
     exact = mean_squared_error(started(clip), clip)
     monkeypatch.setattr(principal, "WIDEST", 100)

@@ -394,5 +394,6 @@ class _Session:
                 write_json(folder / METRICS, metrics)
                 report.write_csv(folder / FRAMES)
                 write_preview(video, self.original, folder / PREVIEW)
-                plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
+                if len(rows) > 1:  # one epoch is no curve
+                    plot_psnr({self.plan.model["name"]: rows}, folder / CURVE)
         return FitResult(video, metrics, rows, report, folder)

@@ -20,6 +20,9 @@ RIDGE = 1e-6
 SAMPLES = 1 << 15
 """Components are those of about so many cells of a grid, evenly spread in time, where it has many more."""
 
+FEW = 512
+"""So many cells are decomposed as they are: their covariance has fewer directions than a cell has values."""
+
 WIDEST, SPARE, ITERATIONS = 1024, 8, 4
 """Cells of more values get their components by so many subspace iterations, with so many spare directions."""
 
@@ -138,7 +141,12 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
     if len(video.places) == 1:
         cached.append(next(cells()))
     stride = max(level.grid[:, 0].numel() // SAMPLES, 1)
-    average, directions = _components(lambda: (each[::stride].reshape(-1, width) for each in cells()), width, channels)
+    rows = level.grid[::stride, 0].numel()
+
+    def sample() -> Iterator[Tensor]:
+        return (each[::stride].reshape(-1, width) for each in cells())
+
+    average, directions = _components(sample, rows, width, channels)
     offsets = (average @ directions).float()
     average, directions = average.float(), directions.float()
     grid = torch.zeros_like(level.grid)
@@ -152,17 +160,22 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
     level.mean = average if keeps_mean else torch.zeros_like(level.mean)
 
 
-def _components(pieces: Callable[[], Iterable[Tensor]], width: int, count: int) -> tuple[Tensor, Tensor]:
+def _components(pieces: Callable[[], Iterable[Tensor]], rows: int, width: int, count: int) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) of rows, and the directions (D, C) in which they vary most, in float64.
 
-    Rows up to `WIDEST` wide are taken by their covariance. That of wider ones would fill the memory; subspace iteration
-    from a fixed basis of a few more directions comes close to theirs.
+    A few rows are decomposed as they are. Others up to `WIDEST` wide are taken by their covariance. That of wider ones
+    would fill the memory; subspace iteration from a fixed basis of a few more directions comes close to theirs.
 
     Args:
         pieces: gives all rows (n, D), float32, in pieces; called once per pass.
+        rows: n.
         width: D.
-        count: C; fewer are returned where rows are narrower.
+        count: C; fewer are returned where rows are narrower, or as few.
     """
+    if rows <= min(FEW, width):
+        few = torch.cat(list(pieces())).double()
+        average = few.mean(dim=0)
+        return average, torch.linalg.svd(few - average, full_matrices=False).Vh[:count].T
     if width <= WIDEST:
         average, covariance = _moments(pieces)
         return average, _leading(covariance, count)

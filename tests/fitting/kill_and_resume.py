@@ -22,13 +22,13 @@ from enerv_zoo.cli import main
 from enerv_zoo.fitting import checkpoint, fit  # noqa: F401
 from enerv_zoo.registry import COMPONENTS
 
-FIT = ("fit", "clip", "--size", "80K", "--epochs", "40", "--batch-size", "2", "--lr", "5e-3", "--ema", "0.9",
+FIT = ("fit", "clip", "--size", "80K", "--epochs", "20", "--batch-size", "2", "--lr", "5e-3", "--ema", "0.9",
        "--checkpoint-every", "0")  # fmt: skip
 
 
-STEPS = 120
-"""Of the whole fit: 40 epochs of 6 frames, 2 at a time."""
-KILLS = 12
+STEPS = 60
+"""Of the whole fit: 20 epochs of 6 frames, 2 at a time."""
+KILLS = 6
 MOST_STEPS = STEPS // KILLS - 2
 """Between two kills, so that no fit ends before them, however fast the machine is."""
 END = 1800
