@@ -43,6 +43,7 @@ class FitOptions(SelectionOptions, total=False):
     warmup: float
     warmup_steps: int
     rates: dict[str, float]
+    start_std: float | None
     clip_grad: float | None
     ema: float | None
     shuffle: bool

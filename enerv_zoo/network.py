@@ -116,15 +116,15 @@ class Network(nn.Module):
         steps = [(step, takes or ()) for stage in stages for step, takes in zip(stage, stage.takes, strict=True)]
         return [(self.join, self._joined), *steps, (self.head, self._headed)]
 
-    def _encoding(self) -> dict[str, Any]:
-        """Return the embeddings that are computed from frames now: while fitting, those of content."""
+    def encoding(self) -> dict[str, Any]:
+        """Return the embeddings that are computed from frames now, by name: while fitting, those of content."""
         parts: list[tuple[str, Any]] = list(self.embeddings.items())
         return {name: part for name, part in parts if hasattr(part, "start_encoding") and part.encoder is not None}
 
     @property
     def is_fitting(self) -> bool:
         """Return whether parts hold what only a fit needs: from `start_fitting` to `bake`, if there are such parts."""
-        return bool(self._encoding()) or getattr(self.head, "latest", None) is not None
+        return bool(self.encoding()) or getattr(self.head, "latest", None) is not None
 
     def start_fitting(self, encode: bool = True) -> Self:
         """Give parts what they need while fitting: encoders of content (random), neighbours' frames (black).
@@ -159,7 +159,7 @@ class Network(nn.Module):
         expected = (self.info.frames, 3, self.info.height, self.info.width)
         if tuple(frames.shape) != expected:
             raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
-        if encoding := self._encoding():
+        if encoding := self.encoding():
             with torch.no_grad(), self._evaluating(), self.in_float32():
                 tables = encoded_tables(encoding, frames, self.device, self._batch_size(None))
             for name, part in encoding.items():
@@ -175,7 +175,7 @@ class Network(nn.Module):
     @property
     def content_neighbours(self) -> tuple[int, ...]:
         """The frames around a frame that encoders of content look at, relative to it; none once they are gone."""
-        return neighbours_of(self._encoding())
+        return neighbours_of(self.encoding())
 
     @property
     def neighbours(self) -> tuple[int, ...]:
@@ -258,7 +258,7 @@ class Network(nn.Module):
             The scalar objective, and the frames (B, 3, H, W) it was computed on.
         """
         with computing(target.device, self.precision):
-            maps = encoded(self._encoding(), target, around)
+            maps = encoded(self.encoding(), target, around)
         outputs = self.outputs(index, {**self.fixed_embeddings(), **maps})
         if self.neighbours and self.is_fitting:
             self.head.remember(self._here(index), outputs)
@@ -301,7 +301,7 @@ class Network(nn.Module):
 
     def stored_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters that a file holds, by name: all but those of encoders, which only a fit has."""
-        dropped = {id(parameter) for part in self._encoding().values() for parameter in part.encoder.parameters()}
+        dropped = {id(parameter) for part in self.encoding().values() for parameter in part.encoder.parameters()}
         return {name: each for name, each in self.named_parameters() if id(each) not in dropped}
 
     def coding_hints(self) -> dict[str, CodingHint]:

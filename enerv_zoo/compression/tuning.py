@@ -25,8 +25,8 @@ def tuning_recipe(record: FitRecord | None, config: CompressConfig) -> FitConfig
     own = dict(record.recipe.fit) if record is not None and record.recipe is not None else {"loss": "L2"}
     changed: dict[str, Any] = {
         "epochs": config.tune_epochs, "lr": config.lr, "seed": config.seed, "time_budget": None, "eval_every": 0,
-        "warmup": 0.1, "warmup_steps": 0, "schedule": "cosine", "rates": {}, "ema": None, "prune": 0.0, "bits": None,
-        "scales": "tensor", "rounded_share": 1.0, "rate_weight": 0.0, "bpp": None, "phases": (),
+        "warmup": 0.1, "warmup_steps": 0, "schedule": "cosine", "rates": {}, "start_std": None, "ema": None,
+        "prune": 0.0, "bits": None, "scales": "tensor", "rounded_share": 1.0, "rate_weight": 0.0, "bpp": None, "phases": (),
     }  # fmt: skip
     recipe = from_dict(FitConfig, {**own, **changed}, "fit")
     try:

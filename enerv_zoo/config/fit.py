@@ -43,6 +43,10 @@ class FitConfig:
             fit of few steps.
         rates: factors on the rate of parts of the network, by the names with which their parameters' names begin;
             `{"embeddings": 0.1, "embeddings.time": 0.5, "head": 2}`. The longest one counts; 0 leaves a part as it is.
+        start_std: standard deviation of the values that convolutions give before the first step: those of join and
+            stages are scaled to it, from the first to the last, over a few frames, and maps that are encoded from
+            frames are whitened. `None` for the published first weights. See
+            `enerv_zoo.fitting.first_weights.scale_values`.
         clip_grad: largest allowed L2 norm of the gradient; `None` leaves it alone.
         ema: decay per step of an average of the weights (0.998, say), which is evaluated, and is the phase's result, in
             place of the last weights; `None` for none. It shows a sharp picture while the rate is high; where the rate
@@ -72,9 +76,10 @@ class FitConfig:
         rate_weight: weight, in the loss, of the weights' estimated bits per pixel; with `bits` or learned scales alone.
         bpp: bits per pixel of the file to fit to, over all frames, held-out ones too. Scales are learned; `rate_weight`
             follows from it, and so does the network's size unless it is given.
-        phases: what follows this phase: each is a mapping of these options (all but `seed`, `precision`,
-            `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `fit_frames`, `metrics` and `phases`) on
-            top of those before it, with an optimizer and a schedule of its own. `epochs` of a phase are its own.
+        phases: what follows this phase: each is a mapping of these options (all but `seed`, `start_std`,
+            `precision`, `deterministic`, `time_budget`, `eval_every`, `checkpoint_every`, `fit_frames`, `metrics` and
+            `phases`) on top of those before it, with an optimizer and a schedule of its own. `epochs` of a phase are
+            its own.
         fit_frames: frames that are fitted, of those that are taken, such as ::2; by default all. Others are held out,
             and scored apart.
         metrics: metrics of the fitted frames; as `enerv_zoo.evaluate` takes them, and the first one leads.
@@ -82,12 +87,12 @@ class FitConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     LATER: ClassVar = (
-        "schedule", "warmup_steps", "rates", "ema", "prune", "prune_size_weight", "bits", "scales",
+        "schedule", "warmup_steps", "rates", "start_std", "ema", "prune", "prune_size_weight", "bits", "scales",
         "rounded_share", "rate_weight", "bpp", "phases", "fit_frames", "metrics",
     )  # fmt: skip
     WHOLE: ClassVar = (
-        "seed", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases", "fit_frames",
-        "metrics",
+        "seed", "start_std", "precision", "deterministic", "time_budget", "eval_every", "checkpoint_every", "phases",
+        "fit_frames", "metrics",
     )  # fmt: skip
     """Options of the whole fit, which phases cannot change."""
 
@@ -126,6 +131,7 @@ class FitConfig:
     warmup: Fraction01 = 0.2
     warmup_steps: Annotated[int, Field(ge=0, le=1 << 31)] = 0
     rates: Annotated[dict[str, NotNegative], Option(example="embeddings=0.1,head=2")] = field(default_factory=dict)
+    start_std: Positive | None = None
     clip_grad: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     shuffle: StrictBool = True

@@ -22,6 +22,8 @@ encoder that is not stored; a fit ends by baking them into what is. Such a part 
 - `encode(frames)`: (B, 3, H, W) in [0, 1] to (B, *shape);
 - `neighbours`, if it looks at frames around the frame, too, such as `(-1, 1)`: it then has `encode(frames, around)`
   with `around` (B, A, 3, H, W), those of the nearest frame beyond the ends, or `None` for the frames themselves;
+- `whitened()`, if the recipe's `start_std` is to work on it: a context after which the maps of the frames that were
+  encoded in it are uncorrelated, of mean 0 and variance 1;
 - `bake(table)`: keep (N, *shape), drop the encoder, and go by the index from here on.
 """
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from enerv_zoo.config import VideoInfo
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers import blend_others, blended, centred_places
 from enerv_zoo.registry import embeddings
+
+FAINT = 1e-3
+"""Of principal components that deviate less than this part of the first one, whitening would make noise."""
 
 
 @embeddings.register("content")
@@ -77,6 +81,37 @@ class ContentEmbedding(nn.Module):
             raise ConfigError("there is no encoder any more, the content of the frames is stored")
         padded = F.pad(frames, self.margins, mode="replicate") if any(self.margins) else frames
         return self.encoder(padded).float()
+
+    @contextmanager
+    def whitened(self) -> Iterator[None]:
+        """A context after which maps of the frames encoded in it are uncorrelated, of mean 0 and variance 1.
+
+        The encoder's last convolution becomes the principal components of what it takes, scaled. Where there are fewer
+        of them than channels, further channels stay as they are.
+        """
+        conv, taken = self._projection, list[Tensor]()
+        hook = conv.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+        try:
+            yield
+        finally:
+            hook.remove()
+        cells = F.unfold(torch.cat(taken).double(), conv.kernel_size, stride=conv.stride).transpose(1, 2).flatten(0, 1)
+        mean = cells.mean(dim=0)
+        _, sizes, directions = torch.linalg.svd(cells - mean, full_matrices=False)
+        deviations = sizes / len(cells) ** 0.5
+        count = min(int((deviations > FAINT * deviations[0]).sum()), conv.out_channels)
+        weight = directions[:count] / deviations[:count, None]
+        with torch.no_grad():
+            conv.weight[:count] = weight.unflatten(1, conv.weight.shape[1:]).float()
+            if conv.bias is not None:
+                conv.bias[:count] = -(weight @ mean).float()
+
+    @property
+    def _projection(self) -> nn.Conv2d:
+        """The convolution that gives the map, but for a last block, which begins as the identity."""
+        encoder: Any = self.encoder
+        last = encoder[-1:] if self._layout == "dnerv" else encoder.downsampling[-1]
+        return next(layer for layer in last if isinstance(layer, nn.Conv2d))
 
     def blend_unseen(self, fitted: Tensor) -> None:
         """Blend the maps of frames that were not fitted; see the contract of embeddings."""

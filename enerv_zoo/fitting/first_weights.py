@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from enerv_zoo.content import encoded, frames_around, neighbours_of
 from enerv_zoo.errors import FitError
 from enerv_zoo.network import Network
 from enerv_zoo.neural_video import NeuralVideo
+from enerv_zoo.pixels import as_float
+from enerv_zoo.precision import wide
 from enerv_zoo.segmented import SegmentedVideo
 
 logger = logging.getLogger(__name__)
+
+WHITENED, SCALED = 64, 4
+"""Frames, evenly spread, over which maps are whitened, and convolutions scaled."""
 
 
 @torch.no_grad()
@@ -29,6 +37,58 @@ def start_in_closed_form(video: NeuralVideo, frames: Tensor) -> dict[str, Tensor
 def closed_form_parts(network: Network) -> list[tuple[Any, tuple[str, ...]]]:
     """Return the parts that have a closed-form start (`start_from`), with the embeddings that each takes."""
     return [(part, takes) for part, takes in network.wired_parts() if hasattr(part, "start_from")]
+
+
+@torch.no_grad()
+def scale_values(network: Network, frames: Tensor, std: float) -> None:
+    """Give values the same standard deviation from the first feature map to the last, before the first step.
+
+    As PyTorch begins them, convolutions and activations make what differs between frames smaller from stage to stage,
+    and an encoder's maps are much alike: the network starts as a still image, and HNeRV may stay one for a whole short
+    fit. Here maps that are encoded from frames are whitened, and then the convolutions of join and stages are scaled,
+    one after the other, each on what those before it give (LSUV; Mishkin & Matas 2016, section 2, whose first weights
+    are orthogonal and whose deviation is 1). Those before a norm gain nothing by it, and then learn more slowly.
+
+    Args:
+        network: that is about to be fitted.
+        frames: (N, 3, H, W), uint8 or float in [0, 1].
+        std: the standard deviation.
+    """
+    parts, device = network.encoding(), network.device
+    whitened = {name: part for name, part in parts.items() if hasattr(part, "whitened")}
+    offsets = (0, *neighbours_of(parts))
+    with ExitStack() as contexts:
+        for part in whitened.values():
+            contexts.enter_context(part.whitened())
+        for index in _spread(frames, WHITENED if whitened else 0).split(1):
+            pixels = as_float(frames_around(frames, index, offsets).to(device))
+            encoded(whitened, pixels[:, 0], pixels[:, 1:])
+    index = _spread(frames, SCALED)
+    pixels = as_float(frames_around(frames, index, offsets).to(device))
+    layers = [layer for part, _ in network.wired_parts()[:-1] for layer in part.modules()]
+    with ExitStack() as contexts:
+        for layer in layers:
+            if hasattr(layer, "last") or isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                contexts.enter_context(layer.register_forward_hook(partial(_scale, std)))
+        maps = encoded(parts, pixels[:, 0], pixels[:, 1:])
+        network.head_outputs(wide(index.to(device)), {**network.fixed_embeddings(), **maps})
+
+
+def _scale(std: float, layer: Any, taken: Any, values: Tensor) -> Tensor:
+    """Scale a layer's weights after a pass, so that they give values of a standard deviation; return these values."""
+    conv = getattr(layer, "last", layer)
+    deviation = float(values.std())
+    if not deviation > 0:
+        return values
+    for parameter in (conv.weight, conv.bias):
+        if parameter is not None:
+            parameter.mul_(std / deviation)
+    return values * (std / deviation)
+
+
+def _spread(frames: Tensor, count: int) -> Tensor:
+    """Return indices of so many frames, or of all of fewer, evenly spread."""
+    return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
 
 
 def begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:

@@ -19,7 +19,7 @@ from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.average import WeightAverage
 from enerv_zoo.fitting.budget import TimeBudget
 from enerv_zoo.fitting.constraint import WeightConstraint
-from enerv_zoo.fitting.first_weights import start_in_closed_form
+from enerv_zoo.fitting.first_weights import scale_values, start_in_closed_form
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.gradients import BatchGradients
 from enerv_zoo.fitting.meter import EpochMeter
@@ -350,7 +350,10 @@ class Fitter:
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
         if self.closed_form is None:
             self.closed_form = start_in_closed_form(fresh, self.loader.frames)
-        video.load_state_dict({**fresh.state_dict(), **self.closed_form})
+        fresh.load_state_dict({**fresh.state_dict(), **self.closed_form})
+        if self.config.start_std is not None:
+            scale_values(fresh, self.loader.frames[:, :3], self.config.start_std)
+        video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         if self.average is not None:
             self.average.reset()

@@ -141,12 +141,12 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
     if len(video.places) == 1:
         cached.append(next(cells()))
     stride = max(level.grid[:, 0].numel() // SAMPLES, 1)
-    rows = level.grid[::stride, 0].numel()
+    count = level.grid[::stride, 0].numel()
 
     def sample() -> Iterator[Tensor]:
         return (each[::stride].reshape(-1, width) for each in cells())
 
-    average, directions = _components(sample, rows, width, channels)
+    average, directions = _components(sample, count, width, channels)
     offsets = (average @ directions).float()
     average, directions = average.float(), directions.float()
     grid = torch.zeros_like(level.grid)

@@ -70,6 +70,11 @@ class PixelShuffleConv(nn.Module):
         self.conv = Conv(in_channels, out_channels * stride**2, kernel, bias=bias, weight_bits=weight_bits)
         self.stride = stride
 
+    @property
+    def last(self) -> Conv:
+        """The convolution that gives the values that are shuffled."""
+        return self.conv
+
     def forward(self, x: Tensor) -> Tensor:
         return shuffled_conv(x, *self.conv.numbers(), self.stride) if self.stride > 1 else self.conv(x)
 
@@ -94,6 +99,11 @@ class CompactConv(nn.Module):
         self.conv = Conv(in_channels, inner, 3, bias=bias, groups=groups, weight_bits=weight_bits)
         self.second = Conv(inner, inner, 1, bias=bias, weight_bits=weight_bits)
         self.stride = stride
+
+    @property
+    def last(self) -> Conv:
+        """The convolution that gives the values that are shuffled."""
+        return self.second
 
     def forward(self, x: Tensor) -> Tensor:
         return shuffled_conv(self.conv(x), *self.second.numbers(), self.stride)
