@@ -26,7 +26,8 @@ def tuning_recipe(record: FitRecord | None, config: CompressConfig) -> FitConfig
     changed: dict[str, Any] = {
         "epochs": config.tune_epochs, "lr": config.lr, "seed": config.seed, "time_budget": None, "eval_every": 0,
         "warmup": 0.1, "warmup_steps": 0, "schedule": "cosine", "rates": {}, "start_std": None, "ema": None,
-        "prune": 0.0, "bits": None, "scales": "tensor", "rounded_share": 1.0, "rate_weight": 0.0, "bpp": None, "phases": (),
+        "prune": 0.0, "bits": None, "scales": "tensor", "rounded_share": 1.0, "rate_weight": 0.0, "bpp": None,
+        "phases": (),
     }  # fmt: skip
     recipe = from_dict(FitConfig, {**own, **changed}, "fit")
     try:
