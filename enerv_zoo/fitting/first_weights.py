@@ -24,6 +24,30 @@ WHITENED, SCALED = 64, 4
 """Frames, evenly spread, over which maps are whitened, and convolutions scaled."""
 
 
+def set_first_weights(
+    video: NeuralVideo, frames: Tensor, std: float | None, closed_form: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Set the weights of a fresh network that follow from the frames.
+
+    Args:
+        video: the network.
+        frames: (N, 3 or more, H, W), uint8 or float in [0, 1]; the first three channels are colours.
+        std: of values, see `scale_values`; or `None`.
+        closed_form: tensors that are known from an earlier start, by name.
+
+    Returns:
+        The tensors that parts have set in closed form, by name.
+    """
+    frames = frames[:, :3]
+    if closed_form is None:
+        closed_form = start_in_closed_form(video, frames)
+    else:
+        video.load_state_dict({**video.state_dict(), **closed_form})
+    if std is not None:
+        scale_values(video, frames, std)
+    return closed_form
+
+
 @torch.no_grad()
 def start_in_closed_form(video: NeuralVideo, frames: Tensor) -> dict[str, Tensor]:
     """Let a network's parts set their first weights from the frames (N, 3, H, W), uint8, and return these by name."""
@@ -87,8 +111,8 @@ def _scale(std: float, layer: Any, taken: Any, values: Tensor) -> Tensor:
 
 
 def _spread(frames: Tensor, count: int) -> Tensor:
-    """Return indices of so many frames, or of all of fewer, evenly spread."""
-    return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
+    """Return indices of so many frames, or of all of fewer, evenly spread, on their device."""
+    return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long().to(frames.device)
 
 
 def begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:

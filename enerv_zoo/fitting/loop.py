@@ -19,7 +19,7 @@ from enerv_zoo.errors import FitError
 from enerv_zoo.fitting.average import WeightAverage
 from enerv_zoo.fitting.budget import TimeBudget
 from enerv_zoo.fitting.constraint import WeightConstraint
-from enerv_zoo.fitting.first_weights import scale_values, start_in_closed_form
+from enerv_zoo.fitting.first_weights import set_first_weights
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.gradients import BatchGradients
 from enerv_zoo.fitting.meter import EpochMeter
@@ -69,7 +69,7 @@ class Fitter:
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
         seconds_between: what was done between steps took: evaluations, checkpoints, the guard's looks, callbacks.
         budget: the time budget, or `None`; by default that of the recipe, nothing of which is spent.
-        closed_form: tensors that parts have set in closed form (`start_in_closed_form`), by name; `None` where that is
+        closed_form: tensors that parts have set in closed form (`set_first_weights`), by name; `None` where that is
             not known, and a restart computes it.
         ends_epoch: set by a callback after a step, ends the epoch there.
         gradients: of batches; its `micro_batch` frames pass the network at once.
@@ -348,11 +348,7 @@ class Fitter:
         """Begin again from other initial weights, with the whole schedule; rate, attempts and spent time stay."""
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
-        if self.closed_form is None:
-            self.closed_form = start_in_closed_form(fresh, self.loader.frames)
-        fresh.load_state_dict({**fresh.state_dict(), **self.closed_form})
-        if self.config.start_std is not None:
-            scale_values(fresh, self.loader.frames[:, :3], self.config.start_std)
+        self.closed_form = set_first_weights(fresh, self.loader.frames, self.config.start_std, self.closed_form)
         video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         if self.average is not None:

@@ -29,7 +29,7 @@ from enerv_zoo.fitting.callbacks import Callback, Callbacks
 from enerv_zoo.fitting.checkpoint import Checkpoints, ending
 from enerv_zoo.fitting.choice import choose_on_zero
 from enerv_zoo.fitting.divergence import DivergenceGuard
-from enerv_zoo.fitting.first_weights import begin_with, scale_values, start_in_closed_form
+from enerv_zoo.fitting.first_weights import begin_with, set_first_weights
 from enerv_zoo.fitting.folder import CURVE, FRAMES, FitFolder
 from enerv_zoo.fitting.frame_loader import FrameLoader, host_place
 from enerv_zoo.fitting.history import History
@@ -264,9 +264,7 @@ class _Session:
             return video  # a checkpoint has its weights
         if weights is None:
             stage("starting in closed form")
-            self._closed_form = start_in_closed_form(video, self._frames[:, :3])
-            if self.plan.fit.start_std is not None:
-                scale_values(video, self._frames[:, :3], self.plan.fit.start_std)
+            self._closed_form = set_first_weights(video, self._frames, self.plan.fit.start_std)
             return video
         begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
