@@ -20,13 +20,14 @@ from rich.table import Table
 import enerv_zoo as ez
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Spec
+from enerv_zoo.recipes import read_recipe
 from enerv_zoo.registry import models
 from enerv_zoo.zoo import model_config
 
 KEPT = ("psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "fit_seconds", "fit_frames_per_second", "fps")
 """Of each fit's metrics."""
 
-OWN = {"pca_nerv": "quick", "hnerv": "quick-hnerv", "nerv": "quick-nerv", "rnerv": "quick-rnerv"}
+OWN = {"pca_nerv": "quick", **read_recipe("quick").others}
 """Small recipes of families, which are tried too."""
 
 

@@ -106,9 +106,18 @@ def test_a_preset_has_another_recipe_for_other_families():
     assert (composed.model.keys(), composed.fit) == ({"name", "config"}, other.fit)
 
 
-@pytest.mark.parametrize("family", ["hnerv", "nerv", "rnerv"])
+def test_recipes_that_name_each_other_are_refused(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"{{format: 2, model: {{name: nerv}}, others: '{second}'}}")
+    second.write_text(f"{{format: 2, model: {{name: nerv}}, others: '{first}'}}")
+    with pytest.raises(ConfigError, match=r"of the recipes .*second.yaml, .*first.yaml lead back to .* for enerv"):
+        plan_fit("bunny", "enerv", recipe=str(first), device="cpu")
+
+
+@pytest.mark.parametrize("family", ["dnerv", "hnerv", "hnerv_boost", "nerv", "rnerv"])
 def test_a_preset_names_a_recipe_for_a_family(family):
-    named, own = (plan_fit("bunny", recipe=name, device="cpu") for name in (f"quick-{family}", f"quick-{family}-0.3m"))
+    recipe = f"quick-{family}".replace("_", "-")
+    named, own = (plan_fit("bunny", recipe=name, device="cpu") for name in (recipe, f"{recipe}-0.3m"))
     assert named.model["name"] == family
     for preset in ("quick", "auto"):
         plan = plan_fit("bunny", family, recipe=preset, device="cpu", time_budget=9)
@@ -121,7 +130,7 @@ def test_a_preset_names_a_recipe_for_a_family(family):
     with pytest.raises(ConfigError, match=r"got 'big'$"):
         plan_fit("bunny", family, size="big", recipe="quick", device="cpu")
     for height, width in ((720, 1280), (154, 364), (216, 216), (17, 33)):
-        assert 450_000 < network(f"quick-{family}", height, width).stored_numbers < 550_000
+        assert 450_000 < network(recipe, height, width).stored_numbers < 550_000
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():

@@ -207,7 +207,7 @@ class Recipe:
         fit: fields of `FitConfig`.
         video: fields of `VideoSelection`.
         others: names of the recipes that are taken instead for other families than `model` names, by family; `any` is
-            for all that have none. A single name is for all of them. They meet sizes within 10 %.
+            for all that have none. A single name is for all of them. They meet sizes within 10 %, and may name others.
         format: 2. Files and plain data without it are of format 1, whose sizes as text are HEIGHTxWIDTH; they are
             converted by `enerv_zoo.compatibility` when they are read.
     """

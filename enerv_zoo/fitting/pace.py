@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ FREE = 0.05
 """The part below which they do so no longer."""
 MIN_GAIN = 1.2
 """How much faster another number of threads must be to stay."""
+TELL_EVERY = 600.0
+"""Seconds before other programs are told of again, in whichever fit of a process: one of many segments has many."""
 REST = 30
 """Looks between two trials, unless the speed falls to a half."""
 
@@ -56,14 +59,16 @@ class Pace:
 
     Attributes:
         on_one_thread: whether one thread is used; a checkpoint keeps it.
+        told_at: when this process last told of other programs, by `time.monotonic`.
     """
+
+    told_at = -math.inf
 
     def __init__(self, may_change: bool, waited: Callable[[], float | None] = seconds_without_core) -> None:
         self._all = torch.get_num_threads()
         self._may_change = may_change and self._all > 1
         self._waited = waited
         self.on_one_thread = False
-        self._has_told = False
         self._speed_before_trial: float | None = None
         self._decided_speed = math.inf
         self._rest = 0
@@ -88,8 +93,8 @@ class Pace:
             return
         speed, waited, before = self._frames / self._seconds, self._waited(), self._waited_before
         waiting = 0.0 if waited is None or before is None else (waited - before) / self._seconds
-        if waiting > CONTENDED and not self._has_told:
-            self._has_told = True
+        if waiting > CONTENDED and time.monotonic() - Pace.told_at > TELL_EVERY:
+            Pace.told_at = time.monotonic()
             logger.warning(
                 "other programs hold the machine: the fit waits %.0f %% of its time for a core", 100 * waiting
             )

@@ -165,13 +165,19 @@ def plan_fit(
     return FitPlan(source_name(source), choice, chosen, video, choose_device(device), own_loss, None, mask, reference)
 
 
-def _for_family(recipe: Recipe, family: str) -> Recipe:
-    """Return the recipe that another one names for a family; time, frames and about the size stay."""
+def _for_family(recipe: Recipe, family: str, *before: str) -> Recipe:
+    """Return the recipe that another one names for a family, or that one in turn; time, frames and about the size stay.
+
+    Raises:
+        ConfigError: one of the recipes that named it (`before`) is named.
+    """
     names = {"any": recipe.others} if isinstance(recipe.others, str) else recipe.others or {}
     name = names.get(family, names.get("any"))
     if name is None or family == recipe.model.get("name"):
         return recipe
-    other = read_recipe(name)
+    if name in before:
+        raise ConfigError(f"the 'others' of the recipes {', '.join(before)} lead back to {name} for {family}; mend one")
+    other = _for_family(read_recipe(name), family, *before, name)
     model = {"size": about(recipe.model["size"])} if "size" in recipe.model else {}
     fit = {key: recipe.fit[key] for key in ("time_budget",) if recipe.fit.get(key) is not None}
     return replace(other, model={**other.model, **model}, fit={**other.fit, **fit}, video=recipe.video)

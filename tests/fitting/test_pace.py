@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ class Machine:
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
+    monkeypatch.setattr(Pace, "told_at", -math.inf)  # whatever tests have told of before
     monkeypatch.setattr(threads, "allowed_threads", lambda: 3)  # however many cores there are
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -61,6 +63,16 @@ def test_one_thread_is_taken_beside_others_and_all_when_they_are_gone(caplog):
         machine.steps(pace, 200)
     assert (pace.on_one_thread, torch.get_num_threads()) == (False, 3)
     assert "3 threads: 4 instead of 2 frames/s" in caplog.text
+
+
+def test_fits_that_follow_each_other_tell_of_other_programs_once(caplog, monkeypatch):
+    machine = Machine({3: 1.0, 1: 1.0}, waiting=0.5)
+    for _ in range(3):
+        machine.steps(Pace(True, lambda: machine.waited), 20)
+    assert len(caplog.messages) == 1
+    monkeypatch.setattr(Pace, "told_at", Pace.told_at - 2 * pace_module.TELL_EVERY)
+    machine.steps(Pace(True, lambda: machine.waited), 20)
+    assert len(caplog.messages) == 2
 
 
 def test_one_thread_that_is_hardly_faster_is_not_taken():
