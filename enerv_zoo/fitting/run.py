@@ -265,8 +265,8 @@ class _Session:
         if weights is None:
             stage("starting in closed form")
             self._closed_form = set_first_weights(video, self._frames, self.plan.fit.start_std)
-            return video
-        begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
+        else:
+            begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
         return video
 
     def run(self, on_status: OnStatus | None, clock: Clock, report_follows: bool) -> FitResult:
@@ -277,6 +277,7 @@ class _Session:
             clock: of the fit's time budget.
             report_follows: whether the budget is for a report, too.
         """
+        self.video.load_state_dict(self.ranks.broadcast_from_zero(self.video.state_dict))  # alike on all processors
         if self.plan.fit.batch_size is None:
             stage("choosing a batch size")
             fit = choose_batch(self.video, self.loader, self.plan.fit, self.plan.loss, self.ranks)
