@@ -12,8 +12,11 @@ from enerv_zoo.pixels import as_float
 
 
 def frames_around(frames: Tensor, index: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends."""
-    places = index[:, None] + torch.tensor(offsets, device=index.device)
+    """Return the frames at offsets from indices (B,): (B, A, 3, H, W), the first and the last one beyond the ends.
+
+    They are where the frames are, wherever the indices are.
+    """
+    places = index.to(frames.device)[:, None] + torch.tensor(offsets, device=frames.device)
     return frames.index_select(0, places.clamp(0, len(frames) - 1).flatten()).unflatten(0, places.shape)
 
 
@@ -37,13 +40,18 @@ def encoded(parts: Mapping[str, Any], frames: Tensor, around: Tensor | None = No
     return maps
 
 
+def encoded_at(parts: Mapping[str, Any], frames: Tensor, index: Tensor, device: torch.device) -> dict[str, Tensor]:
+    """Return what embeddings encode, on a device, of those of all frames (N, 3, H, W) that have the indices (B,).
+
+    Frames are uint8, or float in [0, 1].
+    """
+    pixels = as_float(frames_around(frames, index, (0, *neighbours_of(parts))).to(device))
+    return encoded(parts, pixels[:, 0], pixels[:, 1:])
+
+
 def encoded_tables(
     parts: Mapping[str, Any], frames: Tensor, device: torch.device, batch_size: int
 ) -> dict[str, Tensor]:
     """Return what embeddings encode of all frames (N, 3, H, W), uint8 or float in [0, 1], on a device."""
-    batches, offsets = [], (0, *neighbours_of(parts))
-    for index in torch.arange(len(frames)).split(batch_size):
-        pixels = frames_around(frames, index, offsets).to(device)
-        pixels = as_float(pixels)
-        batches.append(encoded(parts, pixels[:, 0], pixels[:, 1:]))
+    batches = [encoded_at(parts, frames, index, device) for index in torch.arange(len(frames)).split(batch_size)]
     return {name: torch.cat([batch[name] for batch in batches]) for name in parts}

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enerv_zoo.content import encoded, frames_around, neighbours_of
+from enerv_zoo.content import encoded_at
 from enerv_zoo.errors import FitError
 from enerv_zoo.network import Network
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.pixels import as_float
 from enerv_zoo.precision import wide
 from enerv_zoo.segmented import SegmentedVideo
 
@@ -38,7 +37,7 @@ def set_first_weights(
     Returns:
         The tensors that parts have set in closed form, by name.
     """
-    frames = frames[:, :3]
+    frames = frames[:, :3].to(video.device)  # where a fit holds them on a GPU, a fresh network is not yet there
     if closed_form is None:
         closed_form = start_in_closed_form(video, frames)
     else:
@@ -80,27 +79,24 @@ def scale_values(network: Network, frames: Tensor, std: float) -> None:
     """
     parts, device = network.encoding(), network.device
     whitened = {name: part for name, part in parts.items() if hasattr(part, "whitened")}
-    offsets = (0, *neighbours_of(parts))
     with ExitStack() as contexts:
         for part in whitened.values():
             contexts.enter_context(part.whitened())
-        for index in _spread(frames, WHITENED if whitened else 0).split(1):
-            pixels = as_float(frames_around(frames, index, offsets).to(device))
-            encoded(whitened, pixels[:, 0], pixels[:, 1:])
+        for index in _spread(frames, WHITENED).split(1) if whitened else ():
+            encoded_at(whitened, frames, index, device)
     index = _spread(frames, SCALED)
-    pixels = as_float(frames_around(frames, index, offsets).to(device))
+    maps = encoded_at(parts, frames, index, device)
     layers = [layer for part, _ in network.wired_parts()[:-1] for layer in part.modules()]
     with ExitStack() as contexts:
         for layer in layers:
-            if hasattr(layer, "last") or isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                contexts.enter_context(layer.register_forward_hook(partial(_scale, std)))
-        maps = encoded(parts, pixels[:, 0], pixels[:, 1:])
+            conv = getattr(layer, "last", layer)
+            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
+                contexts.enter_context(layer.register_forward_hook(partial(_scale, conv, std)))
         network.head_outputs(wide(index.to(device)), {**network.fixed_embeddings(), **maps})
 
 
-def _scale(std: float, layer: Any, taken: Any, values: Tensor) -> Tensor:
-    """Scale a layer's weights after a pass, so that they give values of a standard deviation; return these values."""
-    conv = getattr(layer, "last", layer)
+def _scale(conv: nn.Conv2d | nn.ConvTranspose2d, std: float, layer: nn.Module, taken: Any, values: Tensor) -> Tensor:
+    """Scale a layer's last convolution after a pass, so that it gives values of a standard deviation; return these."""
     deviation = float(values.std())
     if not deviation > 0:
         return values
@@ -111,8 +107,8 @@ def _scale(std: float, layer: Any, taken: Any, values: Tensor) -> Tensor:
 
 
 def _spread(frames: Tensor, count: int) -> Tensor:
-    """Return indices of so many frames, or of all of fewer, evenly spread, on their device."""
-    return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long().to(frames.device)
+    """Return indices of so many frames, or of all of fewer, evenly spread."""
+    return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
 
 
 def begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
+from enerv_zoo.content import frames_around
 from enerv_zoo.errors import FitError
 from enerv_zoo.fitting import batch as batches
 from enerv_zoo.fitting.batch import choose_batch
@@ -19,6 +21,21 @@ RECIPE = {"epochs": 2, "batch_size": 2, "lr": 5e-3}
 @pytest.fixture(scope="module")
 def clip():
     return ez.open_video("bunny", frames="0:7", resize="64x36")
+
+
+class OneDevice(TorchFunctionMode):
+    """Refuses indices on another device than what they index, as CUDA does; the meta device does not by itself."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.index_select:
+            assert args[0].device == args[2].device
+        return func(*args, **(kwargs or {}))
+
+
+def test_frames_around_are_taken_where_they_lie_by_indices_of_the_host():
+    with OneDevice():
+        taken = frames_around(torch.empty(4, 3, 6, 8, dtype=torch.uint8, device="meta"), torch.arange(2), (0, -1, 1))
+    assert (taken.device.type, taken.shape) == ("meta", (2, 3, 3, 6, 8))
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
