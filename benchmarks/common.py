@@ -208,11 +208,11 @@ def read_result(name: str) -> dict[str, Any]:
 def measured_commit() -> str | None:
     """Return `commit()`, whose + here means changed code: other results and pictures are written beside each other."""
     name = commit()
-    if not (name or "").endswith("+"):
+    if name is None or not name.endswith("+"):
         return name
     code = ("git", "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.yaml")
     changed = subprocess.run(code, cwd=RESULTS.parents[1], capture_output=True, text=True, check=True).stdout
-    return name if changed else (name or "").rstrip("+")
+    return name if changed else name.rstrip("+")
 
 
 def write_result(name: str, case: Case, result: dict[str, Any]) -> None:

@@ -349,7 +349,8 @@ class Fitter:
         video = self.video
         fresh = NeuralVideo.seeded(video.config, video.info, seed, fitting=video.is_fitting)
         self.closed_form = set_first_weights(fresh, self.loader.frames, self.config.start_std, self.closed_form)
-        video.load_state_dict(self.ranks.broadcast_from_zero(fresh.state_dict))
+        self.ranks.broadcast_weights(fresh)
+        video.load_state_dict(fresh.state_dict())
         self.optimizer.state.clear()
         if self.average is not None:
             self.average.reset()

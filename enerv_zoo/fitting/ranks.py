@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from enerv_zoo.errors import ConfigError, FitError, ReportedByRankZero
 from enerv_zoo.launch import TORCHRUN, Launch, launched
@@ -149,6 +149,11 @@ class Ranks:
         with self._noticing_loss():
             dist.broadcast_object_list(holder, src=0, group=self._hosts)
         return holder[0]
+
+    def broadcast_weights(self, module: nn.Module) -> None:
+        """Give every process's module, on the CPU, the state of rank 0's, which others compute a little otherwise."""
+        if self.size > 1:
+            module.load_state_dict(self.broadcast_from_zero(module.state_dict))
 
     @contextmanager
     def _noticing_loss(self) -> Iterator[None]:

@@ -277,7 +277,7 @@ class _Session:
             clock: of the fit's time budget.
             report_follows: whether the budget is for a report, too.
         """
-        self.video.load_state_dict(self.ranks.broadcast_from_zero(self.video.state_dict))  # alike on all processors
+        self.ranks.broadcast_weights(self.video)
         if self.plan.fit.batch_size is None:
             stage("choosing a batch size")
             fit = choose_batch(self.video, self.loader, self.plan.fit, self.plan.loss, self.ranks)
