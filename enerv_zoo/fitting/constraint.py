@@ -31,6 +31,12 @@ they would be in all of them: it took as long as the frames."""
 HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
 
+PULL, PULLED_FROM = 10.0, 0.2
+"""Where sizes of levels are learned, weights are pulled to their nearest levels: in a fraction d of a phase by a part
+PULL d of the distance at its end, and from PULLED_FROM on by a part that rises from 0. Gradients that pass straight
+through a rounding drive half of the weights to and fro between two levels, where chance decides in the end (Nagel et
+al. 2022, who add the distance to the loss)."""
+
 MOST_SHRINKING = 0.2
 """Part of a level by which weights are smaller, at most, as they are rounded for the last time to meet a target."""
 
@@ -71,6 +77,7 @@ class WeightConstraint:
         self.specs, self.masks, self.rate_weight = specs, dict(masks), rate_weight
         self.entropy_model = entropy_model
         self.rounded_share, self._seed, self._steps = rounded_share, seed, 0
+        self._progress = 0.0  # of the last step
         self._in_part: dict[str, RoundedInPart] = {}
         self._network = network
         self._tensors = network.stored_parameters()
@@ -240,21 +247,35 @@ class WeightConstraint:
             self._learned = LearnedSteps(self._sizes())
         if self._target is not None:
             self._target.restart()
+        self._progress = 0.0
 
-    def after_step(self) -> None:
-        """Set pruned weights to zero again: momentum must not bring them back."""
+    def after_step(self, progress: float = 0.0) -> None:
+        """Set pruned weights to zero again, as momentum must not bring them back, and pull weights to learned levels.
+
+        Args:
+            progress: fraction of the phase that is over.
+        """
         self._steps += 1
         pruning.prune(self._tensors, self.masks)
+        rise = max(progress - PULLED_FROM, 0.0) / (1 - PULLED_FROM)
+        pull = min(PULL * rise * (progress - self._progress), 1.0)
+        self._progress = progress
+        if self._learned is None or pull <= 0:
+            return
+        for name, size in self._learned.sizes().items():
+            exact = self._tensors[name].data
+            exact.lerp_((exact / size).round() * size, pull)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the masks, and where random numbers are."""
         parts = {"learned": self._learned, "target": self._target}
         states = {name: part.state_dict() for name, part in parts.items() if part is not None}
-        return {"masks": self.masks, "steps": self._steps, **states}
+        return {"masks": self.masks, "steps": self._steps, "progress": self._progress, **states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; older ones have the masks alone."""
         self._steps = state.get("steps", 0)
+        self._progress = state.get("progress", 1.0)  # nothing is pulled in the step after an older one
         if self._learned is not None:
             self._learned.load_state_dict(state["learned"])
         if self._target is not None:

@@ -278,7 +278,7 @@ class Fitter:
             torch.nn.utils.clip_grad_norm_(self.video.parameters(), self.config.clip_grad)
         self.optimizer.step()
         if self.constraint is not None:
-            self.constraint.after_step()
+            self.constraint.after_step(progress)
         if self.average is not None:
             self.average.update(self.steps_done)
         self.meter.add(sums, batch)

@@ -17,7 +17,7 @@ from enerv_zoo.coding import CodingHint
 from enerv_zoo.compression import compress, search
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, VideoError
-from enerv_zoo.fitting.constraint import WeightConstraint
+from enerv_zoo.fitting.constraint import PULL, PULLED_FROM, WeightConstraint
 from enerv_zoo.fitting.steps import AIM, RateTarget
 from enerv_zoo.nvz import QuantizedTensor, open_nvz, pruning, write_nvz
 from enerv_zoo.nvz.entropy import best_model
@@ -155,6 +155,33 @@ def test_a_target_is_met_to_the_last_weight_where_many_are_in_the_middle_of_two_
         _, met = ended(share * free / pixels)
         assert met == pytest.approx(share * free, rel=1e-3)
         assert met <= share * free
+
+
+@pytest.mark.parametrize("steps", [100, 1000])
+def test_weights_are_pulled_to_levels_whose_sizes_are_learned_as_far_in_any_number_of_steps(run, steps):
+    network = ez.load(run)
+    constraint = WeightConstraint.of(network, FitConfig(bits=3, scales="learned"))
+    hints = network.coding_hints()
+
+    def weights():
+        return {name: codable(network)[name].clone() for name in constraint.specs if hints[name].kind != "bias"}
+
+    def levels():
+        with constraint.applied():
+            return weights()
+
+    def distances():
+        targets = levels()
+        return torch.cat([(targets[name] - weight).flatten() for name, weight in weights().items()])
+
+    first, far = levels(), distances()
+    for step in range(steps):
+        constraint.after_step(step / steps)
+        if step / steps <= PULLED_FROM:
+            torch.testing.assert_close(distances(), far, rtol=0, atol=0)
+    left = math.exp(-PULL * (1 - PULLED_FROM) / 2)  # the part rises from 0 to PULL
+    torch.testing.assert_close(distances(), left * far, rtol=0.1, atol=1e-3 * float(far.abs().max()))
+    torch.testing.assert_close(levels(), first, rtol=0, atol=0)
 
 
 def test_a_tensor_of_zeros_stays_zero():
