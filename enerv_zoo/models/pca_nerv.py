@@ -27,6 +27,9 @@ FRAME_CHANNELS = 2
 SLOWER = 4
 """Each grid has a cell for so many times as many frames as the coarser one before it."""
 
+HEAD_GAIN = 0.03
+"""Factor on the first weights of the head's convolution: what the network adds is small beside what the grids show."""
+
 NARROWING = (1, 7 / 9, 4 / 9, 2 / 9)
 """Channels of the last feature maps, coarse to fine, over the width; coarser ones have the width itself."""
 
@@ -105,5 +108,6 @@ def pca_nerv(
             "with": names,
             "factors": [2 ** (levels - number) for number in range(levels)],
             "patch": PATCH,
+            "gain": HEAD_GAIN,
         },
     )
