@@ -15,6 +15,7 @@ from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.heads import principal
 from enerv_zoo.layers import centred_places, to_cells
+from enerv_zoo.models.pca_nerv import HEAD_GAIN
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import import_file
 from enerv_zoo.storage.segments import Segment, SegmentsDescription
@@ -47,6 +48,14 @@ def test_the_published_size_is_that_of_the_specification():
     assert video.stored_numbers == 504_708
     assert sum(grid.numel() for name, grid in video.named_parameters() if name.startswith("embeddings")) == 263_808
     assert sum(each.numel() for each in video.head.linear.parameters()) == 6_336
+
+
+def test_the_network_begins_with_little_beside_what_the_grids_show():
+    video = ez.create_model("pca_nerv", frames=33, height=36, width=64)
+    conv = video.head.conv
+    usual = conv.weight[0].numel() ** -0.5  # PyTorch draws weights up to it
+    assert 0.9 * HEAD_GAIN * usual < conv.weight.abs().max() <= HEAD_GAIN * usual
+    assert not conv.bias.any()
 
 
 def test_bunny_starts_as_it_was_measured():
