@@ -209,10 +209,10 @@ def test_auto_is_what_a_fit_is_where_nothing_names_a_network():
     assert default_recipe("quick", None, None) == "quick"
 
 
-def test_auto_is_quick_for_a_time():
-    auto, quick = read_recipe("auto"), read_recipe("quick")
-    assert auto.fit.pop("time_budget") == 300
-    assert auto.fit == {key: value for key, value in quick.fit.items() if key != "epochs"}
+def test_auto_is_quick_for_a_time_and_large_frames():
+    auto, quick = read_recipe("auto").fit, read_recipe("quick").fit
+    assert auto.pop("time_budget") == 300
+    assert auto == {**{key: value for key, value in quick.items() if key != "epochs"}, "batch_size": 2, "lr": 5e-3}
 
 
 def test_a_comparison_has_one_size_of_frames():
