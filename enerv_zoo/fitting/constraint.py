@@ -217,8 +217,7 @@ class WeightConstraint:
         """Leave rounded weights, where the sizes of levels were learned: a file then holds just these.
 
         Where they take more than their target, those that are nearest to the next lower level go there, as many as it
-        takes. Many are very near: a rate that falls to 0 leaves weights that went to and fro between two levels in the
-        middle of them.
+        takes.
         """
         if self._learned is None:
             return
