@@ -32,13 +32,18 @@ HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
 
 PULL, PULLED_FROM = 10.0, 0.2
-"""Where sizes of levels are learned, weights are pulled to their nearest levels: in a fraction d of a phase by a part
-PULL d of the distance at its end, and from PULLED_FROM on by a part that rises from 0. Gradients that pass straight
-through a rounding drive half of the weights to and fro between two levels, where chance decides in the end (Nagel et
-al. 2022, who add the distance to the loss)."""
+"""Where sizes of levels are learned, weights are pulled to their nearest levels: in a small fraction d of a phase, at
+its end, by PULL d of the distance; this rises from 0 at the fraction PULLED_FROM. Gradients that pass straight through
+a rounding drive half of the weights to and fro between two levels, where chance decides in the end (Nagel et al. 2022,
+who add the distance to the loss)."""
 
 MOST_SHRINKING = 0.2
 """Part of a level by which weights are smaller, at most, as they are rounded for the last time to meet a target."""
+
+
+def _nearest_levels(weights: Tensor, size: Tensor) -> Tensor:
+    """Return the levels that weights, of any shape, are nearest to; a level has a learned size ()."""
+    return (weights / size).round() * size
 
 
 class WeightConstraint:
@@ -129,7 +134,7 @@ class WeightConstraint:
         generator.manual_seed(self._seed * 1_000_003 + self._steps)
         for name, spec in self.specs.items():
             self._tensors[name].data = (
-                (exact[name] / learned[name]).round() * learned[name]
+                _nearest_levels(exact[name], learned[name])
                 if name in learned
                 else self._rounded(name, exact[name], spec, generator)
             )
@@ -263,7 +268,7 @@ class WeightConstraint:
             return
         for name, size in self._learned.sizes().items():
             exact = self._tensors[name].data
-            exact.lerp_((exact / size).round() * size, pull)
+            exact.lerp_(_nearest_levels(exact, size), pull)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the masks, and where random numbers are."""
