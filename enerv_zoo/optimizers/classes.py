@@ -1,4 +1,4 @@
-"""Optimizers that are classes, such as timm's and PyTorch's, as parts; Adam, the usual one, without timm."""
+"""Optimizers that are classes, such as timm's and PyTorch's, as parts; the usual ones without timm."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class OptimizerClass:
             raise ConfigError(str(error)) from error
 
 
-ADAM = "adam"
-optimizers.register(ADAM)(
-    OptimizerClass(
-        ADAM,
-        __name__,
-        "torch.optim.Adam, Adaptive Moment Estimation",
-        inspect.signature(torch.optim.Adam).parameters,
-        torch.optim.Adam,
+OF_TORCH = {
+    "adam": (torch.optim.Adam, "torch.optim.Adam, Adaptive Moment Estimation"),
+    "nadam": (torch.optim.NAdam, "torch.optim.NAdam, Adam with Nesterov momentum"),
+}
+"""The usual optimizers, by name: those that need no timm."""
+
+for _name, (_class, _text) in OF_TORCH.items():
+    optimizers.register(_name)(
+        OptimizerClass(_name, __name__, _text, inspect.signature(_class).parameters, _class),
     )
-)

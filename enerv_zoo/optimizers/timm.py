@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 
-from enerv_zoo.optimizers.classes import ADAM, OptimizerClass
+from enerv_zoo.optimizers.classes import OF_TORCH, OptimizerClass
 from enerv_zoo.registry import optimizers
 
 
@@ -28,5 +28,5 @@ def _of_timm(name: str) -> OptimizerClass:
 
 
 for _name in map(str, list_optimizers()):
-    if _name != ADAM:
+    if _name not in OF_TORCH:
         optimizers.register(_name)(_of_timm(_name))
