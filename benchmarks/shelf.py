@@ -38,7 +38,7 @@ def bundle(folder: Path) -> dict[str, Any]:
     """Write the file of a fit, and return what it is."""
     run = open_run(folder)
     path, fit = BUNDLED / f"{folder.name}{SUFFIX}", run.fit.metrics
-    made = ez.compress(folder, path, bpp=run.fit.recipe.fit["bpp"], license="cc-by-3.0", sound=False)
+    made = ez.compress(folder, path, license="cc-by-3.0", sound=False)
     video = ez.load(path)
     return {
         "name": folder.name, "network": video.config.family, "stored_numbers": video.stored_numbers,

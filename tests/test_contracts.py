@@ -84,7 +84,17 @@ METRICS = [
 ]
 ELSEWHERE = {("metric", name) for name in ("lpips", "dists", "vmaf")}
 """Parts whose weights or programs come from elsewhere; `test_metrics_elsewhere` tests them."""
-OPTIMIZERS = ["adam", "adamw", "adan", "lion", "muon", "muon_hidden", "soap", {"name": "sgd", "momentum": 0.5}]
+OPTIMIZERS = [
+    "adam",
+    {"name": "nadam", "momentum_decay": 1.0},
+    "adamw",
+    "adan",
+    "lion",
+    "muon",
+    "muon_hidden",
+    "soap",
+    {"name": "sgd", "momentum": 0.5},
+]
 SCHEDULES = ["cosine", {"name": "cosine", "floor": 0.1}, "linear", "constant", "hinerv"]
 NARROW = {"fc_dim": 8, "block_dim": 8, "mlp_dim": 8, "stem_dim": [8], "ch_t": 4, "enc_dim": [8, 4], "t_dim": [2, 4]}
 NARROW |= {"lower_width": 4, "expansion": 1, "width": 8, "channels": 2, "c1": 4, "c2": 8, "d": 4}

@@ -188,7 +188,7 @@ class WeightConstraint:
         if self._learned is not None:
             self._learned.step(by_log, every * share)
         if self._target is not None:
-            self._target.follow(torch.stack(bits).sum(), progress, self.file_bits)
+            self._target.follow(torch.stack(bits).sum(), progress, share, self.file_bits)
 
     def _sizes(self) -> dict[str, Tensor]:
         """Return the size of a level, () or (n,), of each tensor that has a rate."""

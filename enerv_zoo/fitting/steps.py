@@ -24,6 +24,10 @@ and is larger by a factor e^ANSWER at once, or MOST_AT_ONCE (a proportional-inte
 
 MOST_AT_ONCE = 4.0
 
+LEAST_SHARE = 0.1
+"""The lower the learning rate, the less a weight does: bits that are too many are answered as if they were more, by the
+rate's share of its peak, or this one. Those that are too few in the end are not: to fill them up gains nothing."""
+
 REACHED = 0.15
 """Part of a phase after which the target is to be reached; until then, the bits fall by a like factor in each step."""
 
@@ -100,12 +104,13 @@ class RateTarget:
         self._first = torch.zeros((), device=self._device)
         self._excess, self._measurements, self._progress = 0.0, 0, 0.0
 
-    def follow(self, bits: Tensor, progress: float, measure: Callable[[], float]) -> None:
+    def follow(self, bits: Tensor, progress: float, share: float, measure: Callable[[], float]) -> None:
         """Change the weight after a step.
 
         Args:
             bits: () of the step, as the objective estimates them.
             progress: fraction of the phase that is over.
+            share: of the learning rate, as the schedule has it.
             measure: returns the bits of the file.
         """
         bits = bits.detach().log()
@@ -114,9 +119,10 @@ class RateTarget:
             if not self._measurements:
                 self._first = bits
             self._measurements = int(progress * MEASUREMENTS) + 1
-        share = min(progress / REACHED, 1.0)
-        goal = (1 - share) * self._first + share * (self._goal - self._excess)
-        excess = (bits - goal).clamp(-1, 1)
+        reached = min(progress / REACHED, 1.0)
+        goal = (1 - reached) * self._first + reached * (self._goal - self._excess)
+        excess = bits - goal
+        excess = torch.where(excess > 0, excess / max(share, LEAST_SHARE), excess).clamp(-1, 1)
         self._lasting = (self._lasting * (GAIN * (progress - self._progress) * excess).exp()).clamp(1e-7, 1.0)
         at_once = (ANSWER * excess).exp().clamp(1 / MOST_AT_ONCE, MOST_AT_ONCE)
         self.weight, self._progress = self._lasting * at_once, progress
