@@ -95,9 +95,7 @@ def test_the_weight_of_the_rate_follows_its_target():
     target = RateTarget(8000.0, torch.device("cpu"))
     first, weights = 80_000.0, []
     for progress, bits in ((0.0, first), (0.1, first), (0.5, 19_000.0), (0.9, 4000.0)):
-        target.follow(
-            torch.tensor(bits), progress, lambda bits=bits: 0.5 * bits
-        )  # the coder takes half of the estimate
+        target.follow(torch.tensor(bits), progress, 1.0, lambda bits=bits: 0.5 * bits)  # half of the estimate in a file
         weights.append(float(target.weight))
     assert weights[1] > weights[0], "bits are to fall, and have not"
     excess = math.log(19_000 / (2 * AIM * 8000))
@@ -107,8 +105,19 @@ def test_the_weight_of_the_rate_follows_its_target():
     twin = RateTarget(8000.0, torch.device("cpu"))
     twin.load_state_dict(target.state_dict())
     for each in (target, twin):
-        each.follow(torch.tensor(9000.0), 0.95, lambda: 9000.0)
+        each.follow(torch.tensor(9000.0), 0.95, 0.2, lambda: 9000.0)
     assert torch.equal(target.weight, twin.weight)
+
+
+@pytest.mark.parametrize("excess", [0.01, -0.05])
+def test_too_many_bits_count_more_the_lower_the_rate_is_and_too_few_do_not(excess):
+    bits, weights = AIM * 8000 * math.exp(excess), []
+    for share in (1.0, 0.5, 0.1, 0.0):
+        target = RateTarget(8000.0, torch.device("cpu"))
+        target.follow(torch.tensor(bits), 0.5, share, lambda: bits)
+        weights.append(float(target.weight))
+    counted = [excess, 2 * excess, 10 * excess, 10 * excess] if excess > 0 else [excess] * 4
+    assert weights == pytest.approx([1e-3 * math.exp((20 * 0.5 + 6) * each) for each in counted], rel=1e-3)
 
 
 def test_levels_that_take_more_than_a_target_go_down_or_merge(run):
