@@ -212,7 +212,7 @@ def test_auto_is_what_a_fit_is_where_nothing_names_a_network():
 def test_auto_is_quick_for_a_time_and_large_frames():
     auto, quick = read_recipe("auto").fit, read_recipe("quick").fit
     assert auto.pop("time_budget") == 300
-    assert auto == {**{key: value for key, value in quick.items() if key != "epochs"}, "batch_size": 2, "lr": 5e-3}
+    assert auto == {**{key: value for key, value in quick.items() if key != "epochs"}, "batch_size": 2, "lr": 6e-3}
 
 
 def test_a_comparison_has_one_size_of_frames():
