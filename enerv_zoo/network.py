@@ -160,7 +160,7 @@ class Network(nn.Module):
         if tuple(frames.shape) != expected:
             raise ConfigError(f"the frames to store are {tuple(frames.shape)}, expected {expected}")
         if encoding := self.encoding():
-            with torch.no_grad(), self._evaluating(), self.in_float32():
+            with torch.no_grad(), self.evaluating(), self.in_float32():
                 tables = encoded_tables(encoding, frames, self.device, self._batch_size(None))
             for name, part in encoding.items():
                 part.bake(tables[name])
@@ -336,7 +336,7 @@ class Network(nn.Module):
         self.precision = choose_precision(precision, self.device.type)
         use_inductor = self.device.type == "cuda" if inductor is None else inductor
         self._compiled = Compiled(self.head_outputs) if use_inductor else None
-        with torch.inference_mode(), self._evaluating():
+        with torch.inference_mode(), self.evaluating():
             self._fixed = self.fixed_embeddings()
         return self
 
@@ -362,7 +362,8 @@ class Network(nn.Module):
         return {**self.__dict__, "_compiled": None, "_fixed": None}
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
+        """A context in which the network is one to decode with (`eval`), as exact as its device allows."""
         training = self.training
         self.eval()
         exact = plain_float32(benchmark=False) if self.device.type == "cuda" else nullcontext()

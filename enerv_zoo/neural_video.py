@@ -45,7 +45,7 @@ class NeuralVideo(Network, FrameAccess):
         for index in places.split(batch_size) if len(places) else ():
             missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
             padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
-            with self._evaluating():
+            with self.evaluating():
                 fixed = self.fixed_embeddings() if fixed is None else fixed
                 frames = self.outputs(padded, fixed)[-1]
             yield self._crop(frames[: len(index)])

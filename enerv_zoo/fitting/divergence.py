@@ -48,8 +48,8 @@ near the mean image, as low rates hold it where it is; under a time budget too l
 
 CLOSED_FORM_SCHEDULE = 0.15
 AFTER_WARMUP = 0.05
-"""A fit that started in closed form is looked at once (`enerv_zoo.fitting.start`), after this fraction of the schedule,
-and after this one with the full rate."""
+"""A fit that started in closed form is looked at (`enerv_zoo.fitting.start`) after this fraction of the schedule, and
+after this one with the full rate; and, until `LATE`, whenever so much is over again."""
 
 TRIES = 4
 """At most as many times a fit goes back without getting any better, and as many times it begins again at all."""
@@ -74,8 +74,8 @@ class DivergenceGuard(Callback):
     def on_phase(self, fitter: Fitter) -> None:
         self.fitter = fitter
         self._expect_nothing()
-        self._started = [] if fitter.epochs_before or fitter.closed_form is None else list(fitter.closed_form)
-        self._start_psnr = sampled_psnr(fitter) if self._started else math.inf
+        started = bool(fitter.closed_form) and not fitter.epochs_before
+        self._start_psnr = sampled_psnr(fitter) if started else math.inf
         self._tries = 0  # since the fit was last better than ever
         self._restarts, self._goes_on = 0, False
         self._nearest: dict[str, Any] | None = None  # of the attempts that were given up near the mean image
@@ -85,8 +85,8 @@ class DivergenceGuard(Callback):
         self.best_loss, self.best_psnr, self._top, self._psnr = math.inf, -math.inf, -math.inf, -math.inf
         self._schedule = 0.0  # where the last epoch ended
         self._left, self._left_step, self._missing = 0.0, 0, math.inf  # where it last got better, and how good
-        self._is_alive = False
-        self._death: str | None = None  # whether it has been looked at, and why it is to begin again
+        self._looks = 0.0  # that found a network which had started in closed form alive
+        self._death: str | None = None  # why it is to begin again
 
     def _begin_here(self, back: bool = False) -> None:
         """Take the fitter's state for a good one; `back` if it was gone back to."""
@@ -95,14 +95,15 @@ class DivergenceGuard(Callback):
 
     def on_step(self, fitter: Fitter) -> None:
         """End the epoch of a fit whose network has died since it started in closed form."""
-        if not self._started or self._is_alive:
+        if math.isinf(self._start_psnr):
             return
-        due = max(CLOSED_FORM_SCHEDULE, fitter.scheduler.warmup + AFTER_WARMUP)
-        if self._death is None and fitter.schedule >= min(due, LATE):
-            death = why_dead(fitter, self._started, self._start_psnr)
+        due = (1 + self._looks) * max(CLOSED_FORM_SCHEDULE, fitter.scheduler.warmup + AFTER_WARMUP)
+        is_due = fitter.schedule >= min(due, LATE) and (due <= LATE or not self._looks)
+        if self._death is None and is_due:
+            death = why_dead(fitter, self._start_psnr)
             (is_dead,) = fitter.ranks.all_reduce_max(death is not None)
             self._death = (death or "the network died") if is_dead else None
-            self._is_alive = not is_dead
+            self._looks += 1
         fitter.ends_epoch = self._death is not None
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> bool:
@@ -185,7 +186,7 @@ class DivergenceGuard(Callback):
         if self.fitter.progress <= LATE and max(self._tries, self._restarts) < TRIES:
             return True
         self._record(row, reason, GOES_ON)
-        self._is_alive, self._death = True, None
+        self._looks, self._death = math.inf, None
         return False
 
     def _stays_near_mean(self, row: dict[str, Any]) -> bool:
@@ -246,5 +247,5 @@ class DivergenceGuard(Callback):
 
 _COUNTERS = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step", "_started", "_start_psnr", "_is_alive", "_death", "_nearest", "_goes_on",
+    "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on",
 )  # fmt: skip

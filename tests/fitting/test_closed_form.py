@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -49,6 +51,17 @@ def test_a_network_that_dies_begins_again_at_a_lower_rate(clip, monkeypatch):
     dead = ez.fit(clip, **DYING)
     assert dead.metrics["recoveries"] == []
     assert result.metrics["psnr"] > dead.metrics["psnr"] + 1
+
+
+@pytest.mark.parametrize(("act", "lr", "bpp"), [("relu", 0.1, None), ("relu", 0.1, 6.0), ("gelu", 0.2, 6.0)])
+def test_networks_that_keep_some_gradient_die_too(clip, monkeypatch, act, lr, bpp):
+    """A few pixels give them one, and so does the rate."""
+    options = {**DYING["model_options"], "act": act}
+    dying = {**DYING, "model_options": options, "lr": lr, "bpp": bpp, "seed": 0}
+    result = ez.fit(clip, **dying)
+    assert "the network died" in result.metrics["recoveries"][0]["reason"]
+    monkeypatch.setattr(start, "NEARLY_EXACT", 0.0)
+    assert result.metrics["psnr"] > ez.fit(clip, **dying).metrics["psnr"] + 1
 
 
 def test_the_fit_goes_on_to_the_same_bits_wherever_it_is_stopped(clip, tmp_path):
@@ -122,4 +135,4 @@ def test_other_starts_are_not_looked_at(clip, tmp_path):
     enerv = Fitter(ez.create_model("enerv", info=clip.info, size="60K"), FrameLoader(clip.frames), FitConfig())
     guard = DivergenceGuard()
     guard.on_phase(enerv)
-    assert guard.state_dict()["_started"] == []
+    assert guard.state_dict()["_start_psnr"] == math.inf
