@@ -251,10 +251,7 @@ class NetworkCompression:
 
     def _encoded(self, tensors: dict[str, QuantizedTensor], report: Report | None = None) -> EncodedNetwork:
         """Return the network for a file; entropy models are chosen here, as levels that are only tried need none."""
-        hints = self.video.coding_hints()
-        models = {
-            name: best_model(each.levels, hints[name].kind, self.entropy_model)[0] for name, each in tensors.items()
-        }
+        models = {name: best_model(each.levels, self.entropy_model)[0] for name, each in tensors.items()}
         tensors = {name: dataclasses.replace(each, entropy_model=models[name]) for name, each in tensors.items()}
         return to_network(self.video, tensors, fit=self._record(report), license=self.license)
 

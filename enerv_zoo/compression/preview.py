@@ -75,10 +75,10 @@ def preview_compression(
             continue
         twin = copy.deepcopy(network)
         pruning.prune(twin.stored_parameters(), pruning.masks(twin, config.prune))
-        hints, specs = twin.coding_hints(), default_specs(twin, config, stored.fit)
+        specs = default_specs(twin, config, stored.fit)
         for name, tensor in codable(twin).items():
             quantized = coded(tensor, specs[name])
-            bits += best_model(quantized.levels, hints[name].kind, model)[1] + 8 * len(quantized.scale_bytes())
+            bits += best_model(quantized.levels, model)[1] + 8 * len(quantized.scale_bytes())
     bits = config.bpp * info.pixels if config.bpp is not None else bits
     passes = config.tune_epochs * STEP_COST + 2 * config.measure
     passes += SEARCHED_PASSES["bpp"] if config.bpp is not None else 0

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.coding import CodingHint
 from enerv_zoo.config import Spec
 from enerv_zoo.errors import UnmetTarget
 from enerv_zoo.neural_video import NeuralVideo
@@ -65,7 +64,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
     costs: Choices = {}
     for name, tensor in codable(video).items():
         if hints[name].kind == "bias":
-            costs[name] = [_choice(tensor, hints[name], QuantSpec(VECTOR_BITS), 0.0, entropy_model)]
+            costs[name] = [_choice(tensor, QuantSpec(VECTOR_BITS), 0.0, entropy_model)]
             continue
 
         def error(spec: QuantSpec, name: str = name, tensor: Tensor = tensor) -> float:
@@ -79,7 +78,7 @@ def choices(video: NeuralVideo, entropy_model: Spec | None = None, tuned: QuantS
             for axis in dict.fromkeys((None, channel_axis(hints[name], tensor))):
                 errors = [error(QuantSpec(bits, axis)) for bits in PROBE_BITS]
                 errors_of |= {QuantSpec(bits, axis): error_in(bits, errors) for bits in CHOICES}
-        costs[name] = [_choice(tensor, hints[name], spec, each, entropy_model) for spec, each in errors_of.items()]
+        costs[name] = [_choice(tensor, spec, each, entropy_model) for spec, each in errors_of.items()]
         parameters[name].data = tensor.clone()
     return costs
 
@@ -94,9 +93,9 @@ def _coarser(tensor: Tensor, spec: QuantSpec) -> Iterator[QuantSpec]:
     yield QuantSpec(CHOICES[0])
 
 
-def _choice(tensor: Tensor, hint: CodingHint, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
+def _choice(tensor: Tensor, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
     quantized = coded(tensor, spec)
-    bits = best_model(quantized.levels, hint.kind, entropy_model)[1]
+    bits = best_model(quantized.levels, entropy_model)[1]
     return Choice(spec, bits + 8 * len(quantized.scale_bytes()), error)
 
 

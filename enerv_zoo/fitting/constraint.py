@@ -201,7 +201,7 @@ class WeightConstraint:
         specs, bits = self._current_specs(), 8.0 * HEAD_BYTES
         for name, spec in specs.items():
             tensor = coded(self._tensors[name], spec)
-            bits += best_model(tensor.levels, self._hints[name].kind, self.entropy_model)[1]
+            bits += best_model(tensor.levels, self.entropy_model)[1]
             bits += 8 * len(tensor.scale_bytes())
         return bits
 

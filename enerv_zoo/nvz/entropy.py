@@ -66,19 +66,19 @@ class TableModel:
         return torch.from_numpy(decode_levels(view[:used], view[used:], tuple(shape)))
 
 
-def best_model(levels: np.ndarray, kind: str, model: Spec | None = None) -> tuple[Spec | None, float]:
+def best_model(levels: np.ndarray, model: Spec | None = None) -> tuple[Spec | None, float]:
     """Return the entropy model that codes a tensor, as `QuantizedTensor` names it, and an estimate of its bits.
 
     Args:
         levels: int32, of any shape.
-        kind: of the tensor, as its `enerv_zoo.coding.CodingHint` says; time is axis 0 of a `"grid"`.
         model: the one to take, whose bits are then estimated as the table's; by default the built-in one that takes the
-            fewest bits.
+            fewest bits: `temporal` is for grids, and helps wherever a place along axis 0 is like the one before, as in
+            layers that give a picture's pixels.
     """
     bits = estimate_bits(levels)
     if model is not None:
         return model_spec(model), bits
-    if kind == "grid" and levels.ndim > 1:
+    if levels.ndim > 1:
         temporal = TemporalModel().estimate_bits(torch.from_numpy(levels))
         if temporal < bits:
             return {"name": "temporal"}, temporal
@@ -90,13 +90,16 @@ def rate(values: Tensor, kind: str, model: Spec | None = None) -> Tensor:
 
     Args:
         values: of any shape.
-        kind: as for `best_model`.
-        model: entropy model; by default the built-in one that takes the fewest bits.
+        kind: of the tensor, as its `enerv_zoo.coding.CodingHint` says.
+        model: entropy model; by default the built-in one that takes the fewest bits, which for kernels of several
+            weights is hardly ever `temporal`: it is not tried for them, as that takes time in every step.
     """
     if model is not None:
         return entropy_models.build(model).bits(values)
     bits = laplace_bits(values)
-    return torch.minimum(bits, TemporalModel().bits(values)) if kind == "grid" and values.ndim > 1 else bits
+    if values.ndim < 2 or (kind != "grid" and math.prod(values.shape[2:]) > 1):
+        return bits
+    return torch.minimum(bits, TemporalModel().bits(values))
 
 
 def model_spec(model: PartSpec) -> Spec | None:

@@ -128,7 +128,7 @@ def test_levels_that_take_more_than_a_target_go_down_or_merge(run):
         specs = {name: exact_spec(tensor, hints[name]) for name, tensor in tensors.items()}
         specs = {name: spec for name, spec in specs.items() if spec is not None}
         levels = {name: coded(tensors[name], spec).levels for name, spec in specs.items()}
-        return network, specs, levels, sum(best_model(each, hints[name].kind)[1] for name, each in levels.items())
+        return network, specs, levels, sum(best_model(each)[1] for each in levels.values())
 
     network, specs, free, most = ended(1e6)
     *_, down, least = ended(0.97 * most / network.info.pixels)
@@ -289,14 +289,14 @@ def test_the_rates_gradient_is_that_of_its_formula(video):
     """n log2(1 + 2e m) of n weights of mean magnitude m in steps, by finite differences."""
     grids = uniform_specs(video, 6, "channel")
     constraint = WeightConstraint(video, grids, {}, rate_weight=1.0)
-    name = next(name for name, tensor in codable(video).items() if tensor.ndim > 1)
+    name = next(name for name, tensor in codable(video).items() if tensor.shape[2:].numel() > 1)
     tensor = codable(video)[name].double()
     step = spread(steps(tensor, grids[name]), tensor, grids[name].axis)
 
     def rate(weights):
         return weights.numel() * math.log2(1 + 2 * math.e * float((weights / step).abs().mean())) / (6 * 36 * 64)
 
-    moved = tensor.clone()
+    moved = tensor.clone(memory_format=torch.contiguous_format)
     moved.flatten()[3] += 1e-4 * moved.flatten()[3].sign()
     slope = (rate(moved) - rate(tensor)) / 1e-4
     parameter = dict(video.named_parameters())[name]
