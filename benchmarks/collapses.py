@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="in place of the recipe's")
     parser.add_argument("--lr", type=float, default=0.0, help="in place of the recipe's")
     parser.add_argument("--loss", default="", help="in place of the recipe's, where frames are too small for that")
+    parser.add_argument("--bpp", type=float, default=0.0, help="fit to a rate, in bits per pixel")
     parser.add_argument("--clip-grad", type=float, default=0.0, help="in place of the recipe's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precision", default="auto")
@@ -46,7 +47,7 @@ def main() -> None:
     case = vars(parser.parse_args())
     torch.set_num_threads(1)
     ez.tune_process()
-    changes = {name: case[name] for name in ("epochs", "lr", "loss", "clip_grad") if case[name]}
+    changes = {name: case[name] for name in ("epochs", "lr", "loss", "bpp", "clip_grad") if case[name]}
     clips, rows = case.pop("clips"), []
     for path in clips:
         clip = ez.open_video(path, frames=case["frames"], resize=case["resize"])
