@@ -472,18 +472,25 @@ def git(*words: str) -> str:
     return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def is_known(commit: str) -> bool:
+    return not subprocess.run(["git", "-C", HERE.parent, "cat-file", "-e", commit], capture_output=True).returncode
+
+
 def older() -> Iterator[str]:
     """Yield a line for every result file since whose commit the code that it measures was changed.
 
-    The commit is the one that the file names, or else the last one that changed the file.
+    The commit is the one that the file names; where it names none that is known here (its branch may have been
+    rewritten since), it is the last one that changed the file.
     """
     for path in sorted((HERE / "results").glob("*.json")):
-        commit = json.loads(path.read_text()).get("commit") or git("log", "-1", "--format=%h", "--", str(path))
+        commit = json.loads(path.read_text()).get("commit", "").rstrip("+")
+        if not commit or not is_known(commit):
+            commit = git("log", "-1", "--format=%h", "--", str(path))
         measured = MEASURED.get(path.stem.partition("-")[0], FITTING)
         if not commit or not measured:
             continue
         code = (str(HERE.parent / "enerv_zoo" / part) for part in measured)
-        changes = git("log", "--format=%h %cs", f"{commit.rstrip('+')}..HEAD", "--", *code).splitlines()
+        changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
             yield f"{path.name}: {len(changes)} later commits to the code it measures, the last is {changes[0]}"
 

@@ -107,3 +107,7 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     assert [line.partition(":")[0] for line in report.older()] == ["fit_speed-one.json"]
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": "HEAD~1"}))
     assert list(report.older()) == []
+    commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": 12 * "0"}))
+    assert list(report.older()) == [], "a commit that is gone: the file's own counts"
+    commit("enerv_zoo/losses.py", "")
+    assert [line.partition(":")[0] for line in report.older()] == ["fit_speed-one.json"]
