@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import softshrink
 
 from enerv_zoo.config import FitConfig, Spec
+from enerv_zoo.config.compress import DEFAULT_BITS
 from enerv_zoo.fitting.noise import RoundedInPart
 from enerv_zoo.fitting.steps import LearnedSteps, RateTarget
 from enerv_zoo.network import Network
@@ -30,6 +31,9 @@ they would be in all of them: it took as long as the frames."""
 
 HEAD_BYTES = 1500
 """About what a file takes beside its weights."""
+
+CONTENT_EVERY = 6
+"""Content that encoders compute is part of a file, too: its bits are estimated in one of so many measurements."""
 
 PULL, PULLED_FROM = 10.0, 0.2
 """Where sizes of levels are learned, weights are pulled to their nearest levels: in a small fraction d of a phase, at
@@ -65,7 +69,12 @@ class WeightConstraint:
         seed: of what is drawn.
         learned: whether the sizes of levels move with the weights; those of biases stay what their bits give.
         bpp: bits per pixel that the file is to take: the rate's weight then follows from it.
+
+    Attributes:
+        as_stored: a context with the network as a file would hold it, where that holds what encoders compute now.
     """
+
+    as_stored: Callable[[], AbstractContextManager[Network]] | None = None
 
     def __init__(
         self,
@@ -83,6 +92,7 @@ class WeightConstraint:
         self.entropy_model = entropy_model
         self.rounded_share, self._seed, self._steps = rounded_share, seed, 0
         self._progress = 0.0  # of the last step
+        self._measured, self._content_bits = 0, 0.0
         self._in_part: dict[str, RoundedInPart] = {}
         self._network = network
         self._tensors = network.stored_parameters()
@@ -188,7 +198,7 @@ class WeightConstraint:
         if self._learned is not None:
             self._learned.step(by_log, every * share)
         if self._target is not None:
-            self._target.follow(torch.stack(bits).sum(), progress, share, self.file_bits)
+            self._target.follow(torch.stack(bits).sum(), progress, share, self._measure)
 
     def _sizes(self) -> dict[str, Tensor]:
         """Return the size of a level, () or (n,), of each tensor that has a rate."""
@@ -196,14 +206,29 @@ class WeightConstraint:
             return self._learned.sizes()
         return {name: steps(self._tensors[name].detach(), self.specs[name]) for name in self._rated}
 
+    def _measure(self) -> float:
+        if self._measured % CONTENT_EVERY == 0:
+            self._content_bits = self._bits_of_content()
+        self._measured += 1
+        return self.file_bits()
+
     def file_bits(self) -> float:
         """Estimate the bits of the file as it would be now."""
-        specs, bits = self._current_specs(), 8.0 * HEAD_BYTES
-        for name, spec in specs.items():
-            tensor = coded(self._tensors[name], spec)
-            bits += best_model(tensor.levels, self.entropy_model)[1]
-            bits += 8 * len(tensor.scale_bytes())
-        return bits
+        weights = (self._bits_of(self._tensors[name], spec) for name, spec in self._current_specs().items())
+        return 8.0 * HEAD_BYTES + self._content_bits + sum(weights)
+
+    def _bits_of_content(self) -> float:
+        """Estimate the bits of what encoders compute, which a file holds in their place."""
+        if self.as_stored is None:
+            return 0.0
+        with self.as_stored() as network:
+            content = {name: each for name, each in network.stored_parameters().items() if name not in self._tensors}
+            specs = uniform_specs(network, DEFAULT_BITS)
+            return sum(self._bits_of(each, specs[name]) for name, each in content.items())
+
+    def _bits_of(self, tensor: Tensor, spec: QuantSpec) -> float:
+        quantized = coded(tensor, spec)
+        return best_model(quantized.levels, self.entropy_model)[1] + 8 * len(quantized.scale_bytes())
 
     def _current_specs(self) -> dict[str, QuantSpec]:
         """Return the levels of each tensor, with sizes as they are now where they are learned."""
@@ -227,6 +252,8 @@ class WeightConstraint:
         if self._learned is None:
             return
         specs = self._current_specs()
+        if self._target is not None:
+            self._content_bits = self._bits_of_content()
         exact = {name: self._tensors[name].data for name in specs}
         sizes = {name: spec.sizes[0] if spec.sizes is not None else 0.0 for name, spec in specs.items()}
 
@@ -251,7 +278,7 @@ class WeightConstraint:
             self._learned = LearnedSteps(self._sizes())
         if self._target is not None:
             self._target.restart()
-        self._progress = 0.0
+        self._progress, self._measured = 0.0, 0
 
     def after_step(self, progress: float = 0.0) -> None:
         """Set pruned weights to zero again, as momentum must not bring them back, and pull weights to learned levels.
@@ -274,12 +301,14 @@ class WeightConstraint:
         """Return what a checkpoint keeps: the masks, and where random numbers are."""
         parts = {"learned": self._learned, "target": self._target}
         states = {name: part.state_dict() for name, part in parts.items() if part is not None}
-        return {"masks": self.masks, "steps": self._steps, "progress": self._progress, **states}
+        content = (self._measured, self._content_bits)
+        return {"masks": self.masks, "steps": self._steps, "progress": self._progress, "content": content, **states}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; older ones have the masks alone."""
         self._steps = state.get("steps", 0)
         self._progress = state.get("progress", 1.0)  # nothing is pulled in the step after an older one
+        self._measured, self._content_bits = state.get("content", (0, 0.0))
         if self._learned is not None:
             self._learned.load_state_dict(state["learned"])
         if self._target is not None:

@@ -105,6 +105,8 @@ class Fitter:
         self.optimizer = make_optimizer(video, config)
         self.scheduler = Scheduler(self.optimizer, config, config.epochs * self.steps)
         self.constraint = constraint or WeightConstraint.of(video, config)
+        if self.constraint is not None and video.encoding():
+            self.constraint.as_stored = self.in_float32
         self.average = None if config.ema is None else WeightAverage(video, config.ema)
         self.epochs_before = epochs_before
         self.total_epochs = total_epochs or config.epochs

@@ -10,6 +10,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.nvz import open_nvz
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
 FIT = {
@@ -93,6 +94,22 @@ def test_a_fit_to_a_rate_takes_it_and_its_file_loses_nothing(tmp_path):
         assert same_weights(ez.load(again.path), ez.load(files[bpp].path))
         assert ez.compress(fit.folder, tmp_path / "within.nvz", bpp=bpp).bpp <= bpp
     assert files[4.0].psnr < files[7.0].psnr
+
+
+class FileBits(ez.Callback):
+    def on_end(self, fitter):
+        self.bits = fitter.constraint.file_bits()
+
+
+def test_a_fit_to_a_rate_counts_what_encoders_compute(tmp_path):
+    """A file holds the content of each frame, which the fit has no tensor of."""
+    estimate = FileBits()
+    options = {"size": "~20K", "frames": "0:24", "resize": "64x32", "epochs": 3, "batch_size": 2, "bpp": 4.0}
+    fit = ez.fit("bunny", "hnerv", **options, loss="L2", callbacks=[estimate], out=tmp_path / "fit")
+    file = ez.compress(fit.folder, tmp_path / "x.nvz", measure=False, sound=False)
+    content = open_nvz(file.path).sizes.tensors[0]["embeddings.content.table"]
+    assert content > 1000
+    assert abs(estimate.bits / 8 - file.bytes) < content / 2
 
 
 def test_learned_scales_are_gone_on_with_to_the_same_bits(tmp_path):
