@@ -391,7 +391,7 @@ def overview() -> str:
     rows += [
         (
             "bytes at equal quality",
-            f"{1 + excess / 100:.1f} times as many, `pca_nerv`",
+            f"{1 + excess / 100:.2f} times as many, `pca_nerv`",
             "1, x264 (preset slow)",
         )
     ]
