@@ -109,6 +109,14 @@ def test_fractional_indices_and_gradients(video):
     video.zero_grad()
 
 
+def test_decoding_leaves_a_network_as_it_was_whatever_happens():
+    network = ez.create_model("hinerv", frames=6, height=36, width=64, size="60K").train()
+    with pytest.raises(RuntimeError, match="within"), network.evaluating():
+        assert not any(part.training for part in network.modules())
+        raise RuntimeError("within")
+    assert all(part.training for part in network.modules())
+
+
 def test_timestamps(video):
     timed = NeuralVideo(video.config, dataclasses.replace(video.info, fps=10.0))
     timed.load_state_dict(video.state_dict())
