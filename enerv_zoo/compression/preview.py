@@ -15,7 +15,7 @@ from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
 from enerv_zoo.nvz import model_spec, pruning
-from enerv_zoo.nvz.entropy import TABLE, best_model
+from enerv_zoo.nvz.entropy import TABLE, tensor_bits
 from enerv_zoo.nvz.quantisation import codable, coded
 from enerv_zoo.summary import summarize
 from enerv_zoo.threads import usable_threads
@@ -77,8 +77,7 @@ def preview_compression(
         pruning.prune(twin.stored_parameters(), pruning.masks(twin, config.prune))
         specs = default_specs(twin, config, stored.fit)
         for name, tensor in codable(twin).items():
-            quantized = coded(tensor, specs[name])
-            bits += best_model(quantized.levels, model)[1] + 8 * len(quantized.scale_bytes())
+            bits += tensor_bits(coded(tensor, specs[name]), model)
     bits = config.bpp * info.pixels if config.bpp is not None else bits
     passes = config.tune_epochs * STEP_COST + 2 * config.measure
     passes += SEARCHED_PASSES["bpp"] if config.bpp is not None else 0

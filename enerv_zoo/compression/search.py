@@ -15,7 +15,7 @@ from torch import Tensor
 from enerv_zoo.config import Spec
 from enerv_zoo.errors import UnmetTarget
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.nvz.entropy import best_model
+from enerv_zoo.nvz.entropy import tensor_bits
 from enerv_zoo.nvz.quantisation import VECTOR_BITS, QuantSpec, QuantSpecs, channel_axis, codable, coded, rounded, steps
 
 CHOICES = (*(half / 2 for half in range(4, 17)), 9, 10, 11, 12)
@@ -94,9 +94,7 @@ def _coarser(tensor: Tensor, spec: QuantSpec) -> Iterator[QuantSpec]:
 
 
 def _choice(tensor: Tensor, spec: QuantSpec, error: float, entropy_model: Spec | None) -> Choice:
-    quantized = coded(tensor, spec)
-    bits = best_model(quantized.levels, entropy_model)[1]
-    return Choice(spec, bits + 8 * len(quantized.scale_bytes()), error)
+    return Choice(spec, tensor_bits(coded(tensor, spec), entropy_model), error)
 
 
 def error_in(bits: float, measured: Sequence[float]) -> float:

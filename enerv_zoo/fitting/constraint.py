@@ -18,7 +18,7 @@ from enerv_zoo.fitting.noise import RoundedInPart
 from enerv_zoo.fitting.steps import LearnedSteps, RateTarget
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import pruning
-from enerv_zoo.nvz.entropy import best_model, rate
+from enerv_zoo.nvz.entropy import rate, tensor_bits
 from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, coded, rounded, spread, steps, uniform_specs
 from enerv_zoo.nvz.tables import MAX_LEVEL
 
@@ -227,8 +227,7 @@ class WeightConstraint:
             return sum(self._bits_of(each, specs[name]) for name, each in content.items())
 
     def _bits_of(self, tensor: Tensor, spec: QuantSpec) -> float:
-        quantized = coded(tensor, spec)
-        return best_model(quantized.levels, self.entropy_model)[1] + 8 * len(quantized.scale_bytes())
+        return tensor_bits(coded(tensor, spec), self.entropy_model)
 
     def _current_specs(self) -> dict[str, QuantSpec]:
         """Return the levels of each tensor, with sizes as they are now where they are learned."""

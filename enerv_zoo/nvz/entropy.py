@@ -20,7 +20,7 @@ from enerv_zoo.config import PartSpec, Spec, as_spec
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.nvz.tables import estimate_bits, parse_table
 from enerv_zoo.nvz.temporal import TemporalModel
-from enerv_zoo.nvz.tensors import code_levels, decode_levels, laplace_bits
+from enerv_zoo.nvz.tensors import QuantizedTensor, code_levels, decode_levels, laplace_bits
 from enerv_zoo.registry import entropy_models
 
 TABLE = "table"
@@ -83,6 +83,11 @@ def best_model(levels: np.ndarray, model: Spec | None = None) -> tuple[Spec | No
         if temporal < bits:
             return {"name": "temporal"}, temporal
     return None, bits
+
+
+def tensor_bits(tensor: QuantizedTensor, model: Spec | None = None) -> float:
+    """Estimate the bits that a tensor takes in a file: its levels, by `best_model`, and its scales."""
+    return best_model(tensor.levels, model)[1] + 8 * len(tensor.scale_bytes())
 
 
 def rate(values: Tensor, kind: str, model: Spec | None = None) -> Tensor:
