@@ -8,7 +8,8 @@ What has been fitted and encoded in the folder is kept, so it can be repeated un
     python benchmarks/rate_distortion.py bunny runs/rd-fitted --recipe quick --models pca_nerv --sizes '' --fit-rates \\
         --bpp 0.06,0.1,0.16,0.26 --epochs 330 --tune-epochs 0 --frames ''
 
-Fits of a minute: the last command with `--epochs 60 --suffix minute`, for `bunny` and a flight of 132 frames.
+Fits of a minute: the last command with `--epochs 60 --suffix minute`, for `bunny` and a flight of 132 frames; long ones
+with `--epochs 990 --suffix hour`, and a ladder with `--ladder 0.25 --suffix ladder`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--bits", default="8,6,5")
     parser.add_argument("--bpp", default="", help="bits per pixel of files, in place of --bits")
     parser.add_argument("--fit-rates", action="store_true", help="fit a network for each rate")
+    parser.add_argument("--ladder", type=float, default=0.0, help="part of the epochs by which lower rates go on")
     parser.add_argument("--tune-epochs", type=int, default=2)
     parser.add_argument("--recipe", default="", help="by name; by default one that all families share")
     parser.add_argument("--epochs", type=int, default=60)
@@ -52,6 +54,7 @@ def main() -> None:
         out=folder,
         sizes=case["sizes"].split(",") if "sizes" in case else None,
         fit_rates=case.get("fit_rates", False),
+        ladder=case.get("ladder"),
         bits=None if rates else [int(bits) for bits in case["bits"].split(",")],
         bpp=rates,
         **{key: case[key] for key in ("tune_epochs", "epochs", "lr", "frames", "resize") if key in case},

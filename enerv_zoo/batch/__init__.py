@@ -7,6 +7,7 @@ from enerv_zoo.batch.manifest import Job, Manifest, manifest_jobs, read_manifest
 from enerv_zoo.batch.pool import WorkerPool
 from enerv_zoo.batch.progress import BatchStatus
 from enerv_zoo.batch.publish import Publisher
+from enerv_zoo.batch.rate_fits import RateFits, plan_rates
 from enerv_zoo.batch.run import BatchResult, run_batch, survey_batch
 from enerv_zoo.batch.segments import SegmentsResult, fit_segments
 
@@ -20,6 +21,7 @@ __all__ = [
     "Manifest",
     "Publisher",
     "RateDistortion",
+    "RateFits",
     "Runner",
     "SegmentsResult",
     "WorkerPool",
@@ -31,6 +33,7 @@ __all__ = [
     "manifest_jobs",
     "means_over_seeds",
     "plan_comparison",
+    "plan_rates",
     "rate_distortion",
     "read_manifest",
     "run_batch",

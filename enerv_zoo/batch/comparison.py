@@ -52,6 +52,7 @@ def compare(
     seeds: Sequence[int] = (),
     mask: Any = None,
     reference: Any = None,
+    init_from: str | Path | None = None,
     on_model: OnFit = lambda name: None,
     device: str = "auto",
     runner: Runner = run_here,
@@ -72,6 +73,7 @@ def compare(
         seeds: one fit for each; with several, a fit is called by its seed, too (`enerv-seed0`), and the table has means
             and standard deviations (`comparison_table`).
         mask, reference: of the video, as `enerv_zoo.fit` takes them; scores of their parts are in the table, too.
+        init_from: folder of a comparison: each fit begins with the weights of the one of its name there.
         on_model: called with each name as its fit begins; returns that fit's `on_status`.
         device: `"auto"` (CUDA where there is one), `"cpu"`, `"cuda"`, `"cuda:1"` or `"mps"`.
         runner: does the fits; by default one after the other in this process.
@@ -90,7 +92,8 @@ def compare(
     frames_in = options.get("frames_in", "auto")
     companions: dict[str, Any] = {"mask": mask, "reference": reference}
     plans = plan_comparison(source, models, size=size, seeds=seeds, device="cpu", **companions, **options)
-    jobs = [job_of(name, source, plan, frames_in) for name, plan in plans.items()]
+    begin = {} if init_from is None else {name: Path(init_from).resolve() / name for name in plans}
+    jobs = [job_of(name, source, plan, frames_in, begin.get(name)) for name, plan in plans.items()]
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
     Origin.of(source).refuse_folder(folder)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from enerv_zoo.batch.comparison import compare, plan_comparison
+from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
-from enerv_zoo.batch.rate_points import FITS, POINTS, Fits, MeasuredPoints, Target
+from enerv_zoo.batch.rate_fits import plan_rates
+from enerv_zoo.batch.rate_points import POINTS, Fits, MeasuredPoints
 from enerv_zoo.batch.rate_tables import gains_table, points_table, read_curves
 from enerv_zoo.config import (
     DEFAULT_METRICS,
     SELECTION,
-    CompressConfig,
     MetricSpec,
     PartSpec,
     Spec,
     VideoInfo,
-    from_dict,
 )
 from enerv_zoo.display import table
 from enerv_zoo.errors import ConfigError
@@ -32,7 +31,6 @@ from enerv_zoo.fitting.choice import at_rate
 from enerv_zoo.fitting.plan import FitPlan, choose_device, plan_fit
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics import Scorer, check_metrics
-from enerv_zoo.nvz.quantisation import check_bits
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run
 from enerv_zoo.tables import FORMATS, ResultTable
@@ -44,7 +42,6 @@ from enerv_zoo.zoo import chosen_config
 RESULT = "rd.json"
 PICTURE = "rd.png"
 JSON, POINTS_TABLE = ".json", ".csv"
-BITS = (8, 7, 6, 5, 4)
 
 COUNTS = ("file", "stream")
 """Bytes of a codec's files that can make its rate."""
@@ -132,6 +129,7 @@ def rate_distortion(
     bits: Sequence[int] | None = None,
     bpp: Sequence[float] = (),
     fit_rates: bool = False,
+    ladder: float | None = None,
     tune_epochs: int = 0,
     codecs: Sequence[PartSpec] = CODECS,
     curves: Sequence[str | Path] = (),
@@ -160,6 +158,8 @@ def rate_distortion(
             cannot have so few has no such point.
         fit_rates: fit networks for each of the `bpp` (see `FitConfig.bpp`) in place of compressing one fit to all of
             them; by default, of the size that suits the rate.
+        ladder: with `fit_rates`, fit only the highest rate from fresh weights, and each lower one from the fit before
+            it: the same network, with this part of its epochs or time, such as 0.25.
         tune_epochs: of every compression (see `enerv_zoo.compress`).
         codecs: as `enerv_zoo.measure_codec` takes them; those that are missing on this machine are left out with a
             warning. Before fits, each is tried on the first frame.
@@ -186,9 +186,10 @@ def rate_distortion(
     if count not in COUNTS:
         raise ConfigError(f"count is {' or '.join(COUNTS)}, got {count!r:.40}")
     encoders = available(codecs)
-    settings = {"size": None if sizes is None else list(sizes), "device": device, **options}
-    groups = _groups(folder / FITS, settings, bits, bpp, fit_rates) if models else []
-    plans = [plan for group in groups for plan in plan_comparison(source, models, **group.options).values()]
+    groups = plan_rates(
+        source, models, sizes=sizes, bits=bits, bpp=bpp, fit_rates=fit_rates, ladder=ladder, device=device, **options
+    )
+    plans = [plan for group in groups for plan in group.plans.values()]
     selection = {key: options[key] for key in SELECTION if key in options}
     cut = plans[0].video if plans else plan_fit(source, device=device, **selection).video
     info = _check_frames(source, cut, plans, encoders, specs)
@@ -204,8 +205,9 @@ def rate_distortion(
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
         fits = []
         for group in groups:
-            results = compare(source, models, out=group.folder, on_model=on_model, runner=runner, **group.options)
-            fits.append(Fits(group.folder, results, group.targets))
+            place, before = folder / group.name, None if group.after is None else folder / group.after
+            calls: dict[str, Any] = {"on_model": on_model, "runner": runner, "init_from": before, **group.options}
+            fits.append(Fits(place, compare(source, group.models, out=place, **calls), group.targets))
         original = _original(source, fits) if fits else _open_stored(source, selection)
         points = MeasuredPoints(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits) for model in models]
@@ -221,30 +223,6 @@ def rate_distortion(
         write_json(folder / RESULT, result.to_dict())
         plot_rates(measured, folder / PICTURE)
     return result
-
-
-class _Group(NamedTuple):
-    """Fits of one comparison: its folder, its options, and the sizes of file that each fit is written in."""
-
-    folder: Path
-    options: dict[str, Any]
-    targets: list[Target]
-
-
-def _groups(
-    folder: Path, options: dict[str, Any], bits: Sequence[int] | None, bpp: Sequence[float], fit_rates: bool
-) -> list[_Group]:
-    """Return the comparisons of a measurement: one for all files, or one for each rate.
-
-    Raises:
-        ConfigError: no file is asked for, or one of a size that is out of range.
-    """
-    targets = _targets(bits, bpp)
-    if not fit_rates:
-        return [_Group(folder, options, targets)]
-    if bits is not None or not bpp:
-        raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
-    return [_Group(folder / f"{rate:g}bpp", {**options, "bpp": rate}, [("bpp", rate)]) for rate in bpp]
 
 
 def _open_stored(source: Any, selection: Mapping[str, Any]) -> Video:
@@ -278,22 +256,6 @@ def _check_frames(
     for plan in plans:
         chosen_config(at_rate(plan, info).model, info)
     return info
-
-
-def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:
-    """Return the option of `enerv_zoo.compress` that gives each file its size.
-
-    Raises:
-        ConfigError: there is none, or one is out of range.
-    """
-    widths = (() if bpp else BITS) if bits is None else bits
-    for width in widths:
-        check_bits(width)
-    for rate in bpp:
-        from_dict(CompressConfig, {"bpp": rate}, "rd")
-    if not widths and not bpp:
-        raise ConfigError("name the bits of the weights to measure, such as 8,6,5,4, or the bits per pixel")
-    return [*(("bits", width) for width in widths), *(("bpp", rate) for rate in bpp)]
 
 
 def _check_names(names: Sequence[str], anchor: str | None, codecs: Sequence[str]) -> str:

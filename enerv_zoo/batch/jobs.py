@@ -31,6 +31,7 @@ from enerv_zoo.losses import Loss
 from enerv_zoo.machine import release_memory
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
+from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import COMPANIONS, METRICS, RECORD
 from enerv_zoo.video.identity import digest
@@ -61,6 +62,7 @@ class FitJob:
         frames_in: where frames are while fitting, as `fit` takes it.
         sound: whether the source's sound is kept.
         mask, reference: as `fit` takes them.
+        init_from: folder of a fit whose weights to begin with, or `None` for fresh ones.
     """
 
     name: str
@@ -71,17 +73,19 @@ class FitJob:
     sound: bool = True
     mask: Any = None
     reference: Any = None
+    init_from: Path | None = None
 
     @property
     def id(self) -> str:
-        """32 hex digits that change with the video's contents and the recipe, and with nothing else.
+        """32 hex digits that change with the video's contents, the recipe and first weights, and with nothing else.
 
         Raises:
             VideoError: the source cannot be read.
         """
-        decided = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.selection()}
+        decided: dict[str, Any] = {"model": self.recipe.model, "fit": self.recipe.fit, "video": self.selection()}
         companions = {name: digest(value) for name in COMPANIONS if (value := getattr(self, name)) is not None}
         decided |= {"companions": companions} if companions else {}
+        decided |= {"init_from": digest(self.init_from / WEIGHTS)} if self.init_from is not None else {}
         content = json.dumps([digest(self.source), decided], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
@@ -129,7 +133,6 @@ class FitJob:
         *,
         resume: bool,
         on_status: OnStatus | None = None,
-        init_from: Path | None = None,
         distributed: bool = False,
         began: float | None = None,
         report_follows: bool = False,
@@ -143,7 +146,7 @@ class FitJob:
             sound=self.sound,
             out=folder,
             resume=resume,
-            init_from=init_from,
+            init_from=self.init_from,
             distributed=distributed,
             on_status=on_status,
             began=began,
@@ -197,7 +200,7 @@ class Runner(Protocol):
         ...
 
 
-def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> FitJob:
+def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto", init_from: Path | None = None) -> FitJob:
     """Turn a plan into a job, which any machine can do.
 
     Args:
@@ -205,6 +208,7 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
         source: the video; where the plan knows an absolute path, that is taken, as are those of its mask and reference.
         plan: from `plan_fit`, for any device.
         frames_in: as `fit` takes it.
+        init_from: folder of a fit whose weights to begin with.
 
     Raises:
         ConfigError: a family, a size or an option of the network that there is not.
@@ -212,7 +216,7 @@ def job_of(name: str, source: Any, plan: FitPlan, frames_in: str = "auto") -> Fi
     check_choice(plan.model)
     recipe = Recipe(model=plan.model, fit=to_dict(plan.fit), video=plan.video)
     companions: dict[str, Any] = {key: source_name(value := getattr(plan, key)) or value for key in COMPANIONS}
-    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in, **companions)
+    return FitJob(name, plan.source or source, recipe, plan.loss, frames_in, init_from=init_from, **companions)
 
 
 def run_job(job: FitJob, out: str | Path, device: str = "auto", on_fit: OnFit = lambda name: None) -> FitOutcome:

@@ -25,7 +25,6 @@ from enerv_zoo.video import Video
 from enerv_zoo.video.identity import digest
 
 POINTS = "points.json"
-FITS = "fits"
 FILE = "file"
 """Of a point that was measured by other metrics than the default ones, the key that it would have by these."""
 UNITS = {"bits": "bit", "bpp": "bpp"}

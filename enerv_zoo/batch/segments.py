@@ -303,9 +303,9 @@ def _fit_in_turn(
         if state != "ended":
             on_status = on_segment(number, len(jobs)) if ranks.first else None
             weights = before if job.begins_warm(description, number) else None
-            each.run(
-                own, device, resume=True, on_status=on_status, init_from=weights, distributed=distributed,
-                began=began, report_follows=report_follows,
+            replace(each, init_from=weights).run(
+                own, device, resume=True, on_status=on_status, distributed=distributed, began=began,
+                report_follows=report_follows,
             )  # fmt: skip
             began += each.recipe.fit["time_budget"] or 0.0
             release_memory()

@@ -213,6 +213,15 @@ def rd(
     fit_rates: Annotated[
         bool, typer.Option("--fit-rates", help="Fit networks for each rate of --bpp, rather than one for all of them.")
     ] = False,
+    ladder: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PART",
+            help="With --fit-rates: each rate below the highest goes on from the fit of the one above, with this part "
+            "of its epochs, such as 0.25.",
+            show_default=False,
+        ),
+    ] = None,
     tune_epochs: Annotated[int, typer.Option(help="Epochs of fitting on with rounding, for each point.")] = 0,
     codecs: Annotated[
         str,
@@ -252,6 +261,8 @@ def rd(
 
         enerv-zoo rd bunny --models enerv,hnerv --sizes 0.2M,0.5M --preset quick --out runs/rd
 
+        enerv-zoo rd bunny --models pca_nerv --preset quick --fit-rates --bpp 0.1,0.2 --ladder 0.25 --out runs/rd
+
         enerv-zoo rd holiday.mp4 --models '' --codecs x264,svtav1 --out runs/codecs
 
         enerv-zoo rd holiday.mp4 --codecs x264:preset=veryslow,gop=250,x265 --table rd.tex --figure rd.pdf --out runs/rd
@@ -263,17 +274,16 @@ def rd(
     exports = [*(table or ()), *(figure or ())]
     for path in exports:
         batch.check_export(path)
-    budgets = None if sizes is None else options.listed(sizes)
+    families, rates = options.listed(models), () if bpp is None else _numbers(bpp, float)
     widths = None if bits is None else _numbers(bits, int)
-    rates = () if bpp is None else _numbers(bpp, float)
-    settings = {"recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options}
+    fits: dict[str, Any] = {
+        "sizes": None if sizes is None else options.listed(sizes), "bits": widths, "bpp": rates, "fit_rates": fit_rates,
+        "ladder": ladder, "device": device, "recipe": options.chosen_recipe(preset, recipe), **selection, **fit_options,
+    }  # fmt: skip
     if dry_run:
-        plans: dict[str, Any] = {}
-        families = options.listed(models)
-        for rate in (rates if fit_rates else [None]) if families else ():
-            target: dict[str, Any] = {} if rate is None else {"bpp": rate}
-            own = batch.plan_comparison(video, families, size=budgets, device=device, **settings, **target)
-            plans |= {name if rate is None else f"{name}-{rate:g}bpp": plan for name, plan in own.items()}
+        groups = batch.plan_rates(video, families, **fits)
+        named = [each for group in groups for each in group.plans.items()]
+        plans = {f"{name}-{plan.fit.bpp:g}bpp" if fit_rates else name: plan for name, plan in named}
         previews.preview_fits(video, plans, json=json, bits=widths or ())
         if not json:
             labels = [codec.label for codec in available(split_codecs(codecs))]
@@ -284,22 +294,17 @@ def rd(
             on_model(video)
         result = batch.rate_distortion(
             video,
-            options.listed(models),
+            families,
             out=out,
-            sizes=budgets,
-            bits=widths,
-            bpp=rates,
-            fit_rates=fit_rates,
             tune_epochs=tune_epochs,
             codecs=split_codecs(codecs),
             curves=curves or (),
             count=count,
             anchor=anchor,
-            device=device,
             on_model=on_model,
             on_stage=on_model if console.err.is_terminal and not runner else _say,
             **runner,
-            **settings,
+            **fits,
         )
     for path in exports:
         result.write(path)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
-from enerv_zoo.batch import rate_distortion, rate_points
+from enerv_zoo.batch import plan_rates, rate_distortion, rate_points
 from enerv_zoo.batch.rate_tables import points_table, read_curves
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
@@ -156,6 +156,54 @@ def test_a_network_of_its_own_for_each_rate(tmp_path):
         assert fit["epochs"] == 3
     with pytest.raises(ConfigError, match="give bpp"):
         rate_distortion("bunny", ["pca_nerv"], out=tmp_path / "x", fit_rates=True)
+
+
+def test_a_ladder_goes_on_from_each_rate_to_the_next_lower_one(tmp_path):
+    asked = dict(bpp=[5.0, 7.0], fit_rates=True, ladder=0.5, recipe="quick", epochs=24, batch_size=1, **CUT)
+    result = rate_distortion("bunny", ["pca_nerv"], out=tmp_path, codecs=[], device="cpu", **asked)
+    high, low = result.curves[0].points
+    assert [point.setting.split("M, ")[1] for point in (high, low)] == ["7 bits per pixel", "5 bits per pixel"]
+    assert high.setting.split("M")[0] == low.setting.split("M")[0], "one network for both"
+    assert (high.bpp <= 7, low.bpp <= 5) == (True, True)
+    fresh, going_on = (
+        [json.loads(row) for row in (tmp_path / f"fits/{rate}bpp/pca_nerv/history.jsonl").open()] for rate in (7, 5)
+    )
+    assert (len(fresh), len(going_on)) == (24, 12)
+    assert going_on[0]["psnr"] == pytest.approx(fresh[-1]["psnr"], abs=1), "it begins with the network above"
+    assert abs(fresh[0]["psnr"] - fresh[-1]["psnr"]) > 2
+    assert rate_distortion("bunny", ["pca_nerv"], out=tmp_path, codecs=[], device="cpu", **asked) == result
+
+
+def test_the_rungs_of_a_ladder():
+    asked = dict(bpp=[5.0, 7.0, 6.0], fit_rates=True, ladder=0.25, **CUT)
+    fits = plan_rates("bunny", ["pca_nerv"], recipe="quick", epochs=10, **asked)
+    assert [(each.name, each.after) for each in fits] == [
+        ("fits/7bpp", None), ("fits/6bpp", "fits/7bpp"), ("fits/5bpp", "fits/6bpp")
+    ]  # fmt: skip
+    assert [[plan.fit.epochs for plan in each.plans.values()] for each in fits] == [[10], [2], [2]]
+    assert [each.plans["pca_nerv"].fit.bpp for each in fits] == [7, 6, 5]
+    highest, middle, lowest = (each.plans["pca_nerv"].model for each in fits)
+    assert highest["size"] == "auto"
+    assert middle == lowest
+    assert middle["size"] == pytest.approx((7 * 6 * 64 * 36 - 8 * 1600) / 2, rel=0.02), "the one that suits 7"
+    timed = plan_rates("bunny", ["pca_nerv"], recipe="quick", time_budget=60.0, sizes=["60K"], **asked)
+    assert [each.plans["pca_nerv"].fit.time_budget for each in timed] == [60, 15, 15]
+    assert {each.plans["pca_nerv"].model["size"] for each in timed} == {"60K"}
+    with pytest.raises(ConfigError, match="one phase each"):
+        plan_rates("bunny", ["pca_nerv"], recipe="quick", phases=[{"epochs": 2}], **asked)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(ladder=0.5, bpp=[5.0, 7.0]), dict(ladder=0.5, bpp=[5.0], fit_rates=True),
+        dict(ladder=0.0, bpp=[5.0, 7.0], fit_rates=True), dict(ladder=1.5, bpp=[5.0, 7.0], fit_rates=True),
+    ],
+)  # fmt: skip
+def test_a_ladder_that_cannot_be_is_refused(tmp_path, options):
+    with pytest.raises(ConfigError, match="a ladder goes on from each fit to the next lower rate"):
+        rate_distortion("bunny", ["pca_nerv"], out=tmp_path / "x", codecs=[], **CUT, **options)
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
