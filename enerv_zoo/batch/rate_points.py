@@ -75,10 +75,10 @@ class MeasuredPoints:
             ConfigError: no target can be met.
         """
         points: dict[Path, RatePoint] = {}
-        epochs = 0
+        epochs: dict[str, None] = {}
         for group in fits:
             own = {name: fit for name, fit in group.metrics.items() if fit["model"] == model}
-            epochs = max([epochs, *(fit["epochs"] for fit in own.values())])
+            epochs |= {str(fit["epochs"]): None for fit in own.values()}
             for (name, fit), target in itertools.product(own.items(), group.targets):
                 path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
                 try:
@@ -87,7 +87,7 @@ class MeasuredPoints:
                     logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
         if not points:
             raise ConfigError(f"{model}: no target can be met by any of its networks; give larger ones")
-        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": str(epochs)}
+        settings = {"tuning": f"{self.tune_epochs} epochs", "epochs": ", then ".join(epochs)}
         return RateCurve(model, settings, tuple(points.values())), max(points, key=lambda path: points[path].quality())
 
     def _of_network(self, path: Path, run: Path, fit: dict[str, Any], target: Target) -> RatePoint:

@@ -165,6 +165,7 @@ def test_a_ladder_goes_on_from_each_rate_to_the_next_lower_one(tmp_path):
     assert [point.setting.split("M, ")[1] for point in (high, low)] == ["7 bits per pixel", "5 bits per pixel"]
     assert high.setting.split("M")[0] == low.setting.split("M")[0], "one network for both"
     assert (high.bpp <= 7, low.bpp <= 5) == (True, True)
+    assert result.curves[0].settings["epochs"] == "24, then 12"
     fresh, going_on = (
         [json.loads(row) for row in (tmp_path / f"fits/{rate}bpp/pca_nerv/history.jsonl").open()] for rate in (7, 5)
     )
