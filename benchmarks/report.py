@@ -131,8 +131,14 @@ def merged_by_clip(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         names = {curve["name"] for curve in clip["curves"]}
         clip["curves"] += [curve for curve in curves if curve["name"] not in names]
     for clip in clips.values():
-        clip["curves"].sort(key=lambda curve: "encoder" in curve["settings"])
+        clip["curves"].sort(key=_networks_first)
     return list(clips.values())
+
+
+def _networks_first(curve: dict[str, Any]) -> tuple[bool, str, int]:
+    """Order networks by family and epochs, the most first; codecs follow as they come."""
+    family, _, epochs = curve["name"].partition(", ")
+    return ("encoder" in curve["settings"], family, -int(epochs.split()[0].strip(","))) if epochs else (True, "", 0)
 
 
 def curve_name(curve: dict[str, Any]) -> str:
