@@ -58,25 +58,31 @@ def plan_rates(
     targets, shared = _targets(bits, bpp), {"size": None if sizes is None else list(sizes), **options}
     if fit_rates and (bits is not None or not bpp):
         raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
-    if ladder is not None and not (fit_rates and len(bpp) > 1 and 0 < ladder <= 1):
-        raise ConfigError(
-            "a ladder goes on from each fit to the next lower rate with a part of its epochs, above 0 and at most 1; "
-            f"give it with fit_rates and two rates or more (bpp); got {ladder:g}, {len(bpp)} rates"
-        )
+    if ladder is not None:
+        _check_ladder(ladder, fit_rates, len(bpp))
     if not models:
         return []
     if not fit_rates:
         return [RateFits(FITS, models, shared, plan_comparison(source, models, **shared), targets)]
     fits: list[RateFits] = []
+    entries: Sequence[str] | Mapping[str, Mapping[str, Any]]
     for rate in bpp if ladder is None else sorted(bpp, reverse=True):
-        own, name = {**shared, "bpp": rate}, f"{FITS}/{rate:g}bpp"
-        entries: Sequence[str] | Mapping[str, Mapping[str, Any]] = models
+        own, entries, after = {**shared, "bpp": rate}, models, None
         if ladder is not None and fits:
             entries = {plan.model["name"]: _lower_rung(source, plan, ladder) for plan in fits[0].plans.values()}
+            after = fits[-1].name
         plans = plan_comparison(source, entries, **own)
-        after = fits[-1].name if ladder is not None and fits else None
-        fits.append(RateFits(name, entries, own, plans, [("bpp", rate)], after))
+        fits.append(RateFits(f"{FITS}/{rate:g}bpp", entries, own, plans, [("bpp", rate)], after))
     return fits
+
+
+def _check_ladder(share: float, fit_rates: bool, rates: int) -> None:
+    if not fit_rates:
+        raise ConfigError("a ladder is of networks fitted to a rate; add fit_rates")
+    if rates < 2:
+        raise ConfigError(f"a ladder has two rates or more, such as bpp 0.1,0.2; got {rates}")
+    if not 0 < share <= 1:
+        raise ConfigError(f"lower rates of a ladder take a part of the epochs above 0, up to 1; got {share:g}")
 
 
 def _lower_rung(source: Any, highest: FitPlan, share: float) -> dict[str, Any]:
