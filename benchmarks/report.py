@@ -40,13 +40,19 @@ def cells(row: Iterable[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
+def place(record: dict[str, Any]) -> str:
+    """Return the processor or GPU of a result, and how many cores it had."""
+    machine = record["machine"]
+    return f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores"
+
+
 def jump_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every contestant of `random_access`."""
-    case, machine = record["case"], record["machine"]
+    case = record["case"]
     for name, laps in record["milliseconds"].items():
         yield [
             case["resolution"],
-            f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
+            place(record),
             name if name == "H.264" else f"{case['model']} {case['size']}, {name}",
             *(f"{laps[i]:.1f}" for i in (0, len(laps) // 2, -1)),
             f"{max(laps) / min(laps):.2f}",
@@ -56,7 +62,7 @@ def jump_rows(record: dict[str, Any]) -> Iterator[list[str]]:
 
 def speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """The row of a benchmark of two contestants."""
-    case, machine, speeds = record["case"], record["machine"], record["frames_per_second"]
+    case, speeds = record["case"], record["frames_per_second"]
     ratio, memory = record["speed_up"], record["peak_megabytes"]
     learns = "ssim" not in record["benchmark"]
     yield [
@@ -64,7 +70,7 @@ def speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         case["resolution"],
         str(case["batch"] or "default"),
         case["precision"] if learns else "float32",
-        f"{machine['gpu'] or machine['cpu']}, {machine['threads']} of {machine['cores']} cores",
+        place(record),
         f"{speeds['plain']:.1f}",
         f"{speeds['enerv_zoo']:.1f}",
         f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})",
@@ -86,8 +92,7 @@ def family_rows(record: dict[str, Any]) -> Iterator[list[str]]:
 
 def family_speed_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every family of `zoo_speed`."""
-    machine, case = record["machine"], record["case"]
-    where = f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {case['precision']}"
+    where = f"{place(record)}, {record['case']['precision']}"
     for name, speeds in record["frames_per_second"].items():
         yield [f"`{name}`", *(f"{speeds[key]:.0f}" for key in ("fitting", "drawing", "drawing_fast")), where]
 
@@ -328,6 +333,21 @@ def time_to_psnr_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         yield [row["clip"], f"{row['seconds']:.0f}", f"`{row['model']}`", *cost, *quality]
 
 
+PRESETS = (
+    "preset", "frame", "parameters", "epochs", "seconds of fitting", "seconds in all", "PSNR, dB", "worst frame, dB",
+    "decoded frames/s", "machine",
+)  # fmt: skip
+
+
+def preset_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield a row for every fit of `presets`."""
+    for row in record["rows"]:
+        times = (f"{row['fit_seconds']:.0f}", f"{row['seconds']:.0f}")
+        found = (f"{row['psnr']:.2f}", f"{row['worst']:.2f}", f"{row['decode']:,.0f}")
+        network = (f"`{row['preset']}`", row["frame"], f"{row['stored_numbers']:,}", str(row["epochs"]))
+        yield [*network, *times, *found, place(record)]
+
+
 KILLS = ("command", "seconds undisturbed", "kills", "outputs compared", "files in one", "differences")
 
 
@@ -415,6 +435,7 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
     "fleet_simulation": (SIMULATED, simulated_rows),
     "fuzz": (DAMAGES, damage_rows),
     "loaded": (LOADS, load_rows),
+    "presets": (PRESETS, preset_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),
     "shelf": (SHELF, shelf_rows),
