@@ -196,6 +196,7 @@ def test_bundled_fits_are_listed_without_a_network(bundled, cli, monkeypatch):
 def test_the_sample_that_ships(cli, tmp_path):
     path = bundled_networks()["bunny-sample"]
     assert path.stat().st_size <= 600_000
+    assert next(entry for entry in hub.list_bundled() if entry.id == "bunny-sample").psnr >= 35.5
     video = ez.load("bunny-sample")
     assert video[0].shape == (3, 360, 640)
     assert len(video) == 132
