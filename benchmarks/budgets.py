@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common import machine, read_result, write_result
+from common import machine, read_result, with_row, write_result
 from flight import flight
 from loaded import busy
 
@@ -98,7 +98,7 @@ def main() -> None:
             for seconds in map(int, case["seconds"].split(",")):
                 row = {"clip": source.name, "budget": seconds, "busy": case["busy"]}
                 row |= measured(str(source), seconds, Path(folder) / f"{source.stem}-{seconds}")
-                rows = [each for each in rows if any(each[key] != row[key] for key in KEYS)] + [row]
+                rows = with_row(rows, row, KEYS)
                 write_result(name, case, {"benchmark": "budgets", "machine": machine("cpu"), "rows": rows})
                 print(row, flush=True)
 

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -203,6 +203,20 @@ def read_result(name: str) -> dict[str, Any]:
     path = RESULTS / f"{name}.json"
     result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return result
+
+
+def with_row(rows: list[dict[str, Any]], row: dict[str, Any], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a result's rows with one more, which replaces those that have the same values of `keys`."""
+    return [each for each in rows if any(each[key] != row[key] for key in keys)] + [row]
+
+
+def decoded_per_second(video: NeuralVideo, clock: Callable[[], float]) -> float:
+    """Frames per second, by a clock, of decoding a whole video in order, after once to warm up."""
+    for _ in range(2):
+        start = clock()
+        frames = sum(len(batch) for batch in video.decode())
+        spent = clock() - start
+    return round(frames / spent, 1)
 
 
 def measured_commit() -> str | None:

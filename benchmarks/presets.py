@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, read_result, write_result
+from common import decoded_per_second, machine, read_result, with_row, write_result
 
 import enerv_zoo as ez
 
@@ -32,16 +32,6 @@ FITS = (
 """Preset, frames, stored parameters, and how long."""
 
 KEYS = ("preset", "frame", "size", "asked")
-
-
-def decoding(folder: Path) -> float:
-    """Frames per second of decoding in order, as a player does it."""
-    video = ez.load(folder).optimize(inductor=False)
-    for _ in range(2):  # the second time is warm
-        start = time.perf_counter()
-        count = sum(len(batch) for batch in video.decode())
-        speed = count / (time.perf_counter() - start)
-    return round(speed, 1)
 
 
 def measured(preset: str, frame: str, size: str, asked: tuple[str, ...], out: Path) -> dict[str, Any]:
@@ -59,7 +49,7 @@ def measured(preset: str, frame: str, size: str, asked: tuple[str, ...], out: Pa
         **{name: metrics[name] for name in chosen},
         "worst": round(worst, 2),
         "seconds": round(seconds, 1),
-        "decode": decoding(out),
+        "decode": decoded_per_second(ez.load(out).optimize(inductor=False), time.perf_counter),
         "recoveries": len(metrics["recoveries"]),
     }
 
@@ -73,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, fit in enumerate(FITS[: case["first"]]):
             row = measured(*fit, Path(folder) / str(number))
-            rows = [each for each in rows if any(each[key] != row[key] for key in KEYS)] + [row]
+            rows = with_row(rows, row, KEYS)
             write_result(name, {}, {"benchmark": "presets", "machine": machine("cpu"), "rows": rows})
             print(row, flush=True)
 

@@ -142,8 +142,10 @@ def merged_by_clip(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _networks_first(curve: dict[str, Any]) -> tuple[bool, str, int]:
     """Order networks by family and epochs, the most first; codecs follow as they come."""
-    family, _, epochs = curve["name"].partition(", ")
-    return ("encoder" in curve["settings"], family, -int(epochs.split()[0].strip(","))) if epochs else (True, "", 0)
+    epochs = curve["settings"].get("epochs")
+    if epochs is None:
+        return True, "", 0
+    return False, curve["name"].partition(",")[0], -int(epochs.partition(",")[0])
 
 
 def curve_name(curve: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from common import IMAGES, machine, read_result, write_result
+from common import IMAGES, decoded_per_second, machine, read_result, write_result
 from flight import flight
 
 import enerv_zoo as ez
@@ -71,10 +71,6 @@ def measure(budget: float, name: str, model: str, options: dict[str, Any], epoch
     """In a process of its own: fit, and say what came of it."""
     result, clock = fit(name, model, options, epochs)
     video = result.video.optimize(inductor=False)
-    for _ in range(2):  # the second time is warm
-        start = time.process_time()
-        count = sum(len(batch) for batch in video.decode())
-        speed = count / (time.process_time() - start)
     info = video.info
     return {
         "clip": Path(name).stem,
@@ -90,7 +86,7 @@ def measure(budget: float, name: str, model: str, options: dict[str, Any], epoch
         "wall_seconds": round(clock.marks[-1][1], 1),
         "psnr": round(result.report.psnr, 3),
         "worst": round(min(row.scores["psnr"] for row in result.report.frames), 2),
-        "decode": round(speed, 1),
+        "decode": decoded_per_second(video, time.process_time),
         "precision": result.metrics["precision"],
         "recoveries": len(result.metrics["recoveries"]),
         "curve": [(round(cpu, 1), round(psnr, 2)) for cpu, _, psnr in clock.marks[:: max(len(clock.marks) // 40, 1)]],

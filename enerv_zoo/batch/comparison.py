@@ -92,8 +92,8 @@ def compare(
     frames_in = options.get("frames_in", "auto")
     companions: dict[str, Any] = {"mask": mask, "reference": reference}
     plans = plan_comparison(source, models, size=size, seeds=seeds, device="cpu", **companions, **options)
-    begin = {} if init_from is None else {name: Path(init_from).resolve() / name for name in plans}
-    jobs = [job_of(name, source, plan, frames_in, begin.get(name)) for name, plan in plans.items()]
+    before = None if init_from is None else Path(init_from).resolve()
+    jobs = [job_of(name, source, plan, frames_in, before and before / name) for name, plan in plans.items()]
     ids = {job.name: job.id for job in jobs}  # refuses a source that is not there before anything is fitted
     metrics, reasons, folder = {}, {}, Path(out)
     Origin.of(source).refuse_folder(folder)

@@ -10,7 +10,7 @@ from typing import Any
 from enerv_zoo.batch.comparison import compare
 from enerv_zoo.batch.jobs import OnFit, Runner, run_here
 from enerv_zoo.batch.rate_fits import plan_rates
-from enerv_zoo.batch.rate_points import POINTS, Fits, MeasuredPoints
+from enerv_zoo.batch.rate_points import POINTS, FitsDone, MeasuredPoints
 from enerv_zoo.batch.rate_tables import gains_table, points_table, read_curves
 from enerv_zoo.config import (
     DEFAULT_METRICS,
@@ -203,12 +203,12 @@ def rate_distortion(
             measure_quality(codec, codec.anchor.ladder[0], image, ["psnr"])
     with locked(folder), protected(source):
         remove_leftovers(folder, (RESULT, PICTURE, POINTS))
-        fits = []
+        fits: list[FitsDone] = []
         for group in groups:
             place, before = folder / group.name, None if group.after is None else folder / group.after
             calls: dict[str, Any] = {"on_model": on_model, "runner": runner, "init_from": before, **group.options}
-            fits.append(Fits(place, compare(source, group.models, out=place, **calls), group.targets))
-        original = _original(source, fits) if fits else _open_stored(source, selection)
+            fits.append((group, compare(source, group.models, out=place, **calls)))
+        original = _original(source, folder, fits[0]) if fits else _open_stored(source, selection)
         points = MeasuredPoints(folder, original, specs, chosen, tune_epochs, on_stage)
         families = [points.of_family(model, fits) for model in models]
         measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
@@ -230,10 +230,11 @@ def _open_stored(source: Any, selection: Mapping[str, Any]) -> Video:
     return open_video(source, **{**selection, "square_pixels": bool(selection.get("square_pixels"))})
 
 
-def _original(source: Any, fits: Sequence[Fits]) -> Video:
+def _original(source: Any, folder: Path, fits: FitsDone) -> Video:
     """Return the frames that were fitted."""
     unnamed = source if source_name(source) is None else None
-    return open_run(fits[0].folder / next(iter(fits[0].metrics))).original(unnamed)
+    group, metrics = fits
+    return open_run(folder / group.name / next(iter(metrics))).original(unnamed)
 
 
 def _check_frames(

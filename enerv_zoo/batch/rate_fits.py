@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from enerv_zoo.batch.comparison import plan_comparison
-from enerv_zoo.batch.rate_points import Target
 from enerv_zoo.config import OPEN, CompressConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.fitting.choice import at_rate, look
@@ -16,6 +15,9 @@ from enerv_zoo.nvz.quantisation import check_bits
 
 FITS = "fits"
 BITS = (8, 7, 6, 5, 4)
+
+Target = tuple[str, float]
+"""An option of `enerv_zoo.compress` that says how large a file is, and its value."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,16 @@ def plan_rates(
     if not fit_rates:
         return [RateFits(FITS, models, shared, plan_comparison(source, models, **shared), targets)]
     fits: list[RateFits] = []
-    entries: Sequence[str] | Mapping[str, Mapping[str, Any]]
+    entries: Sequence[str] | Mapping[str, Mapping[str, Any]] = models
+    after: str | None = None
     for rate in bpp if ladder is None else sorted(bpp, reverse=True):
-        own, entries, after = {**shared, "bpp": rate}, models, None
-        if ladder is not None and fits:
-            entries = {plan.model["name"]: _lower_rung(source, plan, ladder) for plan in fits[0].plans.values()}
-            after = fits[-1].name
+        own, name = {**shared, "bpp": rate}, f"{FITS}/{rate:g}bpp"
         plans = plan_comparison(source, entries, **own)
-        fits.append(RateFits(f"{FITS}/{rate:g}bpp", entries, own, plans, [("bpp", rate)], after))
+        fits.append(RateFits(name, entries, own, plans, [("bpp", rate)], after))
+        if ladder is not None:
+            if after is None:  # the highest rate, whose networks those of all others are
+                entries = {plan.model["name"]: _lower_rung(source, plan, ladder) for plan in plans.values()}
+            after = name
     return fits
 
 

@@ -7,10 +7,11 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enerv_zoo.batch.rate_fits import RateFits, Target
 from enerv_zoo.compression.run import compress
 from enerv_zoo.config import DEFAULT_METRICS, Spec
 from enerv_zoo.errors import ConfigError, UnmetTarget
@@ -30,25 +31,10 @@ FILE = "file"
 UNITS = {"bits": "bit", "bpp": "bpp"}
 """Units of targets, as names of files have them."""
 
-Target = tuple[str, float]
-"""An option of `enerv_zoo.compress` that says how large a file is, and its value."""
+FitsDone = tuple[RateFits, Mapping[str, dict[str, Any]]]
+"""Fits of a comparison, and the metrics of each by its name."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fits:
-    """Fits of a comparison, and the sizes of file that each is written in.
-
-    Attributes:
-        folder: of the comparison.
-        metrics: of each fit, by its name.
-        targets: of each fit's files.
-    """
-
-    folder: Path
-    metrics: Mapping[str, dict[str, Any]]
-    targets: Sequence[Target]
 
 
 class MeasuredPoints:
@@ -68,7 +54,7 @@ class MeasuredPoints:
         self.frames = digest(original)
         self.rows = read_mapping(folder / POINTS) if (folder / POINTS).is_file() else {}
 
-    def of_family(self, model: str, fits: Sequence[Fits]) -> tuple[RateCurve, Path]:
+    def of_family(self, model: str, fits: Sequence[FitsDone]) -> tuple[RateCurve, Path]:
         """Write each fit of a family for its targets. Returns its curve, and the file of the highest PSNR.
 
         Raises:
@@ -76,13 +62,13 @@ class MeasuredPoints:
         """
         points: dict[Path, RatePoint] = {}
         epochs: dict[str, None] = {}
-        for group in fits:
-            own = {name: fit for name, fit in group.metrics.items() if fit["model"] == model}
+        for group, metrics in fits:
+            own = {name: fit for name, fit in metrics.items() if fit["model"] == model}
             epochs |= {str(fit["epochs"]): None for fit in own.values()}
             for (name, fit), target in itertools.product(own.items(), group.targets):
                 path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
                 try:
-                    points[path] = self._of_network(path, group.folder / name, fit, target)
+                    points[path] = self._of_network(path, self.folder / group.name / name, fit, target)
                 except UnmetTarget as error:
                     logger.warning("%s: no point at %g bits per pixel: %s", name, target[1], error)
         if not points:
