@@ -83,6 +83,7 @@ class CompressOptions(TypedDict, total=False):
     max_psnr_drop: float | None
     prune: float
     tune_epochs: int
+    tune: Literal["weights", "rounding"]
     rate_weight: float
     lr: float
     batch_size: int | None

@@ -11,6 +11,7 @@ import torch
 
 from enerv_zoo.coding import named_parts
 from enerv_zoo.compression import search
+from enerv_zoo.compression.rounding import LearnedRounding
 from enerv_zoo.compression.tuning import tuning_recipe
 from enerv_zoo.config import DEFAULT_METRICS, CompressConfig, FitConfig, MetricSpec, as_spec, from_dict
 from enerv_zoo.config.compress import DEFAULT_BITS
@@ -149,7 +150,10 @@ class NetworkCompression:
         exact = exact_specs(video) if config.searches else {}
         specs = self._choose_specs(before, exact, TUNED_SHARE if config.tune_epochs else 1.0)
         if config.tune_epochs and original is not None:
-            self._tune(original, WeightConstraint(video, specs, masks, config.rate_weight, self.entropy_model))
+            kind = LearnedRounding if config.tune == "rounding" else WeightConstraint
+            constraint = kind(video, specs, masks, config.rate_weight, self.entropy_model)
+            self._tune(original, constraint)
+            specs = dict(constraint.specs)
             if config.searches:
                 self._round(specs)
                 specs = self._choose_specs(before, specs)

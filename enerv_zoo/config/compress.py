@@ -33,6 +33,8 @@ class CompressConfig:
         max_psnr_drop: PSNR in dB that the file may lose against the fit; bits are chosen for each tensor.
         prune: part of the weights to set to zero, from 0 to below 1.
         tune_epochs: epochs of fitting on after pruning, with rounding.
+        tune: what tuning changes: `"weights"`, or only to which of the two levels beside it each goes, its `"rounding"`
+            (after Nagel et al. 2020), which gains less.
         rate_weight: weight of the bits per pixel in the objective while tuning, such as 0.03.
         lr: learning rate of the tuning.
         batch_size: frames per step of the tuning.
@@ -55,6 +57,7 @@ class CompressConfig:
     max_psnr_drop: NotNegative | None = None
     prune: Fraction01 = 0.0
     tune_epochs: Annotated[int, Field(ge=0)] = 0
+    tune: Literal["weights", "rounding"] = "weights"
     rate_weight: NotNegative = 0.0
     lr: Positive = 5e-4
     batch_size: Annotated[Annotated[int, Field(ge=1, le=1 << 20)] | None, Option(default="the fit's own")] = None
@@ -79,6 +82,8 @@ class CompressConfig:
             raise ConfigError(f"{names[0]} chooses the bits of each tensor; give it without part_bits, or bits instead")
         if self.rate_weight and not self.tune_epochs:
             raise ConfigError("the rate is in the objective while tuning; give tune_epochs (--tune-epochs), too")
+        if self.tune != "weights" and not self.tune_epochs:
+            raise ConfigError("tune says what tuning changes; give tune_epochs (--tune-epochs), too")
 
     def changes(self) -> dict[str, Any]:
         """Return the options that decide what the networks are, but for those with their defaults, as plain data."""

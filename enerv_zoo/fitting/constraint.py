@@ -36,7 +36,7 @@ CONTENT_EVERY = 6
 """Content that encoders compute is part of a file, too: its bits are estimated in one of so many measurements."""
 
 PULL, PULLED_FROM = 10.0, 0.2
-"""Where sizes of levels are learned, weights are pulled to their nearest levels: in a small fraction d of a phase, at
+"""Where sizes of levels or the rounding are learned, weights are pulled to their nearest levels: in a small fraction d of a phase, at
 its end, by PULL d of the distance; this rises from 0 at the fraction PULLED_FROM. Gradients that pass straight through
 a rounding drive half of the weights to and fro between two levels, where chance decides in the end (Nagel et al. 2022,
 who add the distance to the loss)."""
@@ -46,7 +46,7 @@ MOST_SHRINKING = 0.2
 
 
 def _nearest_levels(weights: Tensor, size: Tensor) -> Tensor:
-    """Return the levels that weights, of any shape, are nearest to; a level has a learned size ()."""
+    """Return the levels that weights, of any shape, are nearest to; sizes of a level broadcast against them."""
     return (weights / size).round() * size
 
 
@@ -290,11 +290,15 @@ class WeightConstraint:
         rise = max(progress - PULLED_FROM, 0.0) / (1 - PULLED_FROM)
         pull = min(PULL * rise * (progress - self._progress), 1.0)
         self._progress = progress
-        if self._learned is None or pull <= 0:
+        if pull <= 0:
             return
-        for name, size in self._learned.sizes().items():
+        for name, size in self._pulled_to().items():
             exact = self._tensors[name].data
             exact.lerp_(_nearest_levels(exact, size), pull)
+
+    def _pulled_to(self) -> dict[str, Tensor]:
+        """Return the sizes of levels that weights are pulled to, which broadcast against these."""
+        return self._learned.sizes() if self._learned is not None else {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the masks, and where random numbers are."""

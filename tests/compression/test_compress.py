@@ -27,6 +27,7 @@ from enerv_zoo.nvz.quantisation import (
     codable,
     coded,
     exact_spec,
+    levels_of,
     rounded,
     spread,
     steps,
@@ -260,6 +261,25 @@ def test_tuning_brings_back_what_few_bits_and_pruning_cost(run, tmp_path):
     assert again.psnr == tuned.psnr
 
 
+@pytest.mark.parametrize("scales", ["tensor", "channel", "slice"])
+def test_learned_rounding_takes_one_of_the_two_levels_beside_each_weight(run, tmp_path, scales):
+    options = {"bits": 4, "scales": scales, "prune": 0.1}
+    nearest = compress(run, tmp_path / "nearest.nvz", **options)
+    made = compress(run, tmp_path / "made.nvz", tune="rounding", tune_epochs=10, lr=3e-3, **options)
+    assert made.psnr > nearest.psnr + 0.1
+    exact, first, learned = (ez.load(path) for path in (run, nearest.path, made.path))
+    pruning.prune(exact.stored_parameters(), pruning.masks(exact, 0.1))
+    moved = 0
+    for name, weights in codable(exact).items():
+        spec = QuantSpec(12) if exact.coding_hints()[name].kind == "bias" else uniform_specs(exact, 4, scales)[name]
+        _, size = levels_of(weights, spec)
+        value = codable(learned)[name]
+        assert ((value - weights).abs() <= 1.003 * size).all()  # scales of slices are stored in 11 bits
+        moved += int(((value - codable(first)[name]).abs() > 0.5 * size).sum())
+    assert moved > 50
+    assert made.pruned == nearest.pruned > 0
+
+
 def test_parts_have_bits_of_their_own(run, tmp_path, cli):
     code, out, _ = cli(
         "compress", run, tmp_path / "a.nvz", "--bits", 4, "--part-bits", "head=9,stages=6,stages.0=5", "--no-measure",
@@ -374,6 +394,8 @@ def test_an_error_beyond_those_that_were_measured_changes_by_four_a_bit():
         ({"prune": 1.0}, "'prune': input should be less than 1, got 1.0"),
         ({"bit": 6}, "CompressConfig has no option 'bit'. Did you mean 'bits'?"),
         ({"rate_weight": 1e-3}, "give tune_epochs"),
+        ({"tune": "rounding"}, "give tune_epochs"),
+        ({"tune": "steps", "tune_epochs": 1}, "'tune': "),
         ({"tune_epochs": -1}, "'tune_epochs': input should be greater than or equal to 0"),
     ],
 )
