@@ -16,9 +16,9 @@ A fit's `optimizer`, `schedule` and `rates` are, for example,
     {"embeddings": 0.1, "embeddings.time": 0.5, "head": 2} factors on the rate of parts
 """
 
-from enerv_zoo.optimizers import classes
+from enerv_zoo.optimizers import classes, nesterov
 from enerv_zoo.optimizers.building import check_recipe, make_optimizer
 from enerv_zoo.optimizers.groups import parameter_groups
 from enerv_zoo.optimizers.schedules import Scheduler
 
-__all__ = ["Scheduler", "check_recipe", "classes", "make_optimizer", "parameter_groups"]
+__all__ = ["Scheduler", "check_recipe", "classes", "make_optimizer", "nesterov", "parameter_groups"]
