@@ -87,6 +87,7 @@ ELSEWHERE = {("metric", name) for name in ("lpips", "dists", "vmaf")}
 OPTIMIZERS = [
     "adam",
     {"name": "nadam", "momentum_decay": 1.0},
+    "nesterov_adam",
     "adamw",
     "adan",
     "lion",

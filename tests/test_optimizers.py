@@ -134,6 +134,33 @@ def test_recipes_that_do_not_fit_the_network(recipe, message):
         make_optimizer(network(), FitConfig(**recipe))
 
 
+def test_nesterovs_steps_are_those_of_its_formula():
+    torch.manual_seed(0)
+    (b1, b2), eps, lr = (0.8, 0.95), 1e-6, 0.01
+    weights = [
+        torch.nn.Parameter(torch.randn(4, 3)),
+        torch.nn.Parameter(torch.randn(5)),
+        torch.nn.Parameter(torch.ones(2)),
+    ]
+    expected = [weight.detach().double() for weight in weights]
+    moments = [(torch.zeros_like(each), torch.zeros_like(each)) for each in expected]
+    optimizer = optimizers.build({"name": "nesterov_adam", "betas": (b1, b2), "eps": eps}, [{"params": weights}], lr)
+    for step in range(1, 31):
+        for index, weight in enumerate(weights[:2]):  # the third one has no gradient
+            weight.grad = torch.randn_like(weight)
+            gradient, (first, second) = weight.grad.double(), moments[index]
+            first.mul_(b1).add_(gradient, alpha=1 - b1)
+            second.mul_(b2).add_(gradient**2, alpha=1 - b2)
+            ahead = (b1 * first + (1 - b1) * gradient) / (1 - b1 ** (2 * step))
+            expected[index] -= lr * ahead / ((second / (1 - b2**step)).sqrt() + eps)
+        before = [weight.grad.clone() for weight in weights[:2]]
+        optimizer.step()
+        assert all(torch.equal(weight.grad, each) for weight, each in zip(weights, before, strict=False))
+    for weight, each in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.detach().double(), each, rtol=2e-5, atol=2e-6)
+    torch.testing.assert_close(optimizer.state[weights[0]]["exp_avg"].double(), moments[0][0], rtol=1e-4, atol=1e-5)
+
+
 def test_options_of_an_optimizer_overrule_the_fields():
     config = FitConfig(optimizer={"name": "adamw", "eps": 1e-3, "amsgrad": True}, weight_decay=0.5, betas=(0.1, 0.2))
     (group,) = make_optimizer(network(), config).param_groups

@@ -101,10 +101,10 @@ def test_import_loads_no_torch():
 
 
 def test_what_not_everyone_needs_is_imported_later():
-    """A fit with Adam or NAdam needs no timm, a loss no pytorch_msssim before it is computed, a contract no pytest."""
+    """A usual optimizer needs no timm, a loss no pytorch_msssim before it is computed, a contract no pytest."""
     code = """
 import sys, enerv_zoo.losses, enerv_zoo.ssim, enerv_zoo.testing, enerv_zoo as ez
-ez.fit, ez.import_checkpoint, [ez.registry.optimizers.get(name) for name in ("adam", "nadam")]
+ez.fit, ez.import_checkpoint, [ez.registry.optimizers.get(name) for name in ("adam", "nadam", "nesterov_adam")]
 early = {"pytest", "pytorch_msssim", "timm"} & sys.modules.keys()
 import timm
 sys.exit(", ".join(early) or timm.is_model("neural_video"))

@@ -15,7 +15,7 @@ from enerv_zoo.nvz.quantisation import QuantSpecs, codable, levels_of
 
 
 class LearnedRounding(WeightConstraint):
-    """Constraint of a tuning that changes the rounding of weights alone (after Nagel et al. 2020, of all layers at once).
+    """Constraint of a tuning that changes nothing but the rounding (after Nagel et al. 2020, of all layers at once).
 
     Sizes of levels stay what they are at first. Weights move between the two levels beside them, and are pulled to the
     nearer one as the tuning goes on; those that are levels already stay.

@@ -36,10 +36,10 @@ CONTENT_EVERY = 6
 """Content that encoders compute is part of a file, too: its bits are estimated in one of so many measurements."""
 
 PULL, PULLED_FROM = 10.0, 0.2
-"""Where sizes of levels or the rounding are learned, weights are pulled to their nearest levels: in a small fraction d of a phase, at
-its end, by PULL d of the distance; this rises from 0 at the fraction PULLED_FROM. Gradients that pass straight through
-a rounding drive half of the weights to and fro between two levels, where chance decides in the end (Nagel et al. 2022,
-who add the distance to the loss)."""
+"""Where sizes of levels or the rounding are learned, weights are pulled to their nearest levels: in a small fraction d
+of a phase, at its end, by PULL d of the distance; this rises from 0 at the fraction PULLED_FROM. Gradients that pass
+straight through a rounding drive half of the weights to and fro between two levels, where chance decides in the end
+(Nagel et al. 2022, who add the distance to the loss)."""
 
 MOST_SHRINKING = 0.2
 """Part of a level by which weights are smaller, at most, as they are rounded for the last time to meet a target."""
