@@ -255,10 +255,11 @@ class _Budget:
     def __init__(self, name: str, info: VideoInfo, budget: int, options: dict[str, Any]) -> None:
         self.name, self.info, self.budget = name, info, budget
         for_budget = getattr(models.get(name), "for_budget", None)
-        self.options = options if for_budget is None else {**options, **for_budget(info, budget, options)}
-        defaults = {key: p.default for key, p in models.options(name).items()}
+        chosen = {} if for_budget is None else for_budget(info, budget, options)
+        first = {key: p.default for key, p in models.options(name).items()} | chosen
         widths = getattr(models.get(name), "widths", ())
-        self.widths = {key: defaults[key] for key in widths if key not in options}
+        self.widths = {key: first[key] for key in widths if key not in options}
+        self.options = {**options, **{key: value for key, value in chosen.items() if key not in widths}}
         self.counts: dict[str, int] = {}
 
     def config(self, **widths: Any) -> ModelConfig:

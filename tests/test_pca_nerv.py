@@ -15,11 +15,12 @@ from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.heads import principal
 from enerv_zoo.layers import centred_places, to_cells
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.models.pca_nerv import HEAD_GAIN
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.registry import import_file
 from enerv_zoo.storage.segments import Segment, SegmentsDescription
-from enerv_zoo.zoo import model_config
+from enerv_zoo.zoo import TOLERANCE, model_config, parse_parameter_count
 
 TINY = {"width": 9, "channels": 3}
 FIT = {
@@ -48,6 +49,27 @@ def test_the_published_size_is_that_of_the_specification():
     assert video.stored_numbers == 504_708
     assert sum(grid.numel() for name, grid in video.named_parameters() if name.startswith("embeddings")) == 263_808
     assert sum(each.numel() for each in video.head.linear.parameters()) == 6_336
+
+
+@pytest.mark.parametrize("frame", [(144, 256), (360, 640), (252, 593)])
+@pytest.mark.parametrize("frames", [33, 132, 250])
+@pytest.mark.parametrize("size", ["0.3M", "0.5M", "2M", "6M"])
+def test_grids_take_about_the_same_part_of_every_budget(size, frames, frame):
+    info = ez.VideoInfo(frames, *frame)
+    with MetaParameters():
+        video = NeuralVideo(model_config("pca_nerv", info, size=size), info)
+    grids = sum(grid.numel() for name, grid in video.named_parameters() if name.startswith("embeddings"))
+    assert 0.25 < grids / video.stored_numbers < 0.6
+    assert video.stored_numbers == pytest.approx(parse_parameter_count(size), rel=TOLERANCE)
+
+
+def test_channels_or_levels_that_are_given_are_kept_under_a_budget():
+    info = ez.VideoInfo(132, 144, 256)
+    assert model_config("pca_nerv", info, size="0.5M", channels=2).embeddings["grid0"]["channels"] == 2
+    assert len(model_config("pca_nerv", info, size="0.5M", levels=2).embeddings) == 2
+    for levels in (0, 8):
+        with pytest.raises(ConfigError, match=f"levels are 1 to 7, got {levels}"):
+            model_config("pca_nerv", info, size="0.5M", levels=levels)
 
 
 def test_the_network_begins_with_little_beside_what_the_grids_show():

@@ -12,7 +12,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 ForBudget = Callable[[VideoInfo, int, Mapping[str, Any]], dict[str, Any]]
-"""(video, budget of stored parameters, options that are given) -> options that the budget asks for beside widths."""
+"""(video, budget of stored parameters, options that are given) -> options that the budget asks for. Those of them that
+are widths are what scaling begins with, in place of the defaults."""
 
 
 def family(name: str, widths: Sequence[str], for_budget: ForBudget | None = None) -> Callable[[Function], Function]:
@@ -22,7 +23,7 @@ def family(name: str, widths: Sequence[str], for_budget: ForBudget | None = None
         name: of the family.
         widths: its integer options (or lists of integers) that scale together, the most important first: in that order
             they are also moved one by one, where a step of all of them is too coarse.
-        for_budget: chooses other options under a budget, before widths are scaled.
+        for_budget: chooses other options under a budget, and widths to begin with, before widths are scaled.
     """
 
     def decorate(function: Function) -> Function:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from enerv_zoo.composition import ModelConfig
@@ -23,6 +24,12 @@ CELLS = 1000
 FRAME_SHARE = 0.3
 FRAME_CHANNELS = 2
 """Under a budget, the grid with a cell for each frame takes at most this part of it with so many channels."""
+
+GRID_SHARE = 0.45
+"""About the part of a budget that grids take, in whole channels, and the network the rest: measured (docs/zoo.md)."""
+
+FINER = 2 / 3
+"""Channels of finer grids over those of the coarsest."""
 
 SLOWER = 4
 """Each grid has a cell for so many times as many frames as the coarser one before it."""
@@ -54,12 +61,28 @@ def _grid(info: VideoInfo, levels: int) -> tuple[int, int]:
     return math.ceil(info.height / stride), math.ceil(info.width / stride)
 
 
-def _coarser(info: VideoInfo, budget: int, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a budget asks for beside widths."""
-    return {} if options.get("levels") is not None else {"levels": levels_for(info, budget)}
+def _times(info: VideoInfo, number: int) -> int:
+    """Return how many cells in time a grid has; it has 2^number times the rows and columns of the coarsest."""
+    return max(round(info.frames / SLOWER**number), 1)
 
 
-@family("pca_nerv", widths=("channels", "width"), for_budget=_coarser)
+def _narrowing(levels: int) -> list[float]:
+    return [1.0] * (levels + 1 - len(NARROWING)) + list(NARROWING[-levels - 1 :])
+
+
+def _for_budget(info: VideoInfo, budget: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the grids for a budget, and about the channels and the width by which they share it with the network."""
+    levels = levels_for(info, budget) if options.get("levels") is None else options["levels"]
+    if levels not in range(1, MOST_LEVELS + 1):
+        return {}  # the family says so
+    cells = [math.prod(_grid(info, levels)) * 4**number * _times(info, number) for number in range(levels)]
+    kernels = 36 * sum(here * after for here, after in pairwise(_narrowing(levels)))  # 3x3, to four pixels each
+    channels = GRID_SHARE * budget / (cells[0] + FINER * sum(cells[1:]))
+    width = math.sqrt((1 - GRID_SHARE) * budget / kernels)
+    return {"levels": levels, "channels": max(round(channels), 1), "width": max(round(width), 1)}
+
+
+@family("pca_nerv", widths=("channels", "width"), for_budget=_for_budget)
 def pca_nerv(
     info: VideoInfo, *, width: int = 72, channels: int = 6, levels: int | None = None, act: str = "gelu"
 ) -> ModelConfig:
@@ -81,14 +104,13 @@ def pca_nerv(
     levels = levels_for(info) if levels is None else levels
     if not 1 <= levels <= MOST_LEVELS:
         raise ConfigError(f"levels are 1 to {MOST_LEVELS}, got {levels}")
-    narrowing = [1.0] * (levels + 1 - len(NARROWING)) + list(NARROWING[-levels - 1 :])
-    widths = [max(round(width * share), 1) for share in narrowing]
+    widths = [max(round(width * share), 1) for share in _narrowing(levels)]
     names = [f"grid{number}" for number in range(levels)]
     embeddings = {
         name: {
             "name": "temporal_grid",
-            "sizes": [max(round(info.frames / SLOWER**number), 1)],
-            "channels": channels if number == 0 else max(round(channels * 2 / 3), 1),
+            "sizes": [_times(info, number)],
+            "channels": channels if number == 0 else max(round(channels * FINER), 1),
             "scale": 2**number,
             "centred": True,
         }
