@@ -28,6 +28,10 @@ FRAME_CHANNELS = 2
 GRID_SHARE = 0.45
 """About the part of a budget that grids take, in whole channels, and the network the rest: measured (docs/zoo.md)."""
 
+MOST_CHANNELS = 1 / 4
+"""Channels of the coarsest grid over the network's width under a budget, at the most: for few frames, grids with more
+hold these as they are."""
+
 FINER = 2 / 3
 """Channels of finer grids over those of the coarsest."""
 
@@ -79,6 +83,7 @@ def _for_budget(info: VideoInfo, budget: int, options: Mapping[str, Any]) -> dic
     kernels = 36 * sum(here * after for here, after in pairwise(_narrowing(levels)))  # 3x3, to four pixels each
     channels = GRID_SHARE * budget / (cells[0] + FINER * sum(cells[1:]))
     width = math.sqrt((1 - GRID_SHARE) * budget / kernels)
+    channels = min(channels, MOST_CHANNELS * width)
     return {"levels": levels, "channels": max(round(channels), 1), "width": max(round(width), 1)}
 
 
