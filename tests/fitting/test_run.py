@@ -353,7 +353,7 @@ def edges(prediction, target):
 
 def test_a_loss_of_ones_own_is_minimised_and_recorded_by_its_name(tmp_path):
     options = {"frames": "0:3", "resize": "64x36", "size": "90K", "epochs": 4, "batch_size": 1, "lr": 3e-3}
-    result = ez.fit("bunny", "enerv", loss=edges, out=tmp_path / "run", **options)
+    result = ez.fit("bunny", loss=edges, out=tmp_path / "run", **options)
     losses = [row["loss"] for row in result.history]
     assert losses[-1] < losses[0]
     assert json.loads((tmp_path / "run" / "fit.json").read_text())["fit"]["loss"] == f"{__name__}.edges"
