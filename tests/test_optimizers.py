@@ -134,9 +134,10 @@ def test_recipes_that_do_not_fit_the_network(recipe, message):
         make_optimizer(network(), FitConfig(**recipe))
 
 
-def test_nesterovs_steps_are_those_of_its_formula():
+@pytest.mark.parametrize("b1", [0.8, 0.0])
+def test_nesterovs_steps_are_those_of_its_formula(b1):
     torch.manual_seed(0)
-    (b1, b2), eps, lr = (0.8, 0.95), 1e-6, 0.01
+    b2, eps, lr = 0.95, 1e-6, 0.01
     weights = [
         torch.nn.Parameter(torch.randn(4, 3)),
         torch.nn.Parameter(torch.randn(5)),

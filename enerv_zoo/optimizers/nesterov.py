@@ -22,7 +22,6 @@ class NesterovAdam(torch.optim.Adam):
         lr: of all parameters, as for Adam.
         betas: decays of the moments.
         eps: of Adam.
-        weight_decay: added to gradients.
     """
 
     def __init__(
@@ -32,9 +31,8 @@ class NesterovAdam(torch.optim.Adam):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(groups, lr, betas=(betas[0] ** 2, betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
+        super().__init__(groups, lr, betas=(betas[0] ** 2, betas[1]), eps=eps, fused=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -42,6 +40,6 @@ class NesterovAdam(torch.optim.Adam):
         super().step()
         for group in self.param_groups:
             decay = group["betas"][0] ** 0.5
-            for parameter in group["params"]:
+            for parameter in group["params"] if decay else ():  # without a decay, the moment is the gradient
                 if parameter.grad is not None:
                     self.state[parameter]["exp_avg"].lerp_(parameter.grad, 1 - 1 / decay)
