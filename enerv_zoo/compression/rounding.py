@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from enerv_zoo.config import Spec
 from enerv_zoo.fitting.constraint import WeightConstraint
 from enerv_zoo.network import Network
 from enerv_zoo.nvz.quantisation import QuantSpecs, codable, levels_of
@@ -22,23 +21,14 @@ class LearnedRounding(WeightConstraint):
 
     Args:
         network: whose weights they are.
-        specs: levels of the rounded tensors.
-        masks: of the pruned tensors; True stays.
-        rate_weight: of the bits per pixel in the objective.
-        entropy_model: whose bits are the rate; by default those of the best built-in one of each tensor.
+        specs: levels of all tensors.
+        arguments: what else a `WeightConstraint` takes.
 
     Attributes:
         specs: the levels, with their sizes: those that a file must take, as the largest weights may move.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        specs: QuantSpecs,
-        masks: Mapping[str, Tensor],
-        rate_weight: float = 0.0,
-        entropy_model: Spec | None = None,
-    ) -> None:
+    def __init__(self, network: Network, specs: QuantSpecs, *arguments: Any) -> None:
         self._sizes_of: dict[str, Tensor] = {}
         self._between: dict[str, tuple[Tensor, Tensor]] = {}
         fixed = {}
@@ -48,7 +38,7 @@ class LearnedRounding(WeightConstraint):
             self._sizes_of[name] = size
             self._between[name] = (place.floor() * size, place.ceil() * size)
             fixed[name] = dataclasses.replace(specs[name], sizes=tuple(size.flatten().tolist()))
-        super().__init__(network, fixed, masks, rate_weight, entropy_model)
+        super().__init__(network, fixed, *arguments)
 
     def after_step(self, progress: float = 0.0) -> None:
         """Keep weights between their levels, and pull them to the nearer one.

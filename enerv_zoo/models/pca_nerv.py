@@ -81,9 +81,8 @@ def _for_budget(info: VideoInfo, budget: int, options: Mapping[str, Any]) -> dic
         return {}  # the family says so
     cells = [math.prod(_grid(info, levels)) * 4**number * _times(info, number) for number in range(levels)]
     kernels = 36 * sum(here * after for here, after in pairwise(_narrowing(levels)))  # 3x3, to four pixels each
-    channels = GRID_SHARE * budget / (cells[0] + FINER * sum(cells[1:]))
     width = math.sqrt((1 - GRID_SHARE) * budget / kernels)
-    channels = min(channels, MOST_CHANNELS * width)
+    channels = min(GRID_SHARE * budget / (cells[0] + FINER * sum(cells[1:])), MOST_CHANNELS * width)
     return {"levels": levels, "channels": max(round(channels), 1), "width": max(round(width), 1)}
 
 
