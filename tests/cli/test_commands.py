@@ -68,7 +68,7 @@ def test_fit_prints_its_numbers_and_what_next(cli):
 
 def test_a_fit_to_a_rate_ends_with_a_file_of_that_size(cli):
     arguments = ("--preset", "quick", "--frames", "0:3", "--resize", "64x36", "--epochs", "2", "--out", "x")
-    code, out, _ = cli("fit", "bunny", *arguments, "--bpp", "12", "--size", "12K", "--no-report", "--no-sound")
+    code, out, _ = cli("fit", "bunny", *arguments, "--bpp", "12", "--size", "12.4K", "--no-report", "--no-sound")
     bits = 8 * os.path.getsize("x/video.nvz")  # noqa: PTH202
     assert (code, bits <= 12 * 3 * 64 * 36) == (0, True)
     assert f"{bits // 8:,} bytes, {bits / (3 * 64 * 36):.4f} bits per pixel" in " ".join(out.split())
