@@ -238,14 +238,14 @@ class DivergenceGuard(Callback):
         return {"recoveries": self.recoveries, **{name: getattr(self, name) for name in _COUNTERS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the fitter's state has been loaded already, and counts as good."""
+        """Go on from a checkpoint; the fitter's state, loaded already, counts as good where an older one has none."""
         self.recoveries = list(state["recoveries"])
+        self._begin_here()
         for name in _COUNTERS:
             setattr(self, name, state.get(name, getattr(self, name)))
-        self._begin_here(self._back)
 
 
 _COUNTERS = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on",
+    "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on", "_good", "_last",
 )  # fmt: skip

@@ -206,6 +206,33 @@ def test_collapse_is_rolled_back_and_recorded(clip, tmp_path, monkeypatch, damag
     assert json.loads((tmp_path / "fit" / "metrics.json").read_text())["recoveries"] == result.metrics["recoveries"]
 
 
+class StopIn(ez.Callback):
+    """Interrupts a fit within an epoch, once."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_step(self, fitter):
+        if fitter.current_epoch == self.epoch:
+            self.epoch = None
+            raise KeyboardInterrupt
+
+
+def test_a_fit_that_collapses_soon_after_it_was_resumed_ends_with_the_same_weights(clip, tmp_path, monkeypatch):
+    """What it goes back to is from before it was stopped."""
+    options = {**FIT, "epochs": 16}
+    with monkeypatch.context() as patch:
+        poisoned(patch, 14, lambda p: p.fill_(float("nan")))
+        whole = ez.fit(clip, **options)
+    poisoned(monkeypatch, 14, lambda p: p.fill_(float("nan")))
+    with pytest.raises(ez.FitInterrupted):
+        ez.fit(clip, **options, out=tmp_path / "cut", callbacks=[StopIn(14)])
+    cut = ez.fit(clip, **options, out=tmp_path / "cut", resume=True)
+    assert len(whole.metrics["recoveries"]) == 1
+    assert cut.metrics["recoveries"] == whole.metrics["recoveries"]
+    assert same(cut.video, whole.video)
+
+
 def row(epoch, psnr, loss=None):
     return {
         "epoch": epoch,
