@@ -63,6 +63,8 @@ def frames_per_second(
 ) -> float:
     """Return how many frames steps fit per second; 0 where a batch does not pass the network at once."""
     fitter = Fitter(video, loader, config, loss=loss)
+    if fitter.constraint is not None:
+        fitter.constraint.as_stored = None  # what encoders compute is counted seldom, of frames that may not be here
     if fitter.gradients.micro_batch < fitter.batch_size:
         return 0.0
     index = loader.fitted[: fitter.batch_size].to(loader.frames.device)

@@ -25,7 +25,7 @@ class Speed:
     """Speeds of one network on this machine.
 
     Attributes:
-        size, resolution: the network's budget and its frames, HEIGHTxWIDTH.
+        size, resolution: the network's budget and its frames, WIDTHxHEIGHT.
         device, precision: what it was fitted on and in.
         batch_size: frames per step that suit the device.
         fit: frames fitted a second.

@@ -122,3 +122,15 @@ def test_targets_that_mean_nothing_are_refused(command):
     ):
         code, _, err = command("fit", "bunny", *option, *SMALL)
         assert (code, message in err) == (1, True), err
+
+
+def test_a_rate_is_previewed_for_a_network_with_an_encoder(command):
+    """Whose content of every frame counts, and a preview measures steps on fewer frames."""
+    code, out, _ = command(
+        "fit", "bunny", "--model", "hnerv", "--size", "60K", "--bpp", "16", "--frames", "0:12", "--resize", "64x36",
+        "--epochs", "2", "--batch-size", "2", "--device", "cpu", "--dry-run", "--json",
+    )  # fmt: skip
+    (preview,) = json.loads(out).values()
+    assert code == 0
+    assert preview["coded_bytes"] == 16 * 12 * 64 * 36 // 8
+    assert preview["seconds"] > 0
