@@ -15,11 +15,10 @@ with `--epochs 990 --suffix hour`, and a ladder with `--ladder 0.25 --suffix lad
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 import torch
-from common import IMAGES, machine, write_result
+from common import machine, write_result
 
 import enerv_zoo as ez
 
@@ -64,7 +63,6 @@ def main() -> None:
     name = case["video"] = Path(case["video"]).name
     way = "fitted" if "fit_rates" in case else case.get("recipe")
     kind = "-".join(filter(None, ("rd", way, name, suffix)))
-    shutil.copyfile(folder / "rd.png", IMAGES / f"{kind}.png")
     write_result(
         f"{kind}-cpu{torch.get_num_threads()}",
         {**case, **recipe},

@@ -143,7 +143,7 @@ def main() -> None:
     for budget in case.seconds:
         means = {
             model: fmean(row["psnr"] for row in rows if row["model"] == model and row["budget"] == budget)
-            for model in case.models
+            for model in (Path(each).stem for each in case.models)
         }
         print(f"{budget:g} s:", ", ".join(f"{model} {psnr:.2f}" for model, psnr in means.items()))
 

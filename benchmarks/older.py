@@ -1,0 +1,61 @@
+"""Results that are older than the code they measure (`report.py --older`)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NETWORK = ("blocks", "embeddings", "fusion", "heads", "layers", "models", "network.py")
+DECODING = (*NETWORK, "compiling.py", "neural_video.py")
+FITTING = (*NETWORK, "fitting", "losses.py", "optimizers", "ssim.py")
+CODING = ("compression", "nvz")
+MEASURED: dict[str, tuple[str, ...]] = {
+    "budgets": (*FITTING, "cli", "evaluation", "video"),
+    "compression": CODING,
+    "cost_model": (*FITTING, *CODING),
+    "decode_speed": DECODING,
+    "entropy_coding": ("nvz",),
+    "fleet": ("batch", "cluster"),
+    "fleet_simulation": (),
+    "fuzz": ("batch", "config", "nvz", "storage", "video"),
+    "long_video": (*FITTING, "batch", "segmented.py"),
+    "ms_ssim_speed": ("ssim.py",),
+    "random_access": DECODING,
+    "rd": (*FITTING, *CODING, "evaluation"),
+    "shelf": (*CODING, "evaluation", "hub/bundled"),
+    "soak": ("batch", "cli", "compression", "fitting", "hub", "storage"),
+    "ssim_speed": ("ssim.py",),
+    "steady": (*DECODING, "storage"),
+    "zoo_speed": (*FITTING, *DECODING),
+}
+"""Paths in the package that a benchmark measures; of the others it is `FITTING`."""
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def is_known(commit: str) -> bool:
+    return not subprocess.run(["git", "-C", HERE.parent, "cat-file", "-e", commit], capture_output=True).returncode
+
+
+def older() -> Iterator[str]:
+    """Yield a line for every result file since whose commit the code that it measures was changed.
+
+    The commit is the one that the file names; where it names none that is known here (its branch may have been
+    rewritten since), it is the last one that changed the file.
+    """
+    for path in sorted((HERE / "results").glob("*.json")):
+        commit = json.loads(path.read_text()).get("commit", "").rstrip("+")
+        if not commit or not is_known(commit):
+            commit = git("log", "-1", "--format=%h", "--", str(path))
+        measured = MEASURED.get(path.stem.partition("-")[0], FITTING)
+        if not commit or not measured:
+            continue
+        code = (str(HERE.parent / "enerv_zoo" / part) for part in measured)
+        changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
+        if changes:
+            yield f"{path.name}: {len(changes)} later commits to the code it measures, the last is {changes[0]}"
