@@ -23,7 +23,7 @@ from enerv_zoo.locking import locked
 from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
-from enerv_zoo.storage.record import METRICS, RECORD
+from enerv_zoo.storage.record import FIRST_WEIGHTS, METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
 from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.video.origin import protected
@@ -225,7 +225,9 @@ def start_folder(folder: Path, plan: FitPlan, state: State) -> None:
     if state == "new":
         clear(folder)
     if state in ("new", "extended"):
-        write_json(folder / RECORD, plan.record())
+        before = read_mapping(folder / RECORD) if state == "extended" else {}
+        kept = {FIRST_WEIGHTS: before[FIRST_WEIGHTS]} if FIRST_WEIGHTS in before else {}
+        write_json(folder / RECORD, {**plan.record(), **kept})
 
 
 def clear(folder: Path) -> None:

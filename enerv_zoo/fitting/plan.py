@@ -22,8 +22,10 @@ from enerv_zoo.network import Network
 from enerv_zoo.optimizers import check_recipe
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.recipes import read_recipe
+from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.originals import source_name
-from enerv_zoo.storage.record import COMPANIONS, RECORD
+from enerv_zoo.storage.record import COMPANIONS, FIRST_WEIGHTS, RECORD
+from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.source import ReadOptions
 from enerv_zoo.zoo import Model, about, choose_model
@@ -51,6 +53,7 @@ class FitPlan:
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
         mask: weights of pixels, as `fit` takes them; `None` where all are seen.
         reference: frames that are scored against, as `fit` takes them; `None` for those that are fitted.
+        init_from: a fit whose weights to begin with, as `fit` takes it; `None` for fresh ones.
         timed_epochs: about so many have time, by the measurement that chose the sizes; `None` where nothing was chosen.
     """
 
@@ -63,6 +66,7 @@ class FitPlan:
     contents: dict[str, Any] | None = None
     mask: Any = None
     reference: Any = None
+    init_from: Any = None
     timed_epochs: int | None = field(default=None, compare=False)
 
     def for_colour(self, colour: Colour) -> FitPlan:
@@ -91,6 +95,7 @@ class FitPlan:
                 for name in COMPANIONS
                 if (value := getattr(self, name)) is not None
             },
+            **({} if self.init_from is None else {FIRST_WEIGHTS: _weights_contents(self.init_from)}),
             "video": self.video,
             "model": self.model,
             "fit": to_dict(self.fit),
@@ -106,6 +111,15 @@ def read_contents(source: Any) -> dict[str, Any] | None:
     """
     origin = Origin.read(source)
     return None if origin.digest is None else {"sha256": origin.digest, "bytes": origin.bytes}
+
+
+def _weights_contents(weights: Any) -> dict[str, Any]:
+    """Return the name of a fit, as records hold it, and the hash of its weights where their file is on this machine."""
+    source = source_name(weights)
+    if source is None:
+        return {"source": None}
+    file = Path(source) / WEIGHTS if Path(source).is_dir() else Path(source)
+    return {"source": source, **({"sha256": digest(file)} if file.is_file() else {})}
 
 
 def plan_fit(
@@ -358,6 +372,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     before = upgrade(before, fitted=True)
     companions = {key: now.get(key) for key in COMPANIONS if key in before}
     for key, value in json.loads(json.dumps({**now, **companions})).items():
+        if key == FIRST_WEIGHTS:
+            continue  # a fit that goes on has them no more
         if key in COMPANIONS and (before.get(key) or {}).get("sha256") == (value or {}).get("sha256"):
             continue  # by whatever name
         if key == "source_contents" and before.get(key) is None:

@@ -167,7 +167,8 @@ def fit(
         title = Path(plan.source or "video").stem
         bar = stack.enter_context(shown_progress(title, False if on_status or not ranks.first else progress))
         stage("reading")
-        plan = dataclasses.replace(plan, contents=ranks.broadcast_from_zero(read_contents, source))
+        contents = ranks.broadcast_from_zero(read_contents, source)
+        plan = dataclasses.replace(plan, contents=contents, init_from=weights)
         folder = stack.enter_context(FitFolder.opened(out, plan, ranks, resume, overwrite))
         stack.enter_context(lent(plan.loss, plan.device))
         if folder.state == "ended":
@@ -177,7 +178,7 @@ def fit(
         )
         state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
-            session = _Session(source, folder, state, frames_in, weights, callbacks, sound)
+            session = _Session(source, folder, state, frames_in, callbacks, sound)
         return session.run(on_status or bar, clock, report_follows)
 
 
@@ -189,7 +190,6 @@ class _Session:
         folder: where the fit goes, and what is planned.
         state: that the fit goes on from (`FitFolder.last_state`).
         frames_in: where frames are while fitting.
-        weights: a fit to begin with, or `None`.
         callbacks: the user's own.
         sound: whether to keep the source's sound.
     """
@@ -200,7 +200,6 @@ class _Session:
         folder: FitFolder,
         state: dict[str, Any],
         frames_in: str,
-        weights: str | Path | NeuralVideo | None,
         callbacks: Iterable[Callback],
         sound: bool,
     ) -> None:
@@ -219,7 +218,7 @@ class _Session:
         frames, on_disk = seen_frames(fitted, place)
         self._reading_seconds = time.monotonic() - start
         self._frames = frames
-        self.video = self._network(weights)
+        self.video = self._network()
         self.video.origin, self.video.read_sound = self.plan.origin, self.original.read_sound
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
@@ -253,7 +252,7 @@ class _Session:
             )
         return dataclasses.replace(fitted, frames=reference.frames, on_disk=reference.on_disk)
 
-    def _network(self, weights: str | Path | NeuralVideo | None) -> NeuralVideo:
+    def _network(self) -> NeuralVideo:
         """Return the network as it is before the first step."""
         info = self.original.info
         if self.folder.state == "extended":
@@ -262,6 +261,7 @@ class _Session:
         video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
         if "fitter" in self._state:
             return video  # a checkpoint has its weights
+        weights = self.plan.init_from
         if weights is None:
             stage("starting in closed form")
             self._closed_form = set_first_weights(video, self._frames, self.plan.fit.start_std)

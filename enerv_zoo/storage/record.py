@@ -16,6 +16,7 @@ from enerv_zoo.video.samples import samples
 
 __all__ = [
     "COMPANIONS",
+    "FIRST_WEIGHTS",
     "METRICS",
     "PARTS",
     "RECORD",
@@ -30,6 +31,8 @@ METRICS = "metrics.json"
 PARTS = ("video", "model", "fit")
 COMPANIONS = ("mask", "reference")
 """Other sources that a record may name: weights of pixels, and the frames that are scored against."""
+FIRST_WEIGHTS = "init_from"
+"""What a record calls the fit whose weights another one began with."""
 
 
 def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -73,8 +76,8 @@ def publish_record(folder: Path, target: Path) -> bool:
         return False
     record = read_json(folder / RECORD)
     source = record.get("source")
-    companions = {name: {**record[name], "source": None} for name in COMPANIONS if name in record}
-    write_json(target, {**record, "source": source if source in samples() else None, **companions})
+    others = {name: {**record[name], "source": None} for name in (*COMPANIONS, FIRST_WEIGHTS) if name in record}
+    write_json(target, {**record, "source": source if source in samples() else None, **others})
     return True
 
 
@@ -98,10 +101,10 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     """
     if record.get("source") not in (None, *samples()):
         raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
-    for name in COMPANIONS:
-        companion = record.get(name) or {}
-        if not isinstance(companion, Mapping) or companion.get("source") is not None:
-            raise ConfigError(f"{file}: names a {name} ({companion!r:.60}); it is not opened")
+    for name in (*COMPANIONS, FIRST_WEIGHTS):
+        other = record.get(name) or {}
+        if not isinstance(other, Mapping) or other.get("source") is not None:
+            raise ConfigError(f"{file}: names {name!r} ({other!r:.60}); it is not opened")
     from_dict(Recipe, _recipe(record, file), file)
     from_dict(FitConfig, record.get("fit") or {}, f"{file}: fit")
     from_dict(VideoSelection, record.get("video") or {}, f"{file}: video")

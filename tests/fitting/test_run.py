@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -19,7 +20,9 @@ from enerv_zoo.fitting.folder import OURS, REPORT
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
+from enerv_zoo.report.command import fit_command
 from enerv_zoo.storage import open_run, read_description
+from enerv_zoo.storage.record import check_selection, publish_record
 from enerv_zoo.video import parse_resize
 from enerv_zoo.zoo import parse_parameter_count
 
@@ -52,6 +55,26 @@ def test_a_fit_leaves_its_folder(fitted):
     assert rows[2]["loss"] < rows[0]["loss"]
     assert "eval_psnr" in rows[1]
     assert rows[2]["eval_psnr"] == pytest.approx(metrics["psnr"], abs=1e-4)
+
+
+def test_a_fit_records_the_weights_that_it_began_with(fitted, clip, tmp_path):
+    digest = hashlib.sha256((fitted.folder / "model.safetensors").read_bytes()).hexdigest()
+    began_with = {"source": str(fitted.folder), "sha256": digest}
+    runs = {"init_from": fitted.folder, "epochs": 1, "out": tmp_path / "next"}
+    fit(clip, **runs)
+    assert json.loads((tmp_path / "next" / "fit.json").read_text())["init_from"] == began_with
+    fit(clip, **{**runs, "init_from": None, "epochs": 2}, resume=True)  # which goes on, and needs them no more
+    record = json.loads((tmp_path / "next" / "fit.json").read_text())
+    assert (record["init_from"], record["fit"]["phases"]) == (began_with, [{"epochs": 1}])
+    assert f" --init-from {fitted.folder.name} " in fit_command(record, "again")
+    publish_record(tmp_path / "next", tmp_path / "published.json")
+    published = json.loads((tmp_path / "published.json").read_text())
+    assert published["init_from"] == {"source": None, "sha256": digest}
+    with pytest.raises(ConfigError, match="names 'init_from'"):
+        check_selection({**published, "init_from": began_with}, "fit.json")
+    ez.fit(clip, fitted.video, epochs=1, out=tmp_path / "same")
+    assert json.loads((tmp_path / "same" / "fit.json").read_text())["init_from"] == {"source": None}
+    assert "init_from" not in json.loads((fitted.folder / "fit.json").read_text())
 
 
 def ez_clip():

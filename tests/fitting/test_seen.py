@@ -190,7 +190,7 @@ def test_files_of_a_fit_of_a_noisy_masked_clip(tmp_path, clip, mask, cli):
     assert "PSNR, unseen frames (dB)" in text
     publish_record(tmp_path / "run", tmp_path / "public" / "fit.json")
     check_record(tmp_path / "public")
-    with pytest.raises(ConfigError, match="names a mask"):
+    with pytest.raises(ConfigError, match="names 'mask'"):
         check_record(tmp_path / "run") if record["source"] is None else _check_without_source(tmp_path, record)
     assert cli(*command, "--resume")[0] == 0
     Image.fromarray(mask[3].numpy()).save("mask.png")
