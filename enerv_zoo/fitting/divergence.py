@@ -243,6 +243,7 @@ class DivergenceGuard(Callback):
         self._begin_here()
         for name in _COUNTERS:
             setattr(self, name, state.get(name, getattr(self, name)))
+        self.fitter.ends_epoch = self._death is not None
 
 
 _COUNTERS = (

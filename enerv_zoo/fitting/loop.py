@@ -197,8 +197,7 @@ class Fitter:
             for the mean image, `None` where there are none), lr, seconds, frames_per_second.
         """
         order = self.order(self.epoch).to(self.loader.frames.device)  # once, rather than a copy for every step
-        left = order.split(self.batch_size)[self.step :]
-        self.ends_epoch = False
+        left = () if self.ends_epoch else order.split(self.batch_size)[self.step :]
         if self._mark is None:
             self._mark = time.perf_counter()
         self._pause += self._lap()
@@ -223,6 +222,7 @@ class Fitter:
             self._pause += self._lap()
             if self.ends_epoch or (self.budget is not None and self.done):
                 break
+        self.ends_epoch = False
         self._catch_up()
         row = self._end_epoch()
         if not (self.gradients.may_replay or self.config.deterministic):

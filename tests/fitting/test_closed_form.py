@@ -9,7 +9,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.config import FitConfig
-from enerv_zoo.fitting import divergence, start
+from enerv_zoo.fitting import checkpoint, divergence, start
 from enerv_zoo.fitting.divergence import DivergenceGuard
 from enerv_zoo.fitting.first_weights import start_in_closed_form
 from enerv_zoo.fitting.frame_loader import FrameLoader
@@ -101,6 +101,30 @@ def test_a_network_that_always_dies_is_gone_on_with_in_the_end(clip, monkeypatch
         "began again from other weights at 0.5 times the rate", divergence.GOES_ON,
     ]  # fmt: skip
     assert len(result.history) == 16
+
+
+def test_a_fit_that_is_killed_as_its_network_dies_ends_with_the_same_weights(clip, tmp_path, monkeypatch):
+    save, killed = checkpoint.save_checkpoint, set()
+
+    def save_and_end(folder, state):
+        save(folder, state)
+        times = len(state["guard"]["recoveries"])
+        if state["guard"]["_death"] and times not in killed:
+            killed.add(times)
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(divergence, "TRIES", 1)
+    monkeypatch.setattr(divergence, "why_dead", lambda *given: "the network died")
+    options = {**FIT, "lr": 5e-3, "batch_size": 1}
+    whole = ez.fit(clip, **options)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save_and_end)
+    for resume in (False, True):
+        with pytest.raises(RuntimeError, match="killed"):
+            ez.fit(clip, **options, out=tmp_path / "cut", resume=resume)
+    cut = ez.fit(clip, **options, out=tmp_path / "cut", resume=True)
+    assert cut.metrics["recoveries"] == whole.metrics["recoveries"]
+    theirs = whole.video.state_dict()
+    assert all(torch.equal(each, theirs[name]) for name, each in cut.video.state_dict().items())
 
 
 def test_under_a_time_budget_the_rest_of_the_time_is_used(clip, monkeypatch):
