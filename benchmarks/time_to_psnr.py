@@ -1,9 +1,10 @@
 """Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
-A fit is a process of its own. A few epochs tell what one costs; then a whole schedule is fitted, of as many epochs as
-the seconds allow, the closed-form start included; of further seeds, as many as of the first. Seconds are the process's
-own. A clip is a sample's name, a file, or `flight`, which is computed (`flight.py`). A network is a family's name, or a
-YAML file that says its own size. Rows of the result file are kept, so an interrupted run can go on.
+A fit is a process of its own. A shorter fit tells what an epoch costs; then a whole schedule is fitted, of as many
+epochs as the seconds allow, the closed-form start included, and once more if it took much more or less; of further
+seeds, as many as of the first. Seconds are the process's own. A clip is a sample's name, a file, or `flight`, which is
+computed (`flight.py`). A network is a family's name, or a YAML file that says its own size. Rows of the result file are
+kept, so an interrupted run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,9 +31,10 @@ import enerv_zoo as ez
 from enerv_zoo.machine import tune_process
 from enerv_zoo.summary import summarize
 
+T = TypeVar("T")
 FRAMES, HEIGHT, WIDTH = 132, 144, 256
-FIT = ("clip", "model", "budget")
-"""What the fits of several seeds have in common; their epochs, too."""
+MOST_OFF = 0.15
+"""A fit that is off its seconds by more than this part is fitted once more."""
 
 
 class Clock(ez.Callback):
@@ -61,14 +65,14 @@ def fit(name: str, model: str, options: dict[str, Any], epochs: int) -> tuple[ez
 
 
 def epochs_within(seconds: float, name: str, model: str, options: dict[str, Any]) -> int:
-    """In a process of its own: how many epochs of a fit take so many processor seconds."""
+    """Return how many epochs of a fit take so many processor seconds, in a process of its own."""
     marks = [cpu for cpu, _, _ in fit(name, model, options, 3)[1].marks]
     lap = (marks[-1] - marks[0]) / (len(marks) - 1)
     return max(round((seconds - (marks[0] - lap)) / lap), 1)
 
 
 def measure(budget: float, name: str, model: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """In a process of its own: fit, and say what came of it."""
+    """Fit in a process of its own, and return what came of it."""
     result, clock = fit(name, model, options, epochs)
     video = result.video.optimize(inductor=False)
     info = video.info
@@ -91,6 +95,12 @@ def measure(budget: float, name: str, model: str, options: dict[str, Any], epoch
         "recoveries": len(result.metrics["recoveries"]),
         "curve": [(round(cpu, 1), round(psnr, 2)) for cpu, _, psnr in clock.marks[:: max(len(clock.marks) // 40, 1)]],
     }
+
+
+def run(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def draw_curves(rows: list[dict[str, Any]]) -> None:
@@ -117,28 +127,28 @@ def main() -> None:
     case = parser.parse_args()
     name = f"time_to_psnr-cpu1-{case.size}-{WIDTH}x{HEIGHT}"
     rows: list[dict[str, Any]] = read_result(name).get("rows", [])
-    spawn = multiprocessing.get_context("spawn")
-    for seed in range(case.seeds):
-        for budget in case.seconds:
-            for each in case.clips:
-                for model in case.models:
-                    key = (Path(each).stem, Path(model).stem, budget)
-                    done = [row for row in rows if tuple(row[k] for k in FIT) == key]
-                    if any(row["seed"] == seed for row in done):
-                        continue
-                    options = {"recipe": case.recipe, "seed": seed, "device": "cpu"}
-                    options |= {} if Path(model).suffix else {"size": case.size}
-                    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as process:
-                        epochs = (
-                            done[0]["epochs"]
-                            if done
-                            else process.submit(epochs_within, budget, each, model, options).result()
-                        )
-                        rows.append(process.submit(measure, budget, each, model, options, epochs).result())
-                    print({key: value for key, value in rows[-1].items() if key != "curve"}, flush=True)
-                    settings = {"size": case.size, "recipe": case.recipe}
-                    result = {"benchmark": "time_to_psnr", "machine": machine("cpu") | {"threads": 1}, "rows": rows}
-                    write_result(name, settings, result)
+    settings = {"size": case.size, "recipe": case.recipe}
+    for seed, budget, each, model in product(range(case.seeds), case.seconds, case.clips, case.models):
+        others = [row for row in rows if (row["clip"], row["model"]) == (Path(each).stem, Path(model).stem)]
+        done = [row for row in others if row["budget"] == budget]
+        if any(row["seed"] == seed for row in done):
+            continue
+        options = {"recipe": case.recipe, "seed": seed, "device": "cpu"}
+        options |= {} if Path(model).suffix else {"size": case.size}
+        if done:
+            row = run(measure, budget, each, model, options, done[0]["epochs"])
+        else:
+            known = [max(round(budget * row["epochs"] / row["seconds"]), 1) for row in others]
+            epochs = known[0] if known else run(epochs_within, budget, each, model, options)
+            row = run(measure, budget, each, model, options, epochs)
+            if abs(row["seconds"] / budget - 1) > MOST_OFF:
+                epochs = max(round(budget * epochs / row["seconds"]), 1)
+                row = run(measure, budget, each, model, options, epochs)
+        rows.append(row)
+        print({key: value for key, value in row.items() if key != "curve"}, flush=True)
+        write_result(
+            name, settings, {"benchmark": "time_to_psnr", "machine": machine("cpu") | {"threads": 1}, "rows": rows}
+        )
     draw_curves(rows)
     for budget in case.seconds:
         means = {
