@@ -84,30 +84,30 @@ def test_a_server_answers_the_same_every_time(program, tmp_path):
 
 
 def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, monkeypatch):
-    report = program("report")
-    monkeypatch.setattr(report, "HERE", tmp_path / "benchmarks")
+    older = program("older")
+    monkeypatch.setattr(older, "HERE", tmp_path / "benchmarks")
     for name, value in (("GIT_AUTHOR_NAME", "a"), ("GIT_COMMITTER_NAME", "a"), ("EMAIL", "a@example.org")):
         monkeypatch.setenv(name, value)
 
     def commit(path, text):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-        report.git("add", ".")
-        report.git("commit", "--quiet", "-m", path)
-        return report.git("rev-parse", "HEAD")
+        older.git("add", ".")
+        older.git("commit", "--quiet", "-m", path)
+        return older.git("rev-parse", "HEAD")
 
-    report.git("init", "--quiet")
+    older.git("init", "--quiet")
     commit("benchmarks/results/ssim_speed-one.json", "{}")
     commit("benchmarks/results/fit_speed-one.json", "{}")
     commit("enerv_zoo/nvz/tables.py", "")
-    assert list(report.older()) == []
+    assert list(older.older()) == []
     first = commit("enerv_zoo/ssim.py", "")
-    assert [line.partition(":")[0] for line in report.older()] == ["fit_speed-one.json", "ssim_speed-one.json"]
+    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json", "ssim_speed-one.json"]
     commit("benchmarks/results/ssim_speed-one.json", json.dumps({"commit": f"{first[:12]}+"}))
-    assert [line.partition(":")[0] for line in report.older()] == ["fit_speed-one.json"]
+    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json"]
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": "HEAD~1"}))
-    assert list(report.older()) == []
+    assert list(older.older()) == []
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": 12 * "0"}))
-    assert list(report.older()) == [], "a commit that is gone: the file's own counts"
+    assert list(older.older()) == [], "a commit that is gone: the file's own counts"
     commit("enerv_zoo/losses.py", "")
-    assert [line.partition(":")[0] for line in report.older()] == ["fit_speed-one.json"]
+    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json"]
