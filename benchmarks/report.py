@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from common import RESULTS, read_result
 from older import older
 from rates import draw_rates, merged_by_clip, psnr_gains
 from tables import COLUMNS, LAYOUTS, over_seeds, speed_rows
@@ -33,7 +34,7 @@ def cells(row: Iterable[str]) -> str:
 def overview() -> str:
     """Return the README's table: quality per second, speed, and bytes, each beside what it is measured against."""
     seconds, fitted, decoded, rates = (
-        json.loads((HERE / "results" / f"{name}.json").read_text())
+        read_result(name)
         for name in (
             "time_to_psnr-cpu1-0.5M-256x144",
             "fit_speed-cpu2-enerv-0.5M-256x144-b2-bfloat16",
@@ -78,7 +79,7 @@ def overview() -> str:
 
 def results(benchmark: str) -> list[dict[str, Any]]:
     """Read a benchmark's results; of `rd`, one for each clip."""
-    records = [json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{benchmark}-*.json"))]
+    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{benchmark}-*.json"))]
     return merged_by_clip(records) if benchmark == "rd" else records
 
 

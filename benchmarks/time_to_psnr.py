@@ -71,6 +71,11 @@ def epochs_within(seconds: float, name: str, model: str, options: dict[str, Any]
     return max(round((seconds - (marks[0] - lap)) / lap), 1)
 
 
+def scaled(row: dict[str, Any], budget: float) -> int:
+    """Return how many epochs take so many processor seconds, if each takes as long as those of a row."""
+    return max(round(budget * row["epochs"] / row["seconds"]), 1)
+
+
 def measure(budget: float, name: str, model: str, options: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Fit in a process of its own, and return what came of it."""
     result, clock = fit(name, model, options, epochs)
@@ -138,12 +143,10 @@ def main() -> None:
         if done:
             row = run(measure, budget, each, model, options, done[0]["epochs"])
         else:
-            known = [max(round(budget * row["epochs"] / row["seconds"]), 1) for row in others]
-            epochs = known[0] if known else run(epochs_within, budget, each, model, options)
+            epochs = scaled(others[0], budget) if others else run(epochs_within, budget, each, model, options)
             row = run(measure, budget, each, model, options, epochs)
             if abs(row["seconds"] / budget - 1) > MOST_OFF:
-                epochs = max(round(budget * epochs / row["seconds"]), 1)
-                row = run(measure, budget, each, model, options, epochs)
+                row = run(measure, budget, each, model, options, scaled(row, budget))
         rows.append(row)
         print({key: value for key, value in row.items() if key != "curve"}, flush=True)
         write_result(

@@ -235,18 +235,17 @@ class DivergenceGuard(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the guard's own state for a checkpoint."""
-        return {"recoveries": self.recoveries, **{name: getattr(self, name) for name in _COUNTERS}}
+        return {"recoveries": self.recoveries, **{name: getattr(self, name) for name in _STATE}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; the fitter's state, loaded already, counts as good where an older one has none."""
+        """Go on from a checkpoint, after `on_phase`; the fitter's state counts as good where an older one has none."""
         self.recoveries = list(state["recoveries"])
-        self._begin_here()
-        for name in _COUNTERS:
+        for name in _STATE:
             setattr(self, name, state.get(name, getattr(self, name)))
         self.fitter.ends_epoch = self._death is not None
 
 
-_COUNTERS = (
+_STATE = (
     "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
     "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on", "_good", "_last",
 )  # fmt: skip

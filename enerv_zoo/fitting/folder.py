@@ -225,9 +225,10 @@ def start_folder(folder: Path, plan: FitPlan, state: State) -> None:
     if state == "new":
         clear(folder)
     if state in ("new", "extended"):
-        before = read_mapping(folder / RECORD) if state == "extended" else {}
-        kept = {FIRST_WEIGHTS: before[FIRST_WEIGHTS]} if FIRST_WEIGHTS in before else {}
-        write_json(folder / RECORD, {**plan.record(), **kept})
+        record = plan.record()
+        if state == "extended" and (first_weights := read_mapping(folder / RECORD).get(FIRST_WEIGHTS)):
+            record[FIRST_WEIGHTS] = first_weights
+        write_json(folder / RECORD, record)
 
 
 def clear(folder: Path) -> None:

@@ -372,15 +372,15 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     before = upgrade(before, fitted=True)
     companions = {key: now.get(key) for key in COMPANIONS if key in before}
     for key, value in json.loads(json.dumps({**now, **companions})).items():
-        if key == FIRST_WEIGHTS:
-            continue  # a fit that goes on has them no more
+        if key in ("library", FIRST_WEIGHTS):
+            continue  # any version goes on with a fit, and needs the weights that it began with no more
         if key in COMPANIONS and (before.get(key) or {}).get("sha256") == (value or {}).get("sha256"):
             continue  # by whatever name
         if key == "source_contents" and before.get(key) is None:
             continue  # records have it since 0.1.0
         if key == "source_contents" and before[key] != value:
             return "video: the contents of its source have changed since"
-        if key != "library" and before.get(key) != value:
+        if before.get(key) != value:
             return f"{'recipe' if key == 'fit' else key}: {', '.join(_changes(before.get(key), value))}"
     return None
 

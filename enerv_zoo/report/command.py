@@ -13,7 +13,7 @@ from enerv_zoo.fitting.plan import plan_fit
 from enerv_zoo.losses import check_loss
 from enerv_zoo.options import Option
 from enerv_zoo.shell import command
-from enerv_zoo.storage.record import COMPANIONS, FIRST_WEIGHTS
+from enerv_zoo.storage.record import OTHER_SOURCES
 from enerv_zoo.video.origin import name_alone
 from enerv_zoo.video.sizes import as_size
 
@@ -41,7 +41,7 @@ def fit_command(record: Mapping[str, Any], out: str) -> str | None:
                 f"--{option}",
                 size_text(*as_size(value)) if isinstance(value, list | tuple) else str(value),
             ]
-    for name in (*COMPANIONS, FIRST_WEIGHTS):
+    for name in OTHER_SOURCES:
         if other := record.get(name):
             words += [f"--{name.replace('_', '-')}", name_alone(other.get("source")) or name.upper()]
     config = from_dict(FitConfig, record.get("fit") or {}, "fit")

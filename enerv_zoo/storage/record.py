@@ -18,6 +18,7 @@ __all__ = [
     "COMPANIONS",
     "FIRST_WEIGHTS",
     "METRICS",
+    "OTHER_SOURCES",
     "PARTS",
     "RECORD",
     "check_record",
@@ -33,6 +34,8 @@ COMPANIONS = ("mask", "reference")
 """Other sources that a record may name: weights of pixels, and the frames that are scored against."""
 FIRST_WEIGHTS = "init_from"
 """What a record calls the fit whose weights another one began with."""
+OTHER_SOURCES = (*COMPANIONS, FIRST_WEIGHTS)
+"""What a record may name beside the video: where it lies is nobody else's business, and it is never opened unasked."""
 
 
 def present_record(record: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def publish_record(folder: Path, target: Path) -> bool:
         return False
     record = read_json(folder / RECORD)
     source = record.get("source")
-    others = {name: {**record[name], "source": None} for name in (*COMPANIONS, FIRST_WEIGHTS) if name in record}
+    others = {name: {**record[name], "source": None} for name in OTHER_SOURCES if name in record}
     write_json(target, {**record, "source": source if source in samples() else None, **others})
     return True
 
@@ -101,7 +104,7 @@ def check_selection(record: Mapping[str, Any], file: str) -> None:
     """
     if record.get("source") not in (None, *samples()):
         raise ConfigError(f"{file}: names a source that is no sample ({record['source']!r:.60}); it is not opened")
-    for name in (*COMPANIONS, FIRST_WEIGHTS):
+    for name in OTHER_SOURCES:
         other = record.get(name) or {}
         if not isinstance(other, Mapping) or other.get("source") is not None:
             raise ConfigError(f"{file}: names {name!r} ({other!r:.60}); it is not opened")
