@@ -17,7 +17,6 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "compression": CODING,
     "cost_model": (*FITTING, *CODING),
     "decode_speed": DECODING,
-    "entropy_coding": ("nvz",),
     "fleet": ("batch", "cluster"),
     "fleet_simulation": (),
     "fuzz": ("batch", "config", "nvz", "storage", "video"),
@@ -42,8 +41,8 @@ def is_known(commit: str) -> bool:
     return not subprocess.run(["git", "-C", HERE.parent, "cat-file", "-e", commit], capture_output=True).returncode
 
 
-def older() -> Iterator[str]:
-    """Yield a line for every result file since whose commit the code that it measures was changed.
+def older() -> Iterator[tuple[str, str]]:
+    """Yield name and reason of every result since whose commit the code that it measures was changed.
 
     The commit is the one that the file names; where it names none that is known here (its branch may have been
     rewritten since), it is the last one that changed the file.
@@ -58,4 +57,4 @@ def older() -> Iterator[str]:
         code = (str(HERE.parent / "enerv_zoo" / part) for part in measured)
         changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
-            yield f"{path.name}: {len(changes)} later commits to the code it measures, the last is {changes[0]}"
+            yield path.stem, f"{len(changes)} later commits to the code it measures, the last is {changes[0]}"

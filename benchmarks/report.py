@@ -4,7 +4,7 @@ A table stands between `<!-- table: BENCHMARK -->` and `<!-- end -->`, with the 
 
     python benchmarks/report.py            # rewrite the pages
     python benchmarks/report.py --check    # exit 1 if a page is not what the files say
-    python benchmarks/report.py --older    # list the files that are older than the code they measure
+    python benchmarks/report.py --older    # list those that are older than the code they measure (all.py renews them)
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> int:
     parser.add_argument("--older", action="store_true")
     case = parser.parse_args()
     if case.older:
-        print(*older(), sep="\n")
+        print(*(f"{name}: {why}" for name, why in older()), sep="\n")
         return 0
     check, stale = case.check, 0
     for page in PAGES:

@@ -1,4 +1,4 @@
-"""The fits that come with the package: from their folders to files, with what they cost beside x264.
+"""The fits that come with the package: from their folders to files, what these hold, and what they cost beside x264.
 
 Rows of fits that are not given are kept.
 
@@ -49,6 +49,16 @@ def bundle(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def parts(path: Path) -> dict[str, int]:
+    """Bytes of the parts of a file: its description, and its tensors, by the first word of their names."""
+    sizes = open_run(path).sizes
+    found = {"description": sizes.head}
+    for name, size in sizes.tensors[0].items():
+        part = name.partition(".")[0]
+        found[part] = found.get(part, 0) + size
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of fits; their names are those of the files")
@@ -67,6 +77,11 @@ def main() -> None:
             codecs[size] = [point.to_dict() for point in ez.measure_codec("x264", original, list(CRF))]
     result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": [*fits.values()], "x264": codecs}
     write_result(name, case, result)
+    files = [
+        {"name": fit["name"], "bytes": fit["bytes"], "parts": parts(BUNDLED / f"{fit['name']}{SUFFIX}")}
+        for fit in fits.values()
+    ]
+    write_result("parts-shelf", case, {"benchmark": "parts", "files": files})
 
 
 if __name__ == "__main__":

@@ -115,6 +115,16 @@ def shelf_rows(record: dict[str, Any]) -> Iterator[list[str]]:
         ]
 
 
+PARTS = ("file", "bytes", "description", "embeddings", "join", "stages", "head")
+
+
+def part_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """A row for every file that comes with the package: what its bytes are of, in %."""
+    for file in record["files"]:
+        shares = (f"{file['parts'].get(part, 0) / file['bytes']:.1%}" for part in PARTS[2:])
+        yield [f"`{file['name']}`", f"{file['bytes']:,}", *shares]
+
+
 COSTS = (
     "frame", "epochs", "PSNR, dB", "MS-SSIM", "bits per pixel", "core-hours per minute", "MB per minute",
     "fitted frames/s", "decoded frames/s",
@@ -304,6 +314,7 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
     "fleet_simulation": (SIMULATED, simulated_rows),
     "fuzz": (DAMAGES, damage_rows),
     "loaded": (LOADS, load_rows),
+    "parts": (PARTS, part_rows),
     "presets": (PRESETS, preset_rows),
     "random_access": (JUMPS, jump_rows),
     "rd": (RATES, rate_rows),

@@ -129,9 +129,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", default="0.5M")
     parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--again", action="store_true", help="measure rows that the result has, too")
     case = parser.parse_args()
     name = f"time_to_psnr-cpu1-{case.size}-{WIDTH}x{HEIGHT}"
-    rows: list[dict[str, Any]] = read_result(name).get("rows", [])
+    rows: list[dict[str, Any]] = [] if case.again else read_result(name).get("rows", [])
     settings = {"size": case.size, "recipe": case.recipe}
     for seed, budget, each, model in product(range(case.seeds), case.seconds, case.clips, case.models):
         others = [row for row in rows if (row["clip"], row["model"]) == (Path(each).stem, Path(model).stem)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -102,12 +104,63 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     commit("enerv_zoo/nvz/tables.py", "")
     assert list(older.older()) == []
     first = commit("enerv_zoo/ssim.py", "")
-    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json", "ssim_speed-one.json"]
+    assert [name for name, _ in older.older()] == ["fit_speed-one", "ssim_speed-one"]
     commit("benchmarks/results/ssim_speed-one.json", json.dumps({"commit": f"{first[:12]}+"}))
-    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json"]
+    assert [name for name, _ in older.older()] == ["fit_speed-one"]
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": "HEAD~1"}))
     assert list(older.older()) == []
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": 12 * "0"}))
     assert list(older.older()) == [], "a commit that is gone: the file's own counts"
     commit("enerv_zoo/losses.py", "")
-    assert [line.partition(":")[0] for line in older.older()] == ["fit_speed-one.json"]
+    assert [name for name, _ in older.older()] == ["fit_speed-one"]
+
+
+def test_every_result_says_how_it_is_measured(program):
+    everything = program("all")
+    patterns = [pattern for each in everything.measurements() for pattern in each.results]
+    results = [path.stem for path in (PROGRAMS / "results").glob("*.json")]
+    found = {name: [pattern for pattern in patterns if fnmatch(name, pattern)] for name in results}
+    assert {name: patterns for name, patterns in found.items() if len(patterns) != 1} == {}
+    assert [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in results)] == []
+    for each in everything.measurements():
+        for command in each.run:
+            assert command.startswith("enerv-zoo ") or (PROGRAMS / command.split()[0]).is_file(), command
+
+
+def test_what_is_older_or_of_another_machine_is_measured_again(program, tmp_path, monkeypatch, capsys):
+    everything, common = program("all"), program("common")
+    monkeypatch.setattr(everything, "HERE", tmp_path)
+    monkeypatch.setattr(everything, "older", lambda: {"aged": "2 later commits"}.items())
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(everything, "RESULTS", tmp_path)
+    (tmp_path / "all.yaml").write_text("""
+        - {results: [fails], minutes: 1, run: [append.py fails, 'append.py never']}
+        - {results: [aged], minutes: 1, run: [append.py aged-first, append.py aged]}
+        - {results: [fine], minutes: 1, run: [append.py fine]}
+        - {results: [theirs], minutes: 2, alone: true, run: [append.py theirs]}
+        - {results: [long], minutes: 9, run: [append.py long]}
+    """)
+    (tmp_path / "append.py").write_text(f"""
+import os, sys
+with open({str(tmp_path / "said")!r}, "a") as file:
+    print(sys.argv[1], len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0, file=file)
+sys.exit(sys.argv[1] == "fails")
+""")
+    ours = common.machine("cpu")
+    for name, cpu in (("aged", ours["cpu"]), ("fine", ours["cpu"]), ("theirs", "an abacus")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"machine": {"cpu": cpu}}))
+    monkeypatch.setattr(sys, "argv", ["all.py", "--minutes", "8", "--logs", str(tmp_path / "logs"), "--list"])
+    assert everything.main() == 0
+    listed = capsys.readouterr().out
+    assert "aged: 2 later commits" in listed
+    assert "theirs: of another machine, an abacus" in listed
+    assert "fails: no result" in listed
+    assert "fine" not in listed
+    assert "long" not in listed
+    sys.argv.remove("--list")
+    assert everything.main() == 1
+    assert "fails: FAILED" in capsys.readouterr().out
+    rows = [line.split() for line in (tmp_path / "said").read_text().splitlines()]
+    pins = hasattr(os, "sched_getaffinity")
+    assert rows[0] == ["theirs", str(len(os.sched_getaffinity(0)) if pins else 0)]
+    assert sorted(rows[1:]) == [[name, str(int(pins))] for name in ("aged", "aged-first", "fails")]
