@@ -1,7 +1,7 @@
 """Host memory of a fit whose frames are many and large: 600 of 1920x1080 by default, 3.7 GB as numbers.
 
 Generates a clip, fits it for a while in a process of its own with the frames mapped from disk, and watches how much
-memory that process holds beside the map.
+memory that process holds beside the map. There is no report, which would read the clip again, into memory.
 
     python benchmarks/long_clip.py --frames 600 --resolution 1920x1080 --budget 120
 """
@@ -42,7 +42,7 @@ def memory(pid: int) -> dict[str, float]:
 
 def watched_fit(clip: Path, folder: Path, budget: float) -> dict[str, float]:
     """Fit a clip in a process of its own; the most memory it held, and what it reached."""
-    options = ("--frames-in", "disk", "--time-budget", f"{budget}s", "--batch-size", "1", *NETWORK)
+    options = ("--frames-in", "disk", "--time-budget", f"{budget}s", "--batch-size", "1", "--no-report", *NETWORK)
     command = [sys.executable, "-m", "enerv_zoo", "fit", clip, *options, "--out", folder, "--json"]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

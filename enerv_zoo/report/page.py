@@ -80,7 +80,8 @@ def write_report(
     Args:
         runs: folders of fits, `.nvz` files or repositories on the Hub; all of one video, cut and resized alike.
         out: the file.
-        frames: which frames to show, such as `"0:53"`; by default all, or of more than 400 every n-th.
+        frames: which frames to show, such as `"0:53"`; by default those that have scores, which are all unless a time
+            budget left no time for them. Of more than 400, every n-th is shown.
         data: the original, by default the video that each was fitted to.
         codecs: as `enerv_zoo.measure_codec` takes them, to be shown beside the fits in the best quality whose file
             has no more bytes than the first fit.
@@ -185,6 +186,9 @@ def _shown(fits: Sequence[ShownFit], frames: str | None, codecs: Sequence[PartSp
     first = fits[0]
     info = first.video.info
     indices = select_frames(frames, info.frames)
+    if frames is None:
+        scored = set.intersection(*({row["frame"] for row in fit.frames} for fit in fits))
+        indices = sorted(scored) or indices  # of a long video, a time budget leaves time for some
     indices = indices[:: -(-len(indices) // MOST_FRAMES)]
     fps = (info.fps or DEFAULT_FPS) / (indices[1] - indices[0] if len(indices) > 1 else 1)
     fps = min(max(fps, 1.0), 60.0)

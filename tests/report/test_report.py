@@ -282,6 +282,19 @@ def test_of_a_compressed_file_and_some_frames(runs, tmp_path):
     assert "Over epochs" not in text
 
 
+def test_of_fits_whose_time_was_up_the_frames_that_were_measured(runs, tmp_path):
+    shutil.copytree(runs[0], tmp_path / "short")
+    with (tmp_path / "short" / "frames.csv").open() as file:
+        heading, *rows = file.readlines()
+    (tmp_path / "short" / "frames.csv").write_text(heading + "".join(rows[::3]))
+    for fits in ([tmp_path / "short"], [runs[1], tmp_path / "short"]):
+        data = embedded(ez.write_report(fits, tmp_path / "x.html"))
+        assert data["frames"] == [0, 3, 6, 9]
+        assert data["fps"] == pytest.approx(25 / 3)
+    given = embedded(ez.write_report(tmp_path / "short", tmp_path / "x.html", frames="0:2"))
+    assert given["frames"] == [0, 1]
+
+
 def test_of_a_video_in_segments(tmp_path):
     options = {"resize": "64x36", "size": "60K", "batch_size": 2, "epochs": 1, "loss": "L2"}
     ez.fit_segments("bunny", "nerv", out=tmp_path / "long", segments=2, frames="0:6", **options)
