@@ -20,7 +20,7 @@ from typing import Any
 from common import RESULTS, read_result
 from older import older
 from rates import draw_rates, merged_by_clip, psnr_gains
-from tables import COLUMNS, LAYOUTS, over_seeds, speed_rows
+from tables import COLUMNS, LAYOUTS, SOURCES, over_seeds, speed_rows
 
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / "README.md", *sorted((HERE.parent / "docs").glob("*.md"))]
@@ -86,7 +86,7 @@ def results(benchmark: str) -> list[dict[str, Any]]:
 def table(benchmark: str) -> str:
     if benchmark == "overview":
         return overview()
-    records = results(benchmark)
+    records = results(SOURCES.get(benchmark, benchmark))
     if not records:
         return "No results yet.\n"
     columns, rows_of = LAYOUTS.get(benchmark, (COLUMNS, speed_rows))

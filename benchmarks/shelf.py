@@ -34,6 +34,16 @@ def loading(path: Path) -> dict[str, float]:
     return {"load": round(loaded - start, 3), "first_frame": round(time.perf_counter() - loaded, 3)}
 
 
+def parts(path: Path) -> dict[str, int]:
+    """Bytes of the parts of a file: its description, and its tensors, by the first word of their names."""
+    sizes = open_run(path).sizes
+    found = {"description": sizes.head}
+    for name, size in sizes.tensors[0].items():
+        part = name.partition(".")[0]
+        found[part] = found.get(part, 0) + size
+    return found
+
+
 def bundle(folder: Path) -> dict[str, Any]:
     """Write the file of a fit, and return what it is."""
     run = open_run(folder)
@@ -45,18 +55,8 @@ def bundle(folder: Path) -> dict[str, Any]:
         "frames": video.info.frames, "frame": video.info.size_text, "bytes": made.bytes, "bpp": made.bpp,
         "psnr_before": made.psnr_before, "psnr": made.psnr, "ms_ssim": made.ms_ssim, "fps": made.fps,
         "epochs": fit["epochs"], "fit_seconds": fit["fit_seconds"], "seconds": loading(path),
-        "commit": commit(),
+        "parts": parts(path), "commit": commit(),
     }  # fmt: skip
-
-
-def parts(path: Path) -> dict[str, int]:
-    """Bytes of the parts of a file: its description, and its tensors, by the first word of their names."""
-    sizes = open_run(path).sizes
-    found = {"description": sizes.head}
-    for name, size in sizes.tensors[0].items():
-        part = name.partition(".")[0]
-        found[part] = found.get(part, 0) + size
-    return found
 
 
 def main() -> None:
@@ -77,11 +77,6 @@ def main() -> None:
             codecs[size] = [point.to_dict() for point in ez.measure_codec("x264", original, list(CRF))]
     result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": [*fits.values()], "x264": codecs}
     write_result(name, case, result)
-    files = [
-        {"name": fit["name"], "bytes": fit["bytes"], "parts": parts(BUNDLED / f"{fit['name']}{SUFFIX}")}
-        for fit in fits.values()
-    ]
-    write_result("parts-shelf", case, {"benchmark": "parts", "files": files})
 
 
 if __name__ == "__main__":

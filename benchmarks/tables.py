@@ -120,7 +120,7 @@ PARTS = ("file", "bytes", "description", "embeddings", "join", "stages", "head")
 
 def part_rows(record: dict[str, Any]) -> Iterator[list[str]]:
     """A row for every file that comes with the package: what its bytes are of, in %."""
-    for file in record["files"]:
+    for file in record["fits"]:
         shares = (f"{file['parts'].get(part, 0) / file['bytes']:.1%}" for part in PARTS[2:])
         yield [f"`{file['name']}`", f"{file['bytes']:,}", *shares]
 
@@ -145,6 +145,38 @@ def cost_rows(record: dict[str, Any]) -> Iterator[list[str]]:
             f"{point['fit_frames_per_second']:.2f}",
             f"{point['decode_frames_per_second']:.1f}",
         ]
+
+
+COLLECTIONS = (1_000, 1_000_000)
+"""Hours of video."""
+
+WORKERS = (1_000, 10_000)
+"""That fit them at the same time."""
+
+CHECKPOINT = 36
+"""Bytes of a running fit for each of its parameters."""
+
+
+def collection_rows(record: dict[str, Any]) -> Iterator[list[str]]:
+    """What so many hours of video cost, by the largest frames of `cost_model` and the middle number of epochs."""
+    largest = max(point["height"] for point in record["points"])
+    points = [point for point in record["points"] if point["height"] == largest]
+    point = points[len(points) // 2]
+    spent = [hours * point["seconds_a_minute"] / 60 for hours in COLLECTIONS]
+    yield ["core-hours to fit", *(f"{hours:,.0f}" for hours in spent)]
+    yield ["on 1,000 cores", *map(days, (hours / 1_000 for hours in spent))]
+    yield ["on 100 GPUs, if one replaces 100 cores (assumed)", *map(days, (hours / 10_000 for hours in spent))]
+    yield ["bytes of `.nvz`", *(f"{hours * 60 * point['bytes_a_minute'] / 1e12:,.1f} TB" for hours in COLLECTIONS)]
+    kept = (CHECKPOINT * point["stored_numbers"] * workers / 1e9 for workers in WORKERS)
+    yield [
+        "checkpoints of running fits",
+        *(f"{size:,.0f} GB on {workers:,} workers" for size, workers in zip(kept, WORKERS, strict=True)),
+    ]
+
+
+def days(hours: float) -> str:
+    """Write a long time."""
+    return f"{hours / 24:,.0f} days" if hours < 2 * 365 * 24 else f"{hours / 24 / 365:,.0f} years"
 
 
 FLEETS = (
@@ -309,6 +341,7 @@ def request_rows(record: dict[str, Any]) -> Iterator[list[str]]:
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[list[str]]]]] = {
     "budgets": (BUDGETS, budget_rows),
     "compression": (COMPRESSION, compression_rows),
+    "collection": (("", *(f"{hours:,} hours" for hours in COLLECTIONS)), collection_rows),
     "cost_model": (COSTS, cost_rows),
     "fleet": (FLEETS, fleet_rows),
     "fleet_simulation": (SIMULATED, simulated_rows),
@@ -327,3 +360,6 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Iterator[li
     "zoo_speed": (SPEEDS, family_speed_rows),
 }
 """Columns and rows of the benchmarks whose tables are not those of two contestants."""
+
+SOURCES = {"collection": "cost_model", "parts": "shelf"}
+"""The benchmark whose results a table is of, if that is not its name."""
