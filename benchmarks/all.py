@@ -2,7 +2,7 @@
 
 What needs the whole machine comes first, one after the other; then as many others at a time as there are cores, each on
 a core of its own. What a command prints is in its result's file in the folder `--logs`. The exit code is 1 where one
-has failed; its result is as it was.
+has failed. `report.py` then writes the pages.
 
     python benchmarks/all.py --list              # what would be measured, and how many minutes it takes
     python benchmarks/all.py --minutes 90        # as many as should end by then

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NETWORK = ("blocks", "embeddings", "fusion", "heads", "layers", "models", "network.py")
 DECODING = (*NETWORK, "compiling.py", "neural_video.py")
-FITTING = (*NETWORK, "fitting", "losses.py", "optimizers", "ssim.py")
+RECIPES = "../configs/*.yaml"
+FITTING = (*NETWORK, "fitting", "losses.py", "optimizers", "ssim.py", RECIPES)
 CODING = ("compression", "nvz")
 MEASURED: dict[str, tuple[str, ...]] = {
     "budgets": (*FITTING, "cli", "evaluation", "video"),
@@ -30,7 +32,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "steady": (*DECODING, "storage"),
     "zoo_speed": (*FITTING, *DECODING),
 }
-"""Paths in the package that a benchmark measures; of the others it is `FITTING`."""
+"""Paths from the package on that a benchmark measures, as wildcards; of the others it is `FITTING`."""
 
 
 def git(*words: str) -> str:
@@ -54,7 +56,7 @@ def older() -> Iterator[tuple[str, str]]:
         measured = MEASURED.get(path.stem.partition("-")[0], FITTING)
         if not commit or not measured:
             continue
-        code = (str(HERE.parent / "enerv_zoo" / part) for part in measured)
+        code = (":(glob)" + posixpath.normpath(f"enerv_zoo/{part}") for part in measured)
         changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
             yield path.stem, f"{len(changes)} later commits to the code it measures, the last is {changes[0]}"

@@ -111,7 +111,12 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     assert list(older.older()) == []
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": 12 * "0"}))
     assert list(older.older()) == [], "a commit that is gone: the file's own counts"
-    commit("enerv_zoo/losses.py", "")
+    commit("enerv_zoo/fitting/loop.py", "")
+    assert [name for name, _ in older.older()] == ["fit_speed-one"]
+    commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": older.git("rev-parse", "HEAD")}))
+    commit("configs/zoo/shelf.yaml", "")
+    assert list(older.older()) == []
+    commit("configs/quick.yaml", "")
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
 
 
