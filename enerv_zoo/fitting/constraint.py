@@ -25,6 +25,10 @@ from enerv_zoo.nvz.tables import MAX_LEVEL
 FIRST_BITS = 7
 """Bits of weights whose sizes of levels are learned begin with, unless a recipe says otherwise."""
 
+FIRST_SHARE = 1.7
+"""How many times the bits of its target a fit begins with, at most: its levels are coarser then than FIRST_BITS says,
+as a few hundred steps do not make them so. Fits of 30 seconds gain 2 dB, those of short clips up to 6."""
+
 RATED_STEPS = 4
 """Where the rate has a target, its gradient is taken, and sizes of levels are moved, in one step of so many, as far as
 they would be in all of them: it took as long as the frames."""
@@ -98,10 +102,10 @@ class WeightConstraint:
         self._tensors = network.stored_parameters()
         self._hints = network.coding_hints()
         self._rated = [name for name in specs if self._hints[name].kind != "bias"]
+        self._target = RateTarget(bpp * network.info.pixels, network.device) if bpp is not None else None
         self._learned: LearnedSteps | None = None
         if learned:
-            self._learned = LearnedSteps(self._sizes())
-        self._target = RateTarget(bpp * network.info.pixels, network.device) if bpp is not None else None
+            self._begin_learning()
 
     @classmethod
     def of(cls, network: Network, config: FitConfig) -> Self | None:
@@ -124,6 +128,19 @@ class WeightConstraint:
             network, specs, masks, config.rate_weight, rounded_share=config.rounded_share, seed=config.seed,
             learned=learned, bpp=config.bpp,
         )  # fmt: skip
+
+    def _begin_learning(self) -> None:
+        """Learn sizes of levels anew: from those of the specs, or from the finest ones that are near the target."""
+        self._learned = None
+        first = self._sizes()
+
+        def is_near(octaves: float) -> bool:
+            self._learned = LearnedSteps({name: size * 2**octaves for name, size in first.items()})
+            return self._target is None or self.file_bits() <= FIRST_SHARE * self._target.bits
+
+        if not is_near(0.0):
+            octaves = [step / 8 for step in range(8 * FIRST_BITS)]
+            is_near(octaves[bisect_left(octaves[:-1], True, key=is_near)])
 
     @property
     def is_random(self) -> bool:
@@ -199,6 +216,8 @@ class WeightConstraint:
             self._learned.step(by_log, every * share)
         if self._target is not None:
             self._target.follow(torch.stack(bits).sum(), progress, share, self._measure)
+            if self._learned is not None:
+                self._learned.refine(self._target.lack)
 
     def _sizes(self) -> dict[str, Tensor]:
         """Return the size of a level, () or (n,), of each tensor that has a rate."""
@@ -273,8 +292,7 @@ class WeightConstraint:
     def restart(self) -> None:
         """Forget what was learned, as the weights are initial ones again."""
         if self._learned is not None:
-            self._learned = None
-            self._learned = LearnedSteps(self._sizes())
+            self._begin_learning()
         if self._target is not None:
             self._target.restart()
         self._progress, self._measured = 0.0, 0
