@@ -212,7 +212,8 @@ def gallery(runs: list[str], path: Path, frame: int = 8) -> None:
     scores = {run: json.loads((Path(run) / "metrics.json").read_text())["psnr"] for run in runs}
     pictures = {"original": original.frames[frame]}
     for run in sorted(runs, key=lambda run: -scores[run]):
-        pictures[f"{Path(run).name}, {scores[run]:.2f} dB"] = ez.load(run)[frame]
+        video = ez.load(run)
+        pictures[f"{video.config.family}, {scores[run]:.1f} dB"] = video[frame]
     rows = -(-len(pictures) // 3)
     figure = Figure(figsize=(10.5, 2.2 * rows), dpi=110, layout="constrained")
     panels = figure.subplots(rows, 3).flatten()

@@ -81,7 +81,7 @@ def rate_rows(record: dict[str, Any]) -> Iterator[list[str]]:
             curve["name"],
             f"{ends['bpp'][0]:.3f} to {ends['bpp'][-1]:.3f}",
             f"{ends['psnr'][0]:.2f} to {ends['psnr'][-1]:.2f}",
-            "anchor" if gain is None else "no comparison" if rate is None else f"{rate:+.0f} %",
+            "anchor" if gain is None else "no comparison" if rate is None else f"{round(rate):+d} %",
             "" if gain is None or quality is None else f"{quality:+.2f} dB",
             f"{ends['encode_seconds'][0]:,.1f} to {ends['encode_seconds'][-1]:,.1f}",
             f"{ends['decode_fps'][len(points) // 2]:,.0f}",
