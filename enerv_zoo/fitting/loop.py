@@ -103,8 +103,9 @@ class Fitter:
         self.batch_size = config.batch_size or 1
         self.steps = math.ceil(len(loader) / self.batch_size)
         self.optimizer = make_optimizer(video, config)
-        self.scheduler = Scheduler(self.optimizer, config, config.epochs * self.steps)
-        self.constraint = constraint or WeightConstraint.of(video, config)
+        steps = config.epochs * self.steps
+        self.scheduler = Scheduler(self.optimizer, config, steps)
+        self.constraint = constraint or WeightConstraint.of(video, config, None if config.time_budget else steps)
         if self.constraint is not None and video.encoding():
             self.constraint.as_stored = self.in_float32
         self.average = None if config.ema is None else WeightAverage(video, config.ema)

@@ -99,14 +99,22 @@ def test_a_fit_to_a_rate_takes_it_and_its_file_loses_nothing(tmp_path):
     assert files[4.0].psnr < files[7.0].psnr
 
 
-@pytest.mark.parametrize("bpp", [0.5, 2.0])
-def test_a_fit_to_a_rate_begins_near_it(bpp):
+@pytest.mark.parametrize(("steps", "share"), [(160, 1.3), (800, 1.7), (None, 2.2)])
+def test_a_short_fit_to_a_rate_begins_near_it(steps, share):
     video = ez.create_model("nerv", frames=24, height=36, width=64, size="20K")
-    constraint = WeightConstraint.of(video, FitConfig(bpp=bpp))
-    target = bpp * video.info.pixels
-    assert 1.3 * target < constraint.file_bits() <= 1.7 * target
-    constraint.restart()
-    assert 1.3 * target < constraint.file_bits() <= 1.7 * target, "also where it begins again"
+    for bpp in (0.5, 1.0):
+        constraint = WeightConstraint.of(video, FitConfig(bpp=bpp), steps)
+        target = bpp * video.info.pixels
+        first = constraint.file_bits()
+        assert 0.85 * share * target < first <= share * target
+        constraint.restart()
+        assert constraint.file_bits() == first
+
+
+def test_a_long_fit_to_a_rate_begins_with_fine_levels():
+    video = ez.create_model("nerv", frames=24, height=36, width=64, size="20K")
+    fine, long = (WeightConstraint.of(video, FitConfig(bpp=bpp), 9000) for bpp in (100.0, 1.0))
+    assert long.file_bits() == fine.file_bits() > 2 * video.info.pixels
 
 
 def test_levels_become_finer_where_many_bits_are_missing():
