@@ -174,7 +174,10 @@ def collection_rows(record: dict[str, Any]) -> Iterator[list[str]]:
 
 def days(hours: float) -> str:
     """Write a long time."""
-    return f"{hours / 24:,.0f} days" if hours < 2 * 365 * 24 else f"{hours / 24 / 365:,.0f} years"
+    size, unit = next(
+        (size, unit) for size, unit in ((24 * 365, "years"), (24, "days"), (1, "hours")) if hours > 2 * size
+    )
+    return f"{hours / size:,.0f} {unit}"
 
 
 FLEETS = (
