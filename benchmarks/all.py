@@ -47,9 +47,13 @@ class Measurement:
     run: Sequence[str]
     alone: bool = False
 
-    def why(self, changes: dict[str, str]) -> str | None:
-        """Return why it is to be measured again, or `None`; `changes` are those of the code, by the result's name."""
-        here = machine("cpu")["cpu"]
+    def why(self, changes: dict[str, str], here: str) -> str | None:
+        """Return why it is to be measured again, or `None`.
+
+        Args:
+            changes: of the code, by the result's name.
+            here: this machine's processor.
+        """
         for pattern in self.results:
             names = [path.stem for path in sorted(RESULTS.glob(f"{pattern}.json"))]
             if not names:
@@ -97,12 +101,13 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="results, by a wildcard")
     parser.add_argument("--logs", type=Path, default=Path("runs/all"))
     case = parser.parse_args()
-    changes = dict(older())
+    changes, here = dict(older()), machine("cpu")["cpu"]
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    due = [each for each in measurements() if fnmatch(each.results[0], case.only) and each.why(changes)]
-    chosen = affordable(due, case.minutes, len(cores))
+    asked = (each for each in measurements() if fnmatch(each.results[0], case.only))
+    due = {each.results[0]: (each, why) for each in asked if (why := each.why(changes, here))}
+    chosen = affordable([each for each, _ in due.values()], case.minutes, len(cores))
     for each in chosen:
-        print(f"{each.minutes:4g} min  {', '.join(each.results)}: {each.why(changes)}")
+        print(f"{each.minutes:4g} min  {', '.join(each.results)}: {due[each.results[0]][1]}")
     if case.list:
         return 0
     case.logs.mkdir(parents=True, exist_ok=True)
