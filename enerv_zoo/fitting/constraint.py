@@ -19,11 +19,22 @@ from enerv_zoo.fitting.steps import LearnedSteps, RateTarget
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import pruning
 from enerv_zoo.nvz.entropy import rate, tensor_bits
-from enerv_zoo.nvz.quantisation import QuantSpec, QuantSpecs, Scales, coded, rounded, spread, steps, uniform_specs
+from enerv_zoo.nvz.quantisation import (
+    QuantSpec,
+    QuantSpecs,
+    Scales,
+    coded,
+    exact_spec,
+    rounded,
+    spread,
+    steps,
+    uniform_specs,
+)
 from enerv_zoo.nvz.tables import MAX_LEVEL
 
 FIRST_BITS = 7
-"""Bits of weights whose sizes of levels are learned begin with, unless a recipe says otherwise."""
+"""Bits of weights whose sizes of levels are learned begin with, unless a recipe says otherwise or they are levels
+already: a rung of a ladder goes on with those of the network above."""
 
 FIRST_SHARE, GENTLE_STEPS = 1.2, 1600
 """A fit of n steps begins with FIRST_SHARE + n / GENTLE_STEPS times the bits of its target, at most: its levels are
@@ -139,9 +150,9 @@ class WeightConstraint:
         )  # fmt: skip
 
     def _begin_learning(self) -> None:
-        """Learn sizes of levels anew: from those of the specs, or from the finest ones that are near the target."""
+        """Learn sizes of levels anew: from the first ones, or from the finest ones that are near the target."""
         self._learned = None
-        first = self._sizes()
+        first = self._first_sizes()
 
         def is_near(octaves: float) -> bool:
             self._learned = LearnedSteps({name: size * 2**octaves for name, size in first.items()})
@@ -150,6 +161,16 @@ class WeightConstraint:
         if not is_near(0.0):
             octaves = [step / 8 for step in range(8 * FIRST_BITS)]
             is_near(octaves[bisect_left(octaves[:-1], True, key=is_near)])
+
+    def _first_sizes(self) -> dict[str, Tensor]:
+        """Return the size () of a level that weights have already, or else that of the specs, of each rated tensor."""
+        sizes = self._sizes()
+        for name in sizes:
+            tensor = self._tensors[name].detach()
+            own = exact_spec(tensor, self._hints[name])
+            if own is not None and own.sizes is not None and len(own.sizes) == 1 and len(tensor.abs().unique()) > 1:
+                sizes[name] = sizes[name].new_tensor(own.sizes[0])
+        return sizes
 
     @property
     def is_random(self) -> bool:

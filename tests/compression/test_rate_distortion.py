@@ -170,7 +170,8 @@ def test_a_ladder_goes_on_from_each_rate_to_the_next_lower_one(tmp_path):
         [json.loads(row) for row in (tmp_path / f"fits/{rate}bpp/pca_nerv/history.jsonl").open()] for rate in (7, 5)
     )
     assert (len(fresh), len(going_on)) == (24, 12)
-    assert going_on[0]["psnr"] > fresh[0]["psnr"] + 4, "it begins with the network above"
+    assert going_on[0]["psnr"] == pytest.approx(fresh[-1]["psnr"], abs=2), "it begins with the network above"
+    assert low.psnr > high.psnr - 5, "and keeps most of it"
     assert fresh[-1]["psnr"] > fresh[0]["psnr"] + 8, "bits do not ruin a short fit"
     assert rate_distortion("bunny", ["pca_nerv"], out=tmp_path, codecs=[], device="cpu", **asked) == result
 
