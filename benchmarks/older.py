@@ -26,7 +26,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
     "ms_ssim_speed": ("ssim.py",),
     "random_access": DECODING,
     "rd": (*FITTING, *CODING, "evaluation"),
-    "shelf": (*CODING, "evaluation", "hub/bundled"),
+    "shelf": (*DECODING, *CODING, "evaluation", "hub/bundled"),
     "soak": ("batch", "cli", "compression", "fitting", "hub", "storage"),
     "ssim_speed": ("ssim.py",),
     "steady": (*DECODING, "storage"),

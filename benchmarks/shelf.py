@@ -1,9 +1,9 @@
-"""The fits that come with the package: from their folders to files, what these hold, and what they cost beside x264.
+"""The fits that come with the package: what their files hold, how they decode, and what x264 gives at their bytes.
 
-Rows of fits that are not given are kept.
+To fit them again, and to write their files:
 
-enerv-zoo batch configs/zoo/shelf.yaml --out runs/shelf
-python benchmarks/shelf.py runs/shelf/*/
+    enerv-zoo batch configs/zoo/shelf.yaml --out runs/shelf
+    enerv-zoo compress runs/shelf/bunny-pca --out enerv_zoo/hub/bundled/bunny-pca.nvz --license cc-by-3.0 --no-sound
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import commit, machine, read_result, write_result
+from common import machine, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.hub.bundled import BUNDLED
+from enerv_zoo.evaluation.rates import measure_network
+from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.storage import open_run
-from enerv_zoo.storage.compressed import SUFFIX
 
 CRF = tuple(range(14, 36, 2))
 """Of x264, which files are compared with."""
@@ -44,39 +44,30 @@ def parts(path: Path) -> dict[str, int]:
     return found
 
 
-def bundle(folder: Path) -> dict[str, Any]:
-    """Write the file of a fit, and return what it is."""
-    run = open_run(folder)
-    path, fit = BUNDLED / f"{folder.name}{SUFFIX}", run.fit.metrics
-    made = ez.compress(folder, path, license="cc-by-3.0", sound=False)
-    video = ez.load(path)
+def measured(name: str, path: Path) -> dict[str, Any]:
+    """Return what a file is, and how it decodes."""
+    run, seconds = open_run(path), loading(path)
+    video, fit = ez.load(path), run.fit.metrics
+    point = measure_network(video, run.original(), name, path.stat().st_size, fit["fit_seconds"])
     return {
-        "name": folder.name, "network": video.config.family, "stored_numbers": video.stored_numbers,
-        "frames": video.info.frames, "frame": video.info.size_text, "bytes": made.bytes, "bpp": made.bpp,
-        "psnr_before": made.psnr_before, "psnr": made.psnr, "ms_ssim": made.ms_ssim, "fps": made.fps,
-        "epochs": fit["epochs"], "fit_seconds": fit["fit_seconds"], "seconds": loading(path),
-        "parts": parts(path), "commit": commit(),
+        "name": name, "network": video.config.family, "stored_numbers": video.stored_numbers,
+        "frames": video.info.frames, "frame": video.info.size_text, "bytes": point.bytes, "bpp": point.bpp,
+        "psnr": point.psnr, "fps": point.decode_fps, "epochs": fit["epochs"], "fit_seconds": fit["fit_seconds"],
+        "seconds": seconds, "parts": parts(path),
     }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of fits; their names are those of the files")
-    case = vars(parser.parse_args())
-    name = f"shelf-cpu{torch.get_num_threads()}"
-    before = read_result(name)
-    fits, codecs = (
-        {fit["name"]: {"commit": before["commit"]} | fit for fit in before.get("fits", [])},
-        before.get("x264", {}),
-    )
-    for folder in case.pop("runs"):
-        fits[folder.name] = bundle(folder)
-        print(fits[folder.name], flush=True)
-        original = open_run(folder).original()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    fits, codecs = [], {}
+    for name, path in bundled_networks().items():
+        fits.append(measured(name, path))
+        print(fits[-1], flush=True)
+        original = open_run(path).original()
         if (size := original.info.size_text) not in codecs:
             codecs[size] = [point.to_dict() for point in ez.measure_codec("x264", original, list(CRF))]
-    result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": [*fits.values()], "x264": codecs}
-    write_result(name, case, result)
+    result = {"benchmark": "shelf", "machine": machine("cpu"), "fits": fits, "x264": codecs}
+    write_result(f"shelf-cpu{torch.get_num_threads()}", {}, result)
 
 
 if __name__ == "__main__":

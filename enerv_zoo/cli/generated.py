@@ -51,7 +51,7 @@ class OptionsOf:
             if field.name in reserved or (self.only is not None and field.name not in self.only):
                 continue
             kind, option = _split(hints[field.name])
-            default = option.default or (_shown(field) if self.defaults and field.default is not None else False)
+            default = option.default or (_shown(field) if self.defaults else False)
             annotation = _annotation(field.name, kind, option, texts.get(field.name, ""), self.panel, default)
             parameters.append(
                 inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -59,11 +59,14 @@ class OptionsOf:
         return parameters
 
 
-def _shown(field: dataclasses.Field[Any]) -> str:
-    """Return a default as the help shows it; of a switch, the flag."""
-    if isinstance(field.default, bool):
-        return field.name if field.default else f"no-{field.name}"
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+def _shown(field: dataclasses.Field[Any]) -> str | bool:
+    """Return a default as the help shows it; of a switch, the flag; False for none, and for empty collections."""
+    value = field.default
+    if value is None or value is dataclasses.MISSING:
+        return False
+    if isinstance(value, bool):
+        return ("" if value else "no-") + field.name.replace("_", "-")
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:

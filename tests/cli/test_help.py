@@ -39,7 +39,9 @@ def test_help_breaks_no_word(cli, monkeypatch, name, width):
         else:
             assert words in text
     assert "(None)" not in text
-    assert not re.search(r"\[default: [(\[]", text)
+    assert not re.search(r"\[default: [<(\[{]", text)
+    flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    assert {f"--{default}" for default in re.findall(r"\[default: (no-[^\]]+)\]", text)} <= flags
 
 
 def test_defaults_are_numbers_and_words(cli):
