@@ -109,9 +109,10 @@ def _filled(text: str, width: int) -> list[str]:
 def _names(parameter: Any, context: Any) -> str:
     """Return the names of an option with what stands for its value, or what stands for an argument."""
     record = parameter.get_help_record(context)[0].replace(" / ", "/").replace(" range>", ">")
-    names, *kinds = record.split(" [")[0].split(" ")
+    names, *kinds = record.split(" ")
     if parameter.param_type_name == "argument":
-        return parameter.metavar or names
+        name = parameter.metavar or parameter.name.upper()
+        return name if parameter.required else f"[{name}]"
     return " ".join([names, *(KINDS.get(kind.strip("<>").lower(), kind) for kind in kinds)])
 
 

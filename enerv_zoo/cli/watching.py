@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Original = Annotated[
     str | None,
-    typer.Argument(metavar="[VIDEO]", help="The original.", show_default="the video that was fitted"),
+    typer.Argument(metavar="VIDEO", help="The original.", show_default="the video that was fitted"),
 ]
 
 

@@ -39,6 +39,10 @@ def test_help_breaks_no_word(cli, monkeypatch, name, width):
         else:
             assert words in text
     assert "(None)" not in text
+    assert re.fullmatch(r"Usage: enerv-zoo \w+( \[OPTIONS\])?( \[?[A-Z_]+(\.\.\.|\.nvz)?\]?)*", out.splitlines()[0])
+    for parameter in COMMANDS[name].params:
+        if parameter.param_type_name == "option" and not parameter.is_flag:
+            assert re.search(rf"{max(parameter.opts, key=len)} [\w\[]", text), "something stands for its value"
     assert not re.search(r"\[default: [<(\[{]", text)
     flags = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     assert {f"--{default}" for default in re.findall(r"\[default: (no-[^\]]+)\]", text)} <= flags
