@@ -181,8 +181,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write a JSON file at once; numbers that JSON lacks (infinity, NaN) become null."""
-    write_text(path, json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file at once; numbers that JSON lacks (infinity, NaN) become null, NumPy's are as Python's."""
+    write_text(path, json.dumps(finite(python_numbers(data)), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def finite(data: Any) -> Any:
@@ -192,6 +192,15 @@ def finite(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def python_numbers(data: Any) -> Any:
+    """The same plain data with Python's numbers in place of NumPy's, which JSON does not hold."""
+    if isinstance(data, dict):
+        return {key: python_numbers(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return type(data)(map(python_numbers, data))
+    return data.item() if type(data).__module__ == "numpy" and data.shape == () else data
 
 
 def nearest(path: Path) -> Path | None:

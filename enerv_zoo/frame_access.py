@@ -107,7 +107,8 @@ class Timeline:
         self.info = info
         self.fps = info.fps or DEFAULT_FPS
         self.starts = np.array(info.timestamps or np.arange(info.frames) / self.fps, dtype=np.float64)
-        self.ends = np.append(self.starts[1:], self.starts[-1] + 1 / self.fps)
+        end = self.starts[-1] + 1 / self.fps if info.timestamps else info.frames / self.fps
+        self.ends = np.append(self.starts[1:], end)
 
     @property
     def metadata(self) -> Metadata:
@@ -271,11 +272,13 @@ class FrameAccess(Dataset[Tensor], ABC):
             done += len(batch)
         return frames
 
-    @torch.inference_mode()
     def decode(
         self, indices: Sequence[float] | None = None, batch_size: int | None = None, dtype: torch.dtype = torch.uint8
     ) -> Iterator[Tensor]:
-        """Decode frames as batches (b, 3, H, W) on the CPU, in order.
+        """Decode frames as batches (b, 3, H, W) on the CPU, in order, without gradients.
+
+        They are ordinary tensors, which another network may be fitted to; those of `decode_float` are made in
+        PyTorch's inference mode.
 
         Args:
             indices: integer or fractional; all frames by default.
@@ -287,7 +290,10 @@ class FrameAccess(Dataset[Tensor], ABC):
 
 
 @usable_threads()
+@torch.inference_mode(False)
+@torch.no_grad()
 def _converted(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return frames as ordinary tensors, though those of inference mode come in."""
     return frames.clamp(0, 1).to(dtype) if dtype.is_floating_point else as_bytes(frames)
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from enerv_zoo.errors import ConfigError, did_you_mean
-from enerv_zoo.files import usable_path
+from enerv_zoo.files import python_numbers, usable_path
 
 logger = logging.getLogger(__name__)
 Part = TypeVar("Part", bound=Callable[..., Any])
@@ -118,7 +118,7 @@ class Registry:
         missing = [key for key, p in legal.items() if p.default is inspect.Parameter.empty and key not in values]
         if missing:
             raise ConfigError(f"{self.kind} {name!r} needs the option {missing[0]!r}. Its options: {', '.join(legal)}")
-        return {option: self._checked(name, legal[option], value) for option, value in values.items()}
+        return {option: self._checked(name, legal[option], python_numbers(value)) for option, value in values.items()}
 
     def _checked(self, name: str, option: inspect.Parameter, value: Any) -> Any:
         """A value, if it is of the type that the part declares; a declaration that says nothing here lets all pass."""

@@ -13,6 +13,7 @@ from enerv_zoo.compatibility import read_model
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import OPEN, Spec, VideoInfo, from_dict, to_dict
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.files import python_numbers
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.registry import COMPONENTS, models
 
@@ -158,7 +159,7 @@ def choose_model(
         ConfigError: it is none of these, or size or options are given for a composition, which leaves nothing open.
     """
     choice = _as_choice(model, default)
-    changes = {**(options or {}), **({} if size is None else {"size": size})}
+    changes = python_numbers({**(options or {}), **({} if size is None else {"size": size})})
     if "config" in choice and changes:
         raise ConfigError(f"a composition leaves nothing open; {next(iter(changes))!r} is an option of families")
     return {**choice, **changes}

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, FrameError
+from enerv_zoo.frame_access import Timeline
 from enerv_zoo.neural_video import NeuralVideo
 
 
@@ -149,6 +150,25 @@ def test_frames_come_with_their_times(video):
     assert (metadata.begin_stream_seconds, metadata.end_stream_seconds, metadata.duration_seconds) == (1.0, 7.5, 6.5)
     assert metadata.average_fps == pytest.approx(6 / 6.5)
     assert video.metadata.average_fps == 25.0
+
+
+def test_a_range_of_all_seconds_is_the_whole_video():
+    for fps in (24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001):
+        for frames in range(1, 300):
+            every = Timeline(ez.VideoInfo(frames, 8, 8, fps)).played_between(0, frames / fps)
+            assert list(every) == list(range(frames)), (fps, frames)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_decoded_frames_are_ordinary_tensors(video, dtype):
+    """Another network can be fitted to them, and they can be changed in place."""
+    convolution = torch.nn.Conv2d(3, 1, 3)
+    for batch in video.decode([0, 2.5], dtype=dtype):
+        convolution(batch.float()).sum().backward()
+        batch.mul_(0)
+    assert convolution.weight.grad is not None
+    assert not video[0].is_inference()
+    assert not next(iter(video)).is_inference()
 
 
 @pytest.mark.parametrize("times", [(0.0, 8.0), (3.0, 2.0), (-1.0, 2.0), (float("nan"), 2.0)])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 
+import enerv_zoo as ez
 import enerv_zoo.registry as registry_module
+from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.registry import Registry, losses, models
 
@@ -93,6 +96,13 @@ def test_a_value_of_another_type_is_named_with_the_type(options, message):
 
 def test_a_whole_number_is_an_integer_however_it_is_written():
     assert models.check_options("enerv", {"lower_width": 1e1, "norm": "none"}) == {"lower_width": 10, "norm": "none"}
+
+
+def test_numbers_may_be_of_numpy(tmp_path):
+    video = ez.create_model("enerv", frames=4, height=36, width=64, block_dim=np.int64(16), size=np.float32(90e3))
+    video.save_pretrained(tmp_path / "x")
+    assert ez.load(tmp_path / "x").config == video.config
+    assert from_dict(FitConfig, {"lr": np.float32(0.5), "phases": [{"epochs": np.int8(2)}]}).phases[0]["epochs"] == 2
 
 
 def test_what_a_stranger_declares_need_not_be_known(widgets):

@@ -10,7 +10,7 @@ import torch
 
 import enerv_zoo as ez
 from enerv_zoo.config import VideoInfo
-from enerv_zoo.errors import ConfigError, FrameError
+from enerv_zoo.errors import ConfigError, FrameError, VideoError
 from enerv_zoo.segmented import Segment, SegmentedVideo
 
 SIZE = 18, 32
@@ -196,3 +196,20 @@ def test_evaluated_segment_by_segment(video, expected):
 def test_rendered_as_one(video, expected, tmp_path):
     ez.render(video, tmp_path / "frames", frames="2:10")
     assert torch.equal(ez.open_video(tmp_path / "frames").frames, expected[2:10])
+
+
+def test_it_is_compared_with_as_many_frames_or_with_a_range_of_both(video, tmp_path):
+    """As a single network is; of a file, the frames of one segment at a time are read."""
+    frames = torch.randint(0, 256, (20, 3, *SIZE), dtype=torch.uint8)
+    ez.write_video(tmp_path / "long.mkv", ez.open_video(frames))
+    long = ez.open_video(tmp_path / "long.mkv")
+    for source in (tmp_path / "long.mkv", long):
+        with pytest.raises(VideoError, match=r"the fit has 14 frames, 'long' has 20; say which .*\"0:14\""):
+            ez.evaluate(video, source)
+        report = ez.evaluate(video, source, frames="0:14")
+        assert report.psnr == pytest.approx(ez.evaluate(video, ez.open_video(long, frames="0:14")).psnr)
+    ez.write_video(tmp_path / "short.mkv", ez.open_video(long, frames="0:10"))
+    report = ez.evaluate(video, tmp_path / "short.mkv", frames="4:10")
+    assert [row.frame for row in report.frames] == [4, 5, 6, 7, 8, 9]
+    with pytest.raises(VideoError, match="4:14"):
+        ez.evaluate(video, tmp_path / "short.mkv", frames="4:14")

@@ -9,6 +9,7 @@ from typing import Any
 from enerv_zoo.batch.comparison import plan_comparison
 from enerv_zoo.config import OPEN, CompressConfig, from_dict
 from enerv_zoo.errors import ConfigError
+from enerv_zoo.files import python_numbers
 from enerv_zoo.fitting.choice import at_rate, look
 from enerv_zoo.fitting.plan import FitPlan
 from enerv_zoo.nvz.quantisation import check_bits
@@ -70,7 +71,7 @@ def plan_rates(
     entries: Sequence[str] | Mapping[str, Mapping[str, Any]] = models
     after: str | None = None
     for rate in bpp if ladder is None else sorted(bpp, reverse=True):
-        own, name = {**shared, "bpp": rate}, f"{FITS}/{rate:g}bpp"
+        own, name = {**shared, "bpp": rate}, f"{FITS}/{rate:.12g}bpp"
         plans = plan_comparison(source, entries, **own)
         fits.append(RateFits(name, entries, own, plans, [("bpp", rate)], after))
         if ladder is not None:
@@ -112,7 +113,7 @@ def _targets(bits: Sequence[int] | None, bpp: Sequence[float]) -> list[Target]:
     Raises:
         ConfigError: there is none, or one is out of range.
     """
-    widths = (() if bpp else BITS) if bits is None else bits
+    widths = python_numbers(list((() if bpp else BITS) if bits is None else bits))
     for width in widths:
         check_bits(width)
     for rate in bpp:

@@ -66,7 +66,7 @@ class MeasuredPoints:
             own = {name: fit for name, fit in metrics.items() if fit["model"] == model}
             epochs |= {str(fit["epochs"]): None for fit in own.values()}
             for (name, fit), target in itertools.product(own.items(), group.targets):
-                path = self.folder / f"{name}-{target[1]:g}{UNITS[target[0]]}.nvz"
+                path = self.folder / f"{name}-{target[1]:.12g}{UNITS[target[0]]}.nvz"
                 try:
                     points[path] = self._of_network(path, self.folder / group.name / name, fit, target)
                 except UnmetTarget as error:
@@ -78,7 +78,7 @@ class MeasuredPoints:
 
     def _of_network(self, path: Path, run: Path, fit: dict[str, Any], target: Target) -> RatePoint:
         option, value = target
-        setting = f"{value:g} {'bits' if option == 'bits' else 'bits per pixel'}"
+        setting = f"{value:.12g} {'bits' if option == 'bits' else 'bits per pixel'}"
 
         def measure(recorded: RatePoint | None) -> RatePoint:
             self.on_stage(f"{run.name} in {setting}")
@@ -107,7 +107,7 @@ class MeasuredPoints:
 
     def _of_quality(self, codec: Codec, quality: float) -> RatePoint:
         def measure(recorded: RatePoint | None) -> RatePoint:
-            self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:g}")
+            self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:.12g}")
             return measure_quality(codec, quality, self.original, self.metrics)
 
         return self._known(("codec", codec.label.partition(":")[0], codec.anchor.settings, quality), measure)

@@ -116,11 +116,13 @@ class SegmentsJob:
         parts = plan_segments(cutting, video.info.frames, video.info.fps, video.cuts)
         info = video.info if self.sound else replace(video.info, tags=None)
         description = SegmentsDescription(info, tuple(parts), video.cuts if cutting.scenes else None)
-        return description, video.read_sound if self.sound else lambda: None
+        read_sound = video.read_sound if self.sound else None
+        return description, read_sound or (lambda: None)
 
     def read_sound(self) -> bytes | None:
         """Read the sound of a video whose segments are known; `None` where there is none, or where it is not kept."""
-        return self._survey(scenes=False).read_sound() if self.sound else None
+        read_sound = self._survey(scenes=False).read_sound if self.sound else None
+        return None if read_sound is None else read_sound()
 
     def _survey(self, scenes: bool) -> Survey:
         selection = {**self.plan.video, **({"resize": None} if self.plan.video.get("resize") == OPEN else {})}

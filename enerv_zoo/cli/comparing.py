@@ -283,7 +283,7 @@ def rd(
     if dry_run:
         groups = batch.plan_rates(video, families, **fits)
         named = [each for group in groups for each in group.plans.items()]
-        plans = {f"{name}-{plan.fit.bpp:g}bpp" if fit_rates else name: plan for name, plan in named}
+        plans = {f"{name}-{plan.fit.bpp:.12g}bpp" if fit_rates else name: plan for name, plan in named}
         previews.preview_fits(video, plans, json=json, bits=widths or ())
         if not json:
             labels = [codec.label for codec in available(split_codecs(codecs))]

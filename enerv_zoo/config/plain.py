@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from enerv_zoo.config.colour import HD
 from enerv_zoo.config.video import SQUARE
 from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.files import python_numbers
 
 Config = TypeVar("Config")
 
@@ -69,7 +70,7 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{prefix}expected a mapping of {kind.__name__} options, got {type(data).__name__}")
     try:
-        return _adapter(kind).validate_python(dict(data))  # type: ignore[arg-type]  # classes are hashable
+        return _adapter(kind).validate_python(python_numbers(dict(data)))  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((p for p in problems if p["type"] == "unexpected_keyword_argument"), problems[0])

@@ -225,7 +225,7 @@ def measure_quality(codec: Codec, quality: float, video: Video, metrics: Sequenc
     seconds = time.perf_counter() - encoded
     if len(frames) != len(video):
         raise VideoError(
-            f"{codec.label} at {quality:g} gave {len(frames)} frames back of {len(video)}; choose another codec"
+            f"{codec.label} at {quality:.12g} gave {len(frames)} frames back of {len(video)}; choose another codec"
         )
     expected = (3, video.info.height, video.info.width)
     for frame in frames:
@@ -236,7 +236,7 @@ def measure_quality(codec: Codec, quality: float, video: Video, metrics: Sequenc
     batches = (torch.stack(frames[first : first + BATCH]) for first in range(0, len(frames), BATCH))
     is_deep = video.frames.is_floating_point()
     return RatePoint(
-        setting=f"{anchor.unit} {quality:g}",
+        setting=f"{anchor.unit} {quality:.12g}",
         bytes=len(data),
         bpp=bits_per_pixel(len(data), video.info),
         scores=scored(batches if is_deep else map(as_bytes, batches), video.frames, metrics),

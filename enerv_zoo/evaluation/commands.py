@@ -122,7 +122,7 @@ class CommandAnchor:
             with source.open("wb") as file:
                 for frame in frames.frames:
                     file.write(_packed(to_yuv(frame.permute(1, 2, 0).numpy(), colour, self.format)))
-            self._run("encode", source, target, frames.info, qp=f"{quality:g}")
+            self._run("encode", source, target, frames.info, qp=f"{quality:.12g}")
             stream = Bitstream(target.read_bytes())
         stream.info, stream.colour = frames.info, colour
         return stream

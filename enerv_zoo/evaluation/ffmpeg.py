@@ -100,7 +100,7 @@ class FFmpegAnchor:
 
     def _check(self, quality: float) -> None:
         if not 0 <= quality <= self.worst:
-            raise ConfigError(f"the rate factor of {self.encoder} is 0 to {self.worst}, got {quality:g}")
+            raise ConfigError(f"the rate factor of {self.encoder} is 0 to {self.worst}, got {quality:.12g}")
 
 
 def check_format(name: str) -> None:

@@ -31,6 +31,7 @@ from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video import Video, open_video
+from enerv_zoo.video.scenes import survey
 from enerv_zoo.video.seen import restricted
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.transforms import square_width
@@ -172,13 +173,13 @@ def evaluate(
         ConfigError: a metric or an option that there is not; or a mask for a video in segments.
         VideoError: the two do not match, or the range is outside either.
     """
-    open_part = part_of(source, check_network(video))
+    open_part = part_of(source, check_network(video), frames)
     if mask is not None or fit_frames is not None:
         if len(video.segments) > 1:
             raise ConfigError("a mask and fit_frames are of one network: evaluate one segment, video.network(0)")
         original = open_part(0)
         size = original.info.height, original.info.width
-        open_part = part_of(restricted(original, mask, fit_frames, resize=size), video)
+        open_part = part_of(restricted(original, mask, fit_frames, resize=size), video, frames)
     return evaluate_segments(video, open_part, metrics=metrics, frames=frames, batch_size=batch_size)
 
 
@@ -266,20 +267,29 @@ def evaluate_segments(
     )
 
 
-def part_of(source: Any, video: NeuralVideo | SegmentedVideo) -> OpenPart:
-    """Return what opens the frames of one segment of a source, by its number.
+def part_of(source: Any, video: NeuralVideo | SegmentedVideo, frames: str | slice | None = None) -> OpenPart:
+    """Return what opens the frames of one segment of a source, by its number; of a path, only these.
+
+    Args:
+        source: as `enerv_zoo.open_video` takes it.
+        video: whose segments they are.
+        frames: the range that is to be compared, if not all.
 
     Raises:
-        VideoError: the source is open, and has another length than the video.
+        VideoError: the lengths differ and no range was given, or the range leaves either.
     """
     if len(video.segments) == 1:
         original = open_video(source)
         return lambda number: original
-    if not isinstance(source, str | Path):
-        source = open_video(source)
-        if len(source) != len(video):
-            raise VideoError(f"the fit has {len(video)} frames, {source.info.name!r} has {len(source)}; cut it alike")
-    return lambda number: open_video(source, frames=slice(video.segments[number].first, video.segments[number].stop))
+    source = source if isinstance(source, str | Path) else open_video(source)
+    info = source.info if isinstance(source, Video) else survey(source, scenes=False).info
+    compared_frames(video.info, info, frames)
+
+    def open_part(number: int) -> Video:
+        segment = video.segments[number]
+        return open_video(source, frames=slice(segment.first, min(segment.stop, info.frames)))
+
+    return open_part
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -344,6 +354,15 @@ def matching_frames(video: NeuralVideo | SegmentedVideo, original: Video, frames
         )
     if theirs.colour.is_wide and not ours.colour.is_wide:
         logger.warning("the fit is SDR, %r is %s; open it with tone_map=True (--tone-map)", theirs.name, theirs.colour)
+    return compared_frames(ours, theirs, frames)
+
+
+def compared_frames(ours: VideoInfo, theirs: VideoInfo, frames: str | slice | None) -> list[int]:
+    """Return the indices at which two videos are compared: all, or those of a range that both have.
+
+    Raises:
+        VideoError: their lengths differ and no range was given, or the range leaves either.
+    """
     if frames is None and ours.frames != theirs.frames:
         raise VideoError(
             f"the fit has {ours.frames} frames, {theirs.name!r} has {theirs.frames}; say which to compare, "

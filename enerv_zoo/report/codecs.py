@@ -84,7 +84,7 @@ def shown_codec(codec: PartSpec, frames: Video, size: int, metrics: Sequence[str
         return (decoded[i][None] for i in indices)
 
     return Shown(
-        name=f"{opened.label} {anchor.unit} {quality:g}",
+        name=f"{opened.label} {anchor.unit} {quality:.12g}",
         decode=decode,
         metrics={**scorer.scores(rows), **costs},
         frames=[finite({"frame": i, **{k: v for k, v in row.items() if v is not None}}) for i, row in enumerate(rows)],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import torch
 
-from enerv_zoo.config import SQUARE
+from enerv_zoo.config import HD, SQUARE
 from enerv_zoo.errors import VideoError
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.sound import copy_sound
-from enerv_zoo.video.source import Moment, Source, Span, Video
+from enerv_zoo.video.source import Moment, ReadSound, Source, Span, Video
 from enerv_zoo.video.transforms import squared
 
 _EXPECTED = "expected (N, 3, H, W), (N, H, W, 3), one still (3, H, W) or (H, W, 3), or grey (N, H, W)"
@@ -84,13 +86,17 @@ class VideoSource(Source):
     Args:
         video: the frames.
         square_pixels: resample pixels that are not square.
+        rounds: round floats to 8 bits.
     """
 
-    def __init__(self, video: Video, square_pixels: bool = False) -> None:
+    def __init__(self, video: Video, square_pixels: bool = False, rounds: bool = False) -> None:
         self.video = video
         self.name, self.count, self.rate = video.info.name, len(video), video.info.fps
         self.attribution, self.tags, self.colour = video.info.attribution, video.info.tags, video.info.colour
         self.resamples = square_pixels and video.info.pixel_aspect != SQUARE
+        self.rounds = rounds and video.frames.is_floating_point()
+        if self.rounds:
+            self.colour = replace(self.colour, bits=HD.bits)
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -107,12 +113,17 @@ class VideoSource(Source):
         moments = self.moments(selection)
         for index, moment in zip(selection.indices(len(self.video)), moments, strict=True):
             frame = self.video.frames[index].cpu().permute(1, 2, 0)
+            frame = as_bytes(frame.float()) if self.rounds else frame
             yield (squared(frame, self.video.info.pixel_aspect) if self.resamples else frame).numpy(), moment
 
-    def sound(self, span: Span) -> bytes | None:
-        """Return the sound of a part; see `Source.sound`."""
-        sound = self.video.sound
-        return None if sound is None else copy_sound(sound, span)
+    def sound_reader(self) -> Callable[[Span], bytes | None] | None:
+        """Return what reads the sound of a part; see `Source.sound_reader`."""
+        return None if self.video.read_sound is None else partial(_sound_of, self.video.read_sound)
+
+
+def _sound_of(read: ReadSound, span: Span) -> bytes | None:
+    sound = read()
+    return None if sound is None else copy_sound(sound, span)
 
 
 def _checked(frame: torch.Tensor, index: int) -> torch.Tensor:

@@ -111,13 +111,9 @@ class VideoFile(Source):
                 return
         selection.check(read, str(self.path))
 
-    def sound(self, span: Span) -> bytes | None:
-        """Return the sound of a part; a damaged one is left out, which is logged."""
-        try:
-            return copy_sound(self.path, span)
-        except VideoError as error:
-            logger.warning("%s: %s; it is left out", printable(str(self.path)), error)
-            return None
+    def sound_reader(self) -> Callable[[Span], bytes | None]:
+        """Return what reads the sound of a part; see `Source.sound_reader`."""
+        return functools.partial(_undamaged_sound, self.path)
 
     def steady_clock(self) -> Callable[[Moment], Moment]:
         """Return what corrects the moments of successive frames where a file may hold several recordings."""
@@ -278,6 +274,15 @@ def _open(path: Path) -> InputContainer:
         container.close()
         raise _unreadable(path, None)
     return container
+
+
+def _undamaged_sound(path: Path, span: Span) -> bytes | None:
+    """Return the sound of a part of a file; a damaged one is left out, which is logged."""
+    try:
+        return copy_sound(path, span)
+    except VideoError as error:
+        logger.warning("%s: %s; it is left out", printable(str(path)), error)
+        return None
 
 
 def _unreadable(path: Path, error: Exception | None) -> VideoError:

@@ -82,8 +82,10 @@ def _read(path: Path, stamp: tuple[int, int]) -> str:
 
 
 def _of_array(array: Any) -> str:
-    plain = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
-    hashed = hashlib.sha256(f"{plain.dtype.str} {plain.shape} ".encode())
-    for frame in plain:  # one at a time: frames may lie in another order in memory, or on disk
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        array = (array.float() if array.dtype is torch.bfloat16 else array).numpy()  # NumPy has none
+    hashed = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    for frame in array:  # one at a time: frames may lie in another order in memory, or on disk
         hashed.update(np.ascontiguousarray(frame).tobytes())
     return hashed.hexdigest()

@@ -102,7 +102,7 @@ def open_video(
     options = ReadOptions(square_pixels, stream, yuv, deinterlace, full_depth, matrix, tone_map)
     reading = prepare(source, frames, resize, crop, options)
     if isinstance(reading.source, VideoSource) and not (
-        crop or resize or reading.source.resamples or reading.maps_tones
+        crop or resize or reading.source.resamples or reading.source.rounds or reading.maps_tones
     ):
         return _part(reading.source, reading.selection)
     count = reading.source.count
@@ -205,9 +205,10 @@ class Reading:
         name, attribution = source.name, source.attribution
         return VideoInfo(len(moments), *size, fps, timestamps, name, attribution, aspect, colour, tags)
 
-    def sound(self, moments: Sequence[Moment]) -> ReadSound:
-        """Return what reads the sound of the frames, by when each is shown."""
-        return partial(self.source.sound, self.span(moments))
+    def sound(self, moments: Sequence[Moment]) -> ReadSound | None:
+        """Return what reads the sound of the frames, by when each is shown; `None` where there is none."""
+        read = self.source.sound_reader()
+        return None if read is None else partial(read, self.span(moments))
 
     def span(self, moments: Sequence[Moment]) -> Span:
         """Return the source's time that frames take: all of it but for what the selection leaves out."""
@@ -249,7 +250,7 @@ def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     if isinstance(source, Video | np.ndarray | torch.Tensor):
         options.refuse_choice("a video in memory", "stream", "yuv", "matrix")
         if isinstance(source, Video):
-            return VideoSource(source, options.square_pixels)
+            return VideoSource(source, options.square_pixels, options.full_depth is False)
         return ArraySource(source, bool(options.full_depth))
     if not isinstance(source, str | Path):
         raise VideoError(

@@ -31,12 +31,12 @@ class Survey:
     Attributes:
         info: of the selected frames, cropped and resized.
         cuts: numbers of the frames with which a new scene begins, ascending; empty where they were not looked for.
-        read_sound: reads the sound of the selected frames.
+        read_sound: reads the sound of the selected frames; `None` where there is none.
     """
 
     info: VideoInfo
     cuts: tuple[int, ...]
-    read_sound: ReadSound
+    read_sound: ReadSound | None
 
 
 def survey(

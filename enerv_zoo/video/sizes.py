@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ _FORMS = (
 )
 
 
+def integer(value: object) -> int | None:
+    """Return an integer of any kind, such as NumPy's; `None` for anything else, truth values too."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
 def parse_frame_size(text: str) -> Size:
     """`"1280x720"` as (720, 1280): text is WIDTHxHEIGHT, a tuple is (height, width), in pixels.
 
@@ -54,11 +63,15 @@ def as_size(size: str | Sequence[int]) -> Size:
     """
     if isinstance(size, str):
         return parse_frame_size(size)
-    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(side, int) for side in size):
+    sides = [integer(side) for side in size] if isinstance(size, tuple | list) else []
+    height, width = sides if len(sides) == 2 else (None, None)
+    if height is None or width is None:
         raise VideoError(f"{size!r} is no size; {_EXPECTED}")
-    if not all(1 <= side <= LARGEST_SIDE for side in size):
-        raise VideoError(f"{size_text(*size)} is no size: each side must lie in 1 to {LARGEST_SIDE}; {_EXPECTED}")
-    return size[0], size[1]
+    if not all(1 <= side <= LARGEST_SIDE for side in (height, width)):
+        raise VideoError(
+            f"{size_text(height, width)} is no size: each side must lie in 1 to {LARGEST_SIDE}; {_EXPECTED}"
+        )
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -124,8 +137,8 @@ def parse_resize(value: ResizeOption) -> Resize:
     Raises:
         VideoError: it is none of these, or a side is 0 or above 65,536.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+    if (side := integer(value)) is not None:
+        value = str(side)
     if not isinstance(value, str):
         return Resize("named", _as_named(value))
     if value == "full":

@@ -15,6 +15,7 @@ from enerv_zoo.config import HD, MATRICES, SQUARE, Colour, Tags, VideoInfo
 from enerv_zoo.display import table, video_rows
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.sizes import integer
 
 ReadSound = Callable[[], bytes | None]
 Moment = float | None
@@ -137,7 +138,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         stream, matrix = self.stream, self.matrix
-        if not (stream is None or (isinstance(stream, int) and not isinstance(stream, bool) and stream >= 0)):
+        if not (stream is None or ((number := integer(stream)) is not None and number >= 0)):
             raise VideoError(f"stream {stream!r:.80} is no number of a video stream; expected 0, 1, ...")
         if not (matrix is None or (isinstance(matrix, str) and matrix in MATRICES)):
             raise VideoError(f"matrix {matrix!r:.80} is no colour matrix; expected one of {', '.join(MATRICES)}")
@@ -201,6 +202,9 @@ class Source(ABC):
             VideoError: the source cannot be read, or the selection reaches beyond it.
         """
 
-    def sound(self, span: Span) -> bytes | None:
-        """Return the sound of a part; see `enerv_zoo.video.sound.copy_sound`."""
+    def sound_reader(self) -> Callable[[Span], bytes | None] | None:
+        """Return what reads the sound of a part, as `enerv_zoo.video.sound.copy_sound` does; `None` for none.
+
+        It keeps no frames of the source in memory.
+        """
         return None

@@ -177,6 +177,13 @@ def test_a_program_is_a_codec(program, clip, tmp_path):
     assert mine.anchor.settings["id"] != open_codec(program(decode="x {input} {output}")).anchor.settings["id"]
 
 
+def test_a_program_gets_its_numbers_whole(program, clip):
+    echo = "import sys; open(sys.argv[2], 'w').write(sys.argv[3])"
+    steps = [4_000_000, 1_234_567, 500_000.5, 22, 0.1]
+    codec = open_codec(program(encode=[sys.executable, "-c", echo, "{input}", "{output}", "{qp}"])).anchor
+    assert [codec.encode(clip, step).decode() for step in steps] == ["4000000", "1234567", "500000.5", "22", "0.1"]
+
+
 def test_programs_that_fail_say_so(program, clip):
     clip = replace(clip, info=replace(clip.info, fps=25.0))
     with pytest.raises(VideoError, match=r"encode ended with 1: .* 99 96x64 25 8 yuv444p \(no such quality\)"):

@@ -1,3 +1,4 @@
+import pickle
 import warnings
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
+from enerv_zoo.video.identity import digest
 
 from .conftest import moving
 
@@ -97,3 +99,26 @@ def test_selection_and_transforms() -> None:
     assert video.frames.shape == (2, 3, 2, 3)
     with pytest.raises(VideoError, match="the array, which has 5 frames"):
         open_video(IMAGES, frames="0:6")
+
+
+def test_a_video_keeps_nothing_but_its_frames() -> None:
+    """Neither the array that it was made from nor a larger video is held, or pickled."""
+    for source in (IMAGES, IMAGES / 255, open_video(IMAGES)):
+        small = open_video(source, resize=(4, 4))
+        assert small.read_sound is None
+        assert len(pickle.dumps(small)) < small.frames.nbytes + 3000
+
+
+def test_floats_of_a_video_become_bytes_when_asked() -> None:
+    deep = open_video(IMAGES / 255, full_depth=True)
+    assert deep.frames.dtype == torch.float16
+    for options in ({}, {"crop": (2, 2)}, {"frames": "1:2"}):
+        rounded = open_video(deep, full_depth=False, **options)
+        assert rounded.info.colour.bits == 8
+        assert torch.equal(rounded.frames, open_video(IMAGES, **options).frames)
+    assert open_video(deep).frames.dtype == torch.float16
+
+
+def test_bfloat16_has_a_digest() -> None:
+    frames = torch.rand(2, 3, 4, 4).bfloat16()
+    assert digest(frames) == digest(frames.clone()) != digest(frames / 2)

@@ -14,11 +14,18 @@ from enerv_zoo.models.geometry import plan
 from enerv_zoo.recipes import PRESETS, read_recipe
 from enerv_zoo.video import open_video, parse_resize
 from enerv_zoo.video.scenes import survey
+from enerv_zoo.video.sizes import as_size
 
 CLIPS = [
     (720, 1280), (1280, 720), (1080, 1080), (272, 640), (640, 272), (480, 640), (576, 720), (480, 854), (768, 1366),
     (1080, 2560), (800, 1920), (240, 320), (144, 176), (288, 352), (17, 33), (161, 161), (2160, 4096), (1, 1),
 ]  # fmt: skip
+
+
+def test_sizes_may_be_of_numpy() -> None:
+    assert as_size(tuple(np.array([36, 64]))) == (36, 64)  # type: ignore[arg-type]
+    assert parse_resize(np.int64(64)).size(100, 200) == (32, 64)  # type: ignore[arg-type]
+    assert open_video("bunny", frames="0", stream=None, crop=(np.int32(36), np.int32(64))).info.width == 64
 
 
 def test_text_is_width_first() -> None:
