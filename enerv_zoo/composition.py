@@ -44,6 +44,9 @@ def split_spec(spec: Spec, *keys: Literal["with", "channels", "stride"]) -> tupl
     read = {"takes" if key == "with" else key: spec[key] for key in keys if key in spec}
     if isinstance(read.get("takes"), str):
         read["takes"] = (read["takes"],)
+    names = read.get("takes", ())
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{spec.get('name')!r}: 'with' names embeddings, one or a list, got {names!r:.80}")
     own = {key: value for key, value in spec.items() if key not in keys}
     return own, from_dict(Wiring, read, f"{spec.get('name')!r}")
 

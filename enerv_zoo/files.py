@@ -65,6 +65,8 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
         with _explained(path, error, temporary):
             yield temporary
         with _explained(path, error):
+            if target.is_dir() and not temporary.is_dir():
+                raise error(f"{path}: is a folder; give the name of a file")
             if target.is_dir():
                 _swap_folder(temporary, target, target.with_name(f".{token}.old.{ending}"))
             else:
@@ -138,13 +140,38 @@ def remove(path: Path) -> None:
 
 
 def _swap_folder(new: Path, target: Path, old: Path) -> None:
-    target.rename(old)
+    """Put a folder in another one's place; into the current one and into an empty one, which others may be in or have
+    mounted, go the contents."""
+    moves = [(target, old), (new, target)]
+    with suppress(OSError):  # there may be no current folder
+        if not any(target.iterdir()) or target.samefile(Path.cwd()):
+            moves = [(path, old / path.name) for path in target.iterdir()]
+            moves += [(path, target / path.name) for path in new.iterdir()]
+            old.mkdir()
+    done: list[tuple[Path, Path]] = []
     try:
-        new.rename(target)
+        for move in moves:
+            move[0].rename(move[1])
+            done.append(move)
     except BaseException:
-        old.rename(target)
+        for before, after in reversed(done):
+            after.rename(before)
+        with suppress(OSError):
+            old.rmdir()
         raise
     _remove(old)
+
+
+def listing(folder: Path, error: type[EnervZooError] = EnervZooError) -> list[Path]:
+    """Return what is in a folder that is to be written to.
+
+    Raises:
+        EnervZooError: of the type `error`: it cannot be listed.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as reason:
+        raise error(f"{folder}: cannot be listed ({reason.strerror or reason}); choose another folder") from reason
 
 
 def _remove(path: Path) -> None:

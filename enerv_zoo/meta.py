@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 @contextmanager
@@ -24,8 +25,8 @@ class MetaParameters(TorchFunctionMode):
     """A context in which the tensors that become parameters are made on PyTorch's meta device.
 
     Those that parts count out (coordinates, frequencies) are real: they are small, and arithmetic on the meta device
-    makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about. Random weights are not
-    generated for parameters that hold none.
+    makes PyTorch load modules for seconds, which `torch.device("meta")` would bring about. What they compute from both,
+    as a buffer of random frequencies, has no numbers. Random weights are not generated for parameters that hold none.
     """
 
     makers: ClassVar = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
@@ -38,4 +39,12 @@ class MetaParameters(TorchFunctionMode):
             if tensor.is_meta:
                 return tensor
         device = {"device": "meta"} if func in self.makers else {}
-        return func(*args, **{**options, **device})
+        try:
+            return func(*args, **{**options, **device})
+        except RuntimeError:
+            given = (args, options)
+            if len({tensor.is_meta for tensor in tree_leaves(given) if isinstance(tensor, Tensor)}) < 2:
+                raise
+            with meta_arithmetic():
+                args, options = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), given)
+                return func(*args, **options)

@@ -62,6 +62,9 @@ class Network(nn.Module):
         self.read_sound: Callable[[], bytes | None] | None = None
         self._compiled: Compiled | None = None
         self._fixed: dict[str, Tensor] | None = None
+        for name in config.embeddings:
+            if not name or "." in name or hasattr(nn.ModuleDict(), name):
+                raise ConfigError(f"an embedding cannot be called {name!r}; take a word without a dot, such as 'time'")
         self.embeddings = nn.ModuleDict(
             {name: embeddings.build(spec, info, config.grid) for name, spec in config.embeddings.items()}
         )

@@ -23,13 +23,17 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_type_hints
+from zlib import crc32
 
 from enerv_zoo.errors import ConfigError, did_you_mean
 from enerv_zoo.files import python_numbers, usable_path
@@ -56,13 +60,20 @@ class Registry:
         self._plugins_loaded = False
 
     def register(self, name: str) -> Callable[[Part], Part]:
-        """Decorator that registers a part under `name`; a taken name is refused."""
+        """Decorator that registers a part under `name`; a taken name is refused.
+
+        A part of the same name in the same module takes the place of its earlier self, as a cell of a notebook that
+        runs again makes it.
+        """
 
         def decorate(part: Part) -> Part:
-            earlier = self._parts.setdefault(name, part)
-            if earlier is not part:
-                owner = f"{earlier.__module__}.{earlier.__qualname__}"
+            if not _place(part)[0].startswith("enerv_zoo."):
+                self._load_builtins()  # their names are taken
+            earlier = self._parts.get(name, part)
+            if _place(earlier) != _place(part):
+                owner = ".".join(_place(earlier))
                 raise ConfigError(f"the {self.kind} name {name!r} is taken by {owner}; register under another name")
+            self._parts[name] = part
             return part
 
         return decorate
@@ -76,6 +87,11 @@ class Registry:
     def registered(self) -> tuple[tuple[str, Callable[..., Any]], ...]:
         """Return the parts that are registered so far, by name; nothing is loaded for it."""
         return tuple(self._parts.items())
+
+    def forget(self, module: str, parts: Iterable[tuple[str, Callable[..., Any]]] = ()) -> None:
+        """Take back what a module registered, for the parts that were there before."""
+        left = {name: part for name, part in self._parts.items() if _place(part)[0] != module}
+        self._parts = {**dict(parts), **left}
 
     def get(self, name: str) -> Callable[..., Any]:
         """The part called `name`.
@@ -128,7 +144,7 @@ class Registry:
         if option.name not in types:
             return value
         try:
-            validated = types[option.name].validate_python(value)
+            validated = _validated(types[option.name], value)
         except ValidationError:
             expected = (
                 option.annotation if isinstance(option.annotation, str) else inspect.formatannotation(option.annotation)
@@ -136,7 +152,9 @@ class Registry:
             raise ConfigError(
                 f"{self.kind} {name!r}: the option {option.name!r} is {value!r:.80}, expected {expected}"
             ) from None
-        return validated if isinstance(value, float) and isinstance(validated, int) else value
+        is_plain = type(validated) in (bool, int, float, str, list, tuple, dict, NoneType)
+        is_whole = isinstance(value, float) and isinstance(validated, int)
+        return value if is_plain and not is_whole else validated
 
     def build(self, spec: Mapping[str, Any], *sizes: Any) -> Any:
         """Build the part that a plain dict describes: `{"name": ..., <option>: ...}`.
@@ -158,8 +176,9 @@ class Registry:
             return part(*sizes, **options)
         except ConfigError as error:
             raise ConfigError(f"{self.kind} {name!r}: {error}") from error
-        except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
-            raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {error}") from error
+        except Exception as error:  # a plug-in's code may raise anything
+            reason = str(error) or type(error).__name__
+            raise ConfigError(f"{self.kind} {name!r} cannot be built with {options!r}: {reason}") from error
 
     def _load_builtins(self) -> None:
         importlib.import_module(self.module)
@@ -194,16 +213,23 @@ def import_file(path: str | Path) -> None:
     path = usable_path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such Python file to import parts from")
-    name = f"enerv_zoo_parts_{path.stem}"
+    name = f"enerv_zoo_parts_{path.stem}_{crc32(os.fsencode(path.resolve())):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: is no Python file (.py) to import parts from")
     module = importlib.util.module_from_spec(spec)
+    before = [(registry, registry.registered()) for registry in (models, *COMPONENTS.values())]
+    earlier = sys.modules.get(name)
     sys.modules[name], _imported[name] = module, str(module.__file__)  # so that its classes can be pickled
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the file may do anything
-        del sys.modules[name], _imported[name]
+        for registry, parts in before:
+            registry.forget(name, parts)
+        if earlier is None:
+            del sys.modules[name], _imported[name]
+        else:
+            sys.modules[name] = earlier
         raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {error})") from error
 
 
@@ -212,6 +238,31 @@ def _options(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The keyword-only parameters of a part, by name."""
     parameters = inspect.signature(part).parameters.values()
     return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _place(part: Callable[..., Any]) -> tuple[str, str]:
+    """Return the module and the name that a part has in it."""
+    part = getattr(part, "func", part)  # of a partial
+    return part.__module__, getattr(part, "__qualname__", type(part).__qualname__)
+
+
+def _validated(adapter: Any, value: Any) -> Any:
+    """Return a value as its type has it: as JSON says, strictly, where JSON can hold it.
+
+    A text is then no number and no truth value; a list may stand for a tuple, a text for a path, 1e3 for an integer.
+    """
+    from pydantic import ValidationError
+
+    if isinstance(value, float) and value.is_integer():
+        try:
+            return adapter.validate_python(value, strict=True)
+        except ValidationError:
+            value = int(value)
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        return adapter.validate_python(value)
+    return adapter.validate_json(text, strict=True)
 
 
 @functools.cache

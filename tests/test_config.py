@@ -53,7 +53,7 @@ def test_wrong_type_deep_inside_is_named_with_its_place():
     [
         ({"name": "nerv", "stride": 1000}, "'nerv': option 'stride': .*less than or equal to 64, got 1000"),
         ({"name": "nerv", "channels": 0}, "'nerv': option 'channels': .*greater than or equal to 1"),
-        ({"name": "sft", "with": 3}, "'sft': option 'takes'"),
+        ({"name": "sft", "with": 3}, "'sft': 'with' names embeddings, one or a list, got 3"),
     ],
 )
 def test_what_the_network_reads_of_a_part_is_checked(spec, message):
@@ -84,6 +84,8 @@ def test_steps_are_replaced_where_they_stand():
         ("[512, 64]", [512, 64]),
         (".5", 0.5),
         ("-3", -3),
+        ("010", 10),
+        ("[089, -007]", [89, -7]),
         ("5.0e-4", 5e-4),
         ("yes", True),
     ],

@@ -15,7 +15,26 @@ from enerv_zoo.config import as_spec
 from enerv_zoo.errors import VideoError
 from enerv_zoo.evaluation.ffmpeg import FFmpegAnchor
 from enerv_zoo.nvz.entropy import TableModel
-from enerv_zoo.registry import COMPONENTS, models
+from enerv_zoo.registry import COMPONENTS, embeddings, models
+
+
+@embeddings.register("random_waves")
+class RandomWaves(nn.Module):
+    """Random Fourier features of time, whose phases follow from random frequencies and counted-out ones."""
+
+    fixed = False
+
+    def __init__(self, info, grid, *, features: int = 4) -> None:
+        super().__init__()
+        self.shape, self.frames = (2 * features,), info.frames
+        frequencies = 3 * torch.randn(features)
+        self.register_buffer("frequencies", frequencies)
+        self.register_buffer("phases", frequencies * torch.linspace(0, 1, features))
+
+    def forward(self, index):
+        angles = index[:, None].float() / self.frames * self.frequencies + self.phases
+        return torch.cat((angles.sin(), angles.cos()), 1)
+
 
 BLOCKS = [
     "nerv",
@@ -29,6 +48,7 @@ BLOCKS = [
     {"name": "convnext", "norm": "layer_affine", "bias": True, "layer_scale": 0.5, "kernel": 5},
 ]
 EMBEDDINGS = [
+    "random_waves",
     {"name": "frequency", "levels": 3, "widths": [6]},
     {"name": "frequency", "levels": 3},
     {"name": "spatial", "levels": 2, "widths": [4], "head_dim": 2, "mlp_dim": 2},

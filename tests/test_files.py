@@ -179,6 +179,33 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     assert names(tmp_path) == [".0123abcd.b.txt", ".a.txt", ".mine.a.txt", "a.txt"]
 
 
+def test_no_file_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "runs" / "precious").mkdir(parents=True)
+    with pytest.raises(EnervZooError, match=r"runs: is a folder; give the name of a file"):
+        write_text(tmp_path / "runs", "x")
+    assert names(tmp_path) == ["runs"]
+    assert names(tmp_path / "runs") == ["precious"]
+
+
+@pytest.mark.parametrize("old", [[], ["old", "both"]])
+def test_the_current_folder_stays_the_current_one(tmp_path, monkeypatch, old):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name in old:
+        (folder / name).write_text("old")
+    monkeypatch.chdir(folder)
+    before = folder.stat().st_ino
+    with pytest.raises(RuntimeError), replacing(".") as temporary:
+        temporary.mkdir()
+        raise RuntimeError
+    assert names(folder) == sorted(old)
+    with replacing(".") as temporary:
+        temporary.mkdir()
+        (temporary / "both").write_text("new")
+    assert (folder.stat().st_ino, names(folder), names(tmp_path)) == (before, ["both"], ["here"])
+    assert (Path.cwd() / "both").read_text() == "new"
+
+
 def test_folders_and_links(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "old").touch()
@@ -221,5 +248,5 @@ def test_commands_say_in_one_line_that_a_target_is_read_only(tmp_path):
     assert [line for line in done.stderr.splitlines() if line.startswith(("error:", "Traceback"))] == [
         "error: ro/a.mp4: cannot be written (Read-only file system); choose another place",
         "error: ro/a.nvz: no file can be written there; choose another place",
-        "error: ro/a.html: cannot be written (Read-only file system); choose another place",
+        "error: ro/a.html: no file can be written there; choose another place",
     ]

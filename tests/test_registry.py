@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
+from registering import temporary_parts
 
 import enerv_zoo as ez
 import enerv_zoo.registry as registry_module
 from enerv_zoo.config import FitConfig, from_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.registry import Registry, losses, models
+from enerv_zoo.registry import Registry, import_file, imported_files, losses, models, optimizers
 
 
 class Widget:
@@ -94,6 +100,46 @@ def test_a_value_of_another_type_is_named_with_the_type(options, message):
         models.check_options("enerv", options)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        (models, "nerv", {"bias": "false"}),
+        (models, "enerv", {"fc_dim": "64"}),
+        (models, "enerv", {"fc_dim": True}),
+        (optimizers, "adam", {"amsgrad": "false"}),
+        (optimizers, "adan", {"no_prox": "false"}),
+    ],
+)
+def test_a_text_is_no_number_and_no_truth_value(kind, name, options):
+    with pytest.raises(ConfigError, match=rf"{name!r}: the option {next(iter(options))!r} is .*, expected (int|bool)"):
+        kind.check_options(name, options)
+
+
+@dataclass
+class Opts:
+    a: int = 1
+
+
+def test_an_option_has_the_type_that_is_declared(widgets):
+    def drawer(*, place: Path = Path(), opts: Opts = Opts(), pair: Sequence[int] = ()):  # noqa: B008
+        return place, opts, pair
+
+    widgets.register("drawer")(drawer)
+    built = widgets.build({"name": "drawer", "place": "a/b", "opts": {"a": 2}, "pair": [1, 2]})
+    assert built == (Path("a/b"), Opts(2), [1, 2])
+    with pytest.raises(ConfigError, match="the option 'opts' is"):
+        widgets.build({"name": "drawer", "opts": {"a": "2"}})
+
+
+def test_whatever_a_part_raises_names_it(widgets):
+    def broken(*, n: int = 0):
+        return [][n]
+
+    widgets.register("broken")(broken)
+    with pytest.raises(ConfigError, match=r"widget 'broken' cannot be built with \{\}: list index out of range"):
+        widgets.build({"name": "broken"})
+
+
 def test_a_whole_number_is_an_integer_however_it_is_written():
     assert models.check_options("enerv", {"lower_width": 1e1, "norm": "none"}) == {"lower_width": 10, "norm": "none"}
 
@@ -111,6 +157,70 @@ def test_what_a_stranger_declares_need_not_be_known(widgets):
 
     widgets.register("square")(square)
     assert widgets.build({"name": "square", "side": "anything"}) == "anything"
+
+
+def test_a_part_takes_the_place_of_its_earlier_self(widgets):
+    """As where a cell of a notebook runs again."""
+
+    def make(side):
+        def square():
+            return side
+
+        return square
+
+    widgets.register("square")(make(1))
+    widgets.register("square")(make(2))
+    assert widgets.build({"name": "square"}) == 2
+
+
+def test_names_of_built_in_parts_are_taken_before_these_are_loaded(tmp_path):
+    code = """
+import enerv_zoo as ez
+from enerv_zoo.registry import losses
+try:
+    losses.register("SSIM")(lambda prediction, target: (prediction - target).abs().mean())
+except ez.ConfigError as error:
+    print(error)
+print(losses.get("SSIM").__module__, losses.get("L1").__module__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith("the loss name 'SSIM' is taken by enerv_zoo.losses.")
+    assert done.stdout.splitlines()[1].startswith("enerv_zoo.losses enerv_zoo.losses")
+
+
+LOSS = """
+from enerv_zoo.registry import losses
+
+@losses.register({name!r})
+def {name}(prediction, target):
+    return (prediction - target).abs().mean()
+"""
+
+
+def test_files_of_one_name_and_files_that_fail(tmp_path):
+    with temporary_parts(losses):
+        for folder, name in (("a", "la"), ("b", "lb")):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "parts.py").write_text(LOSS.format(name=name))
+            import_file(tmp_path / folder / "parts.py")
+        imported = [str(tmp_path / folder / "parts.py") for folder in "ab"]
+        assert [file for file in imported_files() if file in imported] == imported
+        import_file(imported[0])  # again
+        assert losses.names("l?") == ["la", "lb"]
+        (tmp_path / "half.py").write_text(LOSS.format(name="lh") + "1 / 0\n")
+        with pytest.raises(ConfigError, match=r"half\.py: cannot be imported \(ZeroDivisionError"):
+            import_file(tmp_path / "half.py")
+        assert "lh" not in losses.names()
+        assert str(tmp_path / "half.py") not in imported_files()
+        (tmp_path / "half.py").write_text(LOSS.format(name="lh"))
+        import_file(tmp_path / "half.py")
+        broken = tmp_path / "a" / "parts.py"
+        broken.write_text(LOSS.format(name="la") + LOSS.format(name="other") + "1 / 0\n")
+        with pytest.raises(ConfigError, match="ZeroDivisionError"):
+            import_file(broken)
+        assert losses.names("l?") == ["la", "lb", "lh"], "what was there before is there again"
+        assert str(broken) in imported_files()
+        assert "other" not in losses.names()
 
 
 def test_wildcards():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
@@ -16,7 +17,7 @@ from enerv_zoo.batch.jobs import FitJob, job_of
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.tables import READERS, TEXTS, read_rows
 from enerv_zoo.compatibility import FORMAT, format_of, note_sizes, turned, turned_sizes
-from enerv_zoo.config import SELECTION, Spec, VideoSelection, from_dict
+from enerv_zoo.config import SELECTION, FitConfig, Spec, VideoSelection, from_dict
 from enerv_zoo.errors import ConfigError, EnervZooError, did_you_mean
 from enerv_zoo.files import usable_path
 from enerv_zoo.fitting.cuts import parse_segments
@@ -200,6 +201,11 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     companions = {"mask": group.mask, "reference": group.reference}
     if group.seeds and "seed" in group.fit:
         raise ConfigError("it gives 'seeds' and a 'seed' in 'fit'; keep one of them")
+    legal = [field.name for field in dataclasses.fields(FitConfig)]
+    for option in group.fit:
+        if option not in legal:
+            where = " It stands beside 'fit'." if option in Group.__dataclass_fields__ else did_you_mean(option, legal)
+            raise ConfigError(f"fit has no option {option!r}.{where} Its options: {', '.join(legal)}")
     if group.segments is not None:
         parse_segments(group.segments)
     for video, model, size, recipe, seed in itertools.product(

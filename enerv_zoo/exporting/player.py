@@ -19,7 +19,7 @@ from enerv_zoo.exporting.decoder import Precision
 from enerv_zoo.exporting.embedding import ASSETS, RUNTIME, PageFiles
 from enerv_zoo.exporting.run import ONNX, opened
 from enerv_zoo.exporting.runtime import BACKENDS, VERSION
-from enerv_zoo.files import check_writable, replacing, usable_path
+from enerv_zoo.files import check_writable, listing, replacing, usable_path
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, template
 from enerv_zoo.pixels import as_bytes
@@ -146,6 +146,6 @@ def _check_folder(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir() or any(
-        path.name not in (PAGE, RUNTIME, SOUND) and path.suffix != ONNX for path in folder.iterdir()
+        path.name not in (PAGE, RUNTIME, SOUND) and path.suffix != ONNX for path in listing(folder, ConfigError)
     ):
         raise ConfigError(f"{folder}: holds other files than a player's; expected a new folder, or a name in {SUFFIX}")

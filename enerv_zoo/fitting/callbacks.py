@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from enerv_zoo.errors import ConfigError
+
 if TYPE_CHECKING:
     from enerv_zoo.fitting.loop import Fitter
 
@@ -83,9 +85,19 @@ class Callbacks(Callback):
             callback.on_end(fitter)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of each callback that has one, by its name."""
-        states = ((callback.name, callback.state_dict()) for callback in self._callbacks)
-        return {name: state for name, state in states if state is not None}
+        """Return the state of each callback that has one, by its name.
+
+        Raises:
+            ConfigError: two have the same name.
+        """
+        states: dict[str, Any] = {}
+        for callback in self._callbacks:
+            if (state := callback.state_dict()) is None:
+                continue
+            if callback.name in states:
+                raise ConfigError(f"two callbacks would keep their state under the name {callback.name!r}; name each")
+            states[callback.name] = state
+        return states
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Give each callback its state; one without a state in the checkpoint begins anew."""

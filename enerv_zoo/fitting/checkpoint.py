@@ -12,14 +12,14 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from enerv_zoo.errors import EnervZooError, FitError
+from enerv_zoo.errors import ConfigError, EnervZooError, FitError
 from enerv_zoo.files import replacing
 from enerv_zoo.fitting.callbacks import Callback, Callbacks
 from enerv_zoo.shell import quote
@@ -56,6 +56,7 @@ class Checkpoints(Callback):
         self.folder, self.callbacks = folder, callbacks
         self.phase = 0
         self._saved = time.monotonic()
+        self._checked = False
 
     def on_phase(self, fitter: Fitter) -> None:
         self.fitter = fitter
@@ -64,7 +65,7 @@ class Checkpoints(Callback):
         """Save a checkpoint, if one is due.
 
         Raises:
-            FitError: as `save` does.
+            ConfigError, FitError: as `save` does.
         """
         if time.monotonic() - self._saved >= fitter.config.checkpoint_every:
             self.save()
@@ -73,12 +74,16 @@ class Checkpoints(Callback):
         """Write a checkpoint, unless a weight is not finite. Returns whether it was written.
 
         Raises:
+            ConfigError: a state is of types that cannot be read back.
             FitError: the folder takes no checkpoint; what the fit needs to go on is in another one, which it names.
         """
         self._saved = time.monotonic()
         if self.folder is None or not self.fitter.ranks.first or not self.fitter.healthy():
             return False
         state = {"phase": self.phase, "fitter": self.fitter.state_dict(), **self.callbacks.state_dict()}
+        if not self._checked:
+            check_readable(state)
+            self._checked = True
         try:
             save_checkpoint(self.folder, state)
         except EnervZooError as error:
@@ -130,6 +135,38 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         raise FitError(f"{folder}: no checkpoint could be written ({error.strerror or error})") from error
 
 
+def check_readable(state: Mapping[str, Any], place: str = "") -> None:
+    """Refuse a state that would be written and could not be read back: what is no plain data and no tensor.
+
+    Raises:
+        ConfigError: names the first part that is something else.
+    """
+    error = _unreadable(state)
+    if error is None:
+        return
+    for name, part in state.items():
+        where = f"{place}.{name}".strip(".")
+        if isinstance(part, Mapping):
+            check_readable(part, where)
+        elif (inner := _unreadable(part)) is not None:
+            place, error = where, inner
+            break
+    raise ConfigError(
+        f"the state {place!r} holds what a checkpoint cannot give back ({error}); keep plain data and tensors"
+    )
+
+
+def _unreadable(part: Any) -> str | None:
+    """Return why a part of a state cannot be read back, or `None`."""
+    payload = io.BytesIO()
+    try:
+        torch.save(part, payload)
+        torch.load(io.BytesIO(payload.getvalue()), map_location="cpu", weights_only=True)
+    except Exception:  # of what a callback or an optimizer keeps, anything
+        return f"{type(part).__module__}.{type(part).__qualname__}"
+    return None
+
+
 def load_checkpoint(folder: Path) -> dict[str, Any]:
     """Read the folder's last whole checkpoint, as tensors and plain data only.
 
@@ -174,11 +211,23 @@ def ending(folder: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint; `None` where it is damaged.
+
+    Raises:
+        FitError: it is whole, and cannot be read by this version of PyTorch.
+    """
     try:
         data = path.read_bytes()
-        size = DIGEST().digest_size
-        if DIGEST(data[size:]).digest() != data[:size]:
-            return None
-        return torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
-    except Exception:  # whatever a damaged file raises, it is damaged
+    except OSError:
         return None
+    size = DIGEST().digest_size
+    if DIGEST(data[size:]).digest() != data[:size]:
+        return None
+    try:
+        return torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
+    except Exception as error:
+        found = str(error).strip().splitlines()[0]
+        raise FitError(
+            f"{path}: is whole, and cannot be read by PyTorch {torch.__version__} ({found:.160}); go on with the "
+            "version that wrote it, or delete the folder"
+        ) from error

@@ -74,10 +74,10 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(folder) / HISTORY
     rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             break
         if not isinstance(row, dict):
             raise ConfigError(f"{path}: line {len(rows) + 1} is no mapping, as an epoch's is; the file is damaged")

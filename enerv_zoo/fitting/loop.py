@@ -179,7 +179,7 @@ class Fitter:
         """Indices of all fitted frames in the order of an epoch: a function of seed, attempt and epoch alone."""
         if not self.config.shuffle:
             return self.loader.fitted
-        seed = self.config.seed * 1_000_003 + self.attempt * 500_009 + self.epochs_before + epoch
+        seed = (self.config.seed * 1_000_003 + self.attempt * 500_009 + self.epochs_before + epoch) % 2**64
         return self.loader.fitted[torch.randperm(len(self.loader), generator=torch.Generator().manual_seed(seed))]
 
     # ------------------------------------------------------------------ steps

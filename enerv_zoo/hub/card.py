@@ -106,8 +106,8 @@ def one_line(text: Any) -> str:
 
 
 def escape(text: Any) -> str:
-    """Escape untrusted text, whatever it means in Markdown, HTML or in the YAML around it."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(one_line(text)))
+    """Escape untrusted text, whatever it means in Markdown or HTML; it is for text between tags, not within one."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", one_line(text)), quote=False)
 
 
 def _recipe(fit: Mapping[str, Any]) -> dict[str, Any]:

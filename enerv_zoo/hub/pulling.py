@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Unpack
 
 from enerv_zoo.errors import HubError
-from enerv_zoo.files import replacing, usable_path
+from enerv_zoo.files import listing, replacing, usable_path
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.download import PUBLISHED, fetch, is_published
@@ -55,7 +55,7 @@ def _files(folder: Path) -> Iterator[str]:
 def _check_free(target: Path, overwrite: bool) -> None:
     if target.exists() and not target.is_dir():
         raise HubError(f"{target}: is a file; give a folder")
-    if not target.is_dir() or not any(target.iterdir()):
+    if not target.is_dir() or not listing(target, HubError):
         return
     if not overwrite:
         raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")

@@ -12,6 +12,9 @@ from enerv_zoo.hub.card import one_line
 from enerv_zoo.hub.client import LIBRARY, explained, hub_api
 from enerv_zoo.metrics.columns import installed_in
 
+MOST = 2**63
+"""Of a number on a card; larger ones, infinity and NaN are nobody's."""
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -89,11 +92,14 @@ def entry_of(info: Any) -> Pretrained:
 
     def number(key: str) -> Any:
         value = entry.get(key)
-        return value if isinstance(value, (int, float)) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return value if abs(value) < MOST else None
 
     def text(key: str) -> str | None:
         return one_line(entry[key])[:100] if isinstance(entry.get(key), str) else None
 
+    entry = {key: value for key, value in entry.items() if isinstance(key, str)}
     rate, extent = number("bpp"), [number(key) for key in ("frames", "height", "width")]
     has_bytes = rate is not None and None not in extent
     return Pretrained(

@@ -17,9 +17,9 @@ from enerv_zoo.registry import metrics
 
 RESERVED = frozenset({
     "attempts", "batch_size", "bpp", "bytes", "decode_fps", "device", "encode_seconds", "epochs", "error", "family",
-    "fit_frames_per_second", "fit_seconds", "fitting", "fps", "frame", "frames", "frames_measured", "height",
-    "host", "id", "model", "name", "part_of", "precision", "recoveries", "repository", "seconds", "segments",
-    "setting", "size", "state", "stored_bytes", "stored_numbers", "url", "video", "width",
+    "fit", "fit_frames_per_second", "fit_seconds", "fits", "fitting", "fps", "frame", "frames", "frames_measured",
+    "group", "height", "host", "id", "model", "name", "part_of", "precision", "recoveries", "repository", "seconds",
+    "seed", "segments", "setting", "size", "state", "stored_bytes", "stored_numbers", "unseen", "url", "video", "width",
 })  # fmt: skip
 """Names that files have beside scores, and no metric can have."""
 
@@ -175,6 +175,6 @@ def _on(metric: Metric, device: torch.device | str) -> Metric:
 
 def _checked(name: str, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
     if isinstance(scores, Tensor) and tuple(scores.shape) == shape:
-        return scores
+        return scores.float() if scores.dtype == torch.bool else scores
     kind = f"a tensor of {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
     raise ConfigError(f"metric {name!r} gave {kind}, expected {'a score per frame' if shape else 'one score'}: {shape}")

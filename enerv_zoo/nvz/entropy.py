@@ -100,11 +100,27 @@ def rate(values: Tensor, kind: str, model: Spec | None = None) -> Tensor:
             weights is hardly ever `temporal`: it is not tried for them, as that takes time in every step.
     """
     if model is not None:
-        return entropy_models.build(model).bits(values)
+        return _own_bits(as_spec(model), values)
     bits = laplace_bits(values)
     if values.ndim < 2 or (kind != "grid" and math.prod(values.shape[2:]) > 1):
         return bits
     return torch.minimum(bits, TemporalModel().bits(values))
+
+
+def _own_bits(spec: Spec, values: Tensor) -> Tensor:
+    """Return the bits that a named model says values take.
+
+    Raises:
+        ConfigError: there is no such model, or it gives no scalar tensor.
+    """
+    model: EntropyModel = entropy_models.build(spec)
+    try:
+        bits: Any = model.bits(values)
+    except Exception as error:  # a plug-in's model may raise anything
+        raise ConfigError(f"entropy_model {spec['name']!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(bits, Tensor) or bits.ndim:
+        raise ConfigError(f"entropy_model {spec['name']!r}: bits gave {type(bits).__name__}, expected a scalar tensor")
+    return bits
 
 
 def model_spec(model: PartSpec) -> Spec | None:
@@ -124,7 +140,11 @@ def encode_with(spec: Spec, levels: np.ndarray) -> bytes:
     Raises:
         ConfigError: there is no such model, or it gives no bytes.
     """
-    stream = entropy_models.build(spec).encode(torch.from_numpy(levels))
+    model: EntropyModel = entropy_models.build(spec)
+    try:
+        stream: Any = model.encode(torch.from_numpy(levels))
+    except Exception as error:  # a plug-in's encoder may raise anything
+        raise ConfigError(f"entropy_model {spec['name']!r}: {type(error).__name__}: {error}") from error
     if not isinstance(stream, bytes):
         raise ConfigError(f"entropy_model {spec['name']!r}: encode gave {type(stream).__name__}, expected bytes")
     return stream

@@ -40,6 +40,9 @@ class OptimizerClass:
             if key not in ("params", "lr") and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         self.__signature__ = inspect.Signature([*positional, *options])
+        self.__annotations__ = {  # which the registry checks
+            option.name: option.annotation for option in options if option.name != "betas"
+        }
 
     def __call__(self, groups: list[dict[str, Any]], lr: float, **options: Any) -> torch.optim.Optimizer:
         """Build it over parameter groups.

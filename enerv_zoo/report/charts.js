@@ -24,7 +24,7 @@ const ticks = (low, high, log, least = 0) => {
   for (let v = Math.ceil(low / nice) * nice; v <= high + nice * 1e-6; v += nice) found.push(v);
   return found;
 };
-const label = (v) => (Math.abs(v) >= 1e4 ? v.toExponential(0) : String(+v.toPrecision(4)));
+const label = (v) => (Math.abs(v) >= 1e4 ? v.toLocaleString("en", {maximumFractionDigits: 0}) : String(+v.toPrecision(4)));
 
 /* series: [{name, colour, points: [[x, y], ...], dots}]; log: which axes are logarithmic; pick: called with an x. */
 const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {}) => {
@@ -34,7 +34,7 @@ const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {})
   const back = (axis) => (log.includes(axis) ? (v) => 10 ** v : (v) => v);
   const range = (axis, i) => {
     const values = series.flatMap((s) => s.points.map((p) => scale(axis)(p[i])));
-    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const [low, high] = [Math.min, Math.max].map((best) => values.reduce((a, b) => best(a, b)));
     const pad = i ? (high - low || 1) * 0.06 : 0;
     return [low - pad, (high === low ? high + 1 : high) + pad];
   };

@@ -19,7 +19,7 @@ from enerv_zoo.evaluation.report import select_frames
 from enerv_zoo.exporting.embedding import ASSETS, PageFiles
 from enerv_zoo.exporting.onnx_model import check_installed
 from enerv_zoo.exporting.runtime import BACKENDS
-from enerv_zoo.files import check_target, finite, write_text
+from enerv_zoo.files import check_target, check_writable, finite, write_text
 from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.metrics.columns import MISSING, Column, columns
 from enerv_zoo.neural_video import NeuralVideo
@@ -30,6 +30,7 @@ from enerv_zoo.report.collecting import Shown, ShownFit, collect
 from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.shell import amount, printable
+from enerv_zoo.storage.compressed import SUFFIX
 from enerv_zoo.summary import Part, summarize
 from enerv_zoo.tables import ResultTable
 from enerv_zoo.video import Video
@@ -101,6 +102,7 @@ def write_report(
             not; for `player`, the extra `enerv-zoo[export]` is missing.
         EnervZooError: a fit or its video cannot be read, or the file cannot be written.
     """
+    check_writable(out)
     listed = [runs] if isinstance(runs, str | Path) else list(runs)
     if not listed and (rates is None or codecs or player):
         raise ConfigError("a report needs a fit; name the folder of one")
@@ -168,15 +170,17 @@ def distinct_names(runs: Sequence[str | Path]) -> list[str]:
         count = 1
         while count < len(own) and sum(other[-count:] == own[-count:] for other in parts) > 1:
             count += 1
-        names.append("/".join(own[-count:]).removesuffix(".nvz") or "fit")
-    return names
+        names.append("/".join(own[-count:]))
+    short = [name.removesuffix(SUFFIX) or "fit" for name in names]
+    names = [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, 1)]
 
 
 def _check_alike(runs: Sequence[ShownFit]) -> None:
-    sizes = {run.name: (run.video.info.frames, run.video.info.height, run.video.info.width) for run in runs}
-    if len(set(sizes.values())) > 1:
+    infos = [run.video.info for run in runs]
+    if len({(info.frames, info.height, info.width) for info in infos}) > 1:
         listed = ", ".join(
-            f"{name} has {size[0]} frames of {size_text(size[1], size[2])}" for name, size in sizes.items()
+            f"{run.name} has {run.video.info.frames} frames of {run.video.info.size_text}" for run in runs
         )
         raise ConfigError(f"a report shows fits of one video in one size; {listed}")
 

@@ -13,6 +13,7 @@ from enerv_zoo import registry
 from enerv_zoo.coding import coding_hints
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.content import frames_around
+from enerv_zoo.meta import MetaParameters
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 
 BATCH = 3
@@ -44,6 +45,13 @@ class NetworkPartTests(PartTests):
         assert first.state_dict().keys() == again.state_dict().keys()
         _assert_same(first.state_dict().values(), again.state_dict().values())
         _assert_same(self.run(first, self.inputs()), self.run(again, self.inputs()))
+
+    def test_it_is_counted_without_numbers(self) -> None:
+        """Networks are counted and checked before their weights are made: `__init__` reads no value of theirs."""
+        with MetaParameters():
+            counted = self.make()
+        sizes = {name: tensor.shape for name, tensor in self._seeded(0).state_dict().items()}
+        assert {name: tensor.shape for name, tensor in counted.state_dict().items()} == sizes
 
     def test_it_goes_on_from_its_state_to_the_same_bits(self) -> None:
         first, second = self._seeded(0).eval(), self._seeded(1).eval()

@@ -180,6 +180,9 @@ def test_a_seed_in_a_table_is_the_recipes(tmp_path):
         ({"video": "bunny", "recipes": [{"name": "a"}, {"name": "../.."}]}, "is no name"),
         ({"video": "bunny", "recipes": [{"name": "a"}, {"name": "x" * 200}]}, "is no name"),
         ({"video": ["bunny"]}, "option 'videos.0'"),
+        ({"video": "bunny", "fit": {"resize": "64x36"}}, "fit has no option 'resize'. It stands beside 'fit'."),
+        ({"video": "bunny", "fit": {"device": "cpu"}}, "fit has no option 'device'.* Its options: "),
+        ({"video": "bunny", "fit": {"epoch": 3}}, "fit has no option 'epoch'. Did you mean 'epochs'"),
         (
             {"video": "bunny", "seeds": list(range(2000)), "sizes": list(range(1, 2000))},
             "up to 1,000,000 fits, .* 3,998,000",

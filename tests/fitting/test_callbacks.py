@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import deque
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import enerv_zoo as ez
+from enerv_zoo.errors import ConfigError, FitError
+from enerv_zoo.fitting.checkpoint import CHECKPOINT, DIGEST, load_checkpoint
 from enerv_zoo.progress import Status, shown_progress
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -62,6 +68,45 @@ def test_their_states_are_in_the_checkpoints(tmp_path):
     ez.fit("bunny", callbacks=[notes], resume=True, **options)
     assert notes.steps == 6
     assert [call for call in notes.calls if call[0] == "epoch"] == [("epoch", 2), ("epoch", 3)]
+
+
+class Keeps(ez.Callback):
+    """Keeps what it is given."""
+
+    def __init__(self, name, state):
+        self.name, self.state = name, state
+
+    def state_dict(self):
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (
+            [Keeps("a", {"v": np.float64(1)})],
+            r"the state 'a\.v' holds what a checkpoint cannot give back \(numpy\.float64\)",
+        ),
+        ([Keeps("a", {"v": {"w": [1, Path()]}})], r"the state 'a\.v\.w' .* \(builtins\.list\)"),
+        ([Keeps("a", deque([1]))], r"the state 'a' .* \(collections\.deque\); keep plain data and tensors"),
+        ([Keeps("", 1), Keeps("", 2)], "two callbacks would keep their state under the name ''; name each"),
+    ],
+)
+def test_a_state_that_could_not_be_gone_on_from_is_refused_at_the_first_checkpoint(tmp_path, callbacks, message):
+    with pytest.raises(ConfigError, match=message):
+        ez.fit("bunny", epochs=1, checkpoint_every=0, callbacks=callbacks, out=tmp_path / "fit", **FIT)
+
+
+def test_a_whole_checkpoint_of_another_version_is_not_called_damaged(tmp_path):
+    torch.save({"a": Path()}, payload := io.BytesIO())
+    (tmp_path / CHECKPOINT).write_bytes(DIGEST(payload.getvalue()).digest() + payload.getvalue())
+    with pytest.raises(FitError, match=r"checkpoint\.pt: is whole, and cannot be read by PyTorch"):
+        load_checkpoint(tmp_path)
+
+
+def test_any_seed_that_is_accepted_can_be_fitted_with():
+    for seed in (20240601123456, 2**63 - 1):
+        assert ez.fit("bunny", epochs=1, seed=seed, **FIT).metrics["epochs"] == 1
 
 
 def test_a_rejected_epoch_is_not_kept_and_not_told_to_the_others():

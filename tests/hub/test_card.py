@@ -85,6 +85,11 @@ EVIL = (
 )
 
 
+def test_an_apostrophe_is_one(description):
+    text = write(replace(description, video=replace(description.video, name='Anna\'s "day" & more')))
+    assert '# Anna\'s "day" &amp; more, as a network' in text.splitlines()
+
+
 @pytest.mark.parametrize("evil", EVIL)
 def test_strings_stay_where_they_are(description, evil):
     video = replace(description.video, name=evil, attribution=evil)

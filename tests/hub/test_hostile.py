@@ -58,8 +58,8 @@ MANY = {f"e{i}": CONFIG["model"]["embeddings"]["time"] for i in range(1000)}
     [
         (changed(CONFIG, *SPACE, "widths", [1 << 20, 1 << 20, 4]), "more than 4,294,967,296 are not loaded"),
         (changed(CONFIG, *SPACE, "levels", 10**9), "the option 'levels' is 1000000000; expected"),
-        (changed(CONFIG, *SPACE, "levels", 1 << 20), "leaves float32|no network can be built"),
-        (changed(CONFIG, *SPACE, "base", 1e300), "no network can be built|the option 'base'"),
+        (changed(CONFIG, *SPACE, "levels", 1 << 20), "leaves float32|cannot be built"),
+        (changed(CONFIG, *SPACE, "base", 1e300), "cannot be built|the option 'base'"),
         (changed(changed(CONFIG, *SPACE, "base", 1e5), *SPACE, "levels", 40), "leaves float32"),
         (changed(CONFIG, *SPACE, "widths", list(range(1, 100))), "or a list of up to 64"),
         (changed(CONFIG, *SPACE, "widths", [[[[[1]]]]]), "or a list of up to 64"),

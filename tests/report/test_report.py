@@ -19,7 +19,7 @@ from browsers import LONG, wait_for
 import enerv_zoo as ez
 from enerv_zoo import fitting, registry
 from enerv_zoo.config import CompressConfig
-from enerv_zoo.errors import ConfigError, VideoError
+from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint
 from enerv_zoo.evaluation.anchors import open_codec
 from enerv_zoo.exporting import embedding, runtime
@@ -31,6 +31,7 @@ from enerv_zoo.report import live, movies
 from enerv_zoo.report import page as report_page
 from enerv_zoo.report.codecs import encoded_within
 from enerv_zoo.report.command import fit_command
+from enerv_zoo.report.page import distinct_names
 from enerv_zoo.summary import summarize
 from enerv_zoo.tables import Field, ResultTable
 from enerv_zoo.video import Video
@@ -338,6 +339,24 @@ def test_what_makes_no_report(runs, tmp_path):
     with pytest.raises(ConfigError, match="one video in one size; nerv has 12 frames of 320x176, other has 3 frames"):
         ez.write_report([runs[0], tmp_path / "other"], tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
+    with pytest.raises(EnervZooError, match="no file can be written there"):
+        ez.write_report(runs, tmp_path / "other")
+    assert (tmp_path / "other" / "config.json").is_file(), "a folder is not replaced"
+
+
+def test_a_fit_beside_its_file_and_itself():
+    assert distinct_names(["runs/bunny", "runs/bunny.nvz"]) == ["bunny", "bunny.nvz"]
+    assert distinct_names(["a/bunny.nvz", "b/bunny.nvz"]) == ["a/bunny", "b/bunny"]
+    assert distinct_names(["bunny.nvz", "wolf"]) == ["bunny", "wolf"]
+    assert distinct_names(["runs/x", "runs/x", "y"]) == ["runs/x (1)", "runs/x (2)", "y"]
+
+
+def test_sizes_are_compared_however_fits_are_called(runs, tmp_path):
+    ez.fit("bunny", "nerv", out=tmp_path / "nerv", **{**OPTIONS, "resize": "64x36"})
+    file = tmp_path / "nerv.nvz"
+    ez.compress(runs[0], file)
+    with pytest.raises(ConfigError, match=r"nerv has 12 frames of 64x36, nerv\.nvz has 12 frames of 320x176"):
+        ez.write_report([tmp_path / "nerv", file], tmp_path / "x.html")
 
 
 @pytest.mark.parametrize(
@@ -477,6 +496,18 @@ def test_a_click_on_a_chart_selects_the_frame(page, open_page):
         assert f"nerv: {row['psnr']:.2f} dB, MS-SSIM {row['ms_ssim']:.4f}" in told
     marks = tab.evaluate("[...document.querySelectorAll('.cursor')].map(c => c.getAttribute('x1'))")
     assert marks[0] == marks[1]
+
+
+def test_charts_of_films_have_whole_numbers(page, open_page):
+    """A film of two hours has 200,000 frames."""
+    tab = open_page(page)
+    drawn = tab.evaluate("""() => {
+      const points = Array.from({length: 200000}, (_, i) => [i, i % 7]);
+      chart(document.body, "long", [{name: "a", colour: "red", points}]);
+      const paths = document.body.lastChild.querySelectorAll("path").length;
+      return [[0, 5000, 15000, 20000, 0.25, 33.333].map(label), paths];
+    }""")
+    assert drawn == [["0", "5000", "15,000", "20,000", "0.25", "33.33"], 1]
 
 
 def test_worst_frames_come_first(page, open_page):
