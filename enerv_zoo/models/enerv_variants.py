@@ -15,7 +15,7 @@ from enerv_zoo.models.family import family
 
 WIDTHS = ("fc_dim", "lower_width", "block_dim", "mlp_dim", "stem_dim")
 GRIDS = (256, 512)
-"""Cells of the grids that take the place of the stem, as RNeRV has them."""
+"""Cells of the grids that take the place of the stem, as Rabbit NeRV has them."""
 
 Change = Callable[[ModelConfig, dict[str, Any]], ModelConfig]
 

@@ -1,4 +1,4 @@
-"""RNeRV (Gwilliam et al., 2025): FFNeRV's grids, E-NeRV's modulation and first block, and no flow."""
+"""Rabbit NeRV (Gwilliam et al., 2025): FFNeRV's grids, E-NeRV's modulation and first block, and no flow."""
 
 from __future__ import annotations
 
