@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.display import table, video_rows
+from enerv_zoo.errors import FrameError
 from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.source import open_run
@@ -40,6 +41,8 @@ class NeuralVideo(Network, FrameAccess):
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """Decode frames as `decode` does, but float in [0, 1], on the network's device."""
         places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        if not places.isfinite().all():
+            raise FrameError(f"an index of a frame is a number, got {places[~places.isfinite()][0].item()}")
         batch_size = self._batch_size(batch_size)
         fixed = self._fixed
         for index in places.split(batch_size) if len(places) else ():

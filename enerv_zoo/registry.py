@@ -243,7 +243,7 @@ def _options(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def _place(part: Callable[..., Any]) -> tuple[str, str]:
     """Return the module and the name that a part has in it."""
     part = getattr(part, "func", part)  # of a partial
-    return part.__module__, getattr(part, "__qualname__", type(part).__qualname__)
+    return part.__module__ or "", getattr(part, "__qualname__", type(part).__qualname__)
 
 
 def _validated(adapter: Any, value: Any) -> Any:

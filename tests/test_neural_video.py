@@ -159,6 +159,15 @@ def test_a_range_of_all_seconds_is_the_whole_video():
             assert list(every) == list(range(frames)), (fps, frames)
 
 
+@pytest.mark.parametrize("family", ["enerv", "pca_nerv", "nerv", "rnerv"])
+def test_of_no_frames_of_an_index_that_is_no_number_and_in_float64(family):
+    video = ez.create_model(family, frames=6, height=36, width=64, size="90K").eval()
+    assert video(torch.tensor([], dtype=torch.float64)).shape == (0, 3, 36, 64)
+    with pytest.raises(FrameError, match="an index of a frame is a number, got nan"):
+        list(video.decode([0.0, float("nan")]))
+    assert (video[3].int() - copy.deepcopy(video).double()[3].int()).abs().max() <= 1
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_decoded_frames_are_ordinary_tensors(video, dtype):
     """Another network can be fitted to them, and they can be changed in place."""

@@ -203,6 +203,14 @@ def test_it_is_resumed_to_the_same_bits_and_goes_on_from_weights(tmp_path):
     assert on.history[0]["loss"] < whole.history[0]["loss"]
 
 
+def test_weights_of_another_size_leave_the_start_in_closed_form(tmp_path):
+    alone = ez.fit("bunny", "pca_nerv", epochs=1, **FIT)
+    other = ez.fit("bunny", "pca_nerv", epochs=1, **{**FIT, "model_options": {**TINY, "width": TINY["width"] + 4}})
+    for weights in (other.video, ez.create_model("nerv", info=other.video.info, size="20K")):
+        on = ez.fit("bunny", "pca_nerv", epochs=1, init_from=weights, **FIT)
+        assert on.metrics["psnr"] > alone.metrics["psnr"] - 1
+
+
 def test_it_is_compressed_and_fitted_in_segments(tmp_path):
     options = {**FIT, "frames": "0:8", "epochs": 2}
     result = ez.fit_segments("bunny", "pca_nerv", out=tmp_path / "long", segments=2, **options)

@@ -34,14 +34,14 @@ def read_curves(path: str | Path, pixels: int, metric: str) -> list[RateCurve]:
     """
     path = Path(path)
     points: dict[str, list[RatePoint]] = {}
-    for number, row in enumerate(read_table(path), 1):
+    for number, row in enumerate(read_table(path, lambda name: not (name in FACTS[1:] or installed_in({name: 0}))), 1):
         where = f"{path}: row {number}"
-        scores = {name: row[name] for name in installed_in(row)}
+        scores = {name: math.inf if row[name] == "inf" else row[name] for name in installed_in(row)}
         if metric not in scores or not {"bpp", "bytes"} & row.keys():
             raise ConfigError(f"{where} needs bpp or bytes, and {metric}; it has {', '.join(row) or 'nothing'}")
         facts: dict[str, Any] = {"encode_seconds": None, "decode_fps": None, **{k: row[k] for k in FACTS if k in row}}
         for name, value in {**facts, **scores}.items():
-            is_number = isinstance(value, int | float) and math.isfinite(value)
+            is_number = isinstance(value, int | float) and (math.isfinite(value) or scores.get(name) == math.inf)
             if name != "setting" and value is not None and not is_number:
                 raise ConfigError(f"{where}: {name} is {value!r:.40}, expected a number")
         facts.setdefault("bpp", 8 * facts.get("bytes", 0) / pixels)

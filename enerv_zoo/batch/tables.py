@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,13 @@ TEXTS = ("frames", "resize", "crop", "yuv", "segments", "name", "license", "mask
 """Columns whose cells are texts, whatever they look like."""
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
+def read_table(path: Path, is_text: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Return the rows of a table, without their empty cells.
+
+    Args:
+        path: a `.csv` or a `.parquet` file.
+        is_text: whether the cells of a column are texts, whatever they look like; those of others are read as YAML has
+            numbers and lists, from CSV.
 
     Raises:
         ConfigError: it is no table, or cannot be read.
@@ -26,7 +31,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         raise ConfigError(f"{path}: a table is a file that ends in {' or '.join(READERS)}")
     usable_path(path)
     try:
-        rows = READERS[path.suffix](path)
+        rows = READERS[path.suffix](path, is_text)
     except (OSError, ValueError, ImportError, csv.Error) as error:  # a UnicodeDecodeError is a ValueError
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
     return [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
@@ -38,7 +43,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         ConfigError: it cannot be read, or a row has no video.
     """
-    filled = read_table(path)
+    filled = read_table(path, {"video", "model", "size", "recipe", *TEXTS}.__contains__)
     missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
     if missing or not filled:
         where = f"row {missing[0]} has none" if missing else "it has no rows"
@@ -46,7 +51,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return filled
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
+def _read_csv(path: Path, is_text: Callable[[str], bool]) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, strict=True)
         _check_columns(table.fieldnames or ())
@@ -54,15 +59,14 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     longer = [number for number, row in enumerate(rows, 1) if None in row]
     if longer:
         raise ValueError(f"row {longer[0]} has more cells than the header has columns; quote what holds a comma")
-    plain = {"video", "model", "size", "recipe", *TEXTS}  # other cells are read as YAML has numbers and lists
 
     def cell(column: str, text: str | None) -> Any:
-        return parse_yaml(text) if text and column not in plain else text
+        return parse_yaml(text) if text and not is_text(column) else text
 
     return [{column: cell(column, text) for column, text in row.items()} for row in rows]
 
 
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
+def _read_parquet(path: Path, is_text: Callable[[str], bool]) -> list[dict[str, Any]]:
     try:
         from pyarrow import parquet
     except ImportError as error:

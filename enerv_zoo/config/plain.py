@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -69,8 +70,10 @@ def from_dict(kind: type[Config], data: Any, where: str = "") -> Config:
     prefix = f"{where}: " if where else ""
     if not isinstance(data, Mapping):
         raise ConfigError(f"{prefix}expected a mapping of {kind.__name__} options, got {type(data).__name__}")
+    with suppress(RecursionError):  # whatever nests without end is refused below
+        data = python_numbers(dict(data))
     try:
-        return _adapter(kind).validate_python(python_numbers(dict(data)))  # type: ignore[arg-type]  # classes are hashable
+        return _adapter(kind).validate_python(dict(data))  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((p for p in problems if p["type"] == "unexpected_keyword_argument"), problems[0])

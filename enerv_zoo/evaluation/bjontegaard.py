@@ -39,7 +39,7 @@ def bd_quality(anchor: Curve, test: Curve, method: Method = "akima") -> float:
 
 
 def _checked(curve: Curve, name: str) -> list[tuple[float, float]]:
-    points = sorted(curve)
+    points = sorted((float(rate), float(quality)) for rate, quality in curve)
     if len(points) < 4:
         raise EnervZooError(f"the {name} curve has {len(points)} points, Bjontegaard's comparison needs at least 4")
     if not all(rate > 0 and math.isfinite(rate) and math.isfinite(quality) for rate, quality in points):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 from markupsafe import Markup
@@ -31,6 +32,9 @@ from enerv_zoo.video.sound import for_browsers
 from enerv_zoo.video.tones import frames_to_sdr
 
 PAGE, SUFFIX = "index.html", ".html"
+MARKS = (b'id="poster"', b"enerv-zoo")
+"""What a player's page has in it."""
+
 POSTER_WIDTH, POSTER_QUALITY = 640, 85
 
 Fit = NeuralVideo | SegmentedVideo | Run | str | Path
@@ -145,7 +149,13 @@ def _check_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    if not folder.is_dir() or any(
-        path.name not in (PAGE, RUNTIME, SOUND) and path.suffix != ONNX for path in listing(folder, ConfigError)
+    paths = listing(folder, ConfigError) if folder.is_dir() else [folder]
+    own = re.compile(rf"{re.escape(PAGE)}|{re.escape(SOUND)}|{RUNTIME}|network[0-9]*{re.escape(ONNX)}")
+    runtime = {file.name for files in BACKENDS.values() for file in files.values()}
+    is_player = (folder / PAGE).is_file() and all(mark in (folder / PAGE).read_bytes() for mark in MARKS)
+    if (
+        (paths and not is_player)
+        or not all(own.fullmatch(path.name) for path in paths)
+        or not runtime.issuperset(path.name for path in (folder / RUNTIME).glob("*"))
     ):
         raise ConfigError(f"{folder}: holds other files than a player's; expected a new folder, or a name in {SUFFIX}")

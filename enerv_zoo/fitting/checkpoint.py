@@ -48,18 +48,26 @@ class Checkpoints(Callback):
     Attributes:
         fitter: of the present phase.
         phase: its number, from 0.
+        coming: of the phase that begins next.
     """
 
     fitter: Fitter
 
     def __init__(self, folder: Path | None, callbacks: Callbacks) -> None:
         self.folder, self.callbacks = folder, callbacks
-        self.phase = 0
+        self.phase = self.coming = 0
         self._saved = time.monotonic()
         self._checked = False
 
     def on_phase(self, fitter: Fitter) -> None:
-        self.fitter = fitter
+        """Take over the phase that begins.
+
+        Raises:
+            ConfigError: the state of a callback could not be read back.
+        """
+        if self.folder is not None:
+            check_readable(self.callbacks.state_dict())
+        self.fitter, self.phase = fitter, self.coming
 
     def on_step(self, fitter: Fitter) -> None:
         """Save a checkpoint, if one is due.

@@ -189,13 +189,13 @@ class WeightConstraint:
         learned = self._learned.sizes() if self._learned is not None else {}
         generator = torch.Generator(self._network.device if self.is_random else "cpu")
         generator.manual_seed((self._seed * 1_000_003 + self._steps) % 2**64)
-        for name, spec in self.specs.items():
-            self._tensors[name].data = (
-                _nearest_levels(exact[name], learned[name])
-                if name in learned
-                else self._rounded(name, exact[name], spec, generator)
-            )
         try:
+            for name, spec in self.specs.items():
+                self._tensors[name].data = (
+                    _nearest_levels(exact[name], learned[name])
+                    if name in learned
+                    else self._rounded(name, exact[name], spec, generator)
+                )
             yield
         finally:
             for name, data in exact.items():

@@ -111,11 +111,26 @@ def _spread(frames: Tensor, count: int) -> Tensor:
     return torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
 
 
-def begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo) -> None:
-    """Copy the weights of another network that have the same name and shape."""
+def begin_with(video: NeuralVideo, other: NeuralVideo | SegmentedVideo, frames: Tensor, std: float | None) -> None:
+    """Copy the weights of another network that have the same name and shape; others begin as they do without it.
+
+    Those that parts set in closed form belong together: they are copied if all agree.
+
+    Args:
+        video: the network, which is about to be fitted.
+        other: whose weights they are.
+        frames, std: as `set_first_weights` takes them.
+
+    Raises:
+        FitError: the other one is a video in segments.
+    """
     if len(other.segments) > 1:
         raise FitError("a fit begins with the weights of one network, not with those of a video in segments")
     own, others = video.state_dict(), other.network(0).state_dict()
     alike = {name: others[name] for name, each in own.items() if name in others and others[name].shape == each.shape}
-    video.load_state_dict({**own, **alike})
+    if len(alike) < len(own):
+        together = set_first_weights(video, frames, std).keys()
+        whole = together <= alike.keys()
+        alike = {name: tensor for name, tensor in alike.items() if whole or name not in together}
+    video.load_state_dict({**video.state_dict(), **alike})
     logger.info("beginning with %d of %d tensors of another fit", len(alike), len(others))

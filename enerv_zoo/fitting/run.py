@@ -49,6 +49,7 @@ from enerv_zoo.machine import available_memory
 from enerv_zoo.metrics import Scorer
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
+from enerv_zoo.optimizers.schedules import Scheduler
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.storage import open_run
@@ -215,23 +216,21 @@ class _Session:
         fitted = restricted(opened, self.plan.mask, self.plan.fit.fit_frames, **self.plan.video)
         fitted = fitted if sound else fitted.without_sound()
         self.original = fitted if self.plan.reference is None else self._reference(fitted, place)
-        frames, on_disk = seen_frames(fitted, place)
+        self._frames, on_disk = seen_frames(fitted, place)
         self._reading_seconds = time.monotonic() - start
-        self._frames = frames
         self.video = self._network()
         self.video.origin, self.video.read_sound = self.plan.origin, self.original.read_sound
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
         self.loader = FrameLoader(
-            frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk,
+            self._frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk,
             fitted=None if fitted.seen is None else fitted.seen.fitted,
         )  # fmt: skip
         is_noted = self.loader.is_streamed or self.need.total > NOTED_BYTES
-        level = logging.INFO if is_noted else logging.DEBUG
-        logger.log(level, "frames: %s; fitting needs %s", self.loader.description, self.need)
+        (logger.info if is_noted else logger.debug)("frames: %s; fitting needs %s", self.loader.description, self.need)
         Scorer(self.plan.fit.metrics, self.original.info)  # refuses now what cannot be measured
         for phase in self.plan.fit.split()[1:]:
-            make_optimizer(self.video, phase)  # refuses now what it would refuse after hours
+            Scheduler(make_optimizer(self.video, phase), phase, 1)  # refuses now what it would refuse after hours
         self.guard, self.history, self.own = DivergenceGuard(), History(folder.own), Callbacks(callbacks)
         with_states = Callbacks([self.guard, self.history, self.own])
         self.checkpoints = Checkpoints(folder.path, with_states)
@@ -258,15 +257,17 @@ class _Session:
         if self.folder.state == "extended":
             assert self.folder.path is not None
             return FolderNetwork(self.folder.path).read(NeuralVideo).start_fitting(encode=False)
-        video = NeuralVideo.seeded(chosen_config(self.plan.model, info), info, self.plan.fit.seed, fitting=True)
-        if "fitter" in self._state:
-            return video  # a checkpoint has its weights
-        weights = self.plan.init_from
+        config, seed = chosen_config(self.plan.model, info), self.plan.fit.seed
+        video = NeuralVideo.seeded(config, info, seed, fitting=True)
+        if "fitter" in self._state:  # a checkpoint has its weights; of a fit that was gone on with, none of encoders
+            is_whole = len(self._state["fitter"]["model"]) >= len(video.state_dict())
+            return video if is_whole else NeuralVideo.seeded(config, info, seed).start_fitting(encode=False)
+        weights, std = self.plan.init_from, self.plan.fit.start_std
         if weights is None:
             stage("starting in closed form")
-            self._closed_form = set_first_weights(video, self._frames, self.plan.fit.start_std)
+            self._closed_form = set_first_weights(video, self._frames, std)
         else:
-            begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights))
+            begin_with(video, weights if isinstance(weights, NeuralVideo) else load(weights), self._frames, std)
         return video
 
     def run(self, on_status: OnStatus | None, clock: Clock, report_follows: bool) -> FitResult:
@@ -330,7 +331,7 @@ class _Session:
                 start = time.monotonic()
                 evaluate(video, self.original, metrics=self.plan.fit.metrics, frames=f"0:{count}")
                 per_frame = (time.monotonic() - start) / count
-        fixed, per_shown = PICTURES_SECONDS * clock.load, 0.0
+        fixed, per_shown = 0.0 if self.folder.path is None else PICTURES_SECONDS * clock.load, 0.0
         if report_follows:
             fixed += REPORT_SECONDS * clock.load + self._reading_seconds  # which reads the original again
             per_shown = per_frame + REPORT_SECONDS_PER_PIXEL * clock.load * info.height * info.width
@@ -342,19 +343,18 @@ class _Session:
 
     def _begin(self, fitter: Fitter, state: dict[str, Any]) -> None:
         """Begin a phase, or go on where a checkpoint was."""
-        self.checkpoints.phase = state["phase"]
         if "fitter" in state:
             fitter.load_state_dict(state["fitter"])
+        self.checkpoints.coming = state["phase"]
         self.callbacks.on_phase(fitter)
         self.checkpoints.callbacks.load_state_dict(state)
 
     def _run_phase(self, fitter: Fitter, on_status: OnStatus | None) -> None:
-        every = fitter.config.eval_every
-        while not fitter.done:
+        while not fitter.done or fitter.step:  # a checkpoint of an epoch's last step is gone on with at its end
             row = fitter.fit_epoch(on_status, lambda: self.callbacks.on_step(fitter))
             is_accepted = self.callbacks.on_epoch(fitter, row)
             fitter.is_consistent = True
-            if is_accepted and every and (fitter.epoch % every == 0 or fitter.done):
+            if is_accepted and (every := fitter.config.eval_every) and (fitter.epoch % every == 0 or fitter.done):
                 with fitter.in_float32() as video:
                     scores = {"psnr": shared_psnr(self.ranks, video, self.original)}
                 self.callbacks.on_evaluation(fitter, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.progress import stage
 from enerv_zoo.video import open_video, write_image, write_video
 from enerv_zoo.video.origin import protected
+from enerv_zoo.video.writing import check_movie
+
+logger = logging.getLogger(__name__)
 
 
 class TimeLapse(Callback):
@@ -30,11 +34,12 @@ class TimeLapse(Callback):
         overwrite: whether a file that exists is replaced; the video that is fitted never is.
 
     Raises:
-        VideoError: during the fit: the file exists, or cannot be written.
+        VideoError: no movie has such a suffix or rate; during the fit: the file exists, or cannot be written.
     """
 
     def __init__(self, path: str | Path, frame: int | None = None, fps: float = 10.0, overwrite: bool = False) -> None:
         self.path, self.frame, self.fps, self.overwrite = usable_path(path, VideoError), frame, fps, overwrite
+        check_movie(path, fps)
         self.folder = self.path.with_name(f"{self.path.name}.frames")
 
     def on_phase(self, fitter: Fitter) -> None:
@@ -60,6 +65,9 @@ class TimeLapse(Callback):
             return
         stage("writing the time-lapse")
         pictures = self._pictures()
+        if not pictures:
+            logger.warning("%s: no time-lapse is written, as this fit was begun without one", self.path)
+            return
         with protected(fitter.video.origin):
             frames = (open_video(picture).frames[0] for picture in pictures)
             info = fitter.video.info

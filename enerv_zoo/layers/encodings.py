@@ -23,7 +23,7 @@ class FrequencyEncoding(nn.Module):
     - `interleaved` (NeRV, E-NeRV) computes (p * base^l) * pi and gives sin0 cos0 sin1 cos1 ...
     - `split` (HNeRV's code base, Boosting-NeRV) computes p * (base^l * pi) and gives all sines, then all cosines.
 
-    Shapes: (...) float32 -> (..., 2 levels) float32.
+    Shapes: (...) float32 -> (..., 2 levels), of the network's type.
     """
 
     def __init__(self, base: float, levels: int, order: str = "interleaved") -> None:
@@ -45,6 +45,6 @@ class FrequencyEncoding(nn.Module):
     def forward(self, p: Tensor) -> Tensor:
         argument = p.float().unsqueeze(-1) * self.powers.float()
         if self.split:
-            return torch.cat((argument.sin(), argument.cos()), dim=-1)
+            return torch.cat((argument.sin(), argument.cos()), dim=-1).to(self.powers.dtype)
         argument = argument * torch.pi
-        return torch.stack((argument.sin(), argument.cos()), dim=-1).flatten(-2)
+        return torch.stack((argument.sin(), argument.cos()), dim=-1).flatten(-2).to(self.powers.dtype)

@@ -80,4 +80,4 @@ def from_cells(cells: Tensor, factor: int) -> Tensor:
     """
     count, height, width, channels = cells.shape
     rows = cells.split(channels // factor, dim=-1)
-    return torch.stack(rows, dim=2).view(count, height * factor, width * factor, -1)
+    return torch.stack(rows, dim=2).view(count, height * factor, width * factor, channels // factor**2)

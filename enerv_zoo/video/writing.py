@@ -136,6 +136,17 @@ def write_image(path: str | Path, frame: Frame) -> Path:
     return target
 
 
+def check_movie(path: str | Path, fps: float) -> None:
+    """Refuse a path or a rate that no movie can have, before there are frames.
+
+    Raises:
+        VideoError: the path names a folder, or a file of another kind; or the rate is out of range.
+    """
+    if _means_folder(path):
+        raise VideoError(f"{path}: a movie is a file; give a name such as fit.mp4")
+    _clock(fps, None)
+
+
 def _means_folder(path: str | Path) -> bool:
     """Return whether a path names a folder of images; refuses suffixes that nothing is written for."""
     target = usable_path(path, VideoError)

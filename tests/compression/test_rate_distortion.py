@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 
 import pytest
@@ -272,6 +273,16 @@ def test_curves_of_ones_own_and_files_for_papers(tmp_path, cli):
     code, _, err = cli("rd", "bunny", *cut, "--figure", "x.gif", "--out", tmp_path / "other")
     assert "rates are written to files that end in .csv, .md, .tex, .json, .pdf, .png, .svg" in " ".join(err.split())
     assert not (tmp_path / "other").exists()
+
+
+def test_names_of_curves_are_texts_and_other_columns_nothing(tmp_path):
+    names = ["23.1", "23.10", "1.10", "on", "#1 ours", "Ours: fast", "[5] HNeRV", "@home"]
+    rows = "".join(f'"{name}",0.{n + 1},{30 + n},[12] et al.\n' for name in names for n in range(2))
+    (tmp_path / "x.csv").write_text("curve,bpp,psnr,note\n" + rows + '"lossless",9,inf,\n')
+    curves = read_curves(tmp_path / "x.csv", 1000, "psnr")
+    assert [curve.name for curve in curves] == [*names, "lossless"]
+    assert [len(curve.points) for curve in curves] == [2] * len(names) + [1]
+    assert curves[-1].points[0].psnr == math.inf
 
 
 @pytest.mark.parametrize(

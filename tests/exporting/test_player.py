@@ -341,3 +341,69 @@ def test_it_says_why_it_does_not_play(network, quick, package, browser, tmp_path
     wait_for(tab, "stage.dataset.state === 'failed'")
     assert "python -m http.server" in tab.locator("#note").inner_text()
     tab.close()
+
+
+def test_no_folder_of_ones_own_is_taken_for_a_player(network, quick, tmp_path):
+    for name in ("bunny.onnx", "index.html", "network.onnx", "runtime", "sound.mp4"):
+        folder = tmp_path / name.replace(".", "-")
+        (folder / "runtime").mkdir(parents=True) if name == "runtime" else folder.mkdir()
+        (folder / "runtime" / "notes.txt" if name == "runtime" else folder / name).write_text("mine")
+        with pytest.raises(ez.ConfigError, match="holds other files than a player's"):
+            ez.write_player(network, folder)
+        assert [path.read_text() for path in folder.rglob("*") if path.is_file()] == ["mine"]
+    page = ez.write_player(network, tmp_path / "site")
+    (page.parent / "bunny-fp16.onnx").write_text("mine")
+    with pytest.raises(ez.ConfigError, match="holds other files than a player's"):
+        ez.write_player(network, page.parent)
+
+
+def test_a_loop_ends_when_it_is_asked_to(network, package, open_page, tmp_path):
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.locator("#speed").select_option("4")
+    tab.locator("#play").click()
+    tab.evaluate(
+        "new Promise((done) => { let before = 0; const look = () => { if (shown < before) return done();"
+        " before = shown; requestAnimationFrame(look); }; look(); })"
+    )
+    tab.keyboard.press("l")
+    wait_for(tab, "stage.dataset.state === 'paused'")
+    assert tab.evaluate("stage.dataset.shown") == "4.00"
+
+
+@pytest.fixture
+def segmented(tmp_path, package):
+    """The page of a video of two networks, whose second one is asked for when its frames are."""
+    info = ez.VideoInfo(frames=10, height=10, width=14)
+    networks = [tiny("nerv", ez.VideoInfo(5, 10, 14), fc_dim=8, stem_dim=[16], lower_width=8) for _ in range(2)]
+    video = ez.SegmentedVideo(info, [Segment(0, 5), Segment(5, 5)], networks.__getitem__)
+    page = ez.write_player(video, tmp_path / "site", runtime=package, precision="float32")
+    with served(page.parent) as address:
+        yield video, address
+
+
+def test_two_frames_of_a_network_that_is_not_there_yet(segmented, open_page):
+    video, address = segmented
+    tab = open_page(address)
+    canvas_at(tab, 0)
+    sizes = tab.evaluate(
+        "Promise.all([6, 7].map((i) => decoders.all[0].decode(i))).then((all) => all.map((p) => p.length))"
+    )
+    assert sizes == [10 * 14 * 4] * 2
+    assert (canvas_at(tab, 8) - video[8].int()).abs().max() <= 2
+
+
+def test_a_connection_that_comes_back(segmented, browser):
+    video, address = segmented
+    tab = browser.new_page()
+    tab.goto(address)
+    canvas_at(tab, 0)
+    tab.route("**/network1.onnx", lambda route: route.abort())
+    tab.evaluate("go(7)")
+    wait_for(tab, "stage.dataset.state === 'failed'")
+    assert "network1.onnx cannot be loaded" in tab.locator("#note").inner_text()
+    tab.unroute("**/network1.onnx")
+    tab.evaluate("go(8)")
+    wait_for(tab, "stage.dataset.shown === '8.00'")
+    assert (canvas_at(tab, 9) - video[9].int()).abs().max() <= 2
+    assert tab.locator("#note").inner_text() == ""
+    tab.close()

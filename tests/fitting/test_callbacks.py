@@ -92,9 +92,11 @@ class Keeps(ez.Callback):
         ([Keeps("", 1), Keeps("", 2)], "two callbacks would keep their state under the name ''; name each"),
     ],
 )
-def test_a_state_that_could_not_be_gone_on_from_is_refused_at_the_first_checkpoint(tmp_path, callbacks, message):
+def test_a_state_that_could_not_be_gone_on_from_is_refused_before_the_first_step(tmp_path, callbacks, message):
+    notes = Notes()
     with pytest.raises(ConfigError, match=message):
-        ez.fit("bunny", epochs=1, checkpoint_every=0, callbacks=callbacks, out=tmp_path / "fit", **FIT)
+        ez.fit("bunny", epochs=1, callbacks=[notes, *callbacks], out=tmp_path / "fit", **FIT)
+    assert notes.steps == 0
 
 
 def test_a_whole_checkpoint_of_another_version_is_not_called_damaged(tmp_path):

@@ -147,6 +147,63 @@ def contents(folder):
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
+class Interrupt(ez.Callback):
+    """Interrupts a fit after so many of its steps, or as its n-th phase begins."""
+
+    def __init__(self, step=None, phase=None):
+        self.left, self.phases_left = step, phase
+
+    def on_phase(self, fitter):
+        if self.phases_left is not None:
+            self.phases_left -= 1
+            if self.phases_left == 0:
+                raise KeyboardInterrupt
+
+    def on_step(self, fitter):
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+
+def interrupted(source, interrupt, **options):
+    with pytest.raises(KeyboardInterrupt):
+        fit(source, callbacks=[interrupt], **options)
+    return fit(source, resume=True, **options)
+
+
+@pytest.mark.parametrize("phases", [[], [{"epochs": 2, "prune": 0.2}], [{"epochs": 2, "lr": 1e-4}]])
+@pytest.mark.parametrize("interrupt", [{"step": 6}, {"step": 9}, {"phase": 2}], ids=str)
+def test_wherever_a_fit_is_interrupted_it_ends_as_if_it_had_not_been(clip, tmp_path, phases, interrupt):
+    """Also after the last step of a phase (the third epoch has steps 7 to 9), and as the next one begins."""
+    if not phases and "phase" in interrupt:
+        interrupt = {"phase": 1}
+    whole = fit(clip, phases=phases)
+    options = {"phases": phases, "out": tmp_path / "fit"}
+    cut = interrupted(clip, Interrupt(**interrupt), **options)
+    assert [row["epoch"] for row in cut.history] == [row["epoch"] for row in whole.history]
+    assert cut.metrics["epochs"] == whole.metrics["epochs"]
+    assert all(torch.equal(each, whole.video.state_dict()[name]) for name, each in cut.video.state_dict().items())
+    assert fit(clip, resume=True, **options).ended_before
+
+
+def test_a_fit_without_its_encoder_can_be_interrupted_too(clip, tmp_path):
+    """One that goes on after its end has its maps alone."""
+    options = {"model": "hnerv", "size": "60K", "model_options": {}, "out": tmp_path / "fit", "loss": "L2"}
+    fit(clip, **{**options, "epochs": 1})
+    with pytest.raises(KeyboardInterrupt):
+        fit(clip, **{**options, "epochs": 3}, resume=True, callbacks=[Interrupt(step=3)])
+    on = fit(clip, **{**options, "epochs": 3}, resume=True)
+    assert [row["epoch"] for row in on.history] == [1, 2, 3]
+
+
+def test_a_schedule_of_a_later_phase_is_refused_before_the_first_step(clip, tmp_path):
+    steps = Interrupt(step=1)
+    with pytest.raises(ConfigError, match="floor is a fraction of the rate from 0 to 1, got 2"):
+        fit(clip, phases=[{"epochs": 1, "schedule": {"name": "cosine", "floor": 2.0}}], callbacks=[steps])
+    assert steps.left == 1
+
+
 def test_resume_reads_a_fit_that_has_ended_and_changes_nothing(clip, fitted, caplog):
     before = contents(fitted.folder)
     with caplog.at_level(logging.INFO):

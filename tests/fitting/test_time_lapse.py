@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import enerv_zoo as ez
+from enerv_zoo.errors import VideoError
 
 FIT = {
     "model": "nerv", "frames": "0:3", "resize": "64x36", "size": "60K", "epochs": 4, "batch_size": 3,
@@ -73,3 +74,21 @@ def test_a_file_is_not_replaced_unasked_and_the_video_never(tmp_path, whole):
     assert clip.read_bytes() == before
     ez.fit(clip, callbacks=[ez.TimeLapse(lapse, overwrite=True)], **{**FIT, "epochs": 1})
     assert len(ez.open_video(lapse)) == 2
+
+
+@pytest.mark.parametrize(("name", "fps"), [("x.avi", 10), ("x.txt", 10), ("folder", 10), ("x.mp4", 0), ("x.gif", -1)])
+def test_what_no_movie_can_be_is_refused_before_the_fit(tmp_path, name, fps):
+    with pytest.raises(VideoError, match=r"nothing is written for|a movie is a file|is out of range"):
+        ez.TimeLapse(tmp_path / name, fps=fps)
+
+
+def test_a_fit_that_was_begun_without_one_ends_without_one(tmp_path, caplog):
+    options = {**FIT, "out": tmp_path / "fit"}
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit("bunny", callbacks=[Stop(4)], **options)
+    lapse = ez.TimeLapse(tmp_path / "late.mp4")
+    lapse._keep = lambda *_: None
+    result = ez.fit("bunny", callbacks=[lapse], resume=True, **options)
+    assert result.metrics["epochs"] == 4
+    assert "no time-lapse is written" in caplog.text
+    assert not (tmp_path / "late.mp4").exists()

@@ -29,6 +29,7 @@ class Decoder {
     this.worker = new Worker(source);
     this.networks = [];
     this.waiting = [];
+    this.turn = Promise.resolve();  // of asking for a frame: a network is there before its frames are asked for
     this.worker.onmessage = ({ data: { pixels, error } }) => {
       const { resolve, reject } = this.waiting.shift();
       error === undefined ? resolve(pixels) : reject(new Error(error));
@@ -48,17 +49,25 @@ class Decoder {
   }
 
   async decode(index, video = 0) {
+    const networks = this.pool.videos[video], at = networks.findLastIndex(({ first }) => first <= index);
+    const { id, first, frames } = networks[at];
+    const message = { task: "decode", network: id, index: at + 1 < networks.length ? Math.min(index - first, frames - 1) : index - first };
     this.busy++;
     try {
-      const networks = this.pool.videos[video], at = networks.findLastIndex(({ first }) => first <= index);
-      const { id, first, frames } = networks[at];
-      const message = { task: "decode", network: id, index: at + 1 < networks.length ? Math.min(index - first, frames - 1) : index - first };
-      if (!this.networks.includes(id)) {
-        this.networks.push(id);
-        if (this.networks.length > this.pool.kept) await this.ask({ task: "forget", network: this.networks.shift() });
-        message.model = await this.pool.model(id);
-      }
-      return await this.ask(message);
+      const asked = this.turn.then(async () => {
+        if (!this.networks.includes(id)) {
+          message.model = await this.pool.model(id);
+          this.networks.push(id);
+          if (this.networks.length > this.pool.kept) await this.ask({ task: "forget", network: this.networks.shift() });
+        }
+        return { answer: this.ask(message) };  // not awaited here: the next message may follow
+      });
+      this.turn = asked.catch(() => {});
+      const { answer } = await asked;
+      return await answer;
+    } catch (error) {
+      if (message.model) this.networks = this.networks.filter((other) => other !== id);  // it has to come again
+      throw error;
     } finally {
       this.busy--;
     }
@@ -80,7 +89,7 @@ class Decoders {
   }
 
   model(id) {
-    if (!this.models.has(id)) this.models.set(id, read(this.files[id]));
+    if (!this.models.has(id)) this.models.set(id, read(this.files[id]).catch((error) => { this.models.delete(id); throw error; }));
     return this.models.get(id);
   }
 

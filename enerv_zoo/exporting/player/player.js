@@ -57,6 +57,7 @@ let shown = 0;
 function show(index, pixels) {
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels), canvas.width, canvas.height), 0, 0);
   shown = index;
+  if (stage.dataset.state === "failed") { state("paused"); note(""); }
   stage.dataset.shown = index.toFixed(2);
   label(index);
 }
@@ -201,6 +202,7 @@ $("loop").checked = true;
 $("loop").onclick = () => {
   $("loop").checked = !$("loop").checked;
   $("loop").setAttribute("aria-pressed", $("loop").checked);
+  $("speed").onchange();  // numbers of pictures count from this loop on
 };
 $("speed").onchange = () => { if (playing) { pause(); play().catch(() => {}); } };
 if (sound) $("mute").onclick = () => $("mute").setAttribute("aria-pressed", (sound.muted = !sound.muted));
