@@ -92,6 +92,7 @@ def note_sizes(selection: Mapping[str, Any], where: str) -> None:
             logger.info(
                 "%s: %s %s was read as HEIGHTxWIDTH, as it has no 'format: 2'; with that, write %s",
                 *(where, key, size, turned(size)),
+                extra={"once": True},
             )
             return
 

@@ -145,6 +145,8 @@ def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> N
         target: a function to call, as `"module:name"`.
         arguments: of that function.
     """
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C in the terminal is for the pool, which stops its workers once
     os.environ.update(environment)
     tune_process()
     module, _, name = target.partition(":")

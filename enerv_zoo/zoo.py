@@ -281,7 +281,7 @@ class _Budget:
             return best
         raise ConfigError(
             f"model {self.name!r} for {self.info.size_text} cannot have {self.budget:,} stored parameters; "
-            f"the nearest is {self.count(best):,}. Choose that size, or set the widths yourself"
+            f"the nearest is {self.count(best):,}. Choose that size ({self.count(best)}), or set the widths yourself"
         )
 
     def nearest(self) -> dict[str, Any]:

@@ -141,7 +141,11 @@ def read_manifest(manifest: str | Path) -> Manifest:
     if path.suffix in READERS:
         read = Manifest(tuple(_entry(row) for row in read_rows(path)), format=1)
     else:
-        data = read_mapping(path)
+        try:
+            data = read_mapping(path)
+        except ConfigError as error:
+            kinds = "a manifest is YAML that has 'fits', or a .csv or .parquet table with a column 'video'"
+            raise ConfigError(f"{error}; {kinds}") from error
         read = from_dict(Manifest, {**data, "format": format_of(data, str(path))}, str(path))
     for spec in read.fits:
         if format_of({"format": read.format, **spec}, str(path)) == 1:

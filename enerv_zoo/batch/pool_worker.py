@@ -40,8 +40,6 @@ def serve(pipe: Connection, files: Sequence[str]) -> None:
         pipe: gives tasks, and takes facts, log records and answers.
         files: Python files of the user's that register parts.
     """
-    if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C in the terminal is for the pool, which stops its workers once
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background has it ignored
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     worker = _Worker(pipe)

@@ -26,6 +26,7 @@ from enerv_zoo.parsing import read_mapping
 from enerv_zoo.report.fleet import write_fleet_report
 from enerv_zoo.storage.record import METRICS
 from enerv_zoo.video.origin import name_alone, without_folders
+from enerv_zoo.video.reading import check_there
 from enerv_zoo.video.remote import is_address
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None)
         "repository": publisher and publisher.repository(job), "url": None, "psnr": None, "error": None,
     }  # fmt: skip
     try:
+        check_there(fit.source)
         if not is_address(str(out)):
             row["fitting"] = fit.todo(out, device)
         if row["fitting"] == "nothing":

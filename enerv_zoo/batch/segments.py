@@ -260,7 +260,7 @@ def fit_segments(
                 job = replace(job, plan=job.plan.for_colour(description.video.colour))
             job, description = _choose(ranks, job, description, began, report_follows)
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
-        logger.info("%d segments of %s frames", len(description.segments), _lengths(description.segments))
+        logger.info("segments: %d, of %s frames", len(description.segments), _lengths(description.segments))
         if runner is not None:
             _fit_by(runner, job.jobs(description), folder, device)
         else:

@@ -47,7 +47,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     missing = [number for number, row in enumerate(filled, 1) if "video" not in row]
     if missing or not filled:
         where = f"row {missing[0]} has none" if missing else "it has no rows"
-        raise ConfigError(f"{path}: a manifest's table needs a column 'video' that says what to fit; {where}")
+        there = f", but {', '.join(map(str, filled[missing[0] - 1])) or 'nothing'}" if missing else ""
+        raise ConfigError(f"{path}: a manifest's table needs a column 'video' that says what to fit; {where}{there}")
     return filled
 
 

@@ -90,7 +90,8 @@ def batch(
             jobs, out, device=device, publisher=publisher, on_fit=on_fit, on_outcome=_say, **runner
         )
         status = getattr(runner.get("runner"), "status", None)
-    failed = result.failed
+    failed, fits = result.failed, [row for row in result.rows if row["part_of"] is None]
+    ended = sum(row["state"] != "failed" for row in fits)
     if json:
         totals = {} if status is None else asdict(status)
         spent = {key: totals.get(key) for key in ("lost", "seconds", "processor_seconds", "gpu_seconds")}
@@ -99,10 +100,11 @@ def batch(
         console.out.print(_results(result.rows))
         hours = "" if status is None else f", {fleets.hours(status)}"
         console.out.print()
-        console.out.print(f"{len(result.rows) - len(failed)} of {len(result.rows)} done{hours}")
+        console.out.print(f"{ended} of {len(fits)} done{hours}")
         console.out.print(f"written to {result.out}: report.html, a summary, and a folder for each fit")
     if failed:
-        console.fail(f"{len(failed)} of {len(result.rows)} failed, first {failed[0]['name']}: {failed[0]['error']}")
+        first = f"first {failed[0]['name']}: {failed[0]['error']}"
+        console.fail(f"{len(fits) - ended} of {len(fits)} failed, {first}")
 
 
 def _say(outcome: FitOutcome) -> None:
@@ -111,12 +113,15 @@ def _say(outcome: FitOutcome) -> None:
 
 
 def _plan(rows: list[dict[str, Any]]) -> Table:
-    table = console.Listing("fit", "video", "network", "how", "to do", "push", "where")
+    where = "where" if any(row["error"] or row["url"] or row["repository"] for row in rows) else None
+    headings = ("push" if any(row["pushing"] for row in rows) else None, where)
+    table = console.Listing("fit", "video", "network", "how", "to do", *filter(None, headings))
     for row in rows:
         network = " ".join(str(value) for value in (row["model"], row["size"]) if value)
         extent = "whole" if row["segments"] is None else f"in segments ({row['segments']})"
-        where = row["error"] or row["url"] or row["repository"] or ""
-        table.add_row(row["name"], row["video"], network, extent, row["fitting"] or "", row["pushing"] or "", where)
+        further = (row["pushing"] or "", row["error"] or row["url"] or row["repository"] or "")
+        shown = (cell for cell, heading in zip(further, headings, strict=True) if heading)
+        table.add_row(row["name"], row["video"], network, extent, row["fitting"] or "", *shown)
     return table
 
 
@@ -124,13 +129,14 @@ def _results(rows: list[dict[str, Any]]) -> Table:
     from enerv_zoo.metrics.columns import columns
 
     quality, cost = columns(rows), ("stored parameters", "bits per pixel", "fit time")
-    table = console.Listing("fit", *(column.heading for column in quality), *cost, "attempts", "")
-    for row in rows:
-        if row["part_of"] is not None:
-            continue
+    fits = [row for row in rows if row["part_of"] is None]
+    headings = ("attempts" if any((row["attempts"] or 1) > 1 for row in fits) else None,
+                "where" if any(row["url"] for row in fits) else None)  # fmt: skip
+    table = console.Listing("fit", *(column.heading for column in quality), *cost, *filter(None, headings))
+    for row in fits:
         spent = "" if row["fit_seconds"] is None else duration(row["fit_seconds"])
         cells = (row["name"], *(column.number(row[column.name]) for column in quality),
-                 console.number(row["stored_numbers"]), console.number(row["bpp"], 3), spent,
-                 str(row["attempts"] or ""), row["url"] or row["error"] or "")  # fmt: skip
-        table.add_row(*cells)
+                 console.number(row["stored_numbers"]), console.number(row["bpp"], 3), spent)  # fmt: skip
+        further = zip((str(row["attempts"] or ""), row["url"] or ""), headings, strict=True)
+        table.add_row(*cells, *(cell for cell, heading in further if heading))
     return table

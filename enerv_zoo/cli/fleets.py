@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from enerv_zoo.batch import BatchStatus
     from enerv_zoo.progress import Display
 
+LEAST_HOURS = 0.001
+"""Of what took less, no number is shown."""
+
 SHOWN = 12
 """Running fits that are listed; of more, the first."""
 
@@ -109,8 +112,12 @@ def _line(status: BatchStatus) -> str:
 
 def hours(status: BatchStatus) -> str:
     """Return the core-hours and GPU-hours that a batch took so far."""
-    gpu = f", {status.gpu_seconds / 3600:.3g} GPU-hours" if status.gpu_seconds else ""
-    return f"{status.processor_seconds / 3600:.3g} core-hours{gpu}"
+    gpu = f", {_hours(status.gpu_seconds)} GPU-hours" if status.gpu_seconds else ""
+    return f"{_hours(status.processor_seconds)} core-hours{gpu}"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.3g}" if seconds >= LEAST_HOURS * 3600 else f"less than {LEAST_HOURS}"
 
 
 def _live(status: BatchStatus) -> Iterator[Any]:

@@ -11,7 +11,9 @@ import typer
 
 from enerv_zoo import registry
 from enerv_zoo.cli import console, options
+from enerv_zoo.cli.progress import shown
 from enerv_zoo.config import size_text
+from enerv_zoo.progress import stage
 
 if TYPE_CHECKING:
     from enerv_zoo.hub import Pretrained
@@ -92,7 +94,9 @@ def _list_pretrained(query: str | None, json: bool) -> None:
 
     bundled = hub.list_bundled(query)
     try:
-        entries = hub.list_pretrained(query) + bundled
+        with shown("Hugging Face Hub"):
+            stage("asking for fits")
+            entries = hub.list_pretrained(query) + bundled
     except HubError as error:
         if not bundled:
             raise

@@ -228,7 +228,7 @@ class Fleet(Dispatcher):
                 "include_dashboard": False,
                 "object_store_memory": LOCAL_STORE_BYTES,
             }
-            logger.info("starting Ray on this machine, with %d cores", options["num_cpus"])
+            logger.info("starting Ray on this machine, cores: %d", options["num_cpus"])
         else:
             options["address"] = self.address
             logger.info("joining the Ray cluster at %s", self.address)
@@ -238,8 +238,8 @@ class Fleet(Dispatcher):
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             where = self.address or "this machine"
             raise FitError(
-                f"{where}: no Ray cluster answers ({reason(error)[:200]}); start one with 'ray start --head', or leave "
-                "out --address for one on this machine"
+                f"{where}: no Ray cluster answers ({reason(error)[:200]}); start one with 'ray start --head', or give "
+                "--address local (address=None) for one on this machine"
             ) from error
 
 

@@ -237,6 +237,18 @@ def prepare(
     return Reading(find_source(source, options), selection, transform, options)
 
 
+def check_there(source: Readable) -> None:
+    """Refuse a path at which nothing is, without looking at what is there; of an address, nothing is asked.
+
+    Raises:
+        VideoError: there is neither a file, nor a folder, nor a sample.
+    """
+    if not isinstance(source, str | Path) or is_address(path := without_file_scheme(source)):
+        return
+    if not str(path) or not usable_path(path, VideoError, expand=True).exists():
+        sample(path)
+
+
 def find_source(source: Readable, options: ReadOptions = DEFAULT) -> Source:
     """Return the source that a path, an address, a sample's name or frames in memory mean.
 

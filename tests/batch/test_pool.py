@@ -230,3 +230,22 @@ def test_the_command_line_has_workers(tmp_path, cli):
     assert (code, json.loads(out)["segments"]) == (0, 2)
     assert cli("batch", "zoo.yaml", "--workers", 2, "--address", "local")[0] == 2
     assert cli("fit", "bunny", "--workers", 2)[0] == 2
+
+
+def test_what_is_not_there_is_told_by_a_rehearsal_and_counted_once(tmp_path, monkeypatch, cli):
+    """Segments and pushes are no fits of their own in the counts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    common = "nerv,20K,1,0:6,64x36,2"
+    rows = ["video,model,size,epochs,frames,resize,format,segments,name"]
+    rows += [f"bunny,{common},,one", f"bunny,{common},3,parts", f"nothere.mp4,{common},,missing"]
+    Path("clips.csv").write_text("\n".join(rows) + "\n")
+    code, out, _ = cli("batch", "clips.csv", "--dry-run", "--json")
+    assert [bool(row["error"]) for row in json.loads(out)] == [False, False, True]
+    assert "nothere.mp4" in json.loads(out)[2]["error"]
+    code, out, err = cli("batch", "clips.csv", "--out", "out")
+    assert code == 1
+    assert "2 of 3 done" in out
+    assert "1 of 3 failed, first missing" in err
+    assert "attempts" not in out
+    assert max(len(line) for line in out.splitlines() if line.startswith(" ")) <= 80
