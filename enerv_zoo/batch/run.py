@@ -89,10 +89,11 @@ def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None)
         "repository": publisher and publisher.repository(job), "url": None, "psnr": None, "error": None,
     }  # fmt: skip
     try:
-        check_there(fit.source)
         if not is_address(str(out)):
             row["fitting"] = fit.todo(out, device)
-        if row["fitting"] == "nothing":
+        if row["fitting"] != "nothing":
+            check_there(fit.source)
+        else:
             row["psnr"] = read_mapping(Path(out) / job.name / METRICS).get("psnr")
         if publisher is not None:
             row["url"] = publisher.pushed(job) if row["fitting"] == "nothing" else None
