@@ -206,9 +206,10 @@ def _group_jobs(manifest: Manifest, group: Group) -> Iterator[Job]:
     if group.seeds and "seed" in group.fit:
         raise ConfigError("it gives 'seeds' and a 'seed' in 'fit'; keep one of them")
     legal = [field.name for field in dataclasses.fields(FitConfig)]
+    own = {*(field.name for field in dataclasses.fields(Group)), *LISTED.values()}
     for option in group.fit:
         if option not in legal:
-            where = " It stands beside 'fit'." if option in Group.__dataclass_fields__ else did_you_mean(option, legal)
+            where = " It stands beside 'fit'." if option in own else did_you_mean(option, legal)
             raise ConfigError(f"fit has no option {option!r}.{where} Its options: {', '.join(legal)}")
     if group.segments is not None:
         parse_segments(group.segments)

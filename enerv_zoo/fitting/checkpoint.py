@@ -234,7 +234,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
     except Exception as error:
-        found = str(error).strip().splitlines()[0]
+        found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FitError(
             f"{path}: is whole, and cannot be read by PyTorch {torch.__version__} ({found:.160}); go on with the "
             "version that wrote it, or delete the folder"

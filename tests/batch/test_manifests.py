@@ -181,6 +181,7 @@ def test_a_seed_in_a_table_is_the_recipes(tmp_path):
         ({"video": "bunny", "recipes": [{"name": "a"}, {"name": "x" * 200}]}, "is no name"),
         ({"video": ["bunny"]}, "option 'videos.0'"),
         ({"video": "bunny", "fit": {"resize": "64x36"}}, "fit has no option 'resize'. It stands beside 'fit'."),
+        ({"video": "bunny", "fit": {"model": "nerv"}}, "fit has no option 'model'. It stands beside 'fit'."),
         ({"video": "bunny", "fit": {"device": "cpu"}}, "fit has no option 'device'.* Its options: "),
         ({"video": "bunny", "fit": {"epoch": 3}}, "fit has no option 'epoch'. Did you mean 'epochs'"),
         (
