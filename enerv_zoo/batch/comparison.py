@@ -110,6 +110,8 @@ def compare(
             write_json(folder / COMPARISON, metrics)
             if len(seeds) > 1:
                 write_json(folder / MEANS, means_over_seeds(metrics))
+            else:
+                (folder / MEANS).unlink(missing_ok=True)  # one of before is of other fits
             plot_psnr({name: read_history(folder / name) for name in metrics}, folder / CURVES)
     if reasons:
         raise FitsFailed(metrics, reasons, folder)

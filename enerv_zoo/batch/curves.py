@@ -221,7 +221,8 @@ def rate_distortion(
             original,
         )
         write_json(folder / RESULT, result.to_dict())
-        plot_rates(measured, folder / PICTURE)
+        if plot_rates(measured, folder / PICTURE) is None:
+            (folder / PICTURE).unlink(missing_ok=True)  # one of before is of other points
     return result
 
 

@@ -40,7 +40,7 @@ class Publisher:
     def __init__(
         self, out: str | Path, owner: str, *, private: bool | None = None, index: str | Path | None = None
     ) -> None:
-        self.out, self.owner, self.private = Path(out), check_name(owner), private
+        self.out, self.owner, self.private = Path(out).expanduser(), check_name(owner), private
         self.index = self.out / INDEX if index is None else Path(index)
 
     def repository(self, job: Job) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from enerv_zoo.video.identity import digest
 
 POINTS = "points.json"
 FILE = "file"
+INFINITE = "inf"
+"""Of the score of exact frames, in the file."""
+
 """Of a point that was measured by other metrics than the default ones, the key that it would have by these."""
 UNITS = {"bits": "bit", "bpp": "bpp"}
 """Units of targets, as names of files have them."""
@@ -110,7 +114,8 @@ class MeasuredPoints:
             self.on_stage(f"{codec.label} at {codec.anchor.unit} {quality:.12g}")
             return measure_quality(codec, quality, self.original, self.metrics)
 
-        return self._known(("codec", codec.label.partition(":")[0], codec.anchor.settings, quality), measure)
+        own = [each for each in (getattr(codec.anchor, "programs", None),) if each]  # of commands: what files hold
+        return self._known(("codec", codec.label.partition(":")[0], codec.anchor.settings, quality, *own), measure)
 
     def _known(
         self, settings: tuple[Any, ...], measure: Callable[[RatePoint | None], RatePoint], path: Path | None = None
@@ -123,7 +128,7 @@ class MeasuredPoints:
         if self.metrics != check_metrics(DEFAULT_METRICS):
             key = self._key(*settings, self.metrics)
         points = {
-            own: RatePoint.from_dict({k: v for k, v in row.items() if k != FILE}, str(self.folder / POINTS))
+            own: RatePoint.from_dict(_read({k: v for k, v in row.items() if k != FILE}), str(self.folder / POINTS))
             for own, row in self.rows.items()
             if file in (own, row.get(FILE))
         }
@@ -132,9 +137,18 @@ class MeasuredPoints:
         if key in same:
             return same[key]
         point = measure(next(iter(same.values()), None))
-        self.rows[key] = {**point.to_dict(), **({} if key == file else {FILE: file})}
+        self.rows[key] = {**_kept(point.to_dict()), **({} if key == file else {FILE: file})}
         write_json(self.folder / POINTS, self.rows)
         return point
 
     def _key(self, *settings: Any) -> str:
         return hashlib.sha256(json.dumps([self.frames, *settings], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a point as JSON keeps it: the score of exact frames, which is infinite, is a word."""
+    return {name: INFINITE if value == math.inf else value for name, value in row.items()}
+
+
+def _read(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: math.inf if value == INFINITE else value for name, value in row.items()}

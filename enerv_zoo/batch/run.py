@@ -78,7 +78,8 @@ def survey_batch(
         device: to fit on.
         publisher: of the fits, where they are pushed.
     """
-    return [_survey(job, out, device, publisher) for job in jobs]
+    place = out if is_address(str(out)) else Path(out).expanduser()  # as `Store` has it
+    return [_survey(job, place, device, publisher) for job in jobs]
 
 
 def _survey(job: Job, out: str | Path, device: str, publisher: Publisher | None) -> dict[str, Any]:

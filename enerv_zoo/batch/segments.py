@@ -84,8 +84,15 @@ class SegmentsJob:
         return job_of(self.name, self.source, self.plan, self.frames_in)
 
     def todo(self, out: str | Path, device: str = "auto") -> Todo:
-        """Return what there is to do; nothing is written."""
-        return WORK_LEFT[segments_state(Path(out) / self.name)]
+        """Return what there is to do; nothing is written.
+
+        Raises:
+            FitError: its folder holds a fit of another plan.
+        """
+        folder = Path(out) / self.name
+        if (folder / RECORD).is_file():
+            self.as_begun(read_mapping(folder / RECORD), str(folder))
+        return WORK_LEFT[segments_state(folder)]
 
     def record(self) -> dict[str, Any]:
         """Return the contents of the folder's `fit.json`."""

@@ -76,8 +76,10 @@ def _print_prose(label: tuple[str, str], message: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """Print plain data as JSON on stdout."""
-    out.print(Text(json.dumps(data, indent=2)))  # ASCII alone, and no codes
+    """Print plain data as JSON on stdout; numbers that JSON lacks (infinity, NaN) are null."""
+    from enerv_zoo.files import finite
+
+    out.print(Text(json.dumps(finite(data), indent=2, allow_nan=False)))  # ASCII alone, and no codes
 
 
 def print_command(name: str, *operands: str | Path) -> None:

@@ -50,9 +50,15 @@ def evaluate(
     """
     with shown(run):
         from enerv_zoo import evaluation, hub, loading
+        from enerv_zoo.files import check_writable
         from enerv_zoo.fitting.plan import choose_device
         from enerv_zoo.video.origin import protected
+        from enerv_zoo.video.writing import check_frames_target
 
+        if out is not None:
+            check_writable(out / "report.json")  # before what may take hours
+        if images is not None:
+            check_frames_target(images, overwrite)
         opened = hub.open_run(run, hub.Access(revision))
         network = loading.load(opened, choose_device(device))
         report = evaluation.evaluate_segments(network, opened.originals(video, **changes), frames=frames, **measures)

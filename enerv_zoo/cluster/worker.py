@@ -133,7 +133,7 @@ def do(
 def _do(job: FitJob, key: str, store: Store, device: str, every: float, report: Report, scratch: Path) -> FitOutcome:
     folder = scratch / job.name
     other = (store.read(f"{job.name}/{JOB}") or {}).get("id", key)
-    if other != key:
+    if other != key and store.names(job.name) & {RECORD, WEIGHTS, CHECKPOINT}:  # one that failed may have left its id
         raise ConfigError(
             f"{store.root}/{job.name}: holds the fit of another video or recipe (job {other:.8}, this is {key:.8}); "
             "give this one another name, or move that away"

@@ -105,6 +105,14 @@ class CommandAnchor:
         commands = {name: shlex.join(map(_name_alone, words)) for name, words in self.commands.items()}
         return {**commands, "format": self.format, "id": hashlib.sha256(whole.encode()).hexdigest()[:8]}
 
+    @property
+    def programs(self) -> str:
+        """A hash of what the files among the commands' words hold: a program that was built anew is another codec."""
+        words = {word.replace("{folder}", self.folder) for words in self.commands.values() for word in words}
+        found = (Path(shutil.which(word) or word) for word in sorted(words))
+        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()]
+        return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
+
     def missing(self) -> str | None:
         for words in self.commands.values():
             program = words[0].replace("{folder}", self.folder)

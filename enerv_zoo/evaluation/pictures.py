@@ -97,7 +97,7 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     figure, panels = canvas
     for name, history in histories.items():
         rows = [row for row in history if row.get("psnr") is not None]
-        label = f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name
+        label = _label(f"{name} ({rows[-1]['psnr']:.2f} dB)" if rows else name)
         quality = [row["psnr"] for row in rows]
         over = [[row["epoch"] for row in rows], list(accumulate(row.get("seconds", 0) for row in rows))]
         for axes, x in zip(panels, over, strict=False):
@@ -109,6 +109,11 @@ def plot_psnr(histories: Mapping[str, Sequence[Mapping[str, Any]]], path: str | 
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend(frameon=False, loc="lower right")
     return _saved(figure, path)
+
+
+def _label(name: str) -> str:
+    """Return a name as a legend shows it as it is: without mathematics, and not left out for its first character."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
@@ -136,7 +141,8 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
         for curve in curves:
             best = curve.best()
             joined = [(point.bpp, point.scores[own.name]) for point in best]
-            (line,) = axes.plot(*zip(*joined, strict=True), marker="o", markersize=4, linewidth=1.8, label=curve.name)
+            style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": _label(curve.name)}
+            (line,) = axes.plot(*zip(*joined, strict=True), **style)
             others = [(point.bpp, point.scores[own.name]) for point in curve.points if point not in best]
             if others:
                 axes.plot(*zip(*others, strict=True), ".", color=line.get_color(), alpha=0.4)

@@ -110,7 +110,10 @@ def encode_movie(
         OSError: it refuses the frames or the value of an option, or the file cannot be written.
     """
     tick = 1 / clock.rate if clock.seconds is None else movie.tick
-    with _opened(path, movie.container, movie.container_options) as container, ExitStack() as stack:
+    options = movie.container_options
+    if movie.container in ("mp4", "mov") and clock.rate > 1000:  # else frames beyond a whole ms count as left out
+        options = {**options, "movie_timescale": "100000"}
+    with _opened(path, movie.container, options) as container, ExitStack() as stack:
         stream: VideoStream | None = None
         if tags is not None:
             write_tags(container, tags)

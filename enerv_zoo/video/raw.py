@@ -45,7 +45,10 @@ class RawFormat:
     @property
     def frame_bytes(self) -> int:
         """Bytes per frame."""
-        parts = VideoFormat(self.pix_fmt, self.width, self.height).components
+        form = VideoFormat(self.pix_fmt, self.width, self.height)
+        if form.is_rgb and not form.is_planar:  # which may have bits that are of no colour, or share bytes
+            return self.width * self.height * form.padded_bits_per_pixel // 8
+        parts = form.components
         return sum(part.width * part.height * ((part.bits + 7) // 8) for part in parts)
 
 
@@ -138,7 +141,7 @@ class RawVideo(Source):
         selection.check(self.count, str(self.path))
         each = self._format
         options = {"video_size": f"{each.width}x{each.height}", "pixel_format": each.pix_fmt}
-        address = f"subfile,,start,{selection.start * each.frame_bytes},end,{self._bytes},,:{self.path}"
+        address = f"subfile,,start,{selection.start * each.frame_bytes},end,{self._bytes},,:file:{self.path}"
         indices = selection.indices(self.count)
         try:
             with av.open(address, format="rawvideo", options=options) as container:

@@ -8,9 +8,10 @@ import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from enerv_zoo.errors import VideoError
-from enerv_zoo.files import replacing, usable_path
+from enerv_zoo.files import KEPT_CHARACTERS, replacing, usable_path
 from enerv_zoo.video.paths import check_is_file, without_file_scheme
 from enerv_zoo.video.samples import sample
 from enerv_zoo.video.storage import cache_folder
@@ -69,7 +70,9 @@ def local_copy(address: str) -> Path:
         VideoError: it cannot be had.
     """
     fs, path = file_system(address)
-    target = cache_folder() / "videos" / stamp(address)[:32] / (re.sub(r"[^\w.-]+", "-", Path(path).name) or "video")
+    own = urlsplit(path).path if address.startswith(("http://", "https://")) else path  # others have no queries
+    name = re.sub(r"[^\w.-]+", "-", Path(own).name)[-KEPT_CHARACTERS:] or "video"
+    target = cache_folder() / "videos" / stamp(address)[:32] / name
     if not target.exists():
         with replacing(target, VideoError) as temporary:
             try:

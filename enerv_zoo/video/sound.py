@@ -33,8 +33,10 @@ MEDIA_TYPE = "audio/mp4"
 _COPIES = {"fflags": "+bitexact", "strict": "experimental"}
 _ENCODERS = {"matroska": None, "webm": ("libopus", 48_000)}
 """Formats without edit lists; their encoders and rates where they take no AAC."""
-_LAYOUTS = {1: "mono", 2: "stereo"}
-"""Layouts by numbers of channels, for files that only say how many."""
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""Layouts by numbers of channels, for files that only say how many, as FFmpeg's defaults are."""
+_OPUS_LAYOUTS = {**_LAYOUTS, 3: "3.0", 4: "quad"}
+"""Those that Opus has, by numbers of channels: it takes no others."""
 _PLAYED_BY_BROWSERS = ("aac", "flac", "mp3", "opus")
 
 
@@ -79,10 +81,13 @@ def copy_sound(source: Path | bytes, span: Span = WHOLE) -> bytes | None:
             logger.warning("the sound is left out: %s is not copied; convert it first, as to AAC", stream.codec.name)
             return None
         target = io.BytesIO()
-        with av.open(target, "w", format=kind, options=_COPIES) as output:
-            own = output.add_stream_from_template(stream)
-            for piece in chain([first], pieces):
-                piece.write(output, own)
+        try:
+            with av.open(target, "w", format=kind, options=_COPIES) as output:
+                own = _copied(output, stream)
+                for piece in chain([first], pieces):
+                    piece.write(output, own)
+        except FFmpegError as error:
+            raise VideoError(f"the sound cannot be copied: {error}") from error
         return target.getvalue()
 
 
@@ -126,14 +131,15 @@ def sound_track(
             raise VideoError("the sound is damaged: the file holds none")
         kind, codec = output.format.name, stream.codec.canonical_name
         if (codecs is None or codec in codecs) and _takes(kind, stream):
-            own: Any = output.add_stream_from_template(stream)
+            own: Any = _copied(output, stream)
             pieces = _pieces(container, stream)
             pieces = _from_zero(pieces, stream) if kind in _ENCODERS else pieces
         else:
             encoder, rate = _ENCODERS.get(kind) or ("aac", stream.rate)
             takes = f"a {kind} file takes" if codecs is None else "browsers take"
             logger.info("the sound is re-encoded, as %s no %s", takes, codec)
-            own = output.add_stream(encoder, rate=rate, layout=_LAYOUTS.get(stream.channels, stream.layout.name))
+            layout = _OPUS_LAYOUTS.get(stream.channels) if encoder == "libopus" else _layout(stream)
+            own = output.add_stream(encoder, rate=rate, layout=layout or stream.layout.name)
             pieces = _encoded(container, stream, own, rate)
         waiting: list[_Piece] = []
 
@@ -166,11 +172,25 @@ def _takes(kind: str, stream: AudioStream) -> bool:
     """Return whether a format takes the codec of a sound."""
     try:
         with av.open(io.BytesIO(), "w", format=kind, options=_COPIES) as output:
-            output.add_stream_from_template(stream)
+            _copied(output, stream)
             output.start_encoding()
     except (FFmpegError, ValueError):
         return False
     return True
+
+
+def _layout(stream: AudioStream) -> str:
+    """Return the layout of a sound's channels; the usual one where its file only says how many there are."""
+    named = stream.layout.name
+    return _LAYOUTS.get(stream.channels, named) if named.endswith("channels") else named
+
+
+def _copied(output: OutputContainer, stream: AudioStream) -> Any:
+    """Add a copy of a sound's stream to a file; MP4 has to know what each channel is."""
+    own: Any = output.add_stream_from_template(stream)
+    if own.layout.name != (layout := _layout(stream)):
+        own.layout = layout
+    return own
 
 
 def _pieces(container: InputContainer, stream: AudioStream) -> Iterator[_Piece]:
@@ -225,8 +245,22 @@ def _from_zero(pieces: Iterator[_Piece], stream: AudioStream) -> Iterator[_Piece
 
 def _encoded(container: InputContainer, stream: AudioStream, own: Any, rate: int) -> Iterator[_Piece]:
     try:
-        for frame in chain(container.decode(stream), [None]):
+        for frame in chain(_decoded(container, stream), [None]):
             for packet in own.encode(frame):
                 yield _Piece(packet, round(packet.pts * packet.time_base * rate), packet.duration, rate)
     except FFmpegError as error:
-        raise VideoError(f"the sound is damaged: {error}") from error
+        raise VideoError(f"the sound cannot be encoded: {error}") from error
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[Any]:
+    """Yield the frames of a sound; what is damaged is left out, as players do, which is logged."""
+    damaged = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            damaged += 1
+            continue
+        yield from frames
+    if damaged:
+        logger.warning("the sound is damaged: packets of it are left out (%d)", damaged)

@@ -147,6 +147,15 @@ def check_movie(path: str | Path, fps: float) -> None:
     _clock(fps, None)
 
 
+def check_frames_target(path: str | Path, overwrite: bool | None) -> None:
+    """Refuse what `write_video` would refuse to replace, before there are frames.
+
+    Raises:
+        VideoError: it would.
+    """
+    _check_target(usable_path(path, VideoError), _means_folder(path), overwrite)
+
+
 def _means_folder(path: str | Path) -> bool:
     """Return whether a path names a folder of images; refuses suffixes that nothing is written for."""
     target = usable_path(path, VideoError)

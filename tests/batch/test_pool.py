@@ -249,3 +249,17 @@ def test_what_is_not_there_is_told_by_a_rehearsal_and_counted_once(tmp_path, mon
     assert "1 of 3 failed, first missing" in err
     assert "attempts" not in out
     assert max(len(line) for line in out.splitlines() if line.startswith(" ")) <= 80
+
+
+def test_a_rehearsal_looks_at_the_options_of_segments_too_and_knows_the_home_folder(tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    tiny = {"video": "bunny", "model": "nerv", "size": "20K", "frames": "0:4", "resize": "64x36", "segments": 2}
+    rows = []
+    for epochs in (1, 2):
+        Path("zoo.yaml").write_text(json.dumps({"format": 2, "fits": [{**tiny, "fit": {"epochs": epochs}}]}))
+        if epochs == 1:
+            assert cli("batch", "zoo.yaml", "--out=~/zoo", "--device", "cpu")[0] == 0
+        rows += json.loads(cli("batch", "zoo.yaml", "--out=~/zoo", "--dry-run", "--json")[1])
+    assert (rows[0]["fitting"], rows[0]["error"]) == ("nothing", None)
+    assert "epochs was 1, now it is 2" in rows[1]["error"]

@@ -18,6 +18,7 @@ from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 import enerv_zoo as ez
 from enerv_zoo.config import Colour
 from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
+from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, available, measure_codec, open_codec, split_codecs
 from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
 from enerv_zoo.registry import anchors
@@ -331,3 +332,35 @@ def test_curves_that_cannot_be_compared():
         bd_rate(ANCHOR[:3], TEST)
     with pytest.raises(EnervZooError, match="does not rise"):
         bd_rate(ANCHOR, [*TEST[:3], (0.5, 20.0)])
+
+
+def test_a_lossless_point_is_known_again_and_a_program_that_was_built_anew_is_measured_again(program, tmp_path, cli):
+    """The second run, which measures nothing, says what the first one said."""
+    keep = "import sys; open(sys.argv[2], 'wb').write(open(sys.argv[1], 'rb').read())"
+    (tmp_path / "encode.py").write_text(keep)
+    path = program(
+        encode=[sys.executable, "{folder}/encode.py", "{input}", "{output}", "{qp}"],
+        decode=[sys.executable, "-c", keep, "{input}", "{output}"], ladder=[0, 1], format="gbrp",
+    )  # fmt: skip
+    command = ("rd", "bunny", "--models", "", "--codecs", path, "--frames", "0:3", "--resize", "64x36", "--out",
+               tmp_path / "rd", "--no-report", "--table", tmp_path / "x.csv", "--json")  # fmt: skip
+    tables = []
+    for _ in range(2):
+        code, out, err = cli(*command)
+        assert code == 0, err
+        strict = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert [point["psnr"] for point in strict["curves"][0]["points"]] == [None, None]
+        tables.append((tmp_path / "x.csv").read_text())
+    assert tables[0] == tables[1]
+    assert tables[0].count(",inf") == 2
+    before = open_codec(path).anchor.programs
+    (tmp_path / "encode.py").write_text(keep + "  # better")
+    assert open_codec(path).anchor.programs != before
+
+
+def test_names_are_drawn_as_they_are(tmp_path):
+    points = tuple(RatePoint("", 1, bpp, {"psnr": 30 + bpp, "ms_ssim": None}, 1.0, 1.0) for bpp in (1.0, 2.0))
+    names = ["$\\textbf{ours}$", r"A$\frac{1$", "_ours & co 50%"]
+    plot_rates([RateCurve(name, {}, points) for name in names], tmp_path / "x.svg")
+    drawn = (tmp_path / "x.svg").read_text()
+    assert [drawn.count(word) for word in ("textbf", "frac", "50%")] == [1, 1, 1]

@@ -84,3 +84,13 @@ def test_odd_sizes_repeat_the_last_row_and_column(
     result = open_video(path).frames.permute(0, 2, 3, 1).numpy()
     assert result.shape == (3, 132, 176, 3)
     assert np.abs(result.astype(int) - np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")).mean() < 5
+
+
+@pytest.mark.parametrize("fps", [1000.0, 2000.0, 10000.0])
+@pytest.mark.parametrize("count", [3, 8, 101])
+def test_at_thousands_of_frames_a_second_none_is_lost(tmp_path: Path, fps: float, count: int) -> None:
+    for suffix in (".mp4", ".mov"):
+        path = write_video(
+            tmp_path / f"x{suffix}", torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8), fps=fps
+        )
+        assert len(open_video(path)) == count

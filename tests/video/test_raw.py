@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
@@ -87,3 +88,23 @@ def test_other_sources_take_no_format(tmp_path: Path, still: Encode) -> None:
     for source in (tmp_path / "clip", np.zeros((1, 8, 8, 3), np.uint8)):
         with pytest.raises(VideoError, match=r"leave out yuv \(--yuv\)"):
             open_video(source, yuv="8x8")
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "size"), [("bgr0", 4), ("0rgb", 4), ("rgb565le", 2), ("x2rgb10le", 4), ("rgb24", 3)]
+)
+def test_bytes_of_no_colour_and_colours_that_share_bytes_are_counted(tmp_path: Path, pix_fmt: str, size: int) -> None:
+    frames = [bytes([10 * number]) * (8 * 8 * size) for number in range(6)]
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    (folder / "x.yuv").write_bytes(b"".join(frames))
+    whole = open_video(folder / "x.yuv", yuv=f"8x8:{pix_fmt}:30")
+    assert len(whole) == 6
+    part = open_video(folder / "x.yuv", yuv=f"8x8:{pix_fmt}:30", frames="2:4")
+    assert torch.equal(part.frames, whole.frames[2:4])
+
+
+def test_a_colon_in_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a:b_16x16.yuv").write_bytes(bytes(3 * 384))
+    assert len(open_video("a:b_16x16.yuv")) == 3

@@ -75,6 +75,14 @@ def test_a_video_at_an_address_is_that_video(site):
     assert Handler.asked.count("GET") > fetched
 
 
+def test_a_signed_address_is_that_of_its_file(site):
+    """Storages sign addresses with queries of many hundred characters."""
+    folder, address = site
+    shutil.copy(folder / "clip one.mp4", folder / "clip.mp4")
+    video = ez.open_video(f"{address}/clip.mp4?X-Amz-Signature={'f' * 900}", frames="0:1")
+    assert (video.info.name, len(video)) == ("clip", 1)
+
+
 def test_a_fit_remembers_the_address(site, tmp_path):
     clip = f"{site[1]}/clip%20one.mp4"
     ez.fit(clip, "nerv", size="60K", frames="0:3", resize="64x36", epochs=1, batch_size=3, out=tmp_path / "fit")

@@ -146,3 +146,59 @@ def test_joined_recordings_are_heard_one_after_the_other(tmp_path: Path) -> None
     codec, samples = heard(saved(video.sound, tmp_path / "s.mp4"))
     assert codec == "aac"
     assert samples.size / RATE == pytest.approx(2.4, abs=0.15)
+
+
+def surround(path: Path, encoder: str, layout: str) -> Path:
+    """A clip whose sound has several channels."""
+    clip = write_clip(path.with_name("picture.mp4"))
+    with av.open(str(clip)) as source, av.open(str(path), "w") as container:
+        picture: Any = container.add_stream_from_template(source.streams.video[0])
+        sound: Any = container.add_stream(encoder, rate=RATE, layout=layout)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = picture
+                container.mux(packet)
+        count = len(av.AudioLayout(layout).channels)
+        kind = sound.format.name if encoder.startswith("pcm") else "fltp"
+        samples = np.random.default_rng(0).random((count, RATE)).astype(np.float32) - 0.5
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.rate = RATE
+        resampler = av.AudioResampler(kind, layout, RATE, frame_size=sound.frame_size or None)
+        for each in [*resampler.resample(frame), *resampler.resample(None), None]:
+            container.mux(sound.encode(each))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "layout"),
+    [
+        ("x.avi", "pcm_s16le", "stereo"),
+        ("x.mkv", "pcm_s16le", "5.1"),
+        ("x.mp4", "ac3", "5.1(side)"),
+        ("x.mp4", "aac", "4.0"),
+    ],
+)
+def test_channels_that_are_only_counted_and_layouts_that_opus_lacks(
+    tmp_path: Path, name: str, encoder: str, layout: str
+) -> None:
+    video = open_video(surround(tmp_path / name, encoder, layout))
+    count = len(av.AudioLayout(layout).channels)
+    for suffix in (".mp4", ".mkv", ".webm"):
+        with av.open(str(write_video(tmp_path / f"y{suffix}", video))) as written:
+            sound = written.streams.audio[0]
+            assert sound.channels == count
+            assert sum(frame.samples for frame in written.decode(sound)) > 0.9 * RATE
+
+
+def test_a_damaged_packet_is_left_out_where_sound_is_encoded_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = write_clip(tmp_path / "x.mp4", frames=40)
+    data = bytearray(clip.read_bytes())
+    middle = packets(str(clip))[20]
+    place = data.index(middle)
+    data[place : place + len(middle)] = b"\xff" * len(middle)
+    clip.write_bytes(data)
+    written = write_video(tmp_path / "y.webm", open_video(clip))
+    assert heard(written)[1].size > 3.5 * RATE
+    assert "packets of it are left out (1)" in caplog.text
