@@ -3,7 +3,7 @@
 To fit them again, and to write their files:
 
     enerv-zoo batch configs/zoo/shelf.yaml --out runs/shelf
-    enerv-zoo compress runs/shelf/bunny-pca --out enerv_zoo/hub/bundled/bunny-pca.nvz --license cc-by-3.0 --no-sound
+    enerv-zoo compress runs/shelf/bunny-pca enerv_zoo/hub/bundled/bunny-pca.nvz --overwrite --no-sound
 """
 
 from __future__ import annotations
