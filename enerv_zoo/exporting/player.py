@@ -152,7 +152,8 @@ def _check_folder(folder: Path) -> None:
     paths = listing(folder, ConfigError) if folder.is_dir() else [folder]
     own = re.compile(rf"{re.escape(PAGE)}|{re.escape(SOUND)}|{RUNTIME}|network[0-9]*{re.escape(ONNX)}")
     runtime = {file.name for files in BACKENDS.values() for file in files.values()}
-    is_player = (folder / PAGE).is_file() and all(mark in (folder / PAGE).read_bytes() for mark in MARKS)
+    page = (folder / PAGE).read_bytes() if (folder / PAGE).is_file() else b""
+    is_player = all(mark in page for mark in MARKS)
     if (
         (paths and not is_player)
         or not all(own.fullmatch(path.name) for path in paths)
