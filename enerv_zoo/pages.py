@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +22,13 @@ HOST = "127.0.0.1"
 def is_for_this_machine(headers: Message) -> bool:
     """Return whether a request names this machine; another name of it is another site's, which reads nothing."""
     return urlsplit(f"//{headers.get('Host', '')}").hostname in (HOST, "localhost")
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A server whose threads end with it, and that says nothing of browsers that hang up or ask for nonsense."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leave out a request that failed."""
 
 
 def asset(path: Path) -> Any:

@@ -17,6 +17,9 @@ from enerv_zoo.cli.progress import shown
 if TYPE_CHECKING:
     from enerv_zoo.storage import Run
 
+MODEL = {"batch": "dynamic", "output": "uint8", "index": "float64"}
+"""Options of a model that a player has not, and their defaults."""
+
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -34,14 +37,16 @@ def export(
         ),
     ],
     precision: Precision = None,
-    batch: Annotated[str, typer.Option(metavar="N", help="Frames per call, or dynamic for any number.")] = "dynamic",
+    batch: Annotated[str, typer.Option(metavar="N", help="Frames per call, or dynamic for any number.")] = MODEL[
+        "batch"
+    ],
     output: Annotated[
         str,
         typer.Option(help="Of the model: uint8, float32, sdr (float32; HDR as SDR), or rgba for a canvas."),
-    ] = "uint8",
+    ] = MODEL["output"],
     index: Annotated[
         str, typer.Option(help="Type of the model's input: float64, or float32, which GPUs of browsers need.")
-    ] = "float64",
+    ] = MODEL["index"],
     player: Annotated[bool, typer.Option("--player", help="Write a web page that plays the network.")] = False,
     single_file: Annotated[
         bool, typer.Option("--single-file", help="With --player: one .html file, which also opens from disk.")
@@ -75,13 +80,16 @@ def export(
         raise typer.BadParameter(f"expected {expected}, got {str(out)!r}", param_hint="'OUT'")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another name or add --overwrite")
+    model = {"batch": batch, "output": output, "index": index}
+    if player and model != MODEL:
+        raise typer.BadParameter("--batch, --output and --index are of a model; leave out --player")
     opened = hub.open_run(run, hub.Access(revision))
     with shown(run):
         if player:
             page = exporting.write_player(opened, out, runtime=runtime, precision=precision or "float16")  # type: ignore[arg-type]
         else:
             kind = precision or "float32"
-            exporting.export(opened, out, precision=kind, batch=batch, output=output, index=index)  # type: ignore[arg-type]
+            exporting.export(opened, out, precision=kind, **model)  # type: ignore[arg-type]
     if player:
         how = "open it in a browser" if single_file else "serve the folder, for example with: python -m http.server"
         console.out.print(f"written to {page}: {how}")
@@ -118,18 +126,17 @@ def play(
     if terminal:
         _play_here(opened, device)
         return
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, served(Path(folder) / "player", port) as address:
         with shown(run):
-            page = exporting.write_player(opened, Path(folder) / "player", runtime=runtime)
-        with served(page.parent, port) as address:
-            console.out.print(f"playing at {address} until Ctrl-C")
-            if browser:
-                webbrowser.open(address)
-            try:
-                while True:
-                    time.sleep(3600)
-            except KeyboardInterrupt:
-                return
+            exporting.write_player(opened, Path(folder) / "player", runtime=runtime)
+        console.out.print(f"playing at {address} until Ctrl-C")
+        if browser:
+            webbrowser.open(address)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return
 
 
 def _play_here(run: Run, device: str) -> None:

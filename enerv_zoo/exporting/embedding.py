@@ -50,13 +50,14 @@ class PageFiles:
         return {"part": part, "zipped": smaller}
 
     def add_networks(
-        self, video: NeuralVideo | SegmentedVideo, run: Run | None, precision: Precision, output: Output = "float32"
+        self, video: NeuralVideo | SegmentedVideo, run: Run | None, precision: Precision
     ) -> list[dict[str, Any]]:
         """Export the networks of a video, and return the frames and the file of each.
 
-        Their output is of floats: `worker.js` makes pixels of a canvas of it, in a fraction of the time that a runtime
-        takes.
+        Their output is of floats, of HDR in SDR: `worker.js` makes pixels of a canvas of it, in a fraction of the time
+        that a runtime takes.
         """
+        output: Output = "sdr" if video.info.colour.is_wide else "float32"
         networks = []
         for number, (segment, network) in enumerate(zip(video.segments, video.networks(), strict=True)):
             model = exported(network, ONNX, precision, 1, output, describe(network, run, precision, output), "float32")

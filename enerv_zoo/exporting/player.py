@@ -18,7 +18,7 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.exporting import onnx_model
 from enerv_zoo.exporting.decoder import Precision
 from enerv_zoo.exporting.embedding import ASSETS, RUNTIME, PageFiles
-from enerv_zoo.exporting.run import ONNX, opened
+from enerv_zoo.exporting.run import ONNX, check_choice, opened
 from enerv_zoo.exporting.runtime import BACKENDS, VERSION
 from enerv_zoo.files import check_writable, listing, replacing, usable_path
 from enerv_zoo.neural_video import NeuralVideo
@@ -60,11 +60,12 @@ def write_player(
         The path of the page.
 
     Raises:
-        ConfigError: the extra `enerv-zoo[export]` is missing, the runtime's files are others, or the folder holds more
-            than a player.
+        ConfigError: the extra `enerv-zoo[export]` is missing, there is no such precision, the runtime's files are
+            others, or the folder holds more than a player.
         EnervZooError: the fit cannot be read, or the page cannot be written.
     """
     onnx_model.check_installed()
+    check_choice("precision", precision, Precision)
     target = usable_path(path)
     single = target.suffix == SUFFIX
     (check_writable if single else _check_folder)(target)
@@ -84,7 +85,7 @@ def write_player(
 def _page(video: NeuralVideo | SegmentedVideo, run: Run | None, files: PageFiles, precision: Precision) -> str:
     info = video.info
     runtime = files.add_runtime()
-    networks = files.add_networks(video, run, precision, "sdr" if info.colour.is_wide else "float32")
+    networks = files.add_networks(video, run, precision)
     sound = None if (data := video.sound) is None else for_browsers(data)
     facts = {
         "frames": info.frames,
@@ -146,9 +147,10 @@ def _check_folder(folder: Path) -> None:
 
     Raises:
         ConfigError: it does, or is a file.
+        EnervZooError: there can be no such folder.
     """
     if not folder.exists():
-        return
+        return check_writable(folder)
     paths = listing(folder, ConfigError) if folder.is_dir() else [folder]
     own = re.compile(rf"{re.escape(PAGE)}|{re.escape(SOUND)}|{RUNTIME}|network[0-9]*{re.escape(ONNX)}")
     runtime = {file.name for files in BACKENDS.values() for file in files.values()}

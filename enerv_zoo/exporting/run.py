@@ -64,9 +64,9 @@ def export(
         EnervZooError: the fit cannot be read, decodes otherwise as a model, or the file cannot be written.
     """
     target, size = Path(path), _batch_size(batch)
-    _check_choice("precision", precision, Precision)
-    _check_choice("output", output, Output)
-    _check_choice("index", index, Index)
+    check_choice("precision", precision, Precision)
+    check_choice("output", output, Output)
+    check_choice("index", index, Index)
     if target.suffix not in (ONNX, TORCH):
         raise ConfigError(f"{path}: expected a name that ends in {ONNX} or {TORCH}")
     if target.suffix == TORCH and index != "float64":
@@ -133,7 +133,12 @@ def _batch_size(batch: Any) -> int | None:
     return int(text)
 
 
-def _check_choice(name: str, value: Any, choices: Any) -> None:
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Refuse a value that is none of a `Literal`'s.
+
+    Raises:
+        ConfigError: says which there are.
+    """
     if value not in get_args(choices):
         raise ConfigError(f"{name} is one of {', '.join(get_args(choices))}, got {value!r}")
 

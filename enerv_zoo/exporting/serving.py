@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.pages import HOST, is_for_this_machine
+from enerv_zoo.pages import HOST, QuietServer, is_for_this_machine
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -51,7 +51,7 @@ def served(folder: Path, port: int = 0) -> Iterator[str]:
         ConfigError: the port is taken, or may not be used.
     """
     try:
-        server = ThreadingHTTPServer((HOST, port), partial(_Handler, directory=str(folder)))
+        server = QuietServer((HOST, port), partial(_Handler, directory=str(folder)))
     except (OSError, OverflowError) as error:
         raise ConfigError(f"port {port} of {HOST} cannot be used ({error}); choose another, or 0") from error
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -9,9 +9,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import urllib.error
 import urllib.request
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -159,10 +161,45 @@ def test_options_on_the_command_line(cli, network, quick):
         (("x.html", "--player"), "expected a folder, or --single-file, got 'x.html'"),
         (("site", "--player", "--single-file"), "expected a name that ends in .html, got 'site'"),
         (("x.onnx", "--single-file"), "add --player"),
+        (("site", "--player", "--batch", "4"), "--batch, --output and --index are of a model; leave out --player"),
+        (("site", "--player", "--output", "rgba"), "leave out --player"),
     ):
         code, _, err = cli("export", "fit", *arguments)
         assert code == 2
         assert message in err
+
+
+def test_what_cannot_be_written_or_served_is_refused_before_a_network_is_exported(cli, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "exported", lambda *options: pytest.fail("it was exported"))
+    network.save_pretrained("fit")
+    (tmp_path / "file").write_text("")
+    for path, options, message in (
+        ("file/site", {}, "no file can be written there"),
+        ("site", {"precision": "fp16"}, "precision is one of float32, float16, got 'fp16'"),
+    ):
+        with pytest.raises(ez.errors.EnervZooError, match=message):
+            ez.write_player(network, tmp_path / path, **options)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        code, _, err = cli("play", "fit", "--port", other.getsockname()[1])
+    assert code == 1
+    assert "cannot be used" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "fit"]
+
+
+@pytest.mark.network
+def test_a_browser_that_hangs_up_or_asks_for_nonsense_is_not_heard_of(tmp_path, capfd):
+    (tmp_path / "big").write_bytes(bytes(64_000_000))
+    with served(tmp_path) as address:
+        port = int(address.split(":")[2].strip("/"))
+        for request in (b"GET / HTTP/1.1\r\nHost: [\r\n\r\n", b"GET /big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(request)
+                connection.recv(1)
+        with urllib.request.urlopen(address + "big") as answer:
+            assert len(answer.read()) == 64_000_000
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.network
@@ -307,6 +344,81 @@ def test_it_plays_from_one_file_and_by_keyboard(network, package, open_page, tmp
     assert tab.evaluate("stage.dataset.shown") == "4.00"
 
 
+def test_it_ends_where_few_frames_are_left(network, package, open_page, tmp_path):
+    """Fewer than are decoded ahead, before it begins."""
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.keyboard.press("l")
+    tab.keyboard.press("End")
+    wait_for(tab, "stage.dataset.shown === '4.00'")
+    tab.keyboard.press("ArrowLeft")
+    wait_for(tab, "stage.dataset.shown === '3.00'")
+    tab.keyboard.press(" ")
+    wait_for(tab, "stage.dataset.shown === '4.00' && stage.dataset.state === 'paused'")
+
+
+SEEN = "const seen = [], draw = show; show = (index, pixels) => { seen.push(index); draw(index, pixels); };"
+
+
+def test_it_plays_from_where_it_was_asked_for(network, package, open_page, tmp_path):
+    """Also where the network is not there yet."""
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.evaluate(f"{SEEN} window.seen = seen; $('loop').click(); go(3); toggle();")
+    wait_for(tab, "seen.at(-1) === 4 && stage.dataset.state === 'paused'")
+    assert tab.evaluate("Math.min(...seen)") == 3
+
+
+def test_what_is_dragged_over_is_shown(network, package, open_page, tmp_path):
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.evaluate("go(0)")
+    wait_for(tab, "stage.dataset.shown === '0.00'")
+    tab.evaluate(
+        f"""{SEEN} window.seen = seen; window.labels = [];
+        const decode = decoders.decode.bind(decoders);
+        decoders.decode = (index) => {{ if (index < 3) go(index + 1); return decode(index); }};
+        const tell = label; label = (index) => {{ labels.push(index); tell(index); }};
+        go(1);"""
+    )
+    wait_for(tab, "seen.at(-1) === 3")
+    assert tab.evaluate("seen") == [1, 2, 3], "each while the next one was asked for already"
+    assert tab.evaluate("labels") == sorted(tab.evaluate("labels")), "the scrubber goes not back"
+    assert tab.locator("#index").inner_text() == "3.00"
+
+
+def test_a_page_that_is_not_seen_keeps_few_pictures(network, package, open_page, tmp_path):
+    """A browser draws none of a hidden page."""
+    tab = open_page(ez.write_player(network, tmp_path / "one.html", runtime=package).as_uri())
+    tab.locator("#speed").select_option("4")
+    tab.locator("#play").click()
+    wait_for(tab, "shown > 0")
+    tab.evaluate(
+        """window.requestAnimationFrame = () => 0;
+        window.decoded = 0;
+        for (const each of decoders.all) {
+          const decode = each.decode.bind(each);
+          each.decode = (index) => { decoded++; return decode(index); };
+        }"""
+    )
+    tab.evaluate("new Promise((done) => setTimeout(done, 2000))")  # in which 80 are due
+    assert tab.evaluate("decoded <= 2 * AHEAD + decoders.all.length")
+
+
+def test_pixels_that_are_not_square(package, open_page, tmp_path):
+    info = ez.VideoInfo(frames=3, height=10, width=14, pixel_aspect=Fraction(2))
+    video = tiny("nerv", info, fc_dim=8, stem_dim=[16], lower_width=8)
+    tab = open_page(ez.write_player(video, tmp_path / "one.html", runtime=package).as_uri())
+    tab.evaluate("go(1)")
+    wait_for(tab, "stage.dataset.shown === '1.00'")
+    shape = """(() => {
+      const box = canvas.getBoundingClientRect();
+      return [box.width / box.height, getComputedStyle(canvas).objectFit];
+    })()"""
+    aspect, fitting = tab.evaluate(shape)
+    assert (fitting, aspect) == ("fill", pytest.approx(2.8, rel=0.01))
+    tab.locator("#full").click()
+    wait_for(tab, "document.fullscreenElement === stage && innerWidth === stage.clientWidth")
+    assert tab.evaluate(shape)[0] == pytest.approx(2.8, rel=0.01)
+
+
 def test_it_is_heard_at_the_time_of_its_frames(network, package, open_page, tmp_path, monkeypatch):
     sound = ez.open_video(write_clip(tmp_path / "clip.mp4", "libopus", frames=5)).sound
     monkeypatch.setattr(network, "read_sound", lambda: sound)
@@ -386,7 +498,7 @@ def test_two_frames_of_a_network_that_is_not_there_yet(segmented, open_page):
     tab = open_page(address)
     canvas_at(tab, 0)
     sizes = tab.evaluate(
-        "Promise.all([6, 7].map((i) => decoders.all[0].decode(i))).then((all) => all.map((p) => p.length))"
+        "Promise.all([6, 7].map((i) => decoders.all[0].decode(i))).then((all) => all.map((p) => p.byteLength))"
     )
     assert sizes == [10 * 14 * 4] * 2
     assert (canvas_at(tab, 8) - video[8].int()).abs().max() <= 2

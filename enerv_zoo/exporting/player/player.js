@@ -52,14 +52,14 @@ function clock(seconds) {
 
 // ------------------------------------------------------------------ what is shown
 
-let shown = 0;
+let shown = 0, at = 0, target = null;  // at: the index that was shown or asked for last; target: one to be asked for
 
 function show(index, pixels) {
   context.putImageData(new ImageData(new Uint8ClampedArray(pixels), canvas.width, canvas.height), 0, 0);
   shown = index;
   if (stage.dataset.state === "failed") { state("paused"); note(""); }
   stage.dataset.shown = index.toFixed(2);
-  label(index);
+  if (target === null) label(at = index);
 }
 
 function label(index) {
@@ -70,12 +70,12 @@ function label(index) {
   $("time").value = `${clock(secondsAt(index))} / ${clock(length)}`;
 }
 
-let target = null, seeking = false;
+let seeking = false;
 
 async function seek(index) {
   pause();
-  target = Math.max(0, Math.min(index, last));
-  label(target);
+  at = target = Math.max(0, Math.min(index, last));
+  label(at);
   await ready();
   if (seeking) return;
   seeking = true;
@@ -85,7 +85,7 @@ async function seek(index) {
     try {
       const pixels = await decoders.decode(place);
       $("access").value = `${Math.round(performance.now() - start)} ms`;
-      if (target === null && !playing) show(place, pixels);
+      if (!playing) show(place, pixels);
     } catch (error) {
       seeking = false;
       fail(error);
@@ -122,12 +122,13 @@ async function play() {
   if (playing) return;
   await ready();
   const speed = Number($("speed").value), step = Math.min(speed, 1), count = Math.round(last / step) + 1;
-  let begin = shown >= last ? 0 : secondsAt(shown), origin = null;
+  let begin = at >= last ? 0 : secondsAt(at), origin = null, lag = 1;  // lag: pictures that pass while one is decoded
   const own = ++run, pictures = new Map(), drawn = [];
   playing = true;
   refused = false;
   state("playing");
   const first = Math.round(indexAt(begin) / step);
+  const loop = $("loop").checked, left = loop ? count : count - first;
   let next = first;
 
   const place = (number) => Math.min((number % count) * step, last);
@@ -141,12 +142,17 @@ async function play() {
   async function work(decoder) {
     while (playing && own === run) {
       const due = clockNumber(performance.now());
-      next = Math.max(next, due + (origin === null ? 0 : 1));
-      if (next >= count && !$("loop").checked) return;
-      if (next > due + AHEAD) { await new Promise((resolve) => setTimeout(resolve, 4)); continue; }
+      const soon = due + (origin === null ? 0 : lag);
+      next = Math.max(next, loop ? soon : Math.min(soon, count - 1));
+      if (next >= count && !loop) return;
+      if (next > due + AHEAD || pictures.size >= 2 * AHEAD) {  // a page that is not seen draws none of them
+        await new Promise((resolve) => setTimeout(resolve, 4));
+        continue;
+      }
       const number = next++;
       try {
         pictures.set(number, await decoder.decode(place(number)));
+        if (origin !== null) lag = Math.max(1, Math.min(clockNumber(performance.now()) - due, AHEAD));
       } catch (error) { if (own === run) { pause(); fail(error); } return; }
     }
   }
@@ -154,10 +160,10 @@ async function play() {
 
   function tick(now) {
     if (!playing || own !== run) return;
-    if (origin === null && (pictures.size >= Math.min(AHEAD / 2, count) || pictures.size >= 2 * decoders.all.length)) origin = now;
+    if (origin === null && (pictures.size >= Math.min(AHEAD / 2, left) || pictures.size >= 2 * decoders.all.length)) origin = now;
     const due = clockNumber(now);
     const latest = Math.max(-1, ...[...pictures.keys()].filter((number) => number <= due));
-    if (origin !== null) hear($("loop").checked ? secondsPlayed(now) % length : secondsPlayed(now), speed);
+    if (origin !== null) hear(loop ? secondsPlayed(now) % length : secondsPlayed(now), speed);
     if (latest >= 0 && origin !== null) {
       show(place(latest), pictures.get(latest));
       for (const number of pictures.keys()) if (number <= latest) pictures.delete(number);
@@ -165,7 +171,7 @@ async function play() {
       while (drawn[0] < now - 2000) drawn.shift();
       if (drawn.length > 2) $("rate").value = rate(drawn, speed);
     }
-    if (due >= count - 1 && !$("loop").checked && latest < 0 && shown >= last - step) { pause(); return; }
+    if (due >= count - 1 && !loop && latest < 0 && shown >= place(count - 1)) { pause(); return; }
     requestAnimationFrame(tick);
   }
   requestAnimationFrame(tick);
@@ -197,7 +203,7 @@ const go = (index) => seek(index).catch(() => {});
 $("play").onclick = $("big").onclick = toggle;
 canvas.onclick = $("poster").onclick = toggle;
 $("scrub").oninput = (event) => go(Number(event.target.value));
-$("between").oninput = (event) => go(Math.floor(shown + 1e-9) + Number(event.target.value));
+$("between").oninput = (event) => go(Math.floor(at + 1e-9) + Number(event.target.value));
 $("loop").checked = true;
 $("loop").onclick = () => {
   $("loop").checked = !$("loop").checked;
@@ -218,8 +224,8 @@ const keys = {
   " ": toggle, k: toggle, Home: () => go(0), End: () => go(last), l: () => $("loop").click(), f: () => $("full").click(),
   m: () => $("mute")?.click(),
   "[": () => speedBy(-1), "]": () => speedBy(1),
-  ArrowLeft: (event) => go(event.shiftKey ? shown - 0.05 : Math.ceil(shown - 1e-6) - 1),
-  ArrowRight: (event) => go(event.shiftKey ? shown + 0.05 : Math.floor(shown + 1e-6) + 1),
+  ArrowLeft: (event) => go(event.shiftKey ? at - 0.05 : Math.ceil(at - 1e-6) - 1),
+  ArrowRight: (event) => go(event.shiftKey ? at + 0.05 : Math.floor(at + 1e-6) + 1),
 };
 document.addEventListener("keydown", (event) => {
   const own = keys[event.key], inSlider = event.target.id === "between" || event.target.tagName === "SELECT";
