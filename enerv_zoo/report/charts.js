@@ -30,6 +30,8 @@ const label = (v) => (Math.abs(v) >= 1e4 ? v.toLocaleString("en", {maximumFracti
 const chart = (parent, title, series, {log = "", xlabel = "", pick = null} = {}) => {
   series = series.filter((s) => s.points.length);
   if (!parent || !series.length) return {mark: () => {}};
+  const isPositive = (axis) => series.every((s) => s.points.every((p) => p[axis === "x" ? 0 : 1] > 0));
+  log = [...log].filter(isPositive).join("");  // zero and what is below have no logarithm
   const scale = (axis) => (log.includes(axis) ? Math.log10 : (v) => v);
   const back = (axis) => (log.includes(axis) ? (v) => 10 ** v : (v) => v);
   const range = (axis, i) => {

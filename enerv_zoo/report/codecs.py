@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
-from enerv_zoo.config import PartSpec
-from enerv_zoo.errors import ConfigError
+from enerv_zoo.config import MetricSpec, PartSpec
+from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.evaluation.anchors import Anchor, check_frames, open_codec
 from enerv_zoo.evaluation.rates import BATCH
 from enerv_zoo.evaluation.report import bits_per_pixel
@@ -17,7 +16,7 @@ from enerv_zoo.files import finite
 from enerv_zoo.metrics import Scorer
 from enerv_zoo.pixels import as_bytes, as_float
 from enerv_zoo.report.collecting import Shown
-from enerv_zoo.report.movies import Frames
+from enerv_zoo.report.movies import kept
 from enerv_zoo.video import Video
 
 
@@ -50,7 +49,7 @@ def encoded_within(anchor: Anchor, frames: Video, size: int) -> tuple[float, byt
     return best if best is not None and best[0] == qualities[low] else encode(qualities[low])
 
 
-def shown_codec(codec: PartSpec, frames: Video, size: int, metrics: Sequence[str]) -> Shown:
+def shown_codec(codec: PartSpec, frames: Video, size: int, metrics: Sequence[MetricSpec]) -> Shown:
     """Encode and decode frames with a codec, to be shown beside a fit.
 
     Args:
@@ -71,12 +70,13 @@ def shown_codec(codec: PartSpec, frames: Video, size: int, metrics: Sequence[str
     quality, data, seconds = encoded_within(anchor, frames, size)
     info = frames.info
     start = time.perf_counter()
-    decoded = Frames((as_bytes(frame)[None] for frame in anchor.decode(data)), len(frames), info.height, info.width)
+    decoded = kept((as_bytes(frame)[None] for frame in anchor.decode(data)), len(frames))
+    if len(decoded) != len(frames):
+        raise VideoError(f"{opened.label} gave {len(decoded)} frames back of {len(frames)}; choose another codec")
     rate = len(frames) / (time.perf_counter() - start)
     scorer = Scorer(metrics, info)
     for first in range(0, len(frames), BATCH):
-        batch = torch.stack([decoded[i] for i in range(first, min(first + BATCH, len(frames)))])
-        scorer.add(as_float(batch), as_float(frames.frames[first : first + BATCH]))
+        scorer.add(*(as_float(each[first : first + BATCH]) for each in (decoded, frames.frames)))
     rows = scorer.rows()
     costs = {"stored_bytes": len(data), "bpp": bits_per_pixel(len(data), info), "fps": rate, "fit_seconds": seconds}
 

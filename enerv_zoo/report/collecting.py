@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
-from enerv_zoo.config import FitConfig, from_dict
+from enerv_zoo.config import FitConfig, MetricSpec, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.evaluation import FrameScore, evaluate_segments
 from enerv_zoo.evaluation.report import matching_frames, read_frames
@@ -24,7 +23,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.metrics.columns import names_in
 from enerv_zoo.metrics.scoring import installed
 from enerv_zoo.neural_video import NeuralVideo
-from enerv_zoo.parsing import read_mapping
+from enerv_zoo.parsing import read_mapping, to_yaml
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.report.command import compress_command, fit_command
 from enerv_zoo.segmented import SegmentedVideo
@@ -64,6 +63,7 @@ class ShownFit(Shown):
         video: the network or networks.
         run: that they were loaded from.
         original: gives the frame (3, H, W), uint8, that it should decode, by index.
+        measures: the metrics that it is measured by, with their options.
         history: a mapping per epoch: `epoch`, `psnr` and `loss`; empty where it is not known.
         command: that fits it again, and of a compressed file the one that compresses it, in a second line; or `None`.
         recipe: as YAML, or `None`.
@@ -72,6 +72,7 @@ class ShownFit(Shown):
     video: NeuralVideo | SegmentedVideo
     run: Run
     original: Callable[[int], Tensor]
+    measures: Sequence[MetricSpec]
     history: list[dict[str, Any]]
     command: str | None
     recipe: str | None
@@ -105,11 +106,11 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
 
     frame_of(0)
     record = opened.record
+    measures = installed(from_dict(FitConfig, record.get("fit") or {}, "fit").metrics)
     if data is None and (path / METRICS).is_file() and (path / FRAMES).is_file():
         metrics, frames = _numbers(path / METRICS), _plain(read_frames(path / FRAMES))
     else:
-        names = installed(from_dict(FitConfig, record.get("fit") or {}, "fit").metrics)
-        report = evaluate_segments(video, original, metrics=names)
+        report = evaluate_segments(video, original, metrics=measures)
         metrics, frames = {**report.to_dict(), "model": video.config.family}, _plain(report.frames)
     history = [{key: row.get(key) for key in HISTORY_KEYS} for row in read_history(path)]
     recipe = {key: record[key] for key in PARTS if record.get(key)}
@@ -121,9 +122,10 @@ def collect(run: str | Path, name: str, data: Any, device: str) -> ShownFit:
         video=video,
         run=opened,
         original=frame_of,
+        measures=measures,
         history=history,
         command=_commands(opened, name) if recipe else None,
-        recipe=yaml.safe_dump(recipe, sort_keys=False) if recipe else None,
+        recipe=to_yaml(recipe) if recipe else None,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ from enerv_zoo.fitting.history import History, read_history
 from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.fitting.time_lapse import decoded
 from enerv_zoo.metrics.columns import column
-from enerv_zoo.pages import HOST, asset, is_for_this_machine, template
+from enerv_zoo.pages import HOST, QuietServer, asset, is_for_this_machine, template
 from enerv_zoo.pixels import as_bytes
 from enerv_zoo.progress import Stage, Status
 from enerv_zoo.report.collecting import HISTORY_KEYS
@@ -31,8 +33,8 @@ PORT = 8765
 PICTURE_INTERVAL = 0.5
 """Seconds between two pictures, at least."""
 
-PATIENCE = 3.0
-"""Seconds that a page which is open in a browser has to fetch the end of a fit."""
+PATIENCE, SENDING = 3.0, 60.0
+"""Seconds that a page which is open in a browser has to ask for the end of a fit, and that sending it may take."""
 
 HTML, JSON, PNG = "text/html; charset=utf-8", "application/json", "image/png"
 
@@ -50,7 +52,7 @@ class LivePage(Callback):
     Args:
         title: of the page.
         folder: of the fit, whose history a fit that is resumed begins with.
-        frame: which frame of the video; by default the one in the middle.
+        frame: which frame of the video; by default the one in the middle of those that are fitted.
         port: of the server; by default 8765, or another one where that is taken.
 
     Attributes:
@@ -70,7 +72,7 @@ class LivePage(Callback):
         self._files: dict[str, bytes] = {}
         self._report: Path | None = None
         self._last_picture = self._last_poll = -1e9
-        self._is_delivered = threading.Event()
+        self._is_asked, self._is_delivered = threading.Event(), threading.Event()
 
     def __enter__(self) -> Self:
         self._server = _server(self, self.port)
@@ -81,8 +83,8 @@ class LivePage(Callback):
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._state["ended"] = True
-        if error is None and time.monotonic() - self._last_poll < PATIENCE:
-            self._is_delivered.wait(PATIENCE)
+        if error is None and time.monotonic() - self._last_poll < PATIENCE and self._is_asked.wait(PATIENCE):
+            self._is_delivered.wait(SENDING)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -102,8 +104,9 @@ class LivePage(Callback):
         """Show the original's frame, and what the network decodes before its first step."""
         if not fitter.ranks.first:
             return
-        index = len(fitter.loader) // 2 if self.frame is None else self.frame
-        self._files["/original.png"] = _png(as_bytes(fitter.loader.frames[index]))
+        fitted = fitter.loader.fitted  # of frames that are held out, there is no original
+        self._index = int(fitted[len(fitted) // 2]) if self.frame is None else self.frame
+        self._files["/original.png"] = _png(as_bytes(fitter.loader.frames[self._index]))
         if self.folder is not None and fitter.current_epoch > 1:
             self._history.rows = [row for row in read_history(self.folder) if row["epoch"] < fitter.current_epoch]
             self._show_history()
@@ -129,42 +132,45 @@ class LivePage(Callback):
             self._show_picture(fitter, epoch)
 
     def _show_picture(self, fitter: Fitter, epoch: int) -> None:
-        self._files["/picture.png"] = _png(decoded(fitter, self.frame))
+        self._files["/picture.png"] = _png(decoded(fitter, self._index))
         self._state |= {"picture": self._state["picture"] + 1, "caption": f"decoded after epoch {epoch}"}
         self._last_picture = time.monotonic()
 
     # ------------------------------------------------------------------ the server
 
-    def answer(self, path: str) -> tuple[str, bytes] | None:
-        """Return the type and the bytes of what the page's server has at a path; `None` for nothing."""
+    def answer(self, path: str) -> tuple[str, bytes, bool] | None:
+        """Return what the page's server has at a path, `None` for nothing: type, bytes, and whether it is the end."""
         if path == "/":
             text = template(HERE / "live.html.jinja").render(
                 title=self.title, css=asset(HERE / "page.css"), js=asset(HERE / "charts.js"), version=__version__
             )
-            return HTML, text.encode()
+            return HTML, text.encode(), False
         if path == "/state.json":
             self._last_poll = time.monotonic()
             state = dict(self._state)
-            if state["ended"] and not state["report"]:
-                self._is_delivered.set()
-            return JSON, json.dumps(state).encode()
+            return JSON, json.dumps(state).encode(), state["ended"] and not state["report"]
         if path == "/report.html" and self._report is not None:
-            self._is_delivered.set()
-            return HTML, self._report.read_bytes()
-        return (PNG, self._files[path]) if path in self._files else None
+            return HTML, self._report.read_bytes(), True
+        return (PNG, self._files[path], False) if path in self._files else None
+
+    @contextmanager
+    def sending(self, is_end: bool) -> Iterator[None]:
+        """A context in which an answer is sent: the server stays until the end of the fit is."""
+        if is_end:
+            self._is_asked.set()
+        try:
+            yield
+        finally:
+            if is_end:
+                self._is_delivered.set()
 
 
 def _png(frame: Tensor) -> bytes:
     return encode_png(frame.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
-class _Server(ThreadingHTTPServer):
-    """A server whose threads end with it, and that says nothing of browsers that hang up."""
-
+class _Server(QuietServer):
     page: LivePage
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leave out a request that failed."""
 
 
 def _server(page: LivePage, port: int | None) -> _Server:
@@ -189,15 +195,16 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self.send_error(404 if is_allowed else 403)
             return
-        kind, content = answer
-        self.send_response(200)
-        for name, value in (
-            ("Content-Type", kind), ("Content-Length", str(len(content))), ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-        ):  # fmt: skip
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        kind, content, is_end = answer
+        with self.server.page.sending(is_end):
+            self.send_response(200)
+            for name, value in (
+                ("Content-Type", kind), ("Content-Length", str(len(content))), ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
+            ):  # fmt: skip
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

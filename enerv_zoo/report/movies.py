@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.config import HD, SQUARE, Colour
 from enerv_zoo.video.encoders import Clock, Movie, encode_movie
+from enerv_zoo.video.storage import FrameStore
 
 WIDEST = 1280
 """Frames that are wider are shown in this width."""
@@ -67,19 +68,14 @@ def heat(frame: Tensor, other: Tensor) -> Tensor:
     return (_RAMP[low] * (1 - part) + _RAMP[low + 1] * part).round().byte().permute(2, 0, 1)
 
 
-class Frames(Sequence[Tensor]):
-    """Frames (3, H, W), uint8, kept in a file that goes with this object, however many they are."""
+def kept(batches: Iterable[Tensor], count: int) -> Tensor:
+    """Return the frames of batches (B, 3, H, W), uint8, as one tensor: in memory where there is room, else on disk.
 
-    def __init__(self, batches: Iterable[Tensor], count: int, height: int, width: int) -> None:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 (the map holds it, and it goes with the map)
-        self._frames = np.memmap(file, np.uint8, "w+", shape=(count, 3, height, width))
-        done = 0
-        for batch in batches:
-            self._frames[done : done + len(batch)] = batch.numpy()
-            done += len(batch)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        return torch.from_numpy(np.array(self._frames[index]))
+    Raises:
+        VideoError: there is no room on disk either.
+    """
+    store = FrameStore(count)
+    for batch in batches:
+        for frame in batch:
+            store.add(frame.permute(1, 2, 0))
+    return store.frames()

@@ -64,7 +64,8 @@
     document.addEventListener("keydown", (event) => {
       const {tagName, type} = event.target;
       if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey || ["SELECT", "TEXTAREA"].includes(tagName)) return;
-      if ((tagName === "BUTTON" && event.key === " ") || (type === "range" && event.key.length > 1)) return;
+      if ((["BUTTON", "SUMMARY"].includes(tagName) && event.key === " ") || (type === "range" && event.key.length > 1)) return;
+      if (event.key.length > 1 && event.target.closest(".scroll, pre")) return;  // which the browser scrolls
       event.preventDefault();
       keys[event.key]();
     });

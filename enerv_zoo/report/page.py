@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from markupsafe import Markup
 
 from enerv_zoo import __version__
@@ -27,7 +26,7 @@ from enerv_zoo.pages import asset, script_source, template
 from enerv_zoo.progress import stage
 from enerv_zoo.report.codecs import shown_codec
 from enerv_zoo.report.collecting import Shown, ShownFit, collect
-from enerv_zoo.report.movies import HEAT_RANGE, Frames, heat, movie, shown_size
+from enerv_zoo.report.movies import HEAT_RANGE, heat, kept, movie, shown_size
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.shell import amount, printable
 from enerv_zoo.storage.compressed import SUFFIX
@@ -108,10 +107,10 @@ def write_report(
         raise ConfigError("a report needs a fit; name the folder of one")
     if player:
         check_installed()
-    fits = [
-        collect(run, name, data, choose_device(device))
-        for run, name in zip(listed, distinct_names(listed), strict=True)
-    ]
+    fits: list[ShownFit] = []
+    for run, name in zip(listed, distinct_names(listed), strict=True):
+        fit = collect(run, name, data, choose_device(device))
+        fits.append(replace(fit, original=fits[0].original) if fits else fit)  # one copy of the frames
     with protected(*(run.video.origin for run in fits), data):
         check_target(Path(out))
     _check_alike(fits)
@@ -237,11 +236,11 @@ def _shown(fits: Sequence[ShownFit], frames: str | None, codecs: Sequence[PartSp
 def _codecs(fit: ShownFit, codecs: Sequence[PartSpec]) -> Iterator[Shown]:
     """Iterate over files of codecs that have the size of a fit."""
     if codecs:
-        info, metrics = fit.video.info, [own.name for own in columns([fit.metrics])]
-        original = Video(torch.stack([fit.original(i) for i in range(info.frames)]), info)
+        info = fit.video.info
+        original = Video(kept((fit.original(i)[None] for i in range(info.frames)), info.frames), info)
         advance = stage("encoding with codecs", len(codecs))
         for codec in codecs:
-            yield shown_codec(codec, original, fit.metrics["stored_bytes"], metrics)
+            yield shown_codec(codec, original, fit.metrics["stored_bytes"], fit.measures)
             advance(1)
 
 
@@ -290,19 +289,18 @@ def _movies(
     """Return the movies of the page: the original, the fits and codecs, and their heats from it."""
     advance = stage("writing the report", len(indices) * (1 + 2 * len(runs)))
 
-    def encode(frames: Iterable[Tensor], **options: Any) -> str:
-        return movie(_counted(frames, advance), fps, pixel_aspect=info.pixel_aspect, **options)
+    def entry(layer: str, label: str, frames: Iterable[Tensor], **options: Any) -> dict[str, Any]:
+        data = movie(_counted(frames, advance), fps, pixel_aspect=info.pixel_aspect, **options)
+        return {"layer": layer, "label": label, "data": data, "error": layer.startswith("error")}
 
-    original = Frames((frame_of(i)[None] for i in indices), len(indices), info.height, info.width)
-    movies = [{"layer": "original", "label": "original", "data": encode(original, colour=info.colour), "error": False}]
-    errors = []
+    original = kept((frame_of(i)[None] for i in indices), len(indices))
+    movies, errors = [entry("original", "original", original, colour=info.colour)], []
     for number, run in enumerate(runs):
-        decoded = Frames(run.decode(indices), len(indices), info.height, info.width)
-        movies.append(
-            {"layer": f"run{number}", "label": run.name, "data": encode(decoded, colour=info.colour), "error": False}
-        )
+        decoded = kept(run.decode(indices), len(indices))
+        movies.append(entry(f"run{number}", run.name, decoded, colour=info.colour))
         heats = (heat(frame, target) for frame, target in zip(decoded, original, strict=True))
-        errors.append({"layer": f"error{number}", "label": run.name, "data": encode(heats, crf=22), "error": True})
+        errors.append(entry(f"error{number}", run.name, heats, crf=22))
+        del decoded, heats  # before those of the next one
     return [*movies, *errors]
 
 

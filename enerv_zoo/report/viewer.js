@@ -99,6 +99,7 @@ function viewer(data, told) {
   function tell() {
     $("scrub").value = position;
     $("frame").textContent = `${data.frames[position]} of ${data.length}`;
+    $("scrub").setAttribute("aria-valuetext", $("frame").textContent);
     clearTimeout(address);
     if (!playing && location.hash !== `#f=${data.frames[position]}` && (position || location.hash))
       address = setTimeout(() => history.replaceState(null, "", `#f=${data.frames[position]}`), 200);
@@ -130,14 +131,14 @@ function viewer(data, told) {
     if (match && Number(match[1]) !== data.frames[position]) select(Number(match[1]));
   }
 
-  function stepMovies() {
-    if (!playing || live) return;
+  function stepMovies(own) {
+    if (!playing || own !== run) return;
     const [master, ...others] = shown().map(movie);
     for (const video of others)
       if (Math.abs(video.currentTime - master.currentTime) > 1 / data.fps) video.currentTime = master.currentTime;
     position = Math.min(last, Math.floor(master.currentTime * data.fps));
     tell();
-    requestAnimationFrame(stepMovies);
+    requestAnimationFrame(() => stepMovies(own));
   }
 
   /* Networks give the pace: a frame for which it is too late is left out. */
@@ -159,12 +160,13 @@ function viewer(data, told) {
   function play() {
     playing = true;
     sign();
+    const own = ++run;
     if (live) {
-      stepNetworks(++run).catch((error) => { pause(); note(error.message); });
+      stepNetworks(own).catch((error) => { pause(); note(error.message); });
       return;
     }
     for (const figure of shown()) movie(figure).play().catch(() => {});
-    requestAnimationFrame(stepMovies);
+    requestAnimationFrame(() => stepMovies(own));
   }
 
   function pause() {

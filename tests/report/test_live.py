@@ -63,6 +63,39 @@ def test_a_fit_is_shown_while_it_runs(tmp_path):
         get(page.address)
 
 
+def test_of_frames_that_are_held_out_none_is_shown(tmp_path):
+    with ez.LivePage("bunny", port=0) as page:
+        result = ez.fit("bunny", callbacks=[page], fit_frames="1::2", **{**FIT, "frames": "0:6"})
+        for name in ("original.png", "picture.png"):
+            (tmp_path / name).write_bytes(get(page.address + name))
+    assert (
+        ez.open_video(tmp_path / "original.png")
+        .frames[0]
+        .equal(ez.open_video("bunny", frames="3:4", resize="64x36").frames[0])
+    )
+    assert ez.open_video(tmp_path / "picture.png").frames[0].equal(result.video[3])
+
+
+def test_the_server_stays_until_a_browser_has_all_of_the_report(tmp_path, monkeypatch):
+    """Of a report that is larger than what sockets hold back."""
+    monkeypatch.setattr(live, "PATIENCE", 600.0)
+    monkeypatch.setattr(live, "SENDING", 600.0)
+    report = tmp_path / "report.html"
+    report.write_bytes(bytes(64_000_000))
+    page = ez.LivePage(port=0)
+    page.__enter__()
+    page.end_with(report)
+    assert json.loads(get(page.address + "state.json"))["report"]
+    with urllib.request.urlopen(page.address + "report.html", timeout=30) as response:
+        closing = threading.Thread(target=page.__exit__, args=(None, None, None))
+        closing.start()
+        received = len(response.read(1))
+        assert closing.is_alive()
+        received += len(response.read())
+    closing.join()
+    assert received == 64_000_000
+
+
 def test_watching_changes_no_bit_and_a_resumed_fit_shows_all_its_epochs(tmp_path):
     alone = ez.fit("bunny", **FIT)
 

@@ -29,7 +29,7 @@ from enerv_zoo.pages import script_source
 from enerv_zoo.recipes import read_recipe
 from enerv_zoo.report import live, movies
 from enerv_zoo.report import page as report_page
-from enerv_zoo.report.codecs import encoded_within
+from enerv_zoo.report.codecs import encoded_within, shown_codec
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.report.page import distinct_names
 from enerv_zoo.summary import summarize
@@ -125,6 +125,37 @@ def test_codecs_beside_are_as_large_as_the_fit(runs, tmp_path):
     network = summarize(ez.load(runs[0]).config, ez.load(runs[0]).info)
     assert f"nerv: {network.stored_numbers:,} parameters" in text
     assert all(f"<td>{html.escape(part.shapes)}</td>" in text for part in network.parts)
+
+
+def test_codecs_are_measured_as_the_fit_is(tmp_path):
+    """Also where frames are held out, whose scores have names of their own, and with the options of its metrics."""
+    cut = {"frames": "0:4", "resize": "64x36"}
+    tiles = {"name": "worst_tile", "side": 8}
+    ez.fit("bunny", "nerv", size="60K", epochs=1, fit_frames="::2", metrics=["psnr", tiles], out=tmp_path / "x", **cut)
+    page = ez.write_report(tmp_path / "x", tmp_path / "x.html", codecs=["x264"])
+    codec = embedded(page)["runs"][1]
+    quality = int(codec["name"].split()[-1])
+    (point,) = ez.measure_codec("x264", ez.open_video("bunny", **cut), ladder=[quality], metrics=[tiles])
+    mean = sum(row["worst_tile"] for row in codec["frames"]) / 4
+    assert mean == pytest.approx(point.scores["worst_tile"])
+    assert "unseen frames" in page.read_text()
+
+
+def test_a_codec_that_loses_frames_is_refused(monkeypatch):
+    video = ez.open_video("bunny", frames="0:3", resize="64x36")
+    codec = open_codec("x264")
+    decode = type(codec.anchor).decode
+    monkeypatch.setattr(type(codec.anchor), "decode", lambda self, data: itertools.islice(decode(self, data), 2))
+    with pytest.raises(ez.VideoError, match="x264 gave 2 frames back of 3; choose another codec"):
+        shown_codec("x264", video, 10_000, ["psnr"])
+
+
+def test_of_many_fits_one_copy_of_the_original_is_kept(runs, tmp_path, monkeypatch):
+    given = []
+    shown_fits = report_page._shown
+    monkeypatch.setattr(report_page, "_shown", lambda fits, *others: (given.extend(fits), shown_fits(fits, *others))[1])
+    ez.write_report(runs, tmp_path / "x.html", frames="0:2")
+    assert [fit.original for fit in given] == [given[0].original] * 2
 
 
 def test_what_falls_or_has_few_steps_is_encoded_within_a_size():
@@ -510,6 +541,19 @@ def test_charts_of_films_have_whole_numbers(page, open_page):
     assert drawn == [["0", "5000", "15,000", "20,000", "0.25", "33.33"], 1]
 
 
+def test_values_without_a_logarithm_are_drawn_all_the_same(page, open_page):
+    """As the loss `log_mse` has below 0, and others where frames are exact."""
+    tab = open_page(page)
+    for points in ([[1, -5], [2, -7]], [[1, 0.5], [2, 0]]):
+        drawn = tab.evaluate(
+            """(points) => { chart(document.body, "loss", [{name: "a", colour: "red", points}], {log: "y"});
+            const box = document.body.lastChild;
+            return [box.querySelector("path").getAttribute("d"), box.querySelectorAll(".grid").length]; }""", points
+        )  # fmt: skip
+        assert "NaN" not in drawn[0]
+        assert drawn[1] > 2
+
+
 def test_worst_frames_come_first(page, open_page):
     tab = open_page(page)
     rows = sorted(embedded(page)["runs"][0]["frames"], key=lambda row: row["psnr"])
@@ -539,6 +583,33 @@ def test_by_keyboard_alone(page, open_page):
     tab.keyboard.press("Home")
     tab.keyboard.press("ArrowRight")
     assert set(shown(tab).values()) == {1}
+    assert tab.locator("#scrub").get_attribute("aria-valuetext") == "1 of 12"
+    summary = tab.locator("summary").first
+    summary.focus()
+    tab.keyboard.press(" ")
+    assert tab.evaluate("document.querySelector('details').open")
+    tab.evaluate(
+        "document.querySelector('.scroll').dispatchEvent(new KeyboardEvent('keydown', {key: 'End', bubbles: true}))"
+    )
+    assert tab.locator("#play").get_attribute("aria-label") == "Play"
+    assert set(shown(tab).values()) == {1}
+
+
+def test_a_movie_that_plays_is_stepped_once_per_picture_whatever_was_chosen(page, open_page):
+    tab = open_page(page)
+    tab.keyboard.press(" ")
+    for key in "23123":
+        tab.keyboard.press(key)
+    steps = tab.evaluate(
+        """new Promise((done) => {
+          const real = requestAnimationFrame.bind(window);
+          let steps = 0, pictures = 0;
+          window.requestAnimationFrame = (step) => { steps++; return real(step); };
+          const count = () => (++pictures === 10 ? done(steps) : real(count));
+          real(count);
+        })"""
+    )
+    assert steps <= 11
 
 
 def test_it_plays_in_step_and_stops_on_a_frame(page, open_page):
