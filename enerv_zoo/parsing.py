@@ -48,6 +48,21 @@ _Loader.add_implicit_resolver(
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that quotes each text which YAML 1.1 or `_Loader` takes for something else: 0o7, 08, 1e5."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [each for loader in (yaml.SafeDumper, _Loader) for each in loader.yaml_implicit_resolvers.get(first, [])]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}
+
+
+def to_yaml(data: Any, **options: Any) -> str:
+    """Return plain data as YAML, which `parse_yaml` makes the same data of; with options of `yaml.dump`."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options))
+
+
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the pairs of a JSON object as a dict: `object_pairs_hook` of `json.loads`.
 

@@ -24,6 +24,7 @@ DEVIATION = "_std"
 
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+    "[": "{[}",  # which would be an option of the command before it, where a row begins with it
     **{character: f"\\{character}" for character in "&%$#_{}"},
 })  # fmt: skip
 

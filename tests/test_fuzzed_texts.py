@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from enerv_zoo.batch.manifest import Manifest, read_manifest
 from enerv_zoo.config import from_dict, to_dict
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.parsing import parse_yaml
+from enerv_zoo.parsing import parse_yaml, to_yaml
 from enerv_zoo.recipes import read_recipe
 
 CORPUS = sorted((Path(__file__).parent / "fixtures" / "corpus").iterdir())
@@ -26,6 +26,7 @@ READ = {"manifest.yaml", "recipe.yaml", "table.csv", "nul.csv", "time.yaml"}
 RECIPE, MANIFEST = (parse_yaml(path.read_text()) for path in CORPUS if path.name in ("recipe.yaml", "manifest.yaml"))
 READERS = (read_manifest, read_recipe)
 FUZZ = settings(max_examples=40)
+NUMBER_LIKE = st.text("0123456789.eExXo+-_:nultrfys~", max_size=6)
 
 
 def check(reader, path: Path) -> bool:
@@ -63,6 +64,12 @@ def test_any_recipe_comes_back_from_its_plain_form(data):
     with suppress(ConfigError):
         recipe = read_recipe(data)
         assert read_recipe(to_dict(recipe)) == recipe
+
+
+@FUZZ
+@given(st.dictionaries(NUMBER_LIKE, NUMBER_LIKE | st.integers() | st.floats(allow_nan=False) | st.none()))
+def test_what_is_written_as_yaml_is_read_as_it_was(data):
+    assert parse_yaml(to_yaml(data)) == data
 
 
 @FUZZ

@@ -15,7 +15,7 @@ TABLE = ResultTable(
     [
         {"fit": "enerv_wave", "psnr": 31.23456789, "psnr_std": 0.0449, "note": "a|b & {c}", "epochs": 3},
         {"fit": "nerv, small", "psnr": None, "note": "~\\"},
-        {"fit": "exact", "psnr": math.inf},
+        {"fit": "[exact]", "psnr": math.inf},
     ],
 )
 
@@ -24,7 +24,7 @@ def test_csv_holds_exact_values_and_deviations(tmp_path):
     TABLE.write(tmp_path / "x.csv")
     rows = list(csv.DictReader((tmp_path / "x.csv").open()))
     assert list(rows[0]) == ["fit", "psnr", "psnr_std", "note"]
-    assert [row["fit"] for row in rows] == ["enerv_wave", "nerv, small", "exact"]
+    assert [row["fit"] for row in rows] == ["enerv_wave", "nerv, small", "[exact]"]
     assert (float(rows[0]["psnr"]), float(rows[0]["psnr_std"])) == (31.23456789, 0.0449)
     assert (rows[1]["psnr"], rows[1]["psnr_std"]) == ("", "")
     assert float(rows[2]["psnr"]) == math.inf
@@ -37,7 +37,7 @@ def test_markdown_and_latex_hold_the_cells_for_people(tmp_path):
         "| --- | ---: | --- |\n"
         "| enerv_wave | 31.23 ± 0.04 | a\\|b & {c} |\n"
         "| nerv, small | n/a | ~\\ |\n"
-        "| exact | inf | n/a |\n"
+        "| [exact] | inf | n/a |\n"
     )
     TABLE.write(tmp_path / "x.TEX")
     assert (tmp_path / "x.TEX").read_text() == (
@@ -48,7 +48,7 @@ def test_markdown_and_latex_hold_the_cells_for_people(tmp_path):
         "\\midrule\n"
         "enerv\\_wave & 31.23 $\\pm$ 0.04 & a|b \\& \\{c\\} \\\\\n"
         "nerv, small & n/a & \\textasciitilde{}\\textbackslash{} \\\\\n"
-        "exact & inf & n/a \\\\\n"
+        "{[}exact] & inf & n/a \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"
     )

@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from enerv_zoo.config import FitConfig, to_dict
 from enerv_zoo.hub.client import LIBRARY
 from enerv_zoo.metrics.columns import column, names_in
+from enerv_zoo.parsing import to_yaml
 from enerv_zoo.storage.description import Description, FitRecord
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def card(
     *,
     picture: bool,
     clip: str | None,
+    branch: str | None = None,
     player: str | None = None,
     sound: int = 0,
 ) -> str:
@@ -44,13 +44,15 @@ def card(
         repo_id: where it will be.
         picture: whether `preview.png` is there.
         clip: address of the preview clip, or `None`.
+        branch: where it will be there; `None` for the main one.
         player: address of the page that plays the network, or `None`.
         sound: bytes of the sound beside the network; 0 where there is none.
     """
     fit = description.fit or FitRecord()
     return _template().render(
-        head=yaml.safe_dump(head(description), sort_keys=False, allow_unicode=True, width=1000).strip(),
+        head=to_yaml(head(description), width=1000).strip(),
         repo_id=repo_id,
+        revision="" if branch is None else f", revision={json.dumps(branch)}",
         video=description.video,
         model=description.model,
         license=description.license,

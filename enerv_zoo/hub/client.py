@@ -62,6 +62,11 @@ class Unreachable(HubError):
     """The Hub does not answer, now; what was downloaded before may do."""
 
 
+def no_repository_id(text: str) -> HubError:
+    """The error for what names no repository."""
+    return HubError(f"{text!r} is no repository id; expected one such as 'user/bunny-enerv'")
+
+
 def hub_api(token: str | bool | None) -> HfApi:
     """The client, at the endpoint that `HF_ENDPOINT` names."""
     from huggingface_hub import HfApi
@@ -123,7 +128,7 @@ def _explanation(error: BaseException, repo_id: str, revision: str | None) -> Hu
 
     hub, error = constants.ENDPOINT, _unwrapped(error)
     if isinstance(error, errors.HFValidationError):
-        return HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")
+        return no_repository_id(repo_id)
     if isinstance(error, errors.GatedRepoError):
         return HubError(f"{repo_id}: is gated; ask for access at {hub}/{repo_id}, then log in with 'hf auth login'")
     if isinstance(error, errors.RepositoryNotFoundError):

@@ -18,6 +18,7 @@ from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.description import CONFIG, MAX_JSON_BYTES, read_description
 from enerv_zoo.storage.folder import WEIGHTS
 from enerv_zoo.storage.record import RECORD, check_record
+from enerv_zoo.storage.run import open_run
 from enerv_zoo.storage.segments import SEGMENTS, is_segmented, read_segments, segment_folder
 from enerv_zoo.storage.sound import SOUND
 from enerv_zoo.storage.tensors import DTYPES, MAX_HEADER_BYTES
@@ -95,6 +96,8 @@ def fetch(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
     folder = listing.download(listing.first).parent
     parts = [] if listing.first == VIDEO else _parts(folder)  # of weights beside it, which no config bounds, none
     _check_listed(listing, parts)
+    if listing.first == VIDEO:
+        _check_file(folder, repo_id)
     listing.download_all(part + CONFIG for part in parts)
     if WEIGHTS in names:
         for part in parts:
@@ -133,6 +136,8 @@ def _cached(repo_id: str, access: Access, names: Sequence[str]) -> Snapshot:
 
     first = find_first()
     folder = first.parent
+    if first.name == VIDEO:
+        _check_file(folder, repo_id)
     for part in [] if first.name == VIDEO else _parts(folder):
         find(part + CONFIG)
         if WEIGHTS in names:
@@ -172,6 +177,12 @@ def _check_network(folder: Path, where: str) -> int:
     most = sum(tensor.numel() * LARGEST_NUMBER for tensor in network.state_dict().values()) + MAX_HEADER_BYTES
     check_forward_on_meta(network, where)
     return most
+
+
+def _check_file(folder: Path, repo_id: str) -> None:
+    """Refuse a compressed file whose networks could not decode."""
+    for network in open_run(folder).meta_networks:
+        check_forward_on_meta(network, f"{repo_id}: {VIDEO}")
 
 
 def _check_size(listing: _Listing, name: str, most: int) -> None:

@@ -6,11 +6,9 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-import yaml
-
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import write_text
-from enerv_zoo.parsing import read_mapping
+from enerv_zoo.parsing import read_mapping, to_yaml
 
 INDEX = Path(__file__).with_name("index.yaml")
 """The names that come with this version."""
@@ -41,4 +39,4 @@ def add_to_index(file: Path, name: str, repo: str) -> None:
         return
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     comment = "".join(takewhile(lambda line: line.startswith("#"), lines))
-    write_text(file, comment + yaml.safe_dump(dict(sorted({**names, name: repo}.items()))))
+    write_text(file, comment + to_yaml(dict(sorted({**names, name: repo}.items()))))

@@ -10,7 +10,7 @@ from typing import Unpack
 from enerv_zoo.errors import HubError
 from enerv_zoo.files import listing, replacing, usable_path
 from enerv_zoo.hub.bundled import bundled_networks
-from enerv_zoo.hub.client import Access, AccessOptions
+from enerv_zoo.hub.client import Access, AccessOptions, no_repository_id
 from enerv_zoo.hub.download import PUBLISHED, fetch, is_published
 from enerv_zoo.hub.source import repository
 from enerv_zoo.storage.run import open_run
@@ -38,7 +38,7 @@ def pull(repo_id: str, folder: str | Path, *, overwrite: bool = False, **access:
         raise HubError(f"{repo_id}: is no repository, it came with enerv_zoo; load it by its name, or copy {file}")
     repo = repository(repo_id, Access(**access))
     if repo is None:
-        raise HubError(f"{repo_id!r} is no repository id; expected one such as 'user/bunny-enerv'")
+        raise no_repository_id(repo_id)
     source = fetch(*repo, PUBLISHED).folder
     open_run(source).check()
     with replacing(target, HubError) as temporary:

@@ -86,8 +86,7 @@ def list_pretrained(
 
 def entry_of(info: Any) -> Pretrained:
     """Return what a repository's card says of its fit; of untrusted data, as little as is plain."""
-    data = info.card_data.to_dict() if info.card_data else {}
-    ours = data.get("enerv_zoo")
+    ours = getattr(info.card_data, "enerv_zoo", None)
     entry = ours if isinstance(ours, Mapping) else {}
 
     def number(key: str) -> Any:

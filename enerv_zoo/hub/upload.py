@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypedDict, Unpack
+from urllib.parse import quote
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,8 +20,9 @@ from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import usable_path, write_text
 from enerv_zoo.frame_access import FrameAccess
 from enerv_zoo.hub.card import card, one_line
-from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, patiently
+from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, no_repository_id, patiently
 from enerv_zoo.hub.download import CARD, CLIP, PLAYER, PREVIEW, is_published
+from enerv_zoo.hub.index import REPO_ID
 from enerv_zoo.hub.naming import HUB
 from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.description import CONFIG, Description, FitRecord, check_license, write_description
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NAMED = re.compile(r'^video = ez\.load\("([^"]+)"', re.MULTILINE)
 CLIP_SECONDS = 3
 CLIP_FRAMES = 72
 CLIP_WIDTH = 480
@@ -66,6 +70,8 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
     Options and errors are those of `enerv_zoo.push`.
     """
     repo_id, revision = repo_id.removeprefix(HUB), options.get("revision")
+    if not REPO_ID.fullmatch(repo_id):
+        raise no_repository_id(repo_id)
     run.check()
     license = check_license(options.get("license"))
     description = run.description
@@ -77,7 +83,12 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         staging = Path(temporary)
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
         files |= {} if player is None else {PLAYER: Path(player)}
-        _make_card(read(), _scored(run, license), run.sound_bytes, staging, repo_id, files)
+        if CARD in files and (other := _named_in(files[CARD])) not in (None, repo_id):
+            logger.warning("%s is the card of %s; %s gets one of its own", CARD, other, repo_id)
+            del files[CARD]
+        is_branch = revision is not None and not options.get("create_pr") and not revision.startswith("refs/")
+        branch = revision if is_branch else None  # what is proposed is to be on the main one
+        _make_card(read(), _scored(run, license), run.sound_bytes, staging, repo_id, branch, files)
         card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
         return _commit(repo_id, card_files | files, one_line(message)[:100], **options)
 
@@ -106,19 +117,27 @@ def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
     return files | {name: run.path / name for name in (*weights, SOUND, PREVIEW, CARD) if (run.path / name).is_file()}
 
 
+def _named_in(card: Path) -> str | None:
+    """Return the repository that a card which we made says to load; `None` for one of the user's own."""
+    named = _NAMED.search(card.read_text(encoding="utf-8", errors="replace"))
+    return None if named is None else named[1]
+
+
 def _make_card(
-    video: FrameAccess, description: Description, sound: int, staging: Path, repo_id: str, files: Container[str]
-) -> None:
+    video: FrameAccess, description: Description, sound: int, staging: Path, repo_id: str, branch: str | None,
+    files: Container[str],
+) -> None:  # fmt: skip
     """Draw the clip and write the model card."""
     from huggingface_hub import constants
     from huggingface_hub.utils import validate_repo_id
 
     validate_repo_id(repo_id)  # before a clip is rendered
     has_clip = _write_clip(video, staging / CLIP)
-    address = f"{constants.ENDPOINT}/{repo_id}/resolve/main"
+    address = f"{constants.ENDPOINT}/{repo_id}/resolve/{quote(branch or 'main', safe='')}"
     text = card(
         description,
         repo_id,
+        branch=branch,
         sound=sound,
         picture=PREVIEW in files,
         clip=f"{address}/{CLIP}" if has_clip else None,

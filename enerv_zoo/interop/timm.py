@@ -14,6 +14,7 @@ from timm.models import register_model
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.hub import Access, describe
+from enerv_zoo.hub.naming import HUB
 from enerv_zoo.neural_video import NeuralVideo
 
 
@@ -43,7 +44,7 @@ def neural_video(
     if "hf_hub_id" not in source and "file" not in source:
         raise ConfigError("neural_video needs a fit: timm.create_model('hf-hub:user/name', pretrained=True)")
     repo_id, _, revision = source.get("hf_hub_id", "").partition("@")
-    where = repo_id or Path(source["file"])
+    where = f"{HUB}{repo_id}" if repo_id else Path(source["file"])  # whatever folder has that name here
     if pretrained:
         return NeuralVideo.from_pretrained(where, revision=revision or None, cache_dir=cache_dir)
     description = describe(where, Access(revision or None, cache_dir)).only().description

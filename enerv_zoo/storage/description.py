@@ -70,7 +70,7 @@ class FitRecord:
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
 
     recipe: Recipe | None = None
-    metrics: Annotated[dict[Text, Metric], Field(max_length=64)] = field(default_factory=dict)
+    metrics: Annotated[dict[Text, Metric], Field(max_length=256)] = field(default_factory=dict)
     source: SourceContents | None = None
     compression: Annotated[dict[Text, Any], Field(max_length=64)] | None = None
 

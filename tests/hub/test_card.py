@@ -133,6 +133,21 @@ def test_a_card_of_ones_own_is_kept(client, run_folder, tmp_path):
     assert b"Mine." in client.repositories["alice/bunny"].at().files["README.md"].data
 
 
+def test_a_card_that_was_pulled_is_of_its_repository_alone(client, run_folder, tmp_path, caplog):
+    ez.push(run_folder, "alice/bunny")
+    pulled = ez.pull("alice/bunny", tmp_path / "pulled")
+    before = (pulled / "README.md").read_bytes()
+    ez.push(pulled, "alice/bunny")
+    assert client.repositories["alice/bunny"].at().files["README.md"].data == before
+    ez.push(pulled, "alice/copy", license="mit")
+    text = client.repositories["alice/copy"].at().files["README.md"].data.decode()
+    assert "alice/bunny" not in text
+    assert 'ez.load("alice/copy")' in text
+    assert "license: mit" in text
+    assert "README.md is the card of alice/bunny; alice/copy gets one of its own" in caplog.text
+    assert (pulled / "README.md").read_bytes() == before
+
+
 def test_how_it_was_fitted_goes_along_and_can_be_fitted_again(client, run_folder, tmp_path):
     ez.push(run_folder, "alice/bunny", license="cc-by-3.0")
     pulled = read_description(ez.pull("alice/bunny", tmp_path / "pulled"))

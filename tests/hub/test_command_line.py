@@ -54,7 +54,8 @@ def test_push_then_every_command_takes_the_id(cli, client, run_folder):
 
 
 def test_a_revision(cli, client, run_folder):
-    cli("push", run_folder, "alice/bunny", "--revision", "second")
+    _, out, _ = cli("push", run_folder, "alice/bunny", "--revision", "second")
+    assert out.endswith("\n  enerv-zoo render alice/bunny video.mp4 --revision second\n")
     assert cli("info", "alice/bunny")[0] == 1
     for command in (["info", "alice/bunny"], ["pull", "alice/bunny", "x"], ["eval", "alice/bunny", "bunny"]):
         assert cli(*command, "--revision", "second")[0] == 0

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import enerv_zoo as ez
 from enerv_zoo import storage
 from enerv_zoo.errors import EnervZooError
+from enerv_zoo.nvz import EncodedNetwork, write_nvz
 from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 from enerv_zoo.zoo import model_config
 
@@ -69,7 +70,7 @@ MANY = {f"e{i}": CONFIG["model"]["embeddings"]["time"] for i in range(1000)}
         (changed(CONFIG, *STAGE, "depth", 10**6), "less than or equal to 64"),
         (changed(CONFIG, *STAGE, "out_channels", 1 << 20), "do not match"),
         (changed(CONFIG, "model", "stages", CONFIG["model"]["stages"] * 99), "at most 16"),
-        (changed(CONFIG, "model", "head", "kernel", 0), "a part without parameters"),
+        (changed(CONFIG, "model", "head", "kernel", 0), "a kernel is odd, got 0"),
         (changed(CONFIG, "model", "head", "kernel", 1.5), "the option 'kernel' is 1.5, expected int"),
         (changed(CONFIG, "video", "frames", 1 << 30), r"timestamps for|has 1,073,741,824 frames"),
         (changed(changed(CONFIG, "video", "frames", 1 << 30), "video", "timestamps", None), "has 1,073,741,824 frames"),
@@ -191,7 +192,7 @@ def test_an_ordinary_large_network_is_not_refused():
         (changed(changed(CONFIG, *STAGE, "out_channels", 1 << 20), "model", "grid", [64, 64]), "more than 8 GB is not"),
         (
             changed(changed(CONFIG, "video", "height", 12), "model", "head", "kernel", 2),
-            r"decodes to \(3, 11, 15\), expected",
+            "a kernel is odd, got 2",
         ),
         (changed(CONFIG, *SPACE, "widths", [1 << 20, 1 << 20, 4]), "more than 4,294,967,296 are not loaded"),
     ],
@@ -202,6 +203,17 @@ def test_a_repository_whose_frames_would_fill_the_memory_is_refused_before_its_w
     with pytest.raises(EnervZooError, match=message):
         ez.load("bob/evil")
     assert not client.asked(r"GET /[0-9a-f]{64}")
+
+
+def test_nor_are_such_frames_of_a_compressed_file_decoded(client, tmp_path):
+    tensors = {name: tensor.numpy() for name, tensor in load_file(GOOD / "model.safetensors").items()}
+    for repo, config in (("bob/good", CONFIG), ("bob/evil", changed(CONFIG, "model", "grid", [1024, 1024]))):
+        write_nvz(tmp_path / "video.nvz", [EncodedNetwork(config, tensors)])
+        client.add(repo, {"video.nvz": (tmp_path / "video.nvz").read_bytes()})
+    assert ez.load("bob/good")[0].ndim == 3
+    for options in ({}, {"local_files_only": True}):
+        with pytest.raises(EnervZooError, match=r"bob/evil: video\.nvz: .*more than 8 GB is not loaded"):
+            ez.load("bob/evil", **options)
 
 
 # ---------------------------------------------------------------- anything at all

@@ -7,6 +7,7 @@ import pytest
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, HubError
 from enerv_zoo.hub import source
+from enerv_zoo.hub.index import add_to_index, read_index
 
 
 @pytest.fixture
@@ -31,6 +32,13 @@ def test_a_short_name_means_a_repository_at_a_revision(client, fit_files, index)
     assert client.asked("GET /api/models/alice/bunny-enerv-s/revision/main")
     with pytest.raises(ConfigError, match=r"no published one has this name\. Did you mean 'bunny-small'"):
         ez.load("bunny-smal")
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    file, names = tmp_path / "names.yaml", [f"{number:04}" for number in range(1, 12)] + ["1e5", "0o7", "on", "12:30"]
+    for name in names:
+        add_to_index(file, name, f"alice/{name.replace(':', '-')}")
+    assert sorted(read_index(file)) == sorted(names)
 
 
 def test_a_damaged_index_is_named(tmp_path):

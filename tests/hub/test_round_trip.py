@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from huggingface_hub import constants
+from huggingface_hub import ModelCardData, constants
 
 import enerv_zoo as ez
 from enerv_zoo.errors import ConfigError, EnervZooError, HubError
+from enerv_zoo.hub.search import entry_of
 from enerv_zoo.storage import open_run
 
 from .conftest import close_session
@@ -111,6 +113,10 @@ def test_revisions(client, run_folder, tmp_path):
     assert "preview.png" not in repo.at("wider").files  # of the fit before
     for revision, expected in (("wider", other), (repo.at("wider").sha, other), (first, ez.load(run_folder))):
         assert torch.equal(frames(ez.load("alice/bunny", revision=revision)), frames(expected))
+    cards = [repo.at(*revision).files["README.md"].data.decode() for revision in ((), ("wider",))]
+    assert ['ez.load("alice/bunny")' in card for card in cards] == [True, False]
+    assert ['ez.load("alice/bunny", revision="wider")' in card for card in cards] == [False, True]
+    assert "/alice/bunny/resolve/wider/preview.mp4" in cards[1]
     with pytest.raises(HubError, match="has no revision 'narrow'"):
         ez.load("alice/bunny", revision="narrow")
 
@@ -199,11 +205,22 @@ def test_search(client, run_folder, fit_files):
     assert ez.list_pretrained(author="bob") == ez.list_pretrained("wolf") == []
 
 
+def test_a_card_that_means_something_else_hides_no_fit():
+    """As the client reads cards of strangers."""
+    ours = {"family": "enerv", "psnr": 30.5}
+    for strange in ({"eval_results": 5}, {"to_dict": 1}, {}):
+        card = ModelCardData(enerv_zoo=ours, ignore_metadata_errors=True, **strange)
+        info = SimpleNamespace(id="eve/x", card_data=card, downloads=1, last_modified=None, private=False)
+        assert (entry_of(info).family, entry_of(info).psnr) == ("enerv", 30.5)
+    assert entry_of(SimpleNamespace(**{**vars(info), "card_data": None})).family is None
+
+
 def test_a_folder_that_nobody_could_load_is_not_pushed(client, run_folder, tmp_path):
     with pytest.raises(EnervZooError, match="no fit is there"):
         ez.push(tmp_path, "alice/nothing")
-    with pytest.raises(HubError, match="is no repository id"):
-        ez.push(run_folder, "alice/a/b")
+    for name in ("alice/a/b", "bunny", "alice/b c"):
+        with pytest.raises(HubError, match="is no repository id"):
+            ez.push(run_folder, name)
     with pytest.raises(EnervZooError, match="a licence is named"):
         ez.push(run_folder, "alice/bunny", license="all rights: mine")
     assert client.log == []

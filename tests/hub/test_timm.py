@@ -27,6 +27,15 @@ def test_a_repository(client, run_folder):
     assert not torch.equal(fresh.eval()[:], video[:])
 
 
+def test_a_folder_of_that_name_is_another_fit(client, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ez.push(run_folder, "alice/bunny")
+    other = ez.create_model("nerv", frames=2, height=36, width=64, size="5K")
+    other.save_pretrained("alice/bunny")
+    assert timm.create_model("hf-hub:alice/bunny", pretrained=True).config.family == "enerv"
+    assert timm.create_model("local-dir:alice/bunny", pretrained=True).config.family == "nerv"
+
+
 def test_a_folder(run_folder):
     video = timm.create_model(f"local-dir:{run_folder}", pretrained=True)
     assert torch.equal(video[:], ez.load(run_folder)[:])
