@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.display import table, video_rows
-from enerv_zoo.errors import FrameError
+from enerv_zoo.errors import ConfigError, FrameError
+from enerv_zoo.files import usable_path
 from enerv_zoo.frame_access import FrameAccess, check_called
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.source import open_run
 from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.network import Network
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS, save
-from enerv_zoo.storage.segments import Segment
+from enerv_zoo.storage.segments import Segment, is_segmented
 from enerv_zoo.storage.sound import SOUND
 
 
@@ -106,7 +107,13 @@ class NeuralVideo(Network, FrameAccess):
         return run.network(0, cls).to(device)
 
     def save_pretrained(self, path: str | Path) -> Path:
-        """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`."""
+        """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`.
+
+        Raises:
+            ConfigError: the folder holds a video in segments, which would be loaded in its place.
+        """
+        if is_segmented(usable_path(path)):
+            raise ConfigError(f"{path}: holds a video in segments; choose another folder, or delete it")
         return save(self, path)
 
     def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import torch
 import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError, FitError, VideoError
 from enerv_zoo.files import free_name
+from enerv_zoo.storage import open_run
 from enerv_zoo.video import write_image, write_video
 from enerv_zoo.video.origin import Origin, protected
 
@@ -208,6 +210,49 @@ def test_a_source_that_is_gone_is_told_in_one_line(here, cli, command):
     assert code == 1
     assert err.count("the video that was fitted is not there any more (") == 1
     assert err.count("error:") == 1
+
+
+def test_a_moved_film_is_the_film(here, frames):
+    """By its contents: what was cut for the fit is cut again, also for a file that names no film of this machine."""
+    ez.write_video("whole.mkv", ez.open_video("bunny", frames="0:9", resize="64x36"), quality=0)
+    ez.fit("whole.mkv", frames="4:7", out="part", **FIT)
+    ez.compress("part", "part.nvz", measure=False)
+    expected = ez.evaluate(ez.load("part"), ez.open_video("whole.mkv", frames="4:7")).psnr
+    Path("moved").mkdir()
+    moved = Path("whole.mkv").rename("moved/renamed.mkv")
+    for run in ("part", "part.nvz"):
+        original = open_run(run).originals(moved)(0)
+        assert torch.equal(original.frames, ez.open_video(moved, frames="4:7").frames)
+    assert ez.evaluate(ez.load("part"), open_run("part").originals(moved)(0)).psnr == pytest.approx(expected)
+
+
+def test_a_video_that_is_cut_already_is_taken_as_it_is(here):
+    """Whatever was chosen for the fit: nothing is cropped, resized or selected twice."""
+    cut = {"frames": "2:8", "crop": "1280x640", "resize": "50%"}
+    ez.fit("bunny", **{**cut, "resize": "64x32"}, out="cut", **FIT)
+    video = ez.open_video("bunny", **{**cut, "resize": "64x32"})
+    assert torch.equal(open_run("cut").originals(video)(0).frames, video.frames)
+    ez.fit_segments("bunny", segments=2, **{**cut, "resize": "64x32"}, out="cut-long", **FIT)
+    originals = open_run("cut-long").originals(video)
+    assert torch.equal(torch.cat([originals(0).frames, originals(1).frames]), video.frames)
+    array = video.frames.numpy()
+    write_video("film.mkv", video, quality=0)
+    ez.fit("film.mkv", out="of-film", **FIT)
+    Path("film.mkv").unlink()
+    assert torch.equal(open_run("of-film").originals(array)(0).frames, video.frames), "though the film is gone"
+    ez.fit(array, frames="1:4", out="of-array", **FIT)
+    assert torch.equal(open_run("of-array").originals(ez.open_video(array, frames="1:4"))(0).frames, video.frames[1:4])
+
+
+def test_a_film_with_the_name_of_a_sample_is_not_the_sample(here, frames):
+    write_video("bunny.mp4", frames)
+    ez.fit("bunny.mp4", out="mine", **FIT)
+    ez.compress("mine", "mine.nvz", measure=False)
+    assert open_run("mine.nvz").record["source"] is None
+    assert open_run("run.nvz").record["source"] is None
+    ez.fit("bunny", frames="0:3", resize="64x36", out="theirs", **FIT)
+    ez.compress("theirs", "theirs.nvz", measure=False)
+    assert open_run("theirs.nvz").record["source"] == "bunny"
 
 
 def test_older_records_are_read_and_say_nothing_of_contents(here, cli, frames):

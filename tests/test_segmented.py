@@ -94,6 +94,14 @@ def test_nothing_is_between_two_segments(video):
     assert torch.equal(video(torch.tensor([4.7])), video(torch.tensor([4.0])))
 
 
+def test_no_network_is_saved_where_a_video_in_segments_is(video, tmp_path):
+    """Which would be loaded in its place."""
+    folder = video.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="holds a video in segments; choose another folder"):
+        network(0).save_pretrained(folder)
+    assert len(ez.load(folder)) == len(video)
+
+
 def test_few_networks_are_loaded(expected):
     loads = []
     video = SegmentedVideo(INFO, SEGMENTS, lambda number: loads.append(number) or network(number), max_loaded=2)
@@ -211,5 +219,7 @@ def test_it_is_compared_with_as_many_frames_or_with_a_range_of_both(video, tmp_p
     ez.write_video(tmp_path / "short.mkv", ez.open_video(long, frames="0:10"))
     report = ez.evaluate(video, tmp_path / "short.mkv", frames="4:10")
     assert [row.frame for row in report.frames] == [4, 5, 6, 7, 8, 9]
+    report = ez.evaluate(video, tmp_path / "short.mkv", frames="4::3")
+    assert [row.frame for row in report.frames] == [4, 7]
     with pytest.raises(VideoError, match="4:14"):
         ez.evaluate(video, tmp_path / "short.mkv", frames="4:14")

@@ -106,7 +106,8 @@ class NetworkCompression:
 
     Args:
         video: the network, which is changed.
-        original: the frames that it was fitted to, or `None`.
+        original: the frames that it is measured with, or `None`.
+        tuned_on: the frames that it was fitted to, or `None`; others where the fit has a reference.
         record: of its fit, or `None`.
         license: of the weights, where the config names none.
         config: of the compression.
@@ -118,12 +119,14 @@ class NetworkCompression:
         self,
         video: NeuralVideo,
         original: Video | None,
+        tuned_on: Video | None,
         record: FitRecord | None,
         license: str | None,
         config: CompressConfig,
         on_stage: Callable[[str], object],
         reserved: int = 0,
     ) -> None:
+        self.tuned_on = tuned_on
         self.video, self.original, self.record, self.config, self.on_stage = video, original, record, config, on_stage
         self.license, self.reserved = config.license or license, reserved
         self.entropy_model = None if config.entropy_model is None else as_spec(config.entropy_model)
@@ -141,18 +144,19 @@ class NetworkCompression:
             VideoError: the original has another size or length.
         """
         video, original, config = self.video, self.original, self.config
-        if original is not None:
-            matching_frames(video, original, None)
+        for frames in (original, self.tuned_on):
+            if frames is not None:
+                matching_frames(video, frames, None)
         is_compared = original is not None and (config.measure or config.max_psnr_drop is not None)
         before = mean_psnr(video, original) if is_compared and original is not None else None
         masks = pruning.masks(video, config.prune)
         pruning.prune(video.stored_parameters(), masks)
         exact = exact_specs(video) if config.searches else {}
         specs = self._choose_specs(before, exact, TUNED_SHARE if config.tune_epochs else 1.0)
-        if config.tune_epochs and original is not None:
+        if config.tune_epochs and self.tuned_on is not None:
             kind = LearnedRounding if config.tune == "rounding" else WeightConstraint
             constraint = kind(video, specs, masks, config.rate_weight, self.entropy_model)
-            self._tune(original, constraint)
+            self._tune(self.tuned_on, constraint)
             specs = dict(constraint.specs)
             if config.searches:
                 self._round(specs)
@@ -165,16 +169,16 @@ class NetworkCompression:
         pruned = prunable - sum(int(mask.sum()) for mask in masks.values())
         return CompressedNetwork(self._encoded(tensors, report), specs, pruned, prunable, before, report)
 
-    def _tune(self, original: Video, constraint: WeightConstraint) -> None:
+    def _tune(self, video: Video, constraint: WeightConstraint) -> None:
         config = self.config
-        frames, on_disk = seen_frames(original)
-        fitted = None if original.seen is None else original.seen.fitted
+        frames, on_disk = seen_frames(video)
+        fitted = None if video.seen is None else video.seen.fitted
         loader = FrameLoader(frames, str(self.video.device), on_disk=on_disk, fitted=fitted)
         fitter = Fitter(self.video, loader, tuning_recipe(self.record, config), constraint=constraint)
         while not fitter.done:
             row = fitter.fit_epoch()
             self.on_stage(f"epoch {row['epoch']} of {config.tune_epochs}: {row['psnr']:.2f} dB")
-        self.video.eval()
+        self.video.eval().precision = "float32"  # in which files are measured
 
     def _choose_specs(
         self, before: float | None, tuned: dict[str, QuantSpec], share: float = 1.0

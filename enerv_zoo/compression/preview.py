@@ -17,6 +17,7 @@ from enerv_zoo.loading import load
 from enerv_zoo.nvz import model_spec, pruning
 from enerv_zoo.nvz.entropy import TABLE, tensor_bits
 from enerv_zoo.nvz.quantisation import codable, coded
+from enerv_zoo.storage.description import check_license
 from enerv_zoo.summary import summarize
 from enerv_zoo.threads import usable_threads
 
@@ -65,6 +66,7 @@ def preview_compression(
     config = from_dict(CompressConfig, options, "compress")
     model = None if config.entropy_model is None else as_spec(config.entropy_model)
     model_spec(model or TABLE)  # refuses a name that there is not
+    check_license(config.license)
     device = choose_device(device)
     run = open_run(fit)
     video = load(run, device)
@@ -93,7 +95,8 @@ def preview_compression(
         info=info,
         parameters=video.stored_numbers,
         macs=summarize(first.config, first.info).macs,
-        memory_bytes=4 * 4 * first.stored_numbers + (info.frames * frames if config.needs_video else 16 * frames),
+        memory_bytes=4 * 4 * first.stored_numbers
+        + (info.frames if config.measure or config.needs_video else 16) * frames,
         seconds=seconds,
         file_bytes=round(bits / 8) if bits else None,
         source_bytes=video.origin.bytes if video.origin is not None else None,

@@ -27,10 +27,12 @@ from enerv_zoo.loading import load
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, Section, Sizes, model_spec, write_nvz
 from enerv_zoo.nvz.entropy import TABLE
+from enerv_zoo.nvz.head import MAX_SECTIONS
 from enerv_zoo.precision import denormals_flushed, plain_float32
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage import Run, SegmentsDescription, segments_to_json
 from enerv_zoo.storage.compressed import SUFFIX
+from enerv_zoo.storage.description import check_license
 from enerv_zoo.storage.sound import SECTION, sound_sections
 from enerv_zoo.threads import usable_threads
 from enerv_zoo.video.origin import protected
@@ -79,22 +81,29 @@ def compress(
     check_writable(path)
     config = from_dict(CompressConfig, options, "compress")
     model_spec(config.entropy_model or TABLE)  # refuses a name that there is not
+    check_license(config.license)
     if config.embed_graph:
         check_installed()
     device = choose_device(device)
     run = open_run(fit) if isinstance(fit, str | Path) else None
     video = check_network(fit if run is None else load(run, device))
+    if config.embed_graph and len(video.segments) + bool(config.sound and video.sound) > MAX_SECTIONS:
+        raise ConfigError(
+            f"a file holds {MAX_SECTIONS} graphs at most, one less with sound, and the video has {len(video.segments)} "
+            "segments; leave out embed_graph"
+        )
     with protected(video.origin, data):
         check_target(Path(path))
-    original = _originals(run, video, data)
+    original = _originals(run, video, data) if config.measure or config.needs_video else None
     if original is None and config.needs_video:
         raise ConfigError("tuning and a target in PSNR need the video; name it with data (compress --data)")
+    fitted = _fitted(run) if config.tune_epochs and data is None and run is not None else None
     networks: list[CompressedNetwork] = []
     sound = sound_sections(video.sound if config.sound else None)
     graphs: list[Section] = []
 
     def encoded_networks() -> Iterator[EncodedNetwork]:
-        for compression in _compressions(run, video, original, device, config, on_stage, len(sound)):
+        for compression in _compressions(run, video, original, fitted, device, config, on_stage, len(sound)):
             with plain_float32(benchmark=True), denormals_flushed():
                 networks.append(compression.run())
             if config.embed_graph:
@@ -115,7 +124,7 @@ def compress(
 def _originals(run: Run | None, video: NeuralVideo | SegmentedVideo, data: Any) -> OpenPart | None:
     """Return what opens the frames of each part, cut as they were for the fit; `None` where nobody knows them."""
     if run is None:
-        return None if data is None else part_of(data, video)
+        return None if data is None else part_of(data, video)[0]
     try:
         original = functools.lru_cache(maxsize=1)(run.originals(data))
         original(0)
@@ -130,10 +139,24 @@ def _originals(run: Run | None, video: NeuralVideo | SegmentedVideo, data: Any) 
     return original
 
 
+def _fitted(run: Run) -> OpenPart | None:
+    """Return what opens the frames to tune on, where they are not those to measure with: of a fit with a reference.
+
+    Raises:
+        ConfigError: they were an array.
+    """
+    if "reference" not in run.record:
+        return None
+    if (source := run.record.get("source")) is None:
+        raise ConfigError("tuning needs what was fitted, and that was an array; name it with data (compress --data)")
+    return functools.lru_cache(maxsize=1)(run.originals(source))
+
+
 def _compressions(
     run: Run | None,
     video: NeuralVideo | SegmentedVideo,
     original: OpenPart | None,
+    fitted: OpenPart | None,
     device: str,
     config: CompressConfig,
     on_stage: Callable[[str], object],
@@ -143,13 +166,15 @@ def _compressions(
     for number, network in enumerate(video.networks()):
         twin = copy.deepcopy(network).to(device).eval()
         twin.file_bytes = twin.read_sound = None  # it is another network from here on
+        twin.precision = "float32"
         if not config.sound:
             twin.info = dataclasses.replace(twin.info, tags=None)
         stored = run.stored[number] if run is not None else None
         record, license = (stored.fit, stored.description.license) if stored is not None else (None, None)
         frames = original(number) if original else None
         reserved = SECTION_ENTRY_BYTES * (config.embed_graph + (sections if number == 0 else 0))
-        yield NetworkCompression(twin, frames, record, license, config, on_stage, reserved)
+        tuned_on = fitted(number) if fitted else frames
+        yield NetworkCompression(twin, frames, tuned_on, record, license, config, on_stage, reserved)
 
 
 def _result(

@@ -12,14 +12,23 @@ import numpy as np
 import torch
 
 from enerv_zoo.compatibility import FORMAT, current_names
-from enerv_zoo.errors import ConfigError, did_you_mean
+from enerv_zoo.errors import ConfigError, VideoError, did_you_mean
 from enerv_zoo.network import Network
 from enerv_zoo.nvz import EncodedNetwork, NvzFile, QuantizedTensor
-from enerv_zoo.storage.description import Description, FitRecord, N, check_license, from_json, to_json
+from enerv_zoo.storage.description import (
+    Description,
+    FitRecord,
+    N,
+    SourceContents,
+    check_license,
+    from_json,
+    to_json,
+)
 from enerv_zoo.storage.folder import described_origin
 from enerv_zoo.storage.record import PARTS, check_selection
 from enerv_zoo.storage.tensors import build_network, check_tensors
 from enerv_zoo.storage.untrusted import build_on_meta
+from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.samples import samples
 
@@ -107,7 +116,8 @@ class FileNetwork:
         recipe, contents = (fit.recipe, fit.source) if fit else (None, None)
         facts = {"source_contents": {"sha256": contents.digest, "bytes": contents.bytes}} if contents else {}
         parts = {part: dict(getattr(recipe, part)) if recipe else {} for part in PARTS}
-        record = {"format": FORMAT, "source": name if name in samples() else None, **facts, **parts}
+        source = name if name in samples() and (contents is None or _holds(name, contents)) else None
+        record = {"format": FORMAT, "source": source, **facts, **parts}
         check_selection(record, str(self.path))
         return record
 
@@ -154,3 +164,11 @@ class FileNetwork:
         network = build_network(build, self.description, state, str(self.path))
         network.origin, network.file_bytes = self.origin, self.bytes
         return network
+
+
+def _holds(sample: str, contents: SourceContents) -> bool:
+    """Return whether a sample's name leads to contents: a film of one's own may have the name, too."""
+    try:
+        return digest(sample).startswith(contents.digest)
+    except VideoError:  # something else of that name lies here
+        return False

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from enerv_zoo.errors import FitError, VideoError
 from enerv_zoo.keywords import SelectionOptions
 from enerv_zoo.video import Video, open_video
-from enerv_zoo.video.identity import digest
+from enerv_zoo.video.identity import digest, size_of
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.remote import is_address
 from enerv_zoo.video.seen import restricted
@@ -32,8 +32,17 @@ def source_name(source: Any) -> str | None:
 
 
 def is_recorded(record: Mapping[str, Any], source: Any) -> bool:
-    """Return whether a source is the recorded one, which `None` stands for."""
-    return source is None or source_name(source) == record.get("source")
+    """Return whether a source is the recorded one, which `None` stands for: by its name, or by its contents.
+
+    Raises:
+        VideoError: it has another name, and its contents cannot be read.
+    """
+    name, recorded, origin = source_name(source), record.get("source"), Origin.of_record(record)
+    if source is None or name == recorded is not None:
+        return True
+    if not origin.digest or origin.bytes is None:  # of an array
+        return name is recorded is None
+    return size_of(source) == origin.bytes and digest(source).startswith(origin.digest)
 
 
 def check_source(record: Mapping[str, Any], run: Path, source: Any = None) -> None:
@@ -49,7 +58,7 @@ def check_source(record: Mapping[str, Any], run: Path, source: Any = None) -> No
     """
     scored = _scored(record)
     recorded = scored.get("source")
-    if not isinstance(recorded, str) or not is_recorded(scored, source):
+    if not isinstance(recorded, str) or (source is not None and source_name(source) != recorded):
         return
     origin = Origin.of_record(scored)
     if origin.path is None and not is_address(recorded):
@@ -81,7 +90,7 @@ def open_recorded(record: Mapping[str, Any], run: Path, source: Any = None, **cu
     if source is None and "reference" in record:
         return open_alike(opened, {**selection, **{key: value for key, value in cut.items() if value is not None}})
     if not is_recorded(record, source):
-        for own in ("frames", *OWN):
+        for own in ("frames", "matrix", *OWN):
             selection.pop(own, None)
     selection |= {key: value for key, value in cut.items() if value is not None}
     return open_video(opened, **selection)

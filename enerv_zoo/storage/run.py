@@ -30,7 +30,7 @@ from enerv_zoo.storage.segments import (
     segments_from_json,
 )
 from enerv_zoo.storage.sound import SECTION, SOUND, read_sound
-from enerv_zoo.video import Video
+from enerv_zoo.video import Video, open_video
 from enerv_zoo.video.origin import Origin
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import ReadSound
@@ -293,15 +293,22 @@ class Run:
 
         Args:
             source: what to open; by default what was fitted, of which is looked, once, whether it has changed since.
-                Another source is cut at the same frames.
+                Another source is cut at the same frames; an opened video of the fit's own extent is taken as it is.
             cut: overrules how the original was cut for the fit; of a video in segments, `frames` cannot be.
 
         Raises:
             VideoError: the video that was fitted is not there any more.
         """
         check_source(self.record, self.path, source)
+        extent = (self.info.frames, self.info.height, self.info.width)
+        is_cut = not cut and isinstance(source, Video)
+        is_cut = is_cut and (source.info.frames, source.info.height, source.info.width) == extent
 
         def original(number: int = 0) -> Video:
+            if is_cut:
+                segment = self.segments[number]
+                part = open_video(source, frames=slice(segment.first, segment.stop))
+                return as_fitted(part, self.stored[number].record, segment.frames)
             own = cut.copy()
             if self.whole is not None:
                 segment = self.segments[number]

@@ -15,6 +15,7 @@ import enerv_zoo as ez
 from enerv_zoo import hub
 from enerv_zoo.coding import CodingHint
 from enerv_zoo.compression import compress, search
+from enerv_zoo.compression import network as compressing
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.constraint import PULL, PULLED_FROM, WeightConstraint
@@ -33,8 +34,10 @@ from enerv_zoo.nvz.quantisation import (
     steps,
     uniform_specs,
 )
+from enerv_zoo.video.seen import seen_frames
 
-SMALL = {"frames": "0:6", "resize": "64x36", "size": "90K", "batch_size": 2, "lr": 3e-3}
+CUT = {"frames": "0:6", "resize": "64x36"}
+SMALL = {**CUT, "size": "90K", "batch_size": 2, "lr": 3e-3}
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +415,8 @@ def test_other_refusals(video, run, tmp_path):
         compress(video, tmp_path / "x.nvz", tune_epochs=1)
     with pytest.raises(VideoError, match=r"decodes to \d+x\d+, 'bunny' is 1280x720"):
         compress(video, tmp_path / "x.nvz", data="bunny")
+    with pytest.raises(ConfigError, match="a licence is named by its identifier"):
+        compress(run, tmp_path / "x.nvz", license="CC-BY-4.0", on_stage=lambda line: pytest.fail(line))
     assert not list(tmp_path.iterdir())
 
 
@@ -420,6 +425,42 @@ def test_a_network_without_its_video_is_written_unmeasured(video, tmp_path):
     made = compress(video, tmp_path / "x.nvz", bits=5, prune=0.5)
     assert made.psnr is None
     assert all(torch.equal(t, before[name]) for name, t in video.state_dict().items()), "the network is left alone"
+
+
+def test_a_fit_with_a_reference_is_tuned_on_what_it_was_fitted_to(tmp_path, monkeypatch):
+    clean = ez.open_video("bunny", frames="0:4", resize="64x36")
+    noise = torch.randint(-60, 61, clean.frames.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (clean.frames.int() + noise).clamp(0, 255).byte()
+    for name, frames in (("clean", clean.frames), ("noisy", noisy)):
+        ez.write_video(tmp_path / name, frames)
+    fit = {"size": "90K", "epochs": 2, "batch_size": 2, "reference": str(tmp_path / "clean")}
+    ez.fit(tmp_path / "noisy", "nerv", out=tmp_path / "run", **fit)
+    tuned = []
+    monkeypatch.setattr(compressing, "seen_frames", lambda video: (tuned.append(video.frames), seen_frames(video))[1])
+    made = compress(tmp_path / "run", tmp_path / "x.nvz", tune_epochs=1)
+    assert [torch.equal(frames, noisy) for frames in tuned] == [True]
+    assert made.psnr == pytest.approx(ez.evaluate(ez.load(tmp_path / "x.nvz"), clean).psnr, abs=1e-3)
+    compress(tmp_path / "run", tmp_path / "y.nvz", tune_epochs=1, data=tmp_path / "noisy")
+    ez.fit(noisy.numpy(), "nerv", out=tmp_path / "array", **fit)
+    with pytest.raises(ConfigError, match="tuning needs what was fitted, and that was an array"):
+        compress(tmp_path / "array", tmp_path / "z.nvz", tune_epochs=1)
+
+
+def test_a_file_is_measured_as_it_is_decoded_whatever_a_fit_computed_in(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "enerv_zoo.network.choose_precision", lambda name, device: "bfloat16" if name == "auto" else name
+    )
+    for options in ({"tune_epochs": 1}, {}):
+        made = compress(ez.load(run).optimize(), tmp_path / "x.nvz", data=ez.open_video("bunny", **CUT), **options)
+        again = ez.evaluate(ez.load(tmp_path / "x.nvz"), ez.open_video("bunny", **CUT))
+        assert made.psnr == pytest.approx(again.psnr, abs=1e-4)
+
+
+def test_what_is_not_measured_is_not_opened(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "enerv_zoo.storage.run.open_recorded", lambda *arguments, **options: pytest.fail("it was opened")
+    )
+    assert compress(run, tmp_path / "x.nvz", measure=False).psnr is None
 
 
 @pytest.mark.parametrize("name", ["hnerv", "ffnerv", "rnerv", "enerv_boost"])

@@ -97,6 +97,11 @@ def test_what_a_source_is_compressed_with_already(tmp_path):
     assert source_rate(tmp_path / "x.webm")["codec"] != "h264"
     (tmp_path / "images").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "take:1.webm").write_bytes((tmp_path / "x.webm").read_bytes())
+    assert (
+        source_rate(tmp_path / "take:1.webm") == source_rate(tmp_path / "x.webm") == source_rate(tmp_path / "x.webm", 0)
+    )
+    assert source_rate(tmp_path / "x.webm", 1) is None
     assert source_rate(tmp_path / "images") is source_rate(tmp_path / "text.mp4") is None
 
 

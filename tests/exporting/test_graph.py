@@ -122,3 +122,13 @@ def test_every_family_has_a_graph(family):
     data = zlib.decompress(graph_section(video, encoded, 0).data)
     weights = {name: tuple(t.shape) for name, t in video.weights().items() if t.is_floating_point()}
     check_graph(data, weights)
+
+
+def test_more_graphs_than_a_file_holds_are_refused_before_anything_is_compressed(tmp_path):
+    info = ez.VideoInfo(frames=65, height=10, width=14)
+    network = tiny("nerv", ez.VideoInfo(frames=1, height=10, width=14), fc_dim=8, stem_dim=[16], lower_width=8)
+    video = ez.SegmentedVideo(info, [Segment(first, 1) for first in range(65)], lambda number: network)
+    stages = []
+    with pytest.raises(ez.ConfigError, match=r"a file holds 64 graphs at most, .* has 65 segments"):
+        ez.compress(video, tmp_path / "x.nvz", embed_graph=True, on_stage=stages.append)
+    assert stages == []
