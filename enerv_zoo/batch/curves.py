@@ -214,7 +214,7 @@ def rate_distortion(
         measured = [curve for curve, _ in families] + [points.of_codec(codec, count) for codec in encoders] + others
         result = RateDistortion(
             {name: getattr(original.info, name) for name in ("name", "frames", "height", "width")},
-            source_rate(source) if isinstance(source, str | Path) else None,
+            source_rate(source, cut.get("stream")) if isinstance(source, str | Path) else None,
             tuple(measured),
             tuple(gains(measured, lead)),
             tuple(best for _, best in families),

@@ -23,7 +23,7 @@ from enerv_zoo.fitting.cuts import parse_segments, plan_segments
 from enerv_zoo.fitting.first_weights import closed_form_parts
 from enerv_zoo.fitting.folder import OURS, State, begins_anew, clear, fit_state, locked_by_zero, segments_state
 from enerv_zoo.fitting.plan import FitPlan, as_begun, default_recipe, difference, plan_fit, read_contents
-from enerv_zoo.fitting.ranks import Ranks, join
+from enerv_zoo.fitting.ranks import join
 from enerv_zoo.fitting.result import ENDED
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.loading import load
@@ -77,6 +77,9 @@ class SegmentsJob:
     def __post_init__(self) -> None:
         if self.plan.fit.bpp is not None and self.plan.model.get("size") == OPEN:
             raise ConfigError("a rate (bpp) chooses the size of one network; add size, that of each segment's network")
+        whole = self.whole  # whose names are absolute: other machines know no folder of ours
+        object.__setattr__(self, "source", whole.source)
+        object.__setattr__(self, "plan", replace(self.plan, mask=whole.mask, reference=whole.reference))
 
     @property
     def whole(self) -> FitJob:
@@ -135,6 +138,17 @@ class SegmentsJob:
         selection = {**self.plan.video, **({"resize": None} if self.plan.video.get("resize") == OPEN else {})}
         return survey(self.source, **selection, scenes=scenes)
 
+    def decided(self, plan: FitPlan, description: SegmentsDescription) -> tuple[SegmentsJob, SegmentsDescription]:
+        """Return the job with a plan that leaves nothing open, and the description with frames of its size.
+
+        Raises:
+            EnervZooError: the video cannot be read.
+        """
+        if plan.video != self.plan.video:
+            info = survey(self.source, **plan.video, scenes=False).info
+            description = replace(description, video=replace(info, tags=description.video.tags))
+        return replace(self, plan=plan), description
+
     def begins_warm(self, description: SegmentsDescription, number: int) -> bool:
         """Return whether a segment is to begin with the weights of the one before."""
         if self.warm_start is not None:
@@ -147,11 +161,11 @@ class SegmentsJob:
 
     def jobs(self, description: SegmentsDescription) -> list[FitJob]:
         """Return a fit for each segment, in order: the plan, for its frames and its part of the time."""
-        folder, source = PurePosixPath(self.name), self.plan.source or self.source
+        folder = PurePosixPath(self.name)
         return [
             FitJob(
                 str(folder / segment_folder(Path(), number)),
-                source,
+                self.source,
                 _part(self.plan, description, number),
                 self.plan.loss,
                 self.frames_in,
@@ -265,7 +279,10 @@ def fit_segments(
             with ranks.all_or_none():
                 description, read_sound = job.describe()
                 job = replace(job, plan=job.plan.for_colour(description.video.colour))
-            job, description = _choose(ranks, job, description, began, report_follows)
+            lengths = [segment.frames for segment in description.segments]
+            chosen = choose_on_zero(ranks, job.plan, job.source, began, report_follows, lengths)
+            with ranks.all_or_none():
+                job, description = job.decided(chosen, description)
             ranks.broadcast_from_zero(lambda: _start_folder(folder, job.record(), description))
         logger.info("segments: %d, of %s frames", len(description.segments), _lengths(description.segments))
         if runner is not None:
@@ -275,19 +292,6 @@ def fit_segments(
         ranks.broadcast_from_zero(lambda: write_sound(read_sound(), folder))
         metrics = ranks.broadcast_from_zero(lambda: summarise(folder, description))
     return SegmentsResult(cast(SegmentedVideo, load(folder)), metrics, folder)
-
-
-def _choose(
-    ranks: Ranks, job: SegmentsJob, description: SegmentsDescription, began: float, report_follows: bool
-) -> tuple[SegmentsJob, SegmentsDescription]:
-    """Choose what a job's plan leaves open; the frames of the description become as large."""
-    lengths = [segment.frames for segment in description.segments]
-    plan = choose_on_zero(ranks, job.plan, job.source, began, report_follows, lengths)
-    if plan.video != job.plan.video:
-        with ranks.all_or_none():
-            info = survey(job.source, **plan.video, scenes=False).info
-            description = replace(description, video=replace(info, tags=description.video.tags))
-    return replace(job, plan=plan), description
 
 
 def _fit_in_turn(

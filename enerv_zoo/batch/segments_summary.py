@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def summarise(folder: Path, description: SegmentsDescription) -> dict[str, Any]:
 
 def _write_frames(folder: Path, description: SegmentsDescription) -> None:
     """Write one `frames.csv` for the whole, numbered as the whole is."""
-    lines: list[str] = []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
     for number, segment in enumerate(description.segments):
-        text = (segment_folder(folder, number) / FRAMES).read_text(encoding="utf-8")
-        head, *rows = csv.reader(text.splitlines())
-        lines = lines or [",".join(head)]
-        lines += [",".join((str(int(row[0]) + segment.first), *row[1:])) for row in rows]
-    write_text(folder / FRAMES, "\n".join(lines) + "\n")
+        head, *rows = csv.reader((segment_folder(folder, number) / FRAMES).read_text(encoding="utf-8").splitlines())
+        if number == 0:
+            table.writerow(head)
+        table.writerows([int(row[0]) + segment.first, *row[1:]] for row in rows)
+    write_text(folder / FRAMES, text.getvalue())

@@ -11,7 +11,9 @@ from enerv_zoo.batch.jobs import FitJob
 from enerv_zoo.batch.segments import SegmentsJob
 from enerv_zoo.batch.segments_summary import summarise
 from enerv_zoo.batch.store import Store
+from enerv_zoo.fitting.choice import choose
 from enerv_zoo.fitting.folder import FRAMES
+from enerv_zoo.fitting.plan import read_contents
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.storage.record import METRICS, RECORD
 from enerv_zoo.storage.segments import SEGMENTS, segment_folder, segments_from_json, segments_to_json
@@ -25,6 +27,7 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
         EnervZooError: the video cannot be read, or the store holds another fit under this name.
     """
     store = Store(root)
+    job = replace(job, plan=replace(job.plan, contents=read_contents(job.source)))
     before = store.read(f"{job.name}/{RECORD}")
     if before is not None:
         job = job.as_begun(before, f"{store.root}/{job.name}")
@@ -34,12 +37,14 @@ def cut(job: SegmentsJob, root: str) -> list[FitJob]:
     else:
         description, read_sound = job.describe()
         job = replace(job, plan=job.plan.for_colour(description.video.colour))
+        lengths = [segment.frames for segment in description.segments]
+        job, description = job.decided(choose(job.plan, job.source, segments=lengths), description)
         store.write(f"{job.name}/{SEGMENTS}", segments_to_json(description))
-        store.write(f"{job.name}/{RECORD}", job.record())
         with tempfile.TemporaryDirectory(prefix="enerv-zoo-") as scratch:
             write_sound(read_sound(), Path(scratch))
             if (Path(scratch) / SOUND).is_file():
                 store.put(Path(scratch) / SOUND, f"{job.name}/{SOUND}")
+        store.write(f"{job.name}/{RECORD}", job.record())  # last: with it, all of this is done
     return job.jobs(description)
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -109,8 +110,10 @@ class CommandAnchor:
     def programs(self) -> str:
         """A hash of what the files among the commands' words hold: a program that was built anew is another codec."""
         words = {word.replace("{folder}", self.folder) for words in self.commands.values() for word in words}
-        found = (Path(shutil.which(word) or word) for word in sorted(words))
-        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()]
+        contents = []
+        for word in sorted(words):
+            with suppress(OSError):  # it is no file, or none that can be read
+                contents.append(hashlib.sha256(Path(shutil.which(word) or word).read_bytes()).hexdigest())
         return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
     def missing(self) -> str | None:

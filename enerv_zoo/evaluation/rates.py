@@ -23,6 +23,7 @@ from enerv_zoo.pixels import as_float
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.video import Video
 from enerv_zoo.video.remote import local_path
+from enerv_zoo.video.streams import choose_stream
 
 BATCH = 8
 """Frames compared at a time."""
@@ -237,14 +238,19 @@ def scored(
     return scorer.scores(scorer.rows())
 
 
-def source_rate(source: str | Path) -> dict[str, str | float] | None:
+def source_rate(source: str | Path, number: int | None = None) -> dict[str, str | float] | None:
     """Return the `codec` of a source, and the `bpp` of its own frames; `None` for anything but a video.
 
     A codec of the same kind finds again what its like has left, and the better a source is, the less that helps it.
+
+    Args:
+        source: of the frames.
+        number: of its video stream, as `enerv_zoo.open_video` takes it (`stream`).
     """
     try:
-        with av.open(str(local_path(source)), metadata_errors="replace") as file:
-            stream = file.streams.video[0]
+        path = local_path(source)
+        with av.open(f"file:{path}", container_options={"pattern_type": "none"}, metadata_errors="replace") as file:
+            stream = choose_stream(file, path, number)
             sizes = [packet.size for packet in file.demux(stream) if packet.size]
             codec, area = stream.codec_context.name, stream.width * stream.height
     except (VideoError, av.FFmpegError, IndexError):

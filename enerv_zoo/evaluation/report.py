@@ -173,14 +173,14 @@ def evaluate(
         ConfigError: a metric or an option that there is not; or a mask for a video in segments.
         VideoError: the two do not match, or the range is outside either.
     """
-    open_part = part_of(source, check_network(video), frames)
+    open_part, part = part_of(source, check_network(video), frames)
     if mask is not None or fit_frames is not None:
         if len(video.segments) > 1:
             raise ConfigError("a mask and fit_frames are of one network: evaluate one segment, video.network(0)")
         original = open_part(0)
         size = original.info.height, original.info.width
-        open_part = part_of(restricted(original, mask, fit_frames, resize=size), video, frames)
-    return evaluate_segments(video, open_part, metrics=metrics, frames=frames, batch_size=batch_size)
+        open_part, part = part_of(restricted(original, mask, fit_frames, resize=size), video, frames)
+    return evaluate_segments(video, open_part, metrics=metrics, frames=part, batch_size=batch_size)
 
 
 @usable_threads()
@@ -267,29 +267,33 @@ def evaluate_segments(
     )
 
 
-def part_of(source: Any, video: NeuralVideo | SegmentedVideo, frames: str | slice | None = None) -> OpenPart:
-    """Return what opens the frames of one segment of a source, by its number; of a path, only these.
+def part_of(
+    source: Any, video: NeuralVideo | SegmentedVideo, frames: str | slice | None = None
+) -> tuple[OpenPart, str | slice | None]:
+    """Return what opens the frames of one segment of a source, by its number; of a path, only these. And the range.
 
     Args:
         source: as `enerv_zoo.open_video` takes it.
         video: whose segments they are.
-        frames: the range that is to be compared, if not all.
+        frames: the range that is to be compared, if not all; of a video in segments it is returned with the ends that
+            it has in the shorter one.
 
     Raises:
         VideoError: the lengths differ and no range was given, or the range leaves either.
     """
     if len(video.segments) == 1:
         original = open_video(source)
-        return lambda number: original
+        return (lambda number: original), frames
     source = source if isinstance(source, str | Path) else open_video(source)
     info = source.info if isinstance(source, Video) else survey(source, scenes=False).info
-    compared_frames(video.info, info, frames)
+    indices = compared_frames(video.info, info, frames)
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
 
     def open_part(number: int) -> Video:
         segment = video.segments[number]
         return open_video(source, frames=slice(segment.first, min(segment.stop, info.frames)))
 
-    return open_part
+    return open_part, slice(indices[0], indices[-1] + 1, step)
 
 
 def merged(reports: Sequence[Report]) -> Report:

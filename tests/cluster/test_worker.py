@@ -172,6 +172,55 @@ def test_what_fails_says_so(tmp_path):
     assert "which has 132 frames" in do(bad, "0" * 32, str(tmp_path), "cpu").error
 
 
+def test_sizes_are_chosen_once_for_all_segments(tmp_path):
+    plan = plan_fit("bunny", recipe="auto", frames="0:24", time_budget=30.0, device="cpu")
+    jobs = cut(SegmentsJob("long", "bunny", plan, "2"), str(tmp_path))
+    sizes = {(part.recipe.model["size"], part.recipe.video.get("resize")) for part in jobs}
+    assert len(sizes) == 1
+    assert "auto" not in next(iter(sizes))
+    record = json.loads((tmp_path / "long" / "fit.json").read_text())
+    assert sizes == {(record["model"]["size"], record["video"].get("resize"))}
+    info = ez.open_video("bunny", frames="0:1", resize=record["video"].get("resize")).info
+    described = json.loads((tmp_path / "long" / "segments.json").read_text())["video"]
+    assert (described["height"], described["width"]) == (info.height, info.width)
+    assert cut(SegmentsJob("long", "bunny", plan, "2"), str(tmp_path)) == jobs
+
+
+def test_a_worker_that_is_lost_loses_no_sound(tmp_path, monkeypatch):
+    long = SegmentsJob("long", "bunny", plan_fit("bunny", "nerv", device="cpu", **{**OPTIONS, "frames": "0:50"}), "2")
+    put = Store.put
+
+    def lost(self, path, name):
+        if name.endswith("sound.mp4"):
+            raise Killed
+        put(self, path, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", lost)
+        with pytest.raises(Killed):
+            cut(long, str(tmp_path))
+    cut(long, str(tmp_path))
+    assert (tmp_path / "long" / "sound.mp4").is_file()
+
+
+def test_segments_know_their_video_wherever_they_are_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ez.write_video("clip.mkv", ez.open_video("bunny", frames="0:6", resize="64x36"))
+    shutil.copyfile("clip.mkv", "same.mkv")
+    options = {**OPTIONS, "frames": "0:6", "resize": None}
+    long = SegmentsJob(
+        "long", "clip.mkv", plan_fit("clip.mkv", "nerv", device="cpu", reference="same.mkv", **options), "2"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    jobs = cut(long, str(tmp_path / "store"))
+    assert {(part.source, part.reference) for part in jobs} == {
+        (str(tmp_path / "clip.mkv"), str(tmp_path / "same.mkv"))
+    }
+    contents = json.loads((tmp_path / "store" / "long" / "fit.json").read_text())["source_contents"]
+    assert contents["bytes"] == (tmp_path / "clip.mkv").stat().st_size
+
+
 def test_segments_are_jobs_and_become_one_video(tmp_path):
     plan = plan_fit("bunny", "nerv", device="cpu", **{**OPTIONS, "frames": "2:14"})
     long, root = SegmentsJob("long", "bunny", plan, "2"), str(tmp_path / "store")

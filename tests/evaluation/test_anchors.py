@@ -185,6 +185,13 @@ def test_a_program_gets_its_numbers_whole(program, clip):
     assert [codec.encode(clip, step).decode() for step in steps] == ["4000000", "1234567", "500000.5", "22", "0.1"]
 
 
+def test_a_word_may_be_longer_than_a_name_of_a_file(program, clip):
+    comment = "#" + "x" * 300
+    long = [*open_codec(program()).anchor.commands["encode"], comment]
+    codec = open_codec(program(encode=long)).anchor
+    assert codec.programs == open_codec(program()).anchor.programs
+
+
 def test_programs_that_fail_say_so(program, clip):
     clip = replace(clip, info=replace(clip.info, fps=25.0))
     with pytest.raises(VideoError, match=r"encode ended with 1: .* 99 96x64 25 8 yuv444p \(no such quality\)"):

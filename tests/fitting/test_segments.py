@@ -14,6 +14,7 @@ import enerv_zoo as ez
 from enerv_zoo.batch import jobs
 from enerv_zoo.cli import main
 from enerv_zoo.errors import ConfigError, FitError, VideoError
+from enerv_zoo.evaluation.report import read_frames
 from enerv_zoo.fitting.cuts import Cutting, parse_segments, plan_segments
 from enerv_zoo.fitting.history import read_history
 from enerv_zoo.storage import open_run, read_segments
@@ -133,6 +134,18 @@ def test_numbers_of_the_whole_are_those_of_its_frames(clip, fitted):
     assert json.loads((fitted.folder / "metrics.json").read_text()) == fitted.metrics
     rows = (fitted.folder / "frames.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["frame", *map(str, range(210))]
+
+
+def test_rows_of_frames_with_places_are_those_of_their_segments(tmp_path):
+    """Whose cells have commas."""
+    options = {"frames": "0:6", "resize": "64x36", "size": "60K", "epochs": 1, "batch_size": 3}
+    ez.fit_segments("bunny", "nerv", out=tmp_path, segments=2, metrics=["psnr", "worst_tile"], **options)
+    rows = read_frames(tmp_path / "frames.csv")
+    parts = [row for number in range(2) for row in read_frames(tmp_path / f"segment-{number:05}" / "frames.csv")]
+    assert [row.frame for row in rows] == list(range(6))
+    assert [(row.scores, row.places) for row in rows] == [(row.scores, row.places) for row in parts]
+    assert all(row.places for row in rows)
+    ez.write_report(tmp_path, tmp_path / "x.html")
 
 
 def test_stopped_in_a_segment_it_goes_on_there(clip, fitted, tmp_path, monkeypatch):
