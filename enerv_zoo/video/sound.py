@@ -25,7 +25,7 @@ from av.packet import Packet
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video.source import Span
-from enerv_zoo.video.timing import MAX_PAUSE
+from enerv_zoo.video.timing import is_another_clock
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def sound_track(
             pieces = _pieces(container, stream)
             pieces = _from_zero(pieces, stream) if kind in _ENCODERS else pieces
         else:
-            encoder, rate = _ENCODERS.get(kind) or ("aac", stream.rate)
+            encoder, rate = _ENCODERS.get(kind) or ("aac", _nearest_rate("aac", stream.rate))
             takes = f"a {kind} file takes" if codecs is None else "browsers take"
             logger.info("the sound is re-encoded, as %s no %s", takes, codec)
             layout = _OPUS_LAYOUTS.get(stream.channels) if encoder == "libopus" else _layout(stream)
@@ -165,7 +165,15 @@ def _opened(source: Path | bytes) -> Iterator[tuple[InputContainer, AudioStream 
         raise VideoError(f"the sound is damaged: {error}") from error
     with container:
         stream = container.streams.best("audio")
+        if stream is not None and stream.codec_context is None:
+            logger.warning("a sound is left out: FFmpeg does not know its codec; convert it first, as to AAC")
+            stream = next((each for each in container.streams.audio if each.codec_context is not None), None)
         yield container, stream if stream and stream.rate else None
+
+
+def _nearest_rate(encoder: str, rate: int) -> int:
+    """Return the rate that an encoder has nearest to one."""
+    return min(av.Codec(encoder, "w").audio_rates or [rate], key=lambda each: abs(each - rate))
 
 
 def _takes(kind: str, stream: AudioStream) -> bool:
@@ -204,7 +212,7 @@ def _pieces(container: InputContainer, stream: AudioStream) -> Iterator[_Piece]:
                 continue
             tick = packet.time_base * rate
             place = float(packet.pts * tick) + offset
-            if may_jump and math.isfinite(expected) and not -1 < (place - expected) / rate < MAX_PAUSE:
+            if may_jump and math.isfinite(expected) and is_another_clock((place - expected) / rate):
                 offset += expected - place
                 place = expected
             begin = round(expected if abs(place - expected) <= 2 * tick else place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +115,21 @@ def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT
     """Return the pages of a file that FFmpeg takes for one still, or decodes wrong; `None` for any other file.
 
     Raises:
-        VideoError: the file is a HEIC picture and is damaged, or pi-heif is not installed.
+        VideoError: the file is a HEIC picture and is damaged, or pi-heif is not installed; or a TIFF file that ends
+            within its pages.
     """
     kind = _kind(path)
     if kind is None:
         return None
-    with _opened(path, kind) as image, suppress(*DAMAGE):
-        if image is not None:
-            return _pages(image, path, name, kind, options)
+    with _opened(path, kind) as image:
+        try:
+            if image is not None:
+                return _pages(image, path, name, kind, options)
+        except DAMAGE as error:
+            if kind == "tiff":  # FFmpeg would read the first page alone, which is whole
+                raise VideoError(
+                    f"{path}: pages after the first cannot be read ({error}); get the file again"
+                ) from error
     if kind == "heic":  # FFmpeg does not crop such pictures, nor join their tiles
         raise VideoError(f"{path}: the HEIC picture is damaged; get the file again")
     return None  # FFmpeg says what is wrong with it, or reads it all the same
@@ -166,8 +173,11 @@ class Pages(Source):
         self._numbers, self.kind, self._animated = numbers, kind, kind == "webp"
         self._deep: int | None = None
         self.tick = 0.001 if self._animated else 0.0
-        duration = self._read(numbers[0])[1] if self._animated else 0
-        self.rate = 1000 / duration if duration else None
+        self.rate = None
+        if self._animated:
+            with self._image() as image:
+                duration = self._read(image, numbers[0])[1]
+            self.rate = 1000 / duration if duration else None
 
     def keep_depth(self, info: Mapping[Any, Any]) -> None:
         """Note the colour and the depth of a HEIC picture, whose `info` is as pi-heif gives it."""
@@ -182,36 +192,41 @@ class Pages(Source):
         selection.check(len(self._numbers), str(self.path))
         moment = 0.0
         size: tuple[int, ...] | None = None
-        for place, number in enumerate(self._numbers[: selection.indices(len(self._numbers)).stop]):
-            if not (self._animated or selection.wants(place)):
-                continue  # times need the frames before
-            picture, duration = self._read(number)
-            if selection.wants(place):
-                size = size or picture.shape
-                if picture.shape != size:
-                    raise VideoError(
-                        f"{self.path}: page {place} is {picture.shape[1]}x{picture.shape[0]}, those before are "
-                        f"{size[1]}x{size[0]}; frames='{selection.start}:{place}' (--frames) takes those"
-                    )
-                yield picture, moment if self._animated else None
-            moment += duration / 1000
+        with self._image() as image:  # once: each page is found from the one before
+            for place, number in enumerate(self._numbers[: selection.indices(len(self._numbers)).stop]):
+                if not (self._animated or selection.wants(place)):
+                    continue  # times need the frames before
+                picture, duration = self._read(image, number)
+                if selection.wants(place):
+                    size = size or picture.shape
+                    if picture.shape != size:
+                        raise VideoError(
+                            f"{self.path}: page {place} is {picture.shape[1]}x{picture.shape[0]}, those before are "
+                            f"{size[1]}x{size[0]}; frames='{selection.start}:{place}' (--frames) takes those"
+                        )
+                    yield picture, moment if self._animated else None
+                moment += duration / 1000
 
-    def _read(self, number: int) -> tuple[np.ndarray, float]:
-        """A page, upright, and for how many milliseconds it is shown."""
+    @contextmanager
+    def _image(self) -> Iterator[Image.Image]:
         with _opened(self.path, self.kind) as image:
             if image is None:
                 raise VideoError(f"{self.path}: the file is damaged, or was changed while it was read; get it again")
-            try:
-                image.seek(number)
-                full_depth = bool(self._options.full_depth)
-                picture = (
-                    _pixels(image, full_depth) if self._deep is None else _deep_pixels(self.path, number, self._deep)
-                )
-                picture = picture if self.colour.is_wide else in_srgb(picture, image, self.path)
-                turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
-            except DAMAGE as error:
-                raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
-            return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)
+            yield image
+
+    def _read(self, image: Image.Image, number: int) -> tuple[np.ndarray, float]:
+        """A page, upright, and for how many milliseconds it is shown."""
+        try:
+            if self.kind == "tiff" and number != image.tell():
+                image.info.pop("icc_profile", None)  # of the page before
+            image.seek(number)
+            full_depth = bool(self._options.full_depth)
+            picture = _pixels(image, full_depth) if self._deep is None else _deep_pixels(self.path, number, self._deep)
+            picture = picture if self.colour.is_wide else in_srgb(picture, image, self.path)
+            turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
+        except DAMAGE as error:
+            raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
+        return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)
 
 
 def _deep_pixels(path: Path, number: int, bits: int) -> np.ndarray:
@@ -229,9 +244,11 @@ def _pixels(image: Image.Image, full_depth: bool) -> np.ndarray:
     Raises:
         ValueError: its numbers are of a kind that Pillow would truncate.
     """
-    bits = max(getattr(image, "tag_v2", {}).get(Tag.BitsPerSample, (8,)))
+    tags = getattr(image, "tag_v2", {})
+    bits = max(tags.get(Tag.BitsPerSample, (8,)))
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float32) / 65535
+        grey = np.asarray(image).astype(np.float32) / np.float32(2**bits - 1 if bits == 12 else 65535)
+        grey = 1 - grey if tags.get(Tag.PhotometricInterpretation) == 0 else grey  # white is 0
         return (grey if full_depth else to_bytes(grey))[..., None].repeat(3, axis=-1)
     if bits > 8 or image.mode in ("I", "F"):
         raise ValueError(f"colours of {bits} bits; save each page in a file of its own, such as a PNG file")

@@ -13,6 +13,13 @@ _JITTER = 0.05, 1e-3
 converted from a format with coarse timestamps carry its rounding."""
 MAX_PAUSE = 10.0
 """Seconds between two frames of a recording; beyond, another recording begins (FFmpeg's `dts_delta_threshold`)."""
+MAX_OVERLAP = 1.0
+"""Seconds by which a clock may go back within one."""
+
+
+def is_another_clock(step: float) -> bool:
+    """Return whether a step of so many seconds, forwards or backwards, leads to a recording with a clock of its own."""
+    return not -MAX_OVERLAP < step < MAX_PAUSE
 
 
 def timing(
@@ -62,7 +69,7 @@ class SteadyClock:
         if moment is None:
             return None
         gap = 0.0 if self._last is None else moment - self._last
-        if abs(gap) > MAX_PAUSE:
+        if is_another_clock(gap):
             self._offset += self._gap - gap
         else:
             self._gap = gap

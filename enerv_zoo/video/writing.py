@@ -7,6 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def write_video(
             exists, `True` also replaces a folder, if it holds nothing but numbered PNG files.
         sound: as `enerv_zoo.Video.sound` gives it; the `Video`'s own by default, if its timing is not changed. It is
             copied; re-encoded where the format takes no such codec, and left out of GIFs and folders, which is logged.
-        tags: title, time of recording and chapters of a movie; the `Video`'s own by default.
+        tags: title, time of recording and chapters of a movie; the `Video`'s own by default, chapters if its timing is
+            not changed.
 
     Returns:
         The path.
@@ -82,13 +84,16 @@ def write_video(
     suffix = "" if folder else target.suffix.lower()
     _check_quality(suffix, quality)
     if isinstance(frames, Video):
+        own_tags = frames.info.tags
         if timestamps is None and fps is None:
             timestamps = frames.info.timestamps
             sound = frames.sound if sound is None and suffix in MOVIES else sound
+        elif own_tags is not None:
+            own_tags = replace(own_tags, chapters=())
         fps = frames.info.fps if fps is None else fps
         pixel_aspect = frames.info.pixel_aspect if pixel_aspect is None else pixel_aspect
         colour = frames.info.colour if colour is None else colour
-        tags = frames.info.tags if tags is None else tags
+        tags = own_tags if tags is None else tags
         frames = frames.frames
     colour = HD if colour is None else colour
     if sound is not None and suffix not in MOVIES:

@@ -95,6 +95,8 @@ def test_tags_are_written_back(tmp_path: Path) -> None:
     video = open_video(write_clip(tmp_path / "clip.mp4", tags=TAGS))
     for suffix in ("mp4", "mov", "mkv", "webm"):
         assert open_video(write_video(tmp_path / f"x.{suffix}", video)).info.tags == TAGS
+    faster = open_video(write_video(tmp_path / "fast.mp4", video, fps=20)).info.tags
+    assert faster == Tags(TAGS.title, TAGS.created), "chapters are of the timing that it had"
     without = open_video(write_video(tmp_path / "y.mp4", video.without_sound()))
     assert (without.sound, without.info.tags) == (None, None)
 
@@ -146,6 +148,43 @@ def test_joined_recordings_are_heard_one_after_the_other(tmp_path: Path) -> None
     codec, samples = heard(saved(video.sound, tmp_path / "s.mp4"))
     assert codec == "aac"
     assert samples.size / RATE == pytest.approx(2.4, abs=0.15)
+
+
+def test_a_part_of_joined_recordings_has_its_own_sound(tmp_path: Path) -> None:
+    """Though the second clock begins less than a pause before the first one ends."""
+    one = write_clip(tmp_path / "a.ts", frames=30).read_bytes()
+    (tmp_path / "two.ts").write_bytes(one + one)
+    for frames, seconds in (("30:", 3.0), ("35:45", 1.0), (":50", 5.0), ("10:20", 1.0)):
+        part = open_video(tmp_path / "two.ts", frames=frames)
+        assert heard(saved(part.sound, tmp_path / "s.mp4"))[1].size / RATE == pytest.approx(seconds, abs=0.15), frames
+
+
+def test_a_sound_of_an_unknown_codec_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = write_clip(tmp_path / "clip.mov", "pcm_s16le")
+    clip.write_bytes(clip.read_bytes().replace(b"sowt", b"ac-4"))
+    video = open_video(clip)
+    assert video.sound is None
+    assert "FFmpeg does not know its codec" in caplog.text
+    assert open_video(write_video(tmp_path / "x.mp4", video)).sound is None
+
+
+@pytest.mark.parametrize(("rate", "encoded"), [(11_024, 11_025), (22_254, 22_050), (192_000, 96_000)])
+def test_rates_that_aac_lacks_become_the_nearest(tmp_path: Path, rate: int, encoded: int) -> None:
+    clip = write_clip(tmp_path / "picture.mp4")
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "clip.avi"), "w") as container:
+        picture: Any = container.add_stream_from_template(source.streams.video[0])
+        sound: Any = container.add_stream("pcm_u8", rate=rate, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = picture
+                container.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.full((1, rate), 128, np.uint8), format="u8", layout="mono")
+        frame.rate = rate
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    written = write_video(tmp_path / "x.mp4", open_video(tmp_path / "clip.avi"))
+    with av.open(str(written)) as container:
+        assert (container.streams.audio[0].codec.name, container.streams.audio[0].rate) == ("aac", encoded)
 
 
 def surround(path: Path, encoder: str, layout: str) -> Path:

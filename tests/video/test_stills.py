@@ -206,6 +206,47 @@ def test_wide_pages_are_kept_rounded_or_refused(tmp_path: Path) -> None:
         open_video(path)
 
 
+def write_grey_pages(path: Path, pages: np.ndarray, bits: int, white_is_zero: bool = False) -> None:
+    """Write pages (N, H, W) of 12 or 16 bits as a TIFF file, little-endian, without compression."""
+
+    def word(value: int, size: int = 4) -> bytes:
+        return value.to_bytes(size, "little")
+
+    data = b"II*\0" + word(8)
+    for number, page in enumerate(pages):
+        packed = page.astype("<u2").tobytes()
+        if bits == 12:
+            left, right = page[:, ::2].astype(int), page[:, 1::2].astype(int)
+            packed = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], -1).astype(np.uint8).tobytes()
+        (height, width), photometric = page.shape, 0 if white_is_zero else 1
+        tags = {
+            256: width,
+            257: height,
+            258: bits,
+            259: 1,
+            262: photometric,
+            273: 0,
+            277: 1,
+            278: height,
+            279: len(packed),
+        }
+        end = len(data) + 2 + 12 * len(tags) + 4
+        tags[273] = end
+        entries = b"".join(word(tag, 2) + word(4, 2) + word(1) + word(value) for tag, value in tags.items())
+        after = end + len(packed) if number + 1 < len(pages) else 0
+        data += word(len(tags), 2) + entries + word(after) + packed
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(12, False), (16, False), (16, True)])
+def test_grey_pages_are_as_bright_as_they_say(tmp_path: Path, bits: int, white_is_zero: bool) -> None:
+    grey = np.random.default_rng(0).integers(0, 2**bits, (3, 20, 30), dtype=np.uint16)
+    write_grey_pages(tmp_path / "grey.tif", grey, bits, white_is_zero)
+    expected = grey / (2**bits - 1)
+    shown = pixels(tmp_path / "grey.tif", full_depth=True)[..., 1]
+    assert np.abs(shown - (1 - expected if white_is_zero else expected)).max() < 2**-11
+
+
 @pytest.mark.parametrize("compression", ["jpeg", "tiff_lzw", "tiff_deflate", None])
 @pytest.mark.parametrize("mode", ["RGB", "YCbCr", "CMYK", "L", "P", "RGBA"])
 def test_colours_of_a_tiff_file(tmp_path: Path, mode: str, compression: str | None) -> None:
@@ -252,6 +293,23 @@ def test_damaged_pages(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(VideoError, match=r"moving\.webp"):
         open_video(path)
+    path = tmp_path / "stack.tif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(VideoError, match=r"stack\.tif: pages after the first cannot be read"):
+        open_video(path)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp"])
+def test_pages_are_found_from_those_before(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each from the beginning, a long stack would take hours."""
+    frames = [Image.fromarray(image) for image in moving(12, 20, 30)]
+    path = tmp_path / f"moving.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    opened, real = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda *arguments: (opened.append(arguments), real(*arguments))[1])
+    assert len(open_video(path)) == 12
+    assert len(opened) < 6
 
 
 HEIC = Path(__file__).parents[1] / "fixtures" / "heic"
