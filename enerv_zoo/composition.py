@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
@@ -98,16 +99,15 @@ class ModelConfig:
     def replace_steps(self, pattern: str, spec: Spec) -> ModelConfig:
         """Return the composition with `spec` in place of every step whose name matches a shell-style wildcard.
 
-        What the network reads of a step (`with`, `channels`, `stride`) stays as it is, unless `spec` says otherwise.
+        What the network reads of a step stays as it is, unless `spec` says otherwise: `with` of a modulation,
+        `channels` and `stride` of a block.
         """
 
         def replaced(step: Spec) -> Spec:
             if not fnmatchcase(str(step.get("name")), pattern):
                 return step
-            return {
-                **spec,
-                **{key: step[key] for key in ("with", "channels", "stride") if key in step and key not in spec},
-            }
+            kept = ("with",) if "with" in step else ("channels", "stride")
+            return {**spec, **{key: step[key] for key in kept if key in step and key not in spec}}
 
         stages = tuple(tuple(replaced(step) for step in stage) for stage in self.stages)
         return dataclasses.replace(self, stages=stages)
@@ -115,10 +115,7 @@ class ModelConfig:
     @property
     def strides(self) -> tuple[int, ...]:
         """The factor by which each stage upsamples."""
-        return tuple(
-            math.prod(split_spec(step, "with", "channels", "stride")[1].stride for step in stage)
-            for stage in self.stages
-        )
+        return tuple(math.prod(block.stride for block in _blocks(stage)) for stage in self.stages)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -132,6 +129,11 @@ class ModelConfig:
             raise ConfigError(f"the join {self.join.get('name')!r} needs 'channels', those of the first feature map")
         widths = [first]
         for stage in self.stages:
-            channels = [split_spec(step, "with", "channels", "stride")[1].channels for step in stage]
+            channels = [block.channels for block in _blocks(stage)]
             widths.append(next((width for width in reversed(channels) if width is not None), widths[-1]))
         return tuple(widths)
+
+
+def _blocks(stage: Sequence[Spec]) -> list[Wiring]:
+    """Return what the network reads of a stage's blocks; the options of a modulation are its own, however called."""
+    return [split_spec(step, "channels", "stride")[1] for step in stage if "with" not in step]

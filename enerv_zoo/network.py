@@ -217,6 +217,9 @@ class Network(nn.Module):
         indices = index[:, None] + offsets
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
         unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
+        if self._compiled is not None:  # for one length alone: that of frames in a row, which ends of the video shorten
+            spare = len(index) + max(0, *self.neighbours) - min(0, *self.neighbours) - len(unique)
+            unique = torch.cat((unique, unique[-1:].expand(max(spare, 0))))
         outputs, places = decode(self._here(unique), fixed), places.to(self.device)
         around = outputs[0][places[:, 1:]] * inside[:, 1:, None, None, None]
         return self.head.aggregate([each[places[:, 0]] for each in outputs], around)

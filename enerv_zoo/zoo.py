@@ -112,10 +112,11 @@ def model_config(name: str, info: VideoInfo, *, size: str | float | None = None,
 def _config(name: str, info: VideoInfo, options: Spec) -> ModelConfig:
     try:
         return from_dict(ModelConfig, dict(vars(models.get(name)(info, **options))))
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"model {name!r} cannot be made with {options!r}: {error}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a family's code makes of such options
+        reason = str(error) or type(error).__name__
+        raise ConfigError(f"model {name!r} cannot be made with {options!r}: {reason}") from error
 
 
 def nearest_size(choice: Spec, info: VideoInfo) -> str | int | None:

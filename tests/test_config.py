@@ -76,6 +76,20 @@ def test_steps_are_replaced_where_they_stand():
     ]
 
 
+def test_options_of_a_modulation_are_its_own():
+    """Also those that are called as what the network reads of a block: DNeRV's gate has a stride."""
+    config = model_config("dnerv", VideoInfo(3, 960, 1920), stride_list=[5, 4, 4, 3, 2])
+    assert config.strides == (5, 4, 4, 3, 2)
+    changed = config.replace_steps("gate", {"name": "temporal_affine"})
+    assert changed.stages[2][1] == {"name": "temporal_affine", "with": "difference"}
+    assert changed.stages[2][0] == config.stages[2][0]
+    steps = [
+        [{"name": "nerv", "channels": 32, "stride": 2}, {"name": "own", "with": "time", "channels": 8, "stride": [2]}]
+    ]
+    own = from_dict(ModelConfig, {**to_dict(config), "stages": steps})
+    assert (own.strides, own.channels[1:]) == ((2,), (32,))
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

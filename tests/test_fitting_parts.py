@@ -107,6 +107,23 @@ def test_neighbours_are_drawn_once_whatever_is_asked(clip):
     torch.testing.assert_close(alone, together[[3, 0]], rtol=0, atol=1e-5)
 
 
+def test_what_is_compiled_for_one_length_gets_frames_in_a_row_in_that_length(clip):
+    """Though those at the ends of the video have fewer neighbours."""
+    video = fitter("ffnerv", clip).video.bake(clip.frames)
+    expected = torch.cat(list(video.decode_float(range(5), batch_size=2)))
+    lengths: list[int] = []
+
+    def compiled(index, fixed):
+        lengths.append(len(index))
+        return video.head_outputs(index, fixed)
+
+    video._compiled = compiled
+    drawn = torch.cat(list(video.decode_float(range(5), batch_size=2)))
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
+    assert len(lengths) == 3
+    assert len(set(lengths)) == 1
+
+
 def test_an_encoder_whose_strides_do_not_suit_the_decoder_is_refused(clip):
     with pytest.raises(ConfigError, match="no multiple of the decoder's"):
         model_config("hnerv", clip.info, enc_strds=[3, 3], dec_strds=[4, 4])

@@ -137,6 +137,18 @@ def test_cells_slower_than_frames_come_from_least_squares():
     torch.testing.assert_close(places.fit_in_time(pixels), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_a_sample_of_cells_is_of_the_whole_video(monkeypatch):
+    """Of a scene that comes late, too."""
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.randint(0, 256, (2, 3, 48, 64), generator=generator)
+    frames = torch.full((12, 3, 48, 64), 128, dtype=torch.uint8)
+    for number in range(6, 12):
+        frames[number] = ((patterns[0] * (11 - number) + patterns[1] * (number - 6)) / 5).byte()
+    exact = mean_squared_error(started(frames), frames)
+    monkeypatch.setattr(principal, "SAMPLES", 24)
+    assert mean_squared_error(started(frames), frames) < 1.5 * exact
+
+
 def test_few_cells_get_the_same_components_without_a_covariance(monkeypatch):
     clip = ez.open_video("bunny", frames="0:8", resize="128x96").frames
     few = started(clip)

@@ -106,6 +106,8 @@ def test_a_value_of_another_type_is_named_with_the_type(options, message):
         (models, "nerv", {"bias": "false"}),
         (models, "enerv", {"fc_dim": "64"}),
         (models, "enerv", {"fc_dim": True}),
+        (models, "enerv_coupled", {"fc_dim": "64"}),
+        (models, "enerv_grids", {"sin_res": "false"}),
         (optimizers, "adam", {"amsgrad": "false"}),
         (optimizers, "adan", {"no_prox": "false"}),
     ],

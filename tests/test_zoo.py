@@ -163,6 +163,10 @@ def test_listing():
         ({"stride_list": [0, 2]}, "strides must be integers of at least 1|division"),
         ({"stem_dim": 5}, r"model 'nerv': the option 'stem_dim' is 5, expected Sequence\[int\]"),
         ({"fc_dim": "wide"}, "fc_dim|width|wide"),
+        ({"name": "hnerv", "enc_dim": [16]}, r"model 'hnerv' cannot be made with \{'enc_dim': \[16\]\}: "),
+        ({"name": "hnerv", "reduce": 0}, "cannot be made with .*: .*zero"),
+        ({"name": "dnerv", "diff_enc_list": [2, 2]}, r"diff_enc_list \[2, 2\] comes to 4; the gate takes maps"),
+        ({"name": "hinerv", "kernels": [2]}, "a kernel is odd, got 2"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, message):

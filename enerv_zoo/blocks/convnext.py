@@ -41,6 +41,7 @@ class ConvNeXtBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = max(int(out_channels * expansion), 1)
+        layers.check_kernel(kernel)
         padding = (kernel - 1) // 2
         self.conv = nn.Conv2d(in_channels, in_channels, kernel, padding=padding, groups=in_channels, bias=bias)
         self.norm = layers.norm(norm, in_channels)

@@ -6,8 +6,9 @@ inputs (see `enerv_zoo.embeddings`), the channels C and the (h, w) of its map. `
 
 **modulate**: a feature map, changed by embeddings. Built as `Modulation(channels, size, shapes, *, options)` from the
 map's channels and its (H, W), and the shapes of the embeddings that its spec names in `with`. `forward(x, *embedded)`
-maps (B, C, H, W) and tensors (B, *shape) to (B, C, H, W). The class attribute `convolves = True` says that it may
-compute in bfloat16 where blocks do; normalisations stay float32.
+maps (B, C, H, W) and tensors (B, *shape) to (B, C, H, W). The class attribute `convolves = True` says that its
+convolutions are computed in bfloat16 where those of blocks are; without it they stay float32. The map may be bfloat16
+in either case, and a part without it that has layers of its own casts it first (`x.float()`).
 """
 
 from enerv_zoo.fusion.join import Cells, Conv, Coupled, Identity, Product

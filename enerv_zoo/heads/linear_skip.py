@@ -13,7 +13,7 @@ from enerv_zoo.coding import CodingHint
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.heads.principal import Level, start
 from enerv_zoo.heads.rgb import Loss
-from enerv_zoo.layers import centred_places, enlarged
+from enerv_zoo.layers import centred_places, enlarged, plain_conv
 from enerv_zoo.precision import at_least_float32
 from enerv_zoo.registry import heads
 
@@ -62,7 +62,7 @@ class LinearSkipHead(nn.Module):
             nn.Conv2d(shape[0], width * factor**2, 1, bias=number == 0)
             for number, (shape, factor) in enumerate(zip(shapes, factors, strict=True))
         )
-        self.conv = nn.Conv2d(channels[-1], width, kernel, padding=kernel // 2)
+        self.conv = plain_conv(channels[-1], width, kernel)
         with torch.no_grad():
             self.conv.weight.mul_(gain)
             if self.conv.bias is not None:

@@ -141,10 +141,11 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
     if len(video.places) == 1:
         cached.append(next(cells()))
     stride = max(level.grid[:, 0].numel() // SAMPLES, 1)
-    count = level.grid[::stride, 0].numel()
+    sizes = [level.grid[:, 0, *_scaled(place, scale)].numel() for place in video.places]
+    count = sum(-(-size // stride) for size in sizes)
 
     def sample() -> Iterator[Tensor]:
-        return (each[::stride].reshape(-1, width) for each in cells())
+        return (each.reshape(-1, width)[::stride] for each in cells())
 
     average, directions = _components(sample, count, width, channels)
     offsets = (average @ directions).float()

@@ -6,7 +6,7 @@ from enerv_zoo.layers.encodings import FrequencyEncoding
 from enerv_zoo.layers.interpolation import blend_others, blended, centred_places, enlarged, from_cells, to_cells
 from enerv_zoo.layers.norms import NORMS, ChannelNorm, InstanceNorm, instance_norm, norm
 from enerv_zoo.layers.quantisation import fake_quantised
-from enerv_zoo.layers.upsampling import UPSAMPLERS, Bias, Conv, plain_conv, upsampler
+from enerv_zoo.layers.upsampling import UPSAMPLERS, Bias, Conv, check_kernel, plain_conv, upsampler
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,6 +24,7 @@ __all__ = [
     "blend_others",
     "blended",
     "centred_places",
+    "check_kernel",
     "enlarged",
     "fake_quantised",
     "from_cells",

@@ -19,8 +19,23 @@ Bias = bool | Literal["zero"]
 """Whether a convolution has a bias; `"zero"` for one that starts at 0."""
 
 
+def check_kernel(kernel: int) -> None:
+    """Refuse a kernel that has no middle, around which a convolution pads.
+
+    Raises:
+        ConfigError: it is even, or below 1.
+    """
+    if kernel < 1 or kernel % 2 == 0:
+        raise ConfigError(f"a kernel is odd, got {kernel}")
+
+
 def plain_conv(in_channels: int, out_channels: int, kernel: int, bias: Bias = True) -> nn.Conv2d:
-    """Return a convolution with "same" padding."""
+    """Return a convolution with "same" padding.
+
+    Raises:
+        ConfigError: its kernel is not odd.
+    """
+    check_kernel(kernel)
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, bias=bool(bias))
     if bias == "zero" and conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -40,6 +55,7 @@ class Conv(nn.Conv2d):
         groups: int = 1,
         weight_bits: int = 32,
     ) -> None:
+        check_kernel(kernel)
         if not 2 <= weight_bits <= 32:
             raise ConfigError(f"weights have 2 to 32 bits, got {weight_bits}")
         super().__init__(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, groups=groups, bias=bias)
@@ -179,6 +195,6 @@ def upsampler(
     changed = {key: value for key, value in options.items() if value != UPSAMPLING_DEFAULTS[key]}
     legal = signature(layer).parameters
     for option, value in changed.items():
-        if option not in legal or (option == "kernel" and value % 2 == 0):
+        if option not in legal:
             raise ConfigError(f"upsampling {name!r} cannot have {option}={value}")
     return layer(in_channels, out_channels, stride, bias=bias, **changed)

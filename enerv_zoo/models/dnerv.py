@@ -8,6 +8,7 @@ from typing import Any
 
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Spec, VideoInfo
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.models.family import family
 from enerv_zoo.models.hnerv import content_plan
 
@@ -74,6 +75,12 @@ def dnerv(
     gate = max(len(strides) - GATE_BEFORE, 1)
     enlarged = 4 if diff_dec_stride is None else diff_dec_stride
     differences = [enlarged, *strides[gate:]] if diff_enc_list is None else list(diff_enc_list)
+    if math.prod(differences) != enlarged * math.prod(strides[gate:]):
+        raise ConfigError(
+            f"diff_enc_list {differences} comes to {math.prod(differences)}; the gate takes maps of the differences by "
+            f"{enlarged * math.prod(strides[gate:])}, diff_dec_stride {enlarged} times the strides after it "
+            f"({', '.join(map(str, strides[gate:]))})"
+        )
 
     def block(kernel: int) -> Spec:
         kernels = {"kernel": kernel} if conv_type == "conv" else {}

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import Any, get_type_hints
 
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import Spec, VideoInfo
@@ -38,6 +38,7 @@ def _variant(name: str, *without: str) -> Callable[[Change], Callable[..., Model
             return replace(change(enerv(info, **options), defaults), family=name)
 
         make.__signature__ = signature.replace(parameters=options_left)  # type: ignore[attr-defined]
+        make.__annotations__ = get_type_hints(enerv)  # by which options are checked
         return family(name, widths=[width for width in WIDTHS if width not in without])(make)
 
     return decorate

@@ -14,6 +14,7 @@ from enerv_zoo.coding import coding_hints
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.content import frames_around
 from enerv_zoo.meta import MetaParameters
+from enerv_zoo.precision import computing
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
 
 BATCH = 3
@@ -211,6 +212,13 @@ class ModulationTests(NetworkPartTests):
         part: Any = self.make()
         assert part.role == "modulate"
         _assert_tensor(part(*self.inputs()), (BATCH, self.channels, *self.size))
+
+    def test_a_map_in_bfloat16_is_taken(self) -> None:
+        """As a block before it gives one, where the device is fast in it."""
+        part: Any = self.make()
+        x, *embedded = self.inputs()
+        with computing(torch.device("cpu"), "bfloat16" if getattr(part, "convolves", False) else "float32"):
+            _assert_tensor(part(x.bfloat16(), *embedded).float(), (BATCH, self.channels, *self.size))
 
     def test_every_embedding_changes_the_map(self) -> None:
         part, inputs = self._seeded(0).eval(), self.inputs()
