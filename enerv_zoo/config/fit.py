@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, StrictBool
 
@@ -188,13 +189,19 @@ class FitConfig:
                 raise ConfigError(f"{where}: {fixed[0]} is an option of the whole fit; give it outside the phases")
             if "epochs" not in phase:
                 raise ConfigError(f"{where}: does not say for how many epochs; give it epochs")
-            parts.append(from_dict(FitConfig, {**vars(parts[-1]), **phase}, where))
+            betas = {} if is_adam(phase.get("optimizer", "adam")) else {"betas": None}  # as for the whole fit
+            parts.append(from_dict(FitConfig, {**vars(parts[-1]), **betas, **phase}, where))
         return parts
 
     @property
     def total_epochs(self) -> int:
         """Epochs of all phases."""
         return self.epochs + sum(phase["epochs"] for phase in self.phases)
+
+
+def is_adam(optimizer: Any) -> bool:
+    """Return whether the optimizer of a recipe is the one that the default betas are for."""
+    return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
 
 
 @dataclass(frozen=True)

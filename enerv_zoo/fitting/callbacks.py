@@ -6,7 +6,8 @@
 
     ez.fit("bunny", callbacks=[Print()])
 
-History, checkpoints and the guard against divergence are callbacks, too; those of the user are called after them.
+History, checkpoints and the guard against divergence are callbacks, too; those of the user come after the history and
+the guard, and before checkpoints.
 """
 
 from __future__ import annotations

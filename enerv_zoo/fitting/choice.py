@@ -289,7 +289,8 @@ def _decided(plan: FitPlan, full: VideoInfo, sizes: Sizes) -> tuple[FitPlan, Vid
             info = replace(full, height=height, width=width)
     if model.get("size") == OPEN and plan.fit.bpp is None:
         size = max(sizes.parameters, 1e3)
-        text = f"{size / 1e6:.2g}M" if size >= 1e6 else f"{round(size / 1e3, 1 - int(math.log10(size / 1e3))):g}K"
+        unit, letter = (1e6, "M") if size >= 1e6 else (1e3, "K")
+        text = f"{float(f'{size / unit:.2g}'):g}{letter}"
         model = _sized(model, nearest_size({**model, "size": text}, info))
     return at_rate(replace(plan, model=model, video=video), info), info
 

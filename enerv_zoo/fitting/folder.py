@@ -22,6 +22,7 @@ from enerv_zoo.hub.download import PREVIEW
 from enerv_zoo.locking import locked
 from enerv_zoo.metrics.columns import MISSING, names_in
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
 from enerv_zoo.storage.record import FIRST_WEIGHTS, METRICS, RECORD
 from enerv_zoo.storage.segments import is_segmented, remove_segments, segment_folders
@@ -31,8 +32,9 @@ from enerv_zoo.video.origin import protected
 FRAMES = "frames.csv"
 CURVE = "psnr.png"
 REPORT = "report.html"
-OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, SOUND, REPORT)
-"""Every file that a fit writes into its folder, and the report that the command line adds."""
+OURS = (RECORD, HISTORY, METRICS, FRAMES, PREVIEW, CURVE, CHECKPOINT, PREVIOUS, CONFIG, WEIGHTS, SOUND, REPORT, VIDEO)
+"""Every file that a fit writes into its folder, and those that the command line adds: the report and, of a fit to a
+rate, the compressed file."""
 
 State = Literal["new", "begun", "ended", "extended"]
 """How far a fit is: not begun, or without anything to go on from; begun; complete; or complete but for new phases."""

@@ -101,14 +101,14 @@ class FrameLoader:
                 yield index, self._gathered(index, neighbours)
             return
         stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        coming: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        coming: deque[Future[tuple[Tensor, Tensor]]] = deque()
         with ThreadPoolExecutor(1, "frames") as pool:
             for index in indices:
-                coming.append((index, pool.submit(self._load, index, neighbours, stream)))
+                coming.append(pool.submit(self._load, index, neighbours, stream))
                 if len(coming) > BATCHES_AHEAD:
-                    yield self._arrived(*coming.popleft(), stream)
+                    yield self._arrived(coming.popleft(), stream)
             while coming:
-                yield self._arrived(*coming.popleft(), stream)
+                yield self._arrived(coming.popleft(), stream)
 
     def _gathered(self, index: Tensor, neighbours: Sequence[int]) -> Tensor:
         if neighbours:
@@ -116,17 +116,21 @@ class FrameLoader:
         pixels = self._stored.permute(0, 2, 3, 1)  # the batch is in memory as they are: channels last
         return pixels.index_select(0, index).permute(0, 3, 1, 2)
 
-    def _load(self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None) -> Tensor:
+    def _load(
+        self, index: Tensor, neighbours: Sequence[int], stream: torch.cuda.Stream | None
+    ) -> tuple[Tensor, Tensor]:
         batch = self._gathered(index, neighbours)
         if stream is None:
-            return batch.to(self.device)
-        with torch.cuda.stream(stream):
-            return batch.pin_memory().to(self.device, non_blocking=True)
+            return index, batch.to(self.device)
+        with torch.cuda.stream(stream):  # the index as well: a captured step takes nothing from the host
+            index, batch = (each.pin_memory().to(self.device, non_blocking=True) for each in (index, batch))
+            return index, batch
 
-    def _arrived(self, index: Tensor, batch: Future[Tensor], stream: torch.cuda.Stream | None) -> tuple[Tensor, Tensor]:
-        frames = batch.result()
+    def _arrived(self, batch: Future[tuple[Tensor, Tensor]], stream: torch.cuda.Stream | None) -> tuple[Tensor, Tensor]:
+        index, frames = batch.result()
         if stream is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(stream)
-            frames.record_stream(current)
+            for each in (index, frames):
+                each.record_stream(current)
         return index, frames

@@ -68,6 +68,11 @@ class BatchGradients:
         if not self.changes_more:
             self.graph = StepGraph(self.accumulate, list(self._network.parameters()))
 
+    def record_anew(self) -> None:
+        """Record a step again where it is replayed: the tensors that it reads are others from here on."""
+        if self.graph is not None:
+            self.graph = StepGraph(self.accumulate, list(self._network.parameters()))
+
     @property
     def is_warmed_up(self) -> bool:
         """Return whether batches take from here on what they have taken last: what is recorded, is recorded."""

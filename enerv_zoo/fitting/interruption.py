@@ -106,7 +106,8 @@ class Interruption(Callback):
         """Say what is kept once another process is gone: the state of the last whole step."""
         if self._checkpoints.folder is None:
             return FitError(f"{lost}; nothing is kept, as the fit has no folder (out)")
-        outcome = "is kept" if self._checkpoints.save() else "could not be kept, an older checkpoint may be there"
+        is_kept = self._is_measuring or self._checkpoints.save()  # what is measured may be without its encoder
+        outcome = "is kept" if is_kept else "could not be kept, an older checkpoint may be there"
         epoch = self._checkpoints.fitter.current_epoch
         return FitError(f"{lost}; epoch {epoch} {outcome}: go on with fit --resume, on as many as you like")
 

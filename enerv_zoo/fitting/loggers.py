@@ -40,13 +40,15 @@ class KeepEpochs(Callback):
 class _Logger(Callback, ABC):
     """Has rank 0 send the numbers of every epoch and all evaluations."""
 
-    _epoch = 0
+    _epoch = _renewed = 0  # of what is sent; and from which on what was sent before is done again
 
     def on_epoch(self, fitter: Fitter, row: dict[str, Any]) -> None:
-        self._epoch = row["epoch"]
+        self._epoch = self._renewed = row["epoch"]
         self._log(fitter, row, "fit")
 
     def on_evaluation(self, fitter: Fitter, scores: Mapping[str, float | None]) -> None:
+        self._epoch = fitter.epochs_before + fitter.epoch
+        self._renewed = self._epoch + 1
         self._log(fitter, scores, "evaluation")
 
     def _log(self, fitter: Fitter, scores: Mapping[str, Any], prefix: str) -> None:
@@ -81,7 +83,7 @@ class TensorBoard(_Logger):
 
     def _send(self, fitter: Fitter, numbers: dict[str, float]) -> None:
         if self._writer is None:
-            self._writer = self._make(str(self.folder), purge_step=self._epoch)
+            self._writer = self._make(str(self.folder), purge_step=self._renewed)
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, self._epoch)
         self._writer.flush()

@@ -69,8 +69,7 @@ class Fitter:
         seconds, frames_fitted: what all steps so far took, and how many frames they fitted.
         seconds_between: what was done between steps took: evaluations, checkpoints, the guard's looks, callbacks.
         budget: the time budget, or `None`; by default that of the recipe, nothing of which is spent.
-        closed_form: tensors that parts have set in closed form (`set_first_weights`), by name; `None` where that is
-            not known, and a restart computes it.
+        closed_form: tensors set in closed form (`set_first_weights`), by name; `None` where a restart computes them.
         ends_epoch: set by a callback after a step, ends the epoch there.
         gradients: of batches; its `micro_batch` frames pass the network at once.
         is_consistent: whether the state is that of a whole step; not so while a step changes it, nor after an epoch
@@ -274,7 +273,7 @@ class Fitter:
             failure = error
         self.gradients.micro_batch = self._shared.agree(failure, self.gradients.micro_batch)
         self.is_consistent = False
-        self._shared.add(sums, len(index) / batch)
+        self._shared.add(sums, index, batch)
         if self.constraint is not None:
             self.constraint.after_backward(progress, self.scheduler.lr / self.config.lr)
         if self.config.clip_grad is not None:
@@ -359,6 +358,7 @@ class Fitter:
             self.average.reset()
         if self.constraint is not None:
             self.constraint.restart()
+            self.gradients.record_anew()
         self.epoch = self.step = 0
         self.meter.reset()
         self.began = self.progress

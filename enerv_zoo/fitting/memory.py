@@ -104,17 +104,17 @@ def memory_need(video: NeuralVideo, config: FitConfig) -> MemoryNeed:
 def saved_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:
     """Bytes that a forward pass of `batch` frames and its loss save for the backward pass, weights left out.
 
-    A third party's loss that cannot compute on shapes alone counts as L1.
+    A third party's loss that cannot compute on shapes alone counts as L1, and a part that cannot as nothing: a fit that
+    takes more memory than there is divides its batches.
     """
-    try:
-        return _saved_bytes(video, config, batch)
-    except EnervZooError:
-        raise
-    except Exception:
-        if config.loss == "L1":
+    for loss in (config.loss, "L1"):
+        try:
+            return _saved_bytes(video, dataclasses.replace(config, loss=loss), batch)
+        except EnervZooError:
             raise
-        logger.debug("the loss counts as L1", exc_info=True)
-        return _saved_bytes(video, dataclasses.replace(config, loss="L1"), batch)
+        except Exception:
+            logger.debug("the memory of a pass with the loss %s is not known", loss, exc_info=True)
+    return 0
 
 
 def _saved_bytes(video: NeuralVideo, config: FitConfig, batch: int) -> int:

@@ -14,6 +14,7 @@ import torch
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import OPEN, SELECTION, Colour, FitConfig, Recipe, from_dict, to_dict
+from enerv_zoo.config.fit import is_adam
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
@@ -152,7 +153,7 @@ def plan_fit(
         merged.pop("epochs", None)  # they are not used
         merged.setdefault("batch_size", None)
         merged.setdefault("lr", BUDGET_LR)
-    if not _is_adam(merged.get("optimizer", "adam")):
+    if not is_adam(merged.get("optimizer", "adam")):
         merged.setdefault("betas", None)
     own_loss = merged.get("loss") if callable(merged.get("loss")) else None
     if own_loss is not None:
@@ -221,11 +222,6 @@ def default_recipe(recipe: Any, model: Any, model_options: Mapping[str, Any] | N
         if not isinstance(before, Mapping) or before.get("name") != read_recipe(OPEN).model["name"]:
             return None
     return OPEN
-
-
-def _is_adam(optimizer: Any) -> bool:
-    """Return whether the optimizer of a recipe is the one that its default betas are for."""
-    return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
 
 
 def _name_of(loss: Loss) -> str:

@@ -223,7 +223,7 @@ class _Session:
         fit = self.plan.fit if self.plan.loss is None else dataclasses.replace(self.plan.fit, loss="L1")
         self.need = memory_need(self.video, fit)
         self.loader = FrameLoader(
-            self._frames, self.plan.device, place=frames_in, need=self.need.total, on_disk=on_disk,
+            self._frames, self.plan.device, place=frames_in, need=self.need.total - self.need.frames, on_disk=on_disk,
             fitted=None if fitted.seen is None else fitted.seen.fitted,
         )  # fmt: skip
         is_noted = self.loader.is_streamed or self.need.total > NOTED_BYTES

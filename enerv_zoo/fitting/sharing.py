@@ -39,27 +39,47 @@ class SharedStep:
         self.ranks = ranks
         self._parameters = [p for p in video.parameters() if p.requires_grad]
         weights = {id(p) for p in video.parameters()}
-        state = video.state_dict(keep_vars=True).values()
-        self._statistics = [t for t in state if id(t) not in weights and t.is_floating_point()]
+        buffers = [
+            t for t in video.state_dict(keep_vars=True).values() if id(t) not in weights and t.is_floating_point()
+        ]
+        remembered = {id(t) for t in video.head.buffers() if video.neighbours and t.shape[:1] == (video.info.frames,)}
+        self._remembered = [t for t in buffers if id(t) in remembered]
+        self._statistics = [t for t in buffers if id(t) not in remembered]
 
-    def add(self, sums: Tensor, share: float) -> None:
+    def add(self, sums: Tensor, index: Tensor, batch: int) -> None:
         """Turn gradients and `sums` into those of the whole batch.
 
         Args:
             sums: of this process's frames; changed in place.
-            share: this process's part of the batch, 0 to 1; its gradients are weighted by it already.
+            index: of these frames, (B,).
+            batch: frames of the whole batch; gradients are weighted by this process's part of it already.
         """
         if self.ranks.size == 1:
             return
         for parameter in self._parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        for statistic in self._statistics:
-            statistic.mul_(share)
+        statistics = [statistic * (len(index) / batch) for statistic in self._statistics]
         totals = sums.to(self._parameters[0].dtype)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        self.ranks.add([*gradients, *self._statistics, totals])
+        self.ranks.add([*gradients, *statistics, totals])
+        for statistic, total in zip(self._statistics, statistics, strict=True):
+            statistic.copy_(total)
         sums.copy_(totals)
+        if self._remembered:
+            self._share_remembered(index)
+
+    def _share_remembered(self, index: Tensor) -> None:
+        """Give every process the frames that a head remembers of this step (`ffnerv`), whoever has decoded them."""
+        decoded = torch.zeros(len(self._remembered[0]), device=self._remembered[0].device)
+        decoded[index.long()] = 1
+        self.ranks.add([decoded])
+        rows = decoded.nonzero().flatten()
+        mine = torch.isin(rows, index.to(rows))
+        parts = [frames[rows] * mine.view(-1, *[1] * (frames.ndim - 1)) for frames in self._remembered]
+        self.ranks.add(parts)
+        for frames, part in zip(self._remembered, parts, strict=True):
+            frames[rows] = part
 
     def agree(self, failure: FitError | None, micro_batch: int) -> int:
         """Check that all ranks have gradients before they are added up, and return the smallest micro-batch of all.

@@ -127,7 +127,8 @@ def step(model, options, batch):
     """One step in whatever processes there are; the first one keeps what it knows then."""
     ranks = join("cpu", distributed="RANK" in os.environ)
     clip = ez.open_video("clip")
-    video = ez.create_model(model, info=clip.info, **options)
+    config = ez.create_model(model, info=clip.info, **options).config
+    video = ez.NeuralVideo.seeded(config, clip.info, 0, fitting=True)
     recipe = FitConfig(epochs=2, batch_size=batch, lr=1e-3, precision="float32")
     fitter = Fitter(video, FrameLoader(clip.frames), recipe, ranks=ranks)
     index = torch.arange(batch)
@@ -306,6 +307,7 @@ def main_():
     scenes = {
         "step": lambda: scene_step("enerv", TINY),
         "few": lambda: scene_step("enerv", TINY, batch=2, size=3),
+        "remembered": lambda: scene_step("ffnerv", {"fc_dim": 4, "expansion": 1, "lower_width": 4, "t_dim": [2, 4]}),
         "statistics": lambda: scene_step("nerv", {"size": "60K", "norm": "batch"}, batch=2),
         "measured": scene_measured,
         "whole": scene_whole,

@@ -153,6 +153,15 @@ def test_a_rate_that_no_network_has_is_refused_before_a_fit(tmp_path, clip):
     assert "size" not in plan_fit(clip, config, bpp=1.0).model  # a composition leaves nothing open
 
 
+@pytest.mark.parametrize("parameters", [1500.0, 123_456.0, 999_900.0, 99.6e6, 1.05e8, 2.34e9])
+def test_a_size_that_is_chosen_can_be_read(parameters, monkeypatch):
+    texts = []
+    monkeypatch.setattr(choice, "nearest_size", lambda model, info: texts.append(model["size"]) or "1M")
+    plan = plan_fit("bunny", recipe="auto", resize="full", device="cpu")
+    choice._decided(plan, ez.VideoInfo(9, 36, 64), choice.Sizes(36 * 64, parameters, 40))
+    assert parse_parameter_count(texts[0]) == pytest.approx(parameters, rel=0.05)
+
+
 def test_other_families_and_fixed_widths_have_a_choice(machine):
     machine(TWO_CORES)
     clip = np.zeros((8, 36, 64, 3), np.uint8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -16,10 +18,10 @@ CLIP = ez.open_video("bunny", frames="0:7", resize="64x36")
 RECIPE = FitConfig(epochs=5, batch_size=3, lr=5e-3, precision="float32")
 
 
-def fitter_of(model="enerv", device="cpu", **options):
+def fitter_of(model="enerv", device="cpu", recipe=RECIPE, **options):
     config = ez.create_model(model, info=CLIP.info, size="60K", **options).config
     video = NeuralVideo.seeded(config, CLIP.info, 0, fitting=True)
-    return Fitter(video, FrameLoader(CLIP.frames, device), RECIPE)
+    return Fitter(video, FrameLoader(CLIP.frames, device), recipe)
 
 
 class Recorder:
@@ -66,6 +68,18 @@ def test_a_fit_of_replayed_steps_is_the_same_fit(model):
     assert fitter.gradients.is_warmed_up
     assert replayed_losses == losses
     assert all(torch.equal(replayed[name], tensor) for name, tensor in weights.items())
+
+
+def test_after_a_restart_steps_are_recorded_anew():
+    """Whose levels are learned in other tensors."""
+    config = dataclasses.replace(RECIPE, scales="learned", bits=6)
+    fitter = fitter_of(recipe=config)
+    recorded(fitter)
+    run(fitter, epochs=2)
+    before = fitter.gradients.graph
+    fitter.restart(seed=1)
+    assert fitter.gradients.graph is not before
+    assert not fitter.gradients.is_warmed_up
 
 
 def test_a_step_that_cannot_be_recorded_runs_as_it_is(caplog):

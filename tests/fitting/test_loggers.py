@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.fitting.loggers import TensorBoard
 
 TINY = ("--model", "nerv", "--size", "60K", "--frames", "0:3", "--resize", "64x36", "--batch-size", 3, "--no-report")
 
@@ -45,6 +47,27 @@ def test_epochs_are_kept_and_logged(tmp_path, cli, monkeypatch):
     ):
         assert message in cli("fit", "bunny", "--out", tmp_path / "no", *TINY, *option)[2]
     assert not (tmp_path / "no").exists()
+
+
+def test_a_fit_that_goes_on_to_its_last_measurement_erases_no_epoch(tmp_path):
+    pytest.importorskip("tensorboard")
+    begun, sent = [], []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            begun.append(purge_step)
+
+        def add_scalar(self, name, value, step):
+            sent.append((name, step))
+
+        def flush(self):
+            pass
+
+    logger = TensorBoard(tmp_path)
+    logger._make = Writer
+    ranks = SimpleNamespace(first=True)
+    logger.on_evaluation(SimpleNamespace(ranks=ranks, epochs_before=4, epoch=2), {"psnr": 30.0})
+    assert (begun, sent) == ([7], [("evaluation/psnr", 6)])
 
 
 def test_features_are_the_maps_between_the_parts():

@@ -24,6 +24,19 @@ def test_what_is_counted_on_shapes_is_what_is_kept(name, loss):
     assert memory_need(video, FitConfig(batch_size=6, loss=loss)).saved == pytest.approx(2 * need.saved, rel=0.3)
 
 
+def test_a_part_that_cannot_compute_on_shapes_alone_counts_as_nothing(monkeypatch):
+    """As one that reads a value: a fit that takes too much divides its batches."""
+    video = ez.create_model("nerv", frames=6, height=35, width=62, size="80K")
+    decode = type(video).objective
+
+    def reading(self, index, *rest):
+        int(index[0])
+        return decode(self, index, *rest)
+
+    monkeypatch.setattr(type(video), "objective", reading)
+    assert saved_bytes(video.to("meta"), FitConfig(batch_size=3, loss="L2"), 3) == 0
+
+
 def test_of_several_phases_the_one_that_keeps_most_counts():
     video = ez.create_model("nerv", frames=6, height=35, width=62, size="80K")
     dear = FitConfig(batch_size=3, loss="Fusion6", ema=0.9)

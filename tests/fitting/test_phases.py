@@ -207,6 +207,17 @@ def test_other_changes_are_refused(tmp_path):
         ez.fit("bunny", epochs=4, out=tmp_path / "begun", resume=True, **FIT)
 
 
+def test_a_phase_with_another_optimizer_has_its_own_betas():
+    phases = (
+        {"epochs": 1, "optimizer": "adan"},
+        {"epochs": 1},
+        {"epochs": 1, "optimizer": "soap", "betas": [0.8, 0.9]},
+    )
+    assert [phase.betas for phase in FitConfig(epochs=2, phases=phases).split()] == [
+        (0.5, 0.999), None, None, (0.8, 0.9)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -32,8 +32,8 @@ def play(folder: Path, scenes: str) -> dict:
 
 
 def test_a_step_of_several_processes_is_that_of_one(tmp_path):
-    result = play(tmp_path, "step,few,measured")
-    for name in ("step", "few"):  # in the second there are fewer frames than processes
+    result = play(tmp_path, "step,few,remembered,measured")
+    for name in ("step", "few", "remembered"):  # in the second there are fewer frames than processes
         _check_step(result[name])
     _check_measured(result["measured"])
 

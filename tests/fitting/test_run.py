@@ -22,12 +22,13 @@ from enerv_zoo.fitting.loop import Fitter
 from enerv_zoo.recipes import PRESETS, list_recipes, read_recipe
 from enerv_zoo.report.command import fit_command
 from enerv_zoo.storage import open_run, read_description
+from enerv_zoo.storage.compressed import VIDEO
 from enerv_zoo.storage.record import check_selection, publish_record
 from enerv_zoo.video import parse_resize
 from enerv_zoo.zoo import parse_parameter_count
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
-LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT}
+LEFT = set(OURS) - {"checkpoint.pt", "checkpoint.previous.pt", REPORT, VIDEO}
 
 
 @pytest.fixture(scope="module")
