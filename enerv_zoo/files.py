@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -92,13 +93,14 @@ def usable_path(path: str | Path, error: type[EnervZooError] = ConfigError, expa
         expand: whether `~` is a home folder.
 
     Raises:
-        EnervZooError: it is too long, holds a NUL byte, leads to itself by links, lies in a folder that may not be
-            searched, or there is no such home folder.
+        EnervZooError: it is too long, holds a NUL byte, leads to itself by links, is or lies in a folder that may not
+            be searched, or there is no such home folder.
     """
     try:
         usable = Path(path).expanduser() if expand else Path(path)
         with suppress(FileNotFoundError, NotADirectoryError):
-            usable.stat()
+            if stat.S_ISDIR(usable.stat().st_mode) and not os.access(usable, os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return usable
     except (OSError, RuntimeError, ValueError) as reason:
         text = str(path) if len(str(path)) <= SHOWN_CHARACTERS else f"{str(path)[:SHOWN_CHARACTERS]}..."

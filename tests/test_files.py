@@ -92,6 +92,13 @@ def test_a_folder_that_may_not_be_searched_is_a_clear_line_too(monkeypatch):
         usable_path("runs/x", FitError)
 
 
+def test_nor_is_such_a_folder_itself_a_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.X_OK)
+    assert usable_path(tmp_path / "new") == tmp_path / "new"
+    with pytest.raises(EnervZooError, match=r"cannot be looked up \(Permission denied\); give another path"):
+        ez.load(tmp_path)
+
+
 def test_the_longest_name_can_be_written(tmp_path):
     write_text(tmp_path / f"{'n' * 251}.txt", "x")
     assert names(tmp_path) == [f"{'n' * 251}.txt"]

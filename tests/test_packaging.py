@@ -11,12 +11,14 @@ import sysconfig
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 import enerv_zoo as ez
 from enerv_zoo import fitting
+from enerv_zoo.cli import diagnosing
 
 ROOT = Path(ez.__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -109,3 +111,10 @@ def test_doctor_fits_and_finds_what_fails(cli, monkeypatch):
     code, shown, _ = cli("doctor", "--device", "cpu")
     assert code == 1
     assert re.search(r"FAILED +fit +FitError: no memory left", shown)
+
+
+def test_doctor_describes_the_device_that_it_uses(monkeypatch):
+    cards = {f"cuda:{number}": SimpleNamespace(name=f"card {number}", total_memory=8e9) for number in range(2)}
+    monkeypatch.setattr("torch.cuda.get_device_properties", cards.__getitem__)
+    assert diagnosing._describe("cuda:1").startswith("cuda:1: card 1, ")
+    assert diagnosing._describe("mps").startswith("mps: ")

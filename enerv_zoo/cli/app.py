@@ -143,11 +143,16 @@ def main(began: float | None = None) -> None:
     try:
         for file in _take(arguments, "--import"):
             import_file(file)
-        arguments[:1] = batches.ALIASES.get(arguments[0], arguments[:1]) if arguments else []
+        if arguments and (now := batches.ALIASES.get(arguments[0])):
+            console.note(f"{arguments[0]} is now written: enerv-zoo {' '.join(now)}")
+            arguments[:1] = now
         code = app(arguments, prog_name="enerv-zoo", standalone_mode=False, obj=began)
         if code == INTERRUPTED:
             raise Interrupted
         sys.exit(code)
+    except typer.Abort as error:  # Ctrl-D in place of an answer
+        console.err.print()
+        raise Interrupted from error
     except EnervZooError as error:
         if debug:
             raise

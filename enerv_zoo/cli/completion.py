@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def fits(incomplete: str) -> list[str]:
     return [path for path in _paths(incomplete) if path.endswith((".nvz", "/")) or _is_fit(path)]
 
 
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Return whether a path is of a kind, as `os.path` knows it; in a folder that may not be searched, nothing is."""
+    return kind(path)
+
+
 def _is_fit(path: str) -> bool:
-    return (Path(path).expanduser() / "config.json").is_file()
+    return _is(os.path.isfile, Path(path).expanduser() / "config.json")
 
 
 def _paths(incomplete: str) -> list[str]:
@@ -52,4 +58,4 @@ def _paths(incomplete: str) -> list[str]:
     except OSError:
         return []
     names = [entry for entry in entries if entry.name.startswith(begun) and (begun or not entry.name.startswith("."))]
-    return [f"{head}{slash}{e.name}" + ("/" if e.is_dir() and not _is_fit(str(e)) else "") for e in names]
+    return [f"{head}{slash}{e.name}" + ("/" if _is(os.path.isdir, e) and not _is_fit(str(e)) else "") for e in names]

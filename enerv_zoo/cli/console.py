@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,6 +65,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
+def note(message: str) -> None:
+    """Print one line about what goes on."""
+    _print_prose(("note: ", "yellow"), message)
+
+
 def _print_prose(label: tuple[str, str], message: str) -> None:
     """Print one line; a terminal that is narrower gets lines of whole words, and a command in one to be pasted."""
     text = Text.assemble(label, printable(message))
@@ -82,9 +88,9 @@ def print_json(data: Any) -> None:
     out.print(Text(json.dumps(finite(data), indent=2, allow_nan=False)))  # ASCII alone, and no codes
 
 
-def print_command(name: str, *operands: str | Path) -> None:
+def print_command(name: str, *operands: str | Path, options: Sequence[str] = ()) -> None:
     """Print a command that can be pasted; see `enerv_zoo.shell.command`."""
-    out.print("  " + command(name, *operands, encoding=out.encoding))
+    out.print("  " + command(name, *operands, options=options, encoding=out.encoding))
 
 
 def files(folder: Path, *names: str, page: Path | None) -> str:
@@ -226,4 +232,4 @@ class LineHandler(logging.Handler):
             if record.getMessage() in self._said:
                 return
             self._said.add(record.getMessage())
-        _print_prose(("note: ", "yellow"), record.getMessage())
+        note(record.getMessage())

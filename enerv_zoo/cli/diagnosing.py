@@ -150,10 +150,10 @@ def _describe(device: str) -> str:
 
     memory = available_memory()
     host = f"{console.count(available_cores(), 'core')}, {console.megabytes(memory)} of memory available"
-    if device == "cpu":
-        return f"cpu: {platform.machine()}, {host}"
-    own = torch.cuda.get_device_properties(0)
-    return f"cuda: {own.name}, {console.megabytes(own.total_memory)}, CUDA {torch.version.cuda}; {host}"
+    if not device.startswith("cuda"):
+        return f"{device}: {platform.machine()}, {host}"
+    own = torch.cuda.get_device_properties(device)
+    return f"{device}: {own.name}, {console.megabytes(own.total_memory)}, CUDA {torch.version.cuda}; {host}"
 
 
 def _codecs() -> Iterator[Finding]:

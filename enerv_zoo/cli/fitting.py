@@ -350,14 +350,15 @@ def _fit_segments(
 
 
 def _file_rows(folder: Path, arguments: dict[str, Any]) -> list[tuple[str, str]]:
-    """Write the file of a fit to a rate into its folder; return the table's row that says so."""
+    """Write the file of a fit to a rate into its folder, once of several processes; return the row that says so."""
     bpp = arguments["recipe"].fit.get("bpp")
-    if bpp is None:
+    if bpp is None or not launched().first:
         return []
     from enerv_zoo.compression import compress
     from enerv_zoo.errors import UnmetTarget
+    from enerv_zoo.storage.compressed import VIDEO
 
-    path = folder / "video.nvz"
+    path = folder / VIDEO
     try:
         with shown(path.name):
             compressed = compress(folder, path, bpp=bpp, device=arguments["device"], measure=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,14 +59,15 @@ def runner_at(
     if address is None and workers is None:
         yield {}
         return
-    first: list[float] = []
+    due = 0.0
     with Live(console=console.err, transient=True, auto_refresh=False) as live:
 
         def show(status: BatchStatus) -> None:
+            nonlocal due
             if console.err.is_terminal:
                 live.update(Group(*_live(status)), refresh=True)
-            elif not first or status.seconds - first[0] >= LINE_INTERVAL:
-                first[:] = [status.seconds]
+            elif (now := time.monotonic()) >= due:  # the status counts from the beginning of one of several batches
+                due = now + LINE_INTERVAL
                 console.err.print(_line(status))
 
         if workers is not None:

@@ -66,15 +66,14 @@ def info(
 
 
 def _write_composition(config: ModelConfig, path: Path) -> None:
-    import yaml
-
     from enerv_zoo.config import to_dict
     from enerv_zoo.errors import ConfigError
     from enerv_zoo.files import write_text
+    from enerv_zoo.parsing import to_yaml
 
     if path.exists():
         raise ConfigError(f"{path}: exists; choose another name")
-    write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None, width=120))
+    write_text(path, to_yaml(to_dict(config), default_flow_style=None, width=120))
     console.out.print(f"written to {path}; change it, and fit it with the option --model")
 
 

@@ -66,7 +66,9 @@ def push(
         console.print_json({"repository": repo_id, "url": url})
         return
     console.out.print(f"pushed to {url}")
-    console.print_command("render", repo_id, free_name("video.mp4"))
+    if not create_pr:  # until it is merged, it is nowhere that a command finds
+        branch = [] if revision is None else ["--revision", revision]
+        console.print_command("render", repo_id, free_name("video.mp4"), options=branch)
 
 
 def pull(

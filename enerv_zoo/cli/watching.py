@@ -50,13 +50,19 @@ def evaluate(
     """
     with shown(run):
         from enerv_zoo import evaluation, hub, loading
+        from enerv_zoo.errors import ConfigError
         from enerv_zoo.files import check_writable
         from enerv_zoo.fitting.plan import choose_device
+        from enerv_zoo.storage.record import METRICS
         from enerv_zoo.video.origin import protected
         from enerv_zoo.video.writing import check_frames_target
 
-        if out is not None:
-            check_writable(out / "report.json")  # before what may take hours
+        if out is not None:  # before what may take hours
+            check_writable(out / "report.json")
+            if (out / METRICS).exists():
+                raise ConfigError(
+                    f"{out}: holds a fit, and its frames.csv; choose another folder, such as {out / 'report'}"
+                )
         if images is not None:
             check_frames_target(images, overwrite)
         opened = hub.open_run(run, hub.Access(revision))

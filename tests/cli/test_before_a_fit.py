@@ -99,6 +99,14 @@ def test_hours_are_asked_for_on_a_terminal(command, fitted, measured, monkeypatc
     assert bool(fitted) == fits
 
 
+def test_ctrl_d_in_place_of_an_answer(command, fitted, measured, monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=lambda *_: ""))
+    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError))
+    code, _, err = command("fit", "bunny", *PAPER)
+    assert (code, err.splitlines()[-1]) == (130, "error: interrupted")
+    assert not fitted
+
+
 def test_short_fits_are_not_measured(command, fitted, measured):
     command("fit", "bunny", "--preset", "quick", "--epochs", "5", "--out", "run")
     assert fitted

@@ -8,16 +8,23 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from enerv_zoo import fit, fitting
-from enerv_zoo.batch import jobs
+from enerv_zoo.batch import BatchStatus, jobs
+from enerv_zoo.cli import fitting as fit_command
+from enerv_zoo.cli import fleets
 from enerv_zoo.cli.app import app
 from enerv_zoo.cli.command import Command
+from enerv_zoo.cli.progress import LINE_INTERVAL
+from enerv_zoo.config import Recipe
+from enerv_zoo.launch import Launch
 from enerv_zoo.video import open_video
 from enerv_zoo.zoo import list_models
 
@@ -73,6 +80,8 @@ def test_a_fit_to_a_rate_ends_with_a_file_of_that_size(cli):
     assert (code, bits <= 12 * 3 * 64 * 36) == (0, True)
     assert f"{bits // 8:,} bytes, {bits / (3 * 64 * 36):.4f} bits per pixel" in " ".join(out.split())
     assert cli("info", "x/video.nvz")[0] == 0
+    assert cli("fit", "bunny", *arguments, "--overwrite", "--no-report")[0] == 0
+    assert not os.path.exists("x/video.nvz"), "which was of the fit before"  # noqa: PTH110
 
 
 def test_fit_json_is_json(cli):
@@ -93,6 +102,26 @@ def test_eval_prints_and_writes_a_row_a_frame(cli, fitted, tmp_path):
     assert "MS-SSIM" not in out.splitlines()[0], "no frame has it: these are too small"
     assert json.loads((tmp_path / "report" / "report.json").read_text())["frames"][0]["frame"] == 0
     assert len(open_video(tmp_path / "images")) == 2
+    code, _, err = cli("eval", fitted, "--metrics", "psnr_yuv", "--out", fitted)
+    assert (code, err) == (
+        1, f"error: {fitted}: holds a fit, and its frames.csv; choose another folder, such as {fitted}/report\n"
+    )  # fmt: skip
+    assert not (fitted / "report.json").exists()
+
+
+def test_of_several_processes_one_writes_the_file_of_a_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_command, "launched", lambda: Launch(rank=1, size=2))
+    assert fit_command._file_rows(tmp_path, {"recipe": Recipe(fit={"bpp": 0.5}), "device": "cpu"}) == []
+
+
+def test_lines_about_workers_go_on_from_batch_to_batch(monkeypatch, capsys):
+    """As of curves, which fit a batch for each rate: the seconds of each begin at 0."""
+    monkeypatch.setattr(fleets, "time", SimpleNamespace(monotonic=iter([0.0, 1.0, 1 + LINE_INTERVAL]).__next__))
+    status = BatchStatus(4, 1, 0, (), lost=0, seconds=0.0, processor_seconds=0.0, gpu_seconds=0.0, seconds_left=None)
+    with fleets.runner_at(None, workers=1) as runner:
+        for seconds in (3600.0, 3601.0, 0.5):
+            runner["runner"].on_update(replace(status, seconds=seconds))
+    assert capsys.readouterr().err.count("1 of 4 done") == 2
 
 
 def test_eval_against_a_second_video(cli, fitted):
@@ -173,9 +202,9 @@ def test_import(cli, golden, tmp_path):
         (("fit", "bunny", "--epochs", "3", "--time-budget", "9", "--segments", "2"), 1, "give one of them"),
         (("compare", "bunny", "--models", "nerv", "--epochs", "3", "--time-budget", "9", "--out", "x"), 1, "give one"),
         (("fit", "bunny", "--fresh"), 2, "for '--warm-start' / '--fresh': it is for segments; add --segments auto"),
-        (("fleet", "bunny", "--cpus", "0"), 2, "invalid value for '--cpus': expected a number above 0, got 0"),
-        (("fleet", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
-        (("fleet", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "invalid value for '--checkpoint-every'"),
+        (("batch", "bunny", "--cpus", "0"), 2, "invalid value for '--cpus': expected a number above 0, got 0"),
+        (("batch", "bunny", "--attempts", "-1", "--dry-run"), 2, "for '--attempts': expected a number above 0, got -1"),
+        (("batch", "bunny", "--checkpoint-every", "0", "--dry-run"), 2, "invalid value for '--checkpoint-every'"),
         (("info", "empty", "--length", "9"), 2, "for '--length': it is for a family; a RUN has its own"),
         (("info", "empty", "--size", "1M"), 2, "for '--size'"),
         (("info", "empty", "--resize", "9x9"), 2, "for '--resize'"),
@@ -206,13 +235,23 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, arguments, code
 
 
 @pytest.mark.parametrize(
+    ("old", "now"), [("publish", "batch --push --out runs/zoo"), ("fleet", "batch --address local --out runs/fleet")]
+)
+def test_a_command_of_earlier_versions_says_how_it_is_written_now(cli, tmp_path, old, now):
+    (tmp_path / "clips.csv").write_text("video,model\nbunny,nerv\n")
+    owner = ["--owner", "alice"] if old == "publish" else []
+    code, out, err = cli(old, "clips.csv", "--dry-run", *owner)
+    assert (code, err) == (0, f"note: {old} is now written: enerv-zoo {now}\n")
+    assert "bunny-nerv" in out
+
+
+@pytest.mark.parametrize(
     ("arguments", "option"),
     [
         (("fit", "bunny", "--out", ""), "'--out'"),
         (("fit", "bunny", "--out="), "'--out'"),
         (("compare", "bunny", "--models", "nerv", "--out", ""), "'--out'"),
-        (("publish", "bunny", "--out", ""), "'--out'"),
-        (("fleet", "bunny", "--out", ""), "'--out'"),
+        (("batch", "bunny", "--out", ""), "'--out'"),
         (("rd", "bunny", "--out", ""), "'--out'"),
         (("import", "x.pth", "--codebase", "nerv", "--config", "x.yaml", "--out", ""), "'--out'"),
         (("report", "x", "--out", ""), "'--out'"),

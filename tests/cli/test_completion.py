@@ -29,6 +29,18 @@ def test_fits_are_folders_and_compressed_files(folder):
     assert completion.fits("nowhere/") == []
 
 
+def test_a_folder_that_may_not_be_searched_is_one_folder_among_others(folder, monkeypatch):
+    real = os.stat
+
+    def stat(path, *arguments, **options):
+        if "other/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert completion.fits("runs/") == ["runs/mine", "runs/other/"]
+
+
 def test_videos_are_samples_and_paths(folder):
     assert "bunny" in completion.videos("")
     assert "clip.mp4" in completion.videos("cl")

@@ -191,7 +191,7 @@ def test_other_tables_print_names_too(cli, golden, tmp_path):
     assert suggested(out) == ["enerv-zoo", "eval", "fit [b]", "VIDEO"]
     (tmp_path / "[bold]Show [x265] :smile:.mkv").touch()
     (tmp_path / "m [b].csv").write_text("video,model,name\n[bold]Show [x265] :smile:.mkv,nerv,show\n")
-    code, out, err = cli("fleet", "m [b].csv", "--dry-run")
+    code, out, err = cli("batch", "m [b].csv", "--address", "local", "--dry-run")
     assert code == 0, err
     header, *lines = out.splitlines()
     column = slice(header.index("video"), header.index("network"))
