@@ -31,6 +31,12 @@ def cells(row: Iterable[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
+def on_cores(record: dict[str, Any]) -> str:
+    """Return what a result was measured on, as words."""
+    count = record["machine"]["threads"]
+    return "on " + {1: "one core", 2: "two cores"}.get(count, f"{count} cores")
+
+
 def overview() -> str:
     """Return the README's table: quality per second, speed, and bytes, each beside what it is measured against."""
     seconds, fitted, decoded, rates = (
@@ -56,14 +62,15 @@ def overview() -> str:
     rows = [("", "enerv-zoo", "compared with")]
     rows += [
         (
-            "quality after 30 s on one core",
+            f"quality after 30 s {on_cores(seconds)}",
             f"{psnr['pca_nerv']:.1f} dB, `pca_nerv`",
             f"{psnr['enerv']:.1f} dB, `enerv` of equal size",
         )
     ]
     for verb, record in (("fitted", fitted), ("decoded", decoded)):
         speed = record["frames_per_second"]
-        rows += [(f"E-NeRV, frames {verb} per second", f"{speed['enerv_zoo']:.0f}", f"{speed['plain']:.0f}, {loop}")]
+        what = f"E-NeRV, frames {verb} per second {on_cores(record)}"
+        rows += [(what, f"{speed['enerv_zoo']:.0f}", f"{speed['plain']:.0f}, {loop}")]
     rows += [
         (
             "bytes at equal quality",
@@ -71,8 +78,8 @@ def overview() -> str:
             "1, x264 (preset slow)",
         )
     ]
-    rows += [("time to write the file", f"{spent[0]}, `pca_nerv`", f"{spent[1]}, x264")]
-    rows += [("frames decoded per second", f"{speeds[0]}, `pca_nerv`", f"{speeds[1]}, x264")]
+    rows += [(f"time to write the file {on_cores(rates)}", f"{spent[0]}, `pca_nerv`", f"{spent[1]}, x264")]
+    rows += [(f"frames decoded per second {on_cores(rates)}", f"{speeds[0]}, `pca_nerv`", f"{speeds[1]}, x264")]
     head, *body = map(cells, rows)
     return "\n".join([head, "|---|---|---|", *body, ""])
 

@@ -53,7 +53,7 @@ def main() -> None:
                 ez.fit(first, out=starts["same scene"], **how)
                 ez.fit(other, out=starts["other scene"], **how)
                 for name, start in starts.items():
-                    result = ez.fit(second, start=start, **how)
+                    result = ez.fit(second, init_from=start, **how)
                     found[name].append(result.metrics["psnr"])
                     rolled_back += len(result.metrics["recoveries"])
         row = {"epochs": epochs, "recoveries": rolled_back}

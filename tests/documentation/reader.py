@@ -72,6 +72,7 @@ INSTEAD: dict[str, str] = {
     "enerv-zoo export runs/holiday": "as in play.md",
     "enerv-zoo export runs/bunny site": "tests/exporting does",
     "enerv-zoo export runs/bunny bunny.html": "tests/exporting does",
+    "enerv-zoo export runs/bunny bunny-offline.html": "tests/exporting does",
     "npm": "downloads packages",
     "tar": "of what npm has downloaded",
     "python examples/decode_without_torch.py": "tests/exporting does",

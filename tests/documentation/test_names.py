@@ -177,7 +177,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 FILE = re.compile(r"^[\w./-]*[\w-]\.(?:csv|gif|html|ipynb|json|jsonl|md|parquet|png|py|pt|pth|safetensors|toml|yaml)$")
 WRITTEN = {
     *OURS, curves.RESULT, curves.PICTURE, comparison.CURVES, comparison.MEANS, publish.PUSHES, download.CARD,
-    "compare.json", "index.yaml", "points.json", "report.json", "segments.json", "summary.parquet",
+    download.PLAYER,    "compare.json", "index.yaml", "points.json", "report.json", "segments.json", "summary.parquet",
 }  # fmt: skip
 """Files that commands write, by their names."""
 EXAMPLES = {
