@@ -38,7 +38,11 @@ class Compiled:
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # what compilers raise has no common class
-                self.works = False
-                reason = (str(error).strip() or "no reason given").splitlines()[0]
-                logger.warning("going on without torch.compile: %s: %.200s", type(error).__name__, reason)
+                self.stop(error)
         return self.function(*arguments)
+
+    def stop(self, error: Exception) -> None:
+        """Run the function as it is from here on. Its gradients are compiled when they are first wanted: outside."""
+        self.works = False
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        logger.warning("going on without torch.compile: %s: %.200s", type(error).__name__, reason)

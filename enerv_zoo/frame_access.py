@@ -238,8 +238,8 @@ class FrameAccess(Dataset[Tensor], ABC):
         return self.timeline.batch(self._frames(whole), whole)
 
     def get_frames_in_range(self, start: int, stop: int, step: int = 1) -> FrameBatch:
-        """Return the frames of `video[start:stop:step]`, with their times."""
-        return self.get_frames_at(range(len(self))[start:stop:step])
+        """Return the frames of `video[start:stop:step]`, with their times; errors are those of that."""
+        return self.get_frames_at(frame_indices(slice(start, stop, step), len(self)))
 
     def get_frame_played_at(self, seconds: float) -> Frame:
         """Return the frame on display at a time, in seconds; errors are those of `get_frames_played_at`."""
@@ -281,9 +281,12 @@ class FrameAccess(Dataset[Tensor], ABC):
         PyTorch's inference mode.
 
         Args:
-            indices: integer or fractional; all frames by default.
+            indices: integer or fractional, from 0 on; all frames by default. Beyond the last one, time goes on.
             batch_size: frames per batch; by default as many as suit the device.
             dtype: uint8, or a float type for values in [0, 1].
+
+        Raises:
+            FrameError: indices that are no list of finite numbers from 0 on.
         """
         batches = self.decode_float(indices, batch_size)
         yield from _sent(_converted(batch, dtype) for batch in batches)
@@ -326,6 +329,22 @@ def check_called(index: Any) -> None:
     if not isinstance(index, Tensor) or index.ndim != 1:
         text = f"one of shape {tuple(index.shape)}" if isinstance(index, Tensor) else repr(index)
         raise FrameError(f"a video is called with a tensor of indices (B,), got {text:.60}; video[3] is a frame")
+
+
+def decoded_places(indices: Sequence[float] | None, count: int) -> Tensor:
+    """Return the indices (N,) at which frames are decoded, float64; all of a video by default.
+
+    Raises:
+        FrameError: they are no list of finite numbers from 0 on.
+    """
+    places = torch.as_tensor(range(count) if indices is None else indices, dtype=torch.float64)
+    if places.ndim != 1:
+        raise FrameError(f"decode takes a list of indices, got {indices!r:.80}")
+    if (wrong := places[~(places.isfinite() & (places >= 0))]).numel():
+        raise FrameError(
+            f"an index to decode is a number from 0 on, got {wrong[0].item():g}; video[-1] is the last one"
+        )
+    return places
 
 
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:

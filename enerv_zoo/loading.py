@@ -11,6 +11,7 @@ from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.naming import no_such_path
 from enerv_zoo.hub.source import open_run
 from enerv_zoo.hub.upload import PushOptions, push_run
+from enerv_zoo.machine import choose_device
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.segmented import SegmentedVideo
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS
@@ -32,7 +33,7 @@ def load(
             with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
             for one (`enerv_zoo.list_pretrained`). What looks like a path is one (`"./x"`, `"x.nvz"`, `"runs/x"` where
             there is a folder `runs`); `"hf:user/name"` is always a repository. Or a run that is open.
-        device: where to put the weights.
+        device: where to put the weights: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for CUDA if there is one.
         revision: branch, tag or commit of the repository.
         cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
         local_files_only: use what was downloaded before, and never the network; as `HF_HUB_OFFLINE=1` does.
@@ -44,7 +45,7 @@ def load(
     """
     names = (CONFIG, WEIGHTS, SOUND)
     run = id_or_path if isinstance(id_or_path, Run) else open_run(id_or_path, Access(**access), names)
-    return _video(run).to(device)
+    return _video(run).to(choose_device(device))
 
 
 def _video(run: Run) -> NeuralVideo | SegmentedVideo:

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enerv_zoo.errors import FitError
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,14 +45,27 @@ FULL_SEARCH_AFTER = 1000
 
 
 def available_memory() -> int | None:
-    """Bytes of host memory that this process can still take; `None` where the system does not say."""
+    """Bytes of host memory that this process can still take; `None` where the system does not say.
+
+    Of macOS, which counts otherwise, all that the machine has.
+    """
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        fields = dict(line.split(":") for line in lines)
-        free = int(fields["MemAvailable"].split()[0]) * 1024
+        free = _free_memory()
     except (OSError, KeyError, ValueError):
         return None
     return max(0, min(free, *(limit - used for limit, used in _memory_limits())))
+
+
+def _free_memory() -> int:
+    if sys.platform == "win32":
+        status = (ctypes.c_uint64 * 8)(64)  # a MEMORYSTATUSEX: its bytes, and then what is there and what is free
+        if not ctypes.windll.kernel32.GlobalMemoryStatusEx(status):
+            raise ctypes.WinError()
+        return int(status[2])
+    if sys.platform == "darwin":
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(":") for line in lines)["MemAvailable"].split()[0]) * 1024
 
 
 def _memory_limits() -> list[tuple[int, int]]:
@@ -137,6 +152,32 @@ def tune_process() -> None:
     logger.debug("%d cores; freed memory %s the process", cores, "stays with" if stays else "leaves")
 
 
+def choose_device(device: str | torch.device) -> str:
+    """Return the device that is meant: `"auto"` is CUDA where there is one, else the CPU.
+
+    `"cuda:1"` is a GPU by its number. `"mps"` is Apple's GPU, for which only shapes and types are tested.
+
+    Raises:
+        FitError: the name means nothing, or PyTorch has no such device here.
+    """
+    import torch
+
+    device = str(device)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, colon, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise FitError(f"device must be auto, cpu, cuda, cuda:1 (a GPU by its number) or mps, got {device!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise FitError("no CUDA device is available to PyTorch here; use --device auto or --device cpu")
+    if number and int(number) >= (count := torch.cuda.device_count()):
+        last = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise FitError(f"there is no {device} here: PyTorch sees {last}")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise FitError("no MPS device (Apple's GPU) is available to PyTorch here; use --device auto or --device cpu")
+    return device
+
+
 def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> None:
     """Begin a process of this package: set its environment and tune it before anything large is imported.
 
@@ -147,6 +188,8 @@ def start_worker(environment: dict[str, str], target: str, *arguments: Any) -> N
     """
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in the terminal is for the pool, which stops its workers once
+    elif sys.platform == "win32":
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)  # likewise
     os.environ.update(environment)
     tune_process()
     module, _, name = target.partition(":")

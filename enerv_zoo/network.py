@@ -23,7 +23,7 @@ from enerv_zoo.pixels import pixels_per_batch
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest
 from enerv_zoo.registry import embeddings, heads
 from enerv_zoo.stages import Stage, build_fusion, per_frame, wired
-from enerv_zoo.threads import usable_threads
+from enerv_zoo.threads import seeded_generator, usable_threads
 
 if TYPE_CHECKING:
     from enerv_zoo.heads.rgb import Loss
@@ -47,6 +47,7 @@ class Network(nn.Module):
         origin: the video that it was fitted to, as far as that is known, or `None`.
         read_sound: reads the video's sound; `None` where there is none.
         precision: `"float32"`, or `"bfloat16"` for quicker and coarser convolutions (see `optimize`).
+        compiled: the network but for its embeddings, compiled, or `None` (see `optimize`).
 
     Raises:
         ConfigError: parts that do not exist, do not fit together, or decode less than the frame.
@@ -60,7 +61,7 @@ class Network(nn.Module):
         self.file_bytes: int | None = None
         self.origin: Origin | None = None
         self.read_sound: Callable[[], bytes | None] | None = None
-        self._compiled: Compiled | None = None
+        self.compiled: Compiled | None = None
         self._fixed: dict[str, Tensor] | None = None
         for name in config.embeddings:
             if not name or "." in name or hasattr(nn.ModuleDict(), name):
@@ -100,8 +101,7 @@ class Network(nn.Module):
             seed: of the initial weights.
             fitting: whether it is about to be fitted: `start_fitting`.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # of the CPU alone: torch.manual_seed is for every device
+        with seeded_generator(seed):
             video = cls(config, info)
             return video.start_fitting() if fitting else video
 
@@ -197,7 +197,7 @@ class Network(nn.Module):
             index: (B,), whole or fractional.
             fixed: outputs of embeddings that are at hand; by default those of `fixed_embeddings`.
         """
-        decode = self._compiled or self.head_outputs
+        decode = self.compiled or self.head_outputs
         fixed = self.fixed_embeddings() if fixed is None else fixed
         if not self.neighbours:
             return decode(self._here(index), fixed)
@@ -217,7 +217,7 @@ class Network(nn.Module):
         indices = index[:, None] + offsets
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
         unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
-        if self._compiled is not None:  # for one length alone: that of frames in a row, which ends of the video shorten
+        if self.compiled is not None:  # for one length alone: that of frames in a row, which ends of the video shorten
             spare = len(index) + max(0, *self.neighbours) - min(0, *self.neighbours) - len(unique)
             unique = torch.cat((unique, unique[-1:].expand(max(spare, 0))))
         outputs, places = decode(self._here(unique), fixed), places.to(self.device)
@@ -341,7 +341,7 @@ class Network(nn.Module):
         """
         self.precision = choose_precision(precision, self.device.type)
         use_inductor = self.device.type == "cuda" if inductor is None else inductor
-        self._compiled = Compiled(self.head_outputs) if use_inductor else None
+        self.compiled = Compiled(self.head_outputs) if use_inductor else None
         with torch.inference_mode(), self.evaluating():
             self._fixed = self.fixed_embeddings()
         return self
@@ -365,7 +365,7 @@ class Network(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what belongs to this process alone, so that a video can be copied and sent to workers."""
-        return {**self.__dict__, "_compiled": None, "_fixed": None}
+        return {**self.__dict__, "compiled": None, "_fixed": None}
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -382,12 +382,12 @@ class Network(nn.Module):
     @contextmanager
     def in_float32(self) -> Iterator[None]:
         """A context in which the network computes in float32, as it is: what was compiled waits."""
-        before = self.precision, self._compiled
-        self.precision, self._compiled = "float32", None
+        before = self.precision, self.compiled
+        self.precision, self.compiled = "float32", None
         try:
             yield
         finally:
-            self.precision, self._compiled = before
+            self.precision, self.compiled = before
 
     def weights(self) -> dict[str, Tensor]:
         """The numbers that a file holds: the state dict, contiguous and on the CPU.

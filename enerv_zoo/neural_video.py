@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from enerv_zoo.display import table, video_rows
-from enerv_zoo.errors import ConfigError, FrameError
+from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import usable_path
-from enerv_zoo.frame_access import FrameAccess, check_called
+from enerv_zoo.frame_access import FrameAccess, check_called, decoded_places
 from enerv_zoo.hub.client import Access, AccessOptions
 from enerv_zoo.hub.source import open_run
 from enerv_zoo.hub.upload import PushOptions, push_video
+from enerv_zoo.machine import choose_device
 from enerv_zoo.network import Network
 from enerv_zoo.storage.folder import CONFIG, WEIGHTS, save
+from enerv_zoo.storage.record import METRICS
 from enerv_zoo.storage.segments import Segment, is_segmented
 from enerv_zoo.storage.sound import SOUND
 
@@ -41,13 +43,11 @@ class NeuralVideo(Network, FrameAccess):
     @torch.inference_mode()
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """Decode frames as `decode` does, but float in [0, 1], on the network's device."""
-        places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
-        if not places.isfinite().all():
-            raise FrameError(f"an index of a frame is a number, got {places[~places.isfinite()][0].item()}")
-        batch_size = self._batch_size(batch_size)
+        places = decoded_places(indices, len(self))
+        batch_size = min(self._batch_size(batch_size), len(self))
         fixed = self._fixed
         for index in places.split(batch_size) if len(places) else ():
-            missing = batch_size - len(index) if self._compiled else 0  # what is compiled wants equal batches
+            missing = batch_size - len(index) if self.compiled else 0  # what is compiled wants equal batches
             padded = torch.cat((index, index[-1:].expand(missing))) if missing else index
             with self.evaluating():
                 fixed = self.fixed_embeddings() if fixed is None else fixed
@@ -104,16 +104,20 @@ class NeuralVideo(Network, FrameAccess):
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
         run = open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS, SOUND))
         run.only()  # refuses a video in segments
-        return run.network(0, cls).to(device)
+        return run.network(0, cls).to(choose_device(device))
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`.
 
         Raises:
-            ConfigError: the folder holds a video in segments, which would be loaded in its place.
+            ConfigError: the folder holds a video in segments, which would be loaded in its place, or a fit whose scores
+                would be taken for this network's.
         """
-        if is_segmented(usable_path(path)):
+        folder = usable_path(path)
+        if is_segmented(folder):
             raise ConfigError(f"{path}: holds a video in segments; choose another folder, or delete it")
+        if (folder / METRICS).exists():
+            raise ConfigError(f"{path}: holds a fit, with its scores; choose another folder")
         return save(self, path)
 
     def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:

@@ -27,6 +27,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
@@ -40,6 +41,9 @@ from enerv_zoo.files import python_numbers, usable_path
 
 logger = logging.getLogger(__name__)
 Part = TypeVar("Part", bound=Callable[..., Any])
+
+_LOADING = threading.RLock()
+"""Held while plug-ins are loaded, whose modules may look parts up: other threads wait until all are there."""
 
 
 class Registry:
@@ -184,15 +188,16 @@ class Registry:
         importlib.import_module(self.module)
 
     def _load_plugins(self) -> None:
-        if self._plugins_loaded:
-            return
-        self._plugins_loaded = True
-        for entry in entry_points(group=self.group):
-            try:
-                self.register(entry.name)(entry.load())
-            except Exception as error:  # a plug-in's code may raise anything
-                self.broken[entry.name] = f"{type(error).__name__}: {error}"
-                logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
+        with _LOADING:
+            if self._plugins_loaded:
+                return
+            self._plugins_loaded = True
+            for entry in entry_points(group=self.group):
+                try:
+                    self.register(entry.name)(entry.load())
+                except Exception as error:  # a plug-in's code may raise anything
+                    self.broken[entry.name] = f"{type(error).__name__}: {error}"
+                    logger.warning("skipped the plug-in %s %r (%s): %s", self.kind, entry.name, entry.value, error)
 
 
 _imported: dict[str, str] = {}

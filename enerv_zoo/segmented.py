@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -15,7 +16,7 @@ from torch import Tensor
 from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo
 from enerv_zoo.display import table, video_rows
-from enerv_zoo.frame_access import FrameAccess, check_called
+from enerv_zoo.frame_access import FrameAccess, check_called, decoded_places
 from enerv_zoo.hub.upload import PushOptions, push_video
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import wide
@@ -64,6 +65,7 @@ class SegmentedVideo(FrameAccess):
         self.read_sound = None
         self._load, self._cached = load, max(max_loaded, 1)
         self.loaded: OrderedDict[int, NeuralVideo] = OrderedDict()
+        self._loading = threading.RLock()
         self._way: tuple[str, bool | None] | None = None  # how to compile
         self._firsts = np.array([segment.first for segment in self.segments])
         check_cover(self.segments, info)
@@ -74,16 +76,17 @@ class SegmentedVideo(FrameAccess):
         Raises:
             ConfigError: it decodes something else than the segment.
         """
-        if number in self.loaded:
-            self.loaded.move_to_end(number)
-            return self.loaded[number]
-        while len(self.loaded) >= self._cached:
-            self.loaded.popitem(last=False)  # before the next one takes memory
-        with usable_threads(), torch.inference_mode(False):  # whoever decodes now, others may want gradients
-            network = self._load(number).to(self.device).eval()
-        self.segments[number].check(number, network.info, self.info)
-        self.loaded[number] = network.optimize(*self._way) if self._way else network
-        return network
+        with self._loading:  # by one thread at a time, for all that use the video
+            if number in self.loaded:
+                self.loaded.move_to_end(number)
+                return self.loaded[number]
+            while len(self.loaded) >= self._cached:
+                self.loaded.popitem(last=False)  # before the next one takes memory
+            with usable_threads(), torch.inference_mode(False):  # whoever decodes now, others may want gradients
+                network = self._load(number).to(self.device).eval()
+            self.segments[number].check(number, network.info, self.info)
+            self.loaded[number] = network.optimize(*self._way) if self._way else network
+            return network
 
     def networks(self) -> Iterator[NeuralVideo]:
         """Iterate over the networks of all segments in order, of which a few are in memory."""
@@ -124,7 +127,7 @@ class SegmentedVideo(FrameAccess):
 
     def decode_float(self, indices: Sequence[float] | None = None, batch_size: int | None = None) -> Iterator[Tensor]:
         """Decode frames as `decode` does, but float in [0, 1], on the networks' device."""
-        places = torch.as_tensor(range(len(self)) if indices is None else indices, dtype=torch.float64)
+        places = decoded_places(indices, len(self))
         for number, run in groupby(places.tolist(), key=self.segment_of):
             local = self._local(number, torch.tensor(list(run), dtype=torch.float64))
             yield from self.network(number).decode_float(local.tolist(), batch_size)
@@ -139,8 +142,9 @@ class SegmentedVideo(FrameAccess):
     def to(self, device: str | torch.device) -> SegmentedVideo:
         """Decode on a device from here on."""
         self.device = torch.device(device)
-        for network in self.loaded.values():
-            network.to(self.device)
+        with self._loading:
+            for network in self.loaded.values():
+                network.to(self.device)
         return self
 
     def eval(self) -> SegmentedVideo:
@@ -150,13 +154,18 @@ class SegmentedVideo(FrameAccess):
     def optimize(self, precision: str = "auto", inductor: bool | None = None) -> SegmentedVideo:
         """Take the fastest way to decode that the device has; see `NeuralVideo.optimize`."""
         self._way = (precision, inductor)
-        for network in self.loaded.values():
-            network.optimize(precision, inductor)
+        with self._loading:
+            for network in self.loaded.values():
+                network.optimize(precision, inductor)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the networks: another process loads its own."""
-        return {**self.__dict__, "loaded": OrderedDict()}
+        return {**self.__dict__, "loaded": OrderedDict(), "_loading": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state, with a lock of its own."""
+        self.__dict__ |= {**state, "_loading": threading.RLock()}
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write all segments to a folder that `enerv_zoo.load` reads."""

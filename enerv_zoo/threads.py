@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +14,7 @@ from enerv_zoo.machine import available_cores
 
 _IMPORTED_BY = os.getpid()
 """The process that imported this module; another one that sees it was forked from it."""
+_DRAWING = threading.RLock()
 
 
 @contextmanager
@@ -34,6 +36,14 @@ def usable_threads() -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:  # a fit may have changed it, too
             torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded_generator(seed: int) -> Iterator[None]:
+    """A context in which PyTorch draws from a seed on the CPU, for one thread at a time; after it, as if it had not."""
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU alone: torch.manual_seed is for every device
+        yield
 
 
 @cache

@@ -230,7 +230,7 @@ def create_model(
     Args:
         name: of the family; see `list_models()`.
         frames, height, width: of the video; or `info`, which says more.
-        size: budget of stored parameters (within 2 %), or
+        size: budget of stored parameters (within 2 %).
         options: the family's keywords (`fc_dim=196`, ...), which have the authors' names.
         seed: of the initial weights.
 
@@ -239,8 +239,10 @@ def create_model(
     """
     from enerv_zoo.neural_video import NeuralVideo
 
+    sizes = {"frames": frames, "height": height, "width": width}
+    if info is not None and any(value is not None for value in sizes.values()):
+        raise ConfigError("give info, or frames, height and width; info says all of them")
     if info is None:
-        sizes = {"frames": frames, "height": height, "width": width}
         info = from_dict(VideoInfo, {key: value for key, value in sizes.items() if value is not None})
     return NeuralVideo.seeded(model_config(name, info, size=size, **options), info, seed)
 

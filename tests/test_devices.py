@@ -16,9 +16,9 @@ from enerv_zoo.batch import WorkerPool
 from enerv_zoo.fitting import memory, meter
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.meter import EpochMeter
-from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.fitting.ranks import join
 from enerv_zoo.losses import build_loss, ready_loss
+from enerv_zoo.machine import choose_device
 from enerv_zoo.meta import meta_arithmetic
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.zoo import model_config

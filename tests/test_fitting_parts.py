@@ -117,7 +117,7 @@ def test_what_is_compiled_for_one_length_gets_frames_in_a_row_in_that_length(cli
         lengths.append(len(index))
         return video.head_outputs(index, fixed)
 
-    video._compiled = compiled
+    video.compiled = compiled
     drawn = torch.cat(list(video.decode_float(range(5), batch_size=2)))
     torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
     assert len(lengths) == 3

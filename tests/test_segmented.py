@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 
 import pytest
 import torch
@@ -113,6 +114,25 @@ def test_few_networks_are_loaded(expected):
     video[0]
     assert loads == [0, 1, 2, 0]
     assert len(video.loaded) == 2
+
+
+def test_threads_share_what_is_loaded(expected):
+    loads = []
+    video = SegmentedVideo(INFO, SEGMENTS, lambda number: loads.append(number) or network(number), max_loaded=3)
+    start, drawn = threading.Barrier(4), []
+
+    def draw():
+        start.wait()
+        drawn.append(video[:])
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(loads) == [0, 1, 2]
+    assert all(torch.equal(each, expected) for each in drawn)
+    assert len(drawn) == 4
 
 
 def test_it_can_be_sent_to_a_process(video, expected):

@@ -186,6 +186,7 @@ def plan_comparison(
     **options: Unpack[CompareOptions],
 ) -> dict[str, FitPlan]:
     """Return the plan of each fit of a comparison, by its name; arguments and errors are those of `compare`."""
+    models = models if isinstance(models, Mapping) else list(models)
     sizes = list(size) if isinstance(size, Sequence) and not isinstance(size, str) else [size]
     for thing, values in (("model", list(models)), ("size", sizes), ("seed", list(seeds) or [0])):
         if not values or len(set(values)) != len(values):
@@ -201,8 +202,9 @@ def plan_comparison(
     plans: dict[str, FitPlan] = {}
     for (name, own), budget, seed in itertools.product(entries.items(), sizes, seeds or (None,)):
         several = [str(budget).lower()] * (len(sizes) > 1) + [f"seed{seed}"] * (len(seeds) > 1)
-        settings = {"model": name, "size": budget, **shared, **own, **({} if seed is None else {"seed": seed})}
-        plans["-".join([name, *several])] = plan_fit(source, device=device, **settings)
+        settings = {"model": name, "size": budget, "device": device, **shared, **own}
+        settings |= {} if seed is None else {"seed": seed}
+        plans["-".join([name, *several])] = plan_fit(source, **settings)
     if any(map(depends_on_speed, plans.values())):
         raise ConfigError("fits of one comparison have one size of frames; preset auto chooses it for one fit alone")
     return plans

@@ -28,8 +28,9 @@ from enerv_zoo.evaluation.pictures import FIGURES
 from enerv_zoo.evaluation.rates import Gain, RateCurve, gains, source_rate
 from enerv_zoo.files import check_writable, remove_leftovers, write_json
 from enerv_zoo.fitting.choice import at_rate
-from enerv_zoo.fitting.plan import FitPlan, choose_device, plan_fit
+from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.locking import locked
+from enerv_zoo.machine import choose_device
 from enerv_zoo.metrics import Scorer, check_metrics
 from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.run import open_run

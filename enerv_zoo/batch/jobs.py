@@ -25,10 +25,10 @@ from enerv_zoo.compatibility import turned_sizes
 from enerv_zoo.config import SQUARE, Recipe, to_dict
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.fitting.folder import State, fit_state
-from enerv_zoo.fitting.plan import FitPlan, check_record, choose_device, plan_fit, read_contents
+from enerv_zoo.fitting.plan import FitPlan, check_record, plan_fit, read_contents
 from enerv_zoo.fitting.run import fit
 from enerv_zoo.losses import Loss
-from enerv_zoo.machine import release_memory
+from enerv_zoo.machine import choose_device, release_memory
 from enerv_zoo.parsing import read_mapping
 from enerv_zoo.progress import OnStatus
 from enerv_zoo.storage.folder import WEIGHTS

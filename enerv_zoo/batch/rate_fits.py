@@ -11,7 +11,7 @@ from enerv_zoo.config import OPEN, CompressConfig, from_dict
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.files import python_numbers
 from enerv_zoo.fitting.choice import at_rate, look
-from enerv_zoo.fitting.plan import FitPlan
+from enerv_zoo.fitting.plan import FitPlan, plan_fit
 from enerv_zoo.nvz.quantisation import check_bits
 
 FITS = "fits"
@@ -63,7 +63,10 @@ def plan_rates(
         raise ConfigError("fit_rates fits a network for each rate; give bpp, such as 0.1,0.2, and no bits")
     if ladder is not None:
         _check_ladder(ladder, fit_rates, len(bpp))
+    if "size" in options:
+        raise ConfigError("rate_distortion takes several sizes; give sizes, such as ['0.35M', '1M']")
     if not models:
+        plan_fit(source, **{key: value for key, value in options.items() if key not in ("frames_in", "seeds")})
         return []
     if not fit_rates:
         return [RateFits(FITS, models, shared, plan_comparison(source, models, **shared), targets)]

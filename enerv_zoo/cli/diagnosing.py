@@ -116,7 +116,7 @@ def doctor(
 
 def _checks(device: str, seconds: float) -> Iterator[Finding]:
     yield from _installation()
-    from enerv_zoo.fitting.plan import choose_device
+    from enerv_zoo.machine import choose_device
     from enerv_zoo.precision import choose_precision
 
     device = choose_device(device)

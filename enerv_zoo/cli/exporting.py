@@ -143,7 +143,7 @@ def _play_here(run: Run, device: str) -> None:
     from enerv_zoo import loading
     from enerv_zoo.cli.terminal import CLEAR, HIDE_CURSOR, HOME, SHOW_CURSOR, half_blocks, pictures_on_time
     from enerv_zoo.errors import ConfigError
-    from enerv_zoo.fitting.plan import choose_device
+    from enerv_zoo.machine import choose_device
 
     if not console.out.is_terminal or console.out.options.ascii_only:
         raise ConfigError("--terminal shows pictures on a terminal with colours and UTF-8, and this is none")

@@ -52,7 +52,7 @@ def evaluate(
         from enerv_zoo import evaluation, hub, loading
         from enerv_zoo.errors import ConfigError
         from enerv_zoo.files import check_writable
-        from enerv_zoo.fitting.plan import choose_device
+        from enerv_zoo.machine import choose_device
         from enerv_zoo.storage.record import METRICS
         from enerv_zoo.video.origin import protected
         from enerv_zoo.video.writing import check_frames_target
@@ -152,7 +152,7 @@ def render(
         from enerv_zoo import evaluation, hub, loading
         from enerv_zoo.errors import VideoError
         from enerv_zoo.files import check_target
-        from enerv_zoo.fitting.plan import choose_device
+        from enerv_zoo.machine import choose_device
         from enerv_zoo.video.origin import protected
 
         opened = hub.open_run(run, hub.Access(revision))

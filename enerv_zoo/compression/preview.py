@@ -10,10 +10,10 @@ from typing import Unpack
 
 from enerv_zoo.compression.network import default_specs
 from enerv_zoo.config import CompressConfig, VideoInfo, as_spec, from_dict
-from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
+from enerv_zoo.machine import choose_device
 from enerv_zoo.nvz import model_spec, pruning
 from enerv_zoo.nvz.entropy import TABLE, tensor_bits
 from enerv_zoo.nvz.quantisation import codable, coded

@@ -20,10 +20,10 @@ from enerv_zoo.evaluation.report import OpenPart, bits_per_pixel, check_network,
 from enerv_zoo.exporting.graph import graph_section
 from enerv_zoo.exporting.onnx_model import check_installed
 from enerv_zoo.files import check_target, check_writable
-from enerv_zoo.fitting.plan import choose_device
 from enerv_zoo.hub import open_run
 from enerv_zoo.keywords import CompressOptions
 from enerv_zoo.loading import load
+from enerv_zoo.machine import choose_device
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.nvz import EncodedNetwork, Section, Sizes, model_spec, write_nvz
 from enerv_zoo.nvz.entropy import TABLE

@@ -133,8 +133,9 @@ def open_codec(codec: PartSpec) -> Codec:
     return Codec(label, anchor)
 
 
-def _read_codec(codec: PartSpec) -> tuple[str, Spec]:
+def _read_codec(codec: PartSpec | Path) -> tuple[str, Spec]:
     """Return the label and the spec of a codec; the steps of its ladder are no part of the label."""
+    codec = str(codec) if isinstance(codec, Path) else codec
     if not isinstance(codec, str):
         return _label(str(codec.get("name")), [f"{key}={value}" for key, value in codec.items()]), dict(codec)
     if codec.endswith(SUFFIXES):

@@ -6,7 +6,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from enerv_zoo.errors import EnervZooError
 
@@ -58,6 +58,8 @@ def _check_overlap(first: list[float], second: list[float], axis: str) -> None:
 
 
 def _call(name: str, anchor: Curve, test: Curve, method: Method) -> float:
+    if method not in get_args(Method):
+        raise EnervZooError(f"points are joined by {', '.join(get_args(Method))}, got {method!r}")
     try:
         import bjontegaard
     except ImportError as error:

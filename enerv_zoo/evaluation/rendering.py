@@ -45,7 +45,7 @@ def render(
     fps: float | None = None,
     speed: float = 1.0,
     quality: int | None = None,
-    overwrite: bool = True,
+    overwrite: bool | None = None,
     sound: bool = True,
     tone_map: bool = False,
 ) -> Path:
@@ -62,7 +62,8 @@ def render(
             asks for, between frames too, and the length stays. A video without a rate is shown at this one.
         speed: seconds of the video per second of the file: 0.25 is slow motion, whose frames are all decoded.
         quality: of the encoder, see `enerv_zoo.write_video`.
-        overwrite: whether a target that exists is replaced; the video that was fitted never is.
+        overwrite: whether what exists is replaced, as `enerv_zoo.write_video` takes it: by default files are, and full
+            folders are not. The video that was fitted never is.
         sound: write the sound, title, time of recording and chapters; sound and chapters are left out at another
             `speed`, which is logged.
         tone_map: convert a fit of HDR or wide colours to SDR, as `enerv_zoo.open_video` does, and its original.

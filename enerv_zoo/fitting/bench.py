@@ -10,7 +10,7 @@ from enerv_zoo.config import FitConfig
 from enerv_zoo.fitting.batch import choose_batch, frames_per_second
 from enerv_zoo.fitting.frame_loader import FrameLoader
 from enerv_zoo.fitting.memory import memory_need
-from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.machine import choose_device
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.precision import choose_precision, plain_float32
 from enerv_zoo.video import open_video

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
-
 from enerv_zoo import __version__
 from enerv_zoo.compatibility import FORMAT, SIZES, format_of, turned, upgrade
 from enerv_zoo.config import OPEN, SELECTION, Colour, FitConfig, Recipe, from_dict, to_dict
 from enerv_zoo.config.fit import is_adam
 from enerv_zoo.errors import ConfigError, FitError, did_you_mean
+from enerv_zoo.files import python_numbers
 from enerv_zoo.keywords import FitOptions
 from enerv_zoo.losses import Loss, check_loss
+from enerv_zoo.machine import choose_device
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.network import Network
 from enerv_zoo.optimizers import check_recipe
@@ -28,6 +28,7 @@ from enerv_zoo.storage.originals import source_name
 from enerv_zoo.storage.record import COMPANIONS, FIRST_WEIGHTS, RECORD
 from enerv_zoo.video.identity import digest
 from enerv_zoo.video.origin import Origin
+from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import ReadOptions
 from enerv_zoo.zoo import Model, about, choose_model
 
@@ -49,7 +50,7 @@ class FitPlan:
         model: the family's `name`, its `size` and keywords; or a composition (`enerv_zoo.zoo.choose_model`).
         fit: the recipe.
         video: fields of `VideoSelection`.
-        device: as `choose_device` returns it.
+        device: as `enerv_zoo.machine.choose_device` returns it.
         loss: a callable of the user's own, (prediction, target) -> scalar, that `fit.loss` names; else `None`.
         contents: of the source: `sha256` and `bytes`; `None` where nobody has looked.
         mask: weights of pixels, as `fit` takes them; `None` where all are seen.
@@ -172,7 +173,9 @@ def plan_fit(
             f"recipe: the video has no option {unknown[0]!r}.{did_you_mean(unknown[0], selection)} "
             f"Its options: {', '.join(selection)}"
         )
-    video = {**base.video, **{key: value for key, value in selection.items() if value is not None}}
+    video = python_numbers({**base.video, **{key: value for key, value in selection.items() if value is not None}})
+    if isinstance(frames := video.get("frames"), slice):  # as records hold it
+        video["frames"] = str(Selection.of(frames))
     for name in ("square_pixels", "deinterlace", "full_depth", "tone_map"):
         if not isinstance(video.get(name, False), bool):
             raise ConfigError(f"{name} is true or false, got {video[name]!r:.80}")
@@ -248,29 +251,6 @@ def _length(options: Mapping[str, Any]) -> dict[str, Any]:
             f"a fit takes epochs or a time budget, got epochs={epochs} and time_budget={seconds}; give one of them"
         )
     return {} if epochs is None else {"time_budget": None}
-
-
-def choose_device(device: str) -> str:
-    """Return the device that is meant: `"auto"` is CUDA where there is one, else the CPU.
-
-    `"cuda:1"` is a GPU by its number. `"mps"` is Apple's GPU, for which only shapes and types are tested.
-
-    Raises:
-        FitError: the name means nothing, or PyTorch has no such device here.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, colon, number = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
-        raise FitError(f"device must be auto, cpu, cuda, cuda:1 (a GPU by its number) or mps, got {device!r}")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise FitError("no CUDA device is available to PyTorch here; use --device auto or --device cpu")
-    if number and int(number) >= (count := torch.cuda.device_count()):
-        last = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
-        raise FitError(f"there is no {device} here: PyTorch sees {last}")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise FitError("no MPS device (Apple's GPU) is available to PyTorch here; use --device auto or --device cpu")
-    return device
 
 
 def check_record(folder: Path, plan: FitPlan, has_ended: bool = False) -> FitPlan:

@@ -35,6 +35,7 @@ class TimeLapse(Callback):
 
     Raises:
         VideoError: no movie has such a suffix or rate; during the fit: the file exists, or cannot be written.
+        FrameError: during the fit: the video has no such frame.
     """
 
     def __init__(self, path: str | Path, frame: int | None = None, fps: float = 10.0, overwrite: bool = False) -> None:

@@ -30,7 +30,7 @@ def pull(repo_id: str, folder: str | Path, *, overwrite: bool = False, **access:
 
     Raises:
         HubError: the repository cannot be had, or the folder is not free.
-        ConfigError: what it holds is damaged or not loaded.
+        ConfigError: what it holds is damaged or not loaded; or it is a name that this version does not know.
     """
     target = usable_path(folder, HubError)
     _check_free(target, overwrite)

@@ -19,7 +19,8 @@ from enerv_zoo.exporting.embedding import ASSETS, PageFiles
 from enerv_zoo.exporting.onnx_model import check_installed
 from enerv_zoo.exporting.runtime import BACKENDS
 from enerv_zoo.files import check_target, check_writable, finite, write_text
-from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.frame_access import FrameAccess
+from enerv_zoo.machine import choose_device
 from enerv_zoo.metrics.columns import MISSING, Column, columns
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.pages import asset, script_source, template
@@ -102,6 +103,8 @@ def write_report(
         EnervZooError: a fit or its video cannot be read, or the file cannot be written.
     """
     check_writable(out)
+    if isinstance(runs, FrameAccess):
+        raise ConfigError("a report is of folders or files of fits; save_pretrained or compress writes one")
     listed = [runs] if isinstance(runs, str | Path) else list(runs)
     if not listed and (rates is None or codecs or player):
         raise ConfigError("a report needs a fit; name the folder of one")

@@ -13,6 +13,7 @@ from enerv_zoo import registry
 from enerv_zoo.config import VideoInfo, as_spec
 from enerv_zoo.optimizers.groups import SCALE
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
+from enerv_zoo.threads import seeded_generator
 
 STEPS = 6
 
@@ -72,8 +73,7 @@ class OptimizerTests(PartTests):
     lr: ClassVar[float] = 1e-2
 
     def _start(self, scales: tuple[float, ...] = (1.0,)) -> tuple[nn.Sequential, torch.optim.Optimizer]:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with seeded_generator(0):
             network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), nn.Conv2d(4, 3, 1))
         parts = [network] if len(scales) == 1 else [network[0], network[2]]
         groups: list[dict[str, Any]] = [

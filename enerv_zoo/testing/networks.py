@@ -16,6 +16,7 @@ from enerv_zoo.content import frames_around
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.precision import computing
 from enerv_zoo.testing.parts import PartTests, random_frames, random_tensor
+from enerv_zoo.threads import seeded_generator
 
 BATCH = 3
 RTOL, ATOL = 1e-4, 1e-5
@@ -37,8 +38,7 @@ class NetworkPartTests(PartTests):
         return [part(*inputs)]
 
     def _seeded(self, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded_generator(seed):
             return self.make()
 
     def test_the_same_seed_gives_the_same_part(self) -> None:

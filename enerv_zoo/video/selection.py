@@ -71,6 +71,10 @@ class Selection:
             )
         return cls(start, stop, step)
 
+    def __str__(self) -> str:
+        """Return it as text, as `of` takes it."""
+        return _text(self.start, self.stop, self.step)
+
     def wants(self, index: int) -> bool:
         """Return whether frame `index` is selected."""
         inside = self.start <= index and (self.stop is None or index < self.stop)

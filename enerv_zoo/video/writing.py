@@ -67,8 +67,8 @@ def write_video(
             to 63 for VP9 and AV1 (default 18). GIF and PNG have none.
         overwrite: by default a file is replaced and a folder that is not empty is refused. `False` refuses whatever
             exists, `True` also replaces a folder, if it holds nothing but numbered PNG files.
-        sound: as `enerv_zoo.Video.sound` gives it; the `Video`'s own by default, if its timing is not changed. It is
-            copied; re-encoded where the format takes no such codec, and left out of GIFs and folders, which is logged.
+        sound: as `enerv_zoo.video.Video.sound` gives it; the `Video`'s own by default, if its timing is not changed. It
+            is copied; re-encoded where the format takes no such codec; left out of GIFs and folders, which is logged.
         tags: title, time of recording and chapters of a movie; the `Video`'s own by default, chapters if its timing is
             not changed.
 
@@ -79,6 +79,8 @@ def write_video(
         VideoError: an unknown suffix, no frames, frames of another form, an option out of range, or a target that
             cannot be replaced or written. What the iterable raises is passed on. The target is then as it was.
     """
+    if hasattr(frames, "decode_float"):
+        raise VideoError("a fitted video is written by enerv_zoo.render, at its rate, in its colours, with its sound")
     folder = _means_folder(path)
     target = Path(path)
     suffix = "" if folder else target.suffix.lower()

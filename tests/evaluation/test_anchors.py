@@ -7,6 +7,7 @@ import os
 import sys
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -173,7 +174,7 @@ def test_a_program_is_a_codec(program, clip, tmp_path):
     assert good.psnr > 40 > small.psnr > 15
     assert all(point.stream_bytes == point.bytes for point in points)
     mine = open_codec(program())
-    assert mine.label == "mine"
+    assert mine.label == open_codec(Path(program())).label == "mine"
     assert str(tmp_path) not in str(mine.anchor.settings), "settings are published, places on this machine are not"
     assert mine.anchor.settings["id"] != open_codec(program(decode="x {input} {output}")).anchor.settings["id"]
 
@@ -308,6 +309,11 @@ def _piecewise(interpolator, anchor, test):
     grid = np.linspace(low, high, 200_001)
     mean = np.mean(fits[1](grid) - fits[0](grid))
     return (10**mean - 1) * 100
+
+
+def test_points_are_joined_in_a_way_that_is_known():
+    with pytest.raises(EnervZooError, match=r"points are joined by .*, got 'linear'"):
+        bd_rate(ANCHOR, TEST, "linear")
 
 
 def test_bd_rate_is_what_the_definition_says():

@@ -280,3 +280,12 @@ def test_segments_are_chosen_once_for_all(tmp_path, machine):
     assert len({json.dumps(record["model"]) for record in records}) == 1
     assert records[0]["model"]["size"] != "auto"
     assert result.metrics["segments"] == 2
+
+
+def test_a_plan_keeps_plain_numbers_and_text():
+    """As its record does, whatever the caller counted with."""
+    options = {"frames": slice(np.int64(2), 12, 2), "resize": (np.int64(36), 64), "epochs": np.int32(3)}
+    plan = plan_fit("bunny", model="nerv", device="cpu", **options)
+    assert plan.video["frames"] == "2:12:2"
+    assert json.loads(json.dumps(plan.video)) == {**plan.video, "resize": [36, 64]}
+    assert type(plan.fit.epochs) is int

@@ -155,3 +155,17 @@ def test_a_video_that_is_not_there(tmp_path):
     with pytest.raises(VideoError, match="no such file or folder"):
         compare("missing.mp4", ["nerv"], out=tmp_path / "out", **OPTIONS)
     assert not (tmp_path / "out").exists()
+
+
+def test_models_come_from_anywhere_and_each_may_have_a_device(tmp_path):
+    results = compare("bunny", (name for name in ("nerv", "enerv")), size="60K", out=tmp_path / "names", **OPTIONS)
+    assert list(results) == ["nerv", "enerv"]
+    own = {"mine": {"model": "nerv", "device": "cpu"}}
+    assert list(compare("bunny", own, size="60K", out=tmp_path / "own", **OPTIONS)) == ["mine"]
+
+
+def test_a_curve_has_sizes_and_no_other_options(tmp_path):
+    with pytest.raises(ConfigError, match="several sizes; give sizes"):
+        ez.rate_distortion("bunny", ["nerv"], size="60K", out=tmp_path)
+    with pytest.raises(ConfigError, match="'epoch'"):
+        ez.rate_distortion("bunny", [], epoch=3, codecs=["x264"], out=tmp_path)

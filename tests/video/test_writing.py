@@ -1,5 +1,4 @@
 import re
-import resource
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -199,6 +198,7 @@ def test_overwriting_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "frames", "frame.png"])
 def test_a_disk_that_takes_no_more_is_told_by_the_name_that_was_given(name, tmp_path):
+    resource = pytest.importorskip("resource")
     least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))  # of every file that this process writes
     try:
