@@ -67,7 +67,7 @@ def _acquire(folder: Path, wait: float, created: set[Path]) -> int:
         created.update(path for path in (folder, *folder.parents) if not path.exists())
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except FileNotFoundError:  # its last holder has removed the folder, which was empty
             continue
         try:

@@ -17,8 +17,24 @@ MAX_VALUES = 10_000_000
 """Values of a file, each counted as often as aliases name it."""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML with the numbers of YAML 1.2 and JSON: 1e-8 is a number, 0:53 is none. A key is given once."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names, as long as that repeats no more keys than memory takes."""
+        for value in [value for key, value in node.value if key.tag == _MERGE]:
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(source, yaml.MappingNode):
+                    self.flatten_mapping(source)
+                    self._merged += len(source.value)
+                if self._merged > MAX_VALUES:
+                    raise ConfigError("its merges (<<) repeat parts too often; write them out")
+        super().flatten_mapping(node)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Refuse a second value of a key, which would silently replace the first."""
@@ -78,7 +94,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _written_out(data: Any, counts: dict[int, float]) -> float:
     """Return how many values plain data have without aliases; infinitely many where a part holds itself."""
-    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    parts = data.values() if isinstance(data, dict) else data if isinstance(data, (list, tuple)) else ()
     if parts and id(data) not in counts:
         counts[id(data)] = math.inf
         counts[id(data)] = 1 + sum(_written_out(part, counts) for part in parts)

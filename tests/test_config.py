@@ -113,6 +113,25 @@ def test_merged_keys_are_overruled():
     assert parse_yaml(text)["fit"] == {"lr": 3, "seed": 2}
     assert parse_yaml(text)["more"] == {"lr": 1, "seed": 4}
     assert parse_yaml("{1: a, '1': b}") == {1: "a", "1": "b"}
+    assert parse_yaml("- &a {x: 1}\n- &b {<<: *a, y: 2}\n- {<<: [*b, *a], z: 3}")[2] == {"x": 1, "y": 2, "z": 3}
+
+
+@pytest.mark.parametrize("value", ["{<<: [@]}", "[@]", "!!pairs [a: @]", "!!omap [a: @]"])
+def test_short_texts_that_stand_for_long_ones_are_refused(value):
+    """Each line holds the one before it ten times over."""
+    lines = ["- &a0 {k: 1}"]
+    for i in range(1, 12):
+        inner = value.replace("@", ", ".join([f"*a{i - 1}"] * 10) if "<<" in value or value == "[@]" else "@")
+        if "@" in inner:
+            inner = inner.replace("[a: @]", "[" + ", ".join(f"a{j}: *a{i - 1}" for j in range(10)) + "]")
+        lines.append(f"- &a{i} {inner}")
+    with pytest.raises(ConfigError, match="repeat parts too often"):
+        parse_yaml("\n".join(lines))
+
+
+def test_a_part_that_merges_itself_is_refused():
+    with pytest.raises(ConfigError):
+        parse_yaml("&a {<<: *a, b: *a}")
 
 
 @pytest.mark.parametrize(

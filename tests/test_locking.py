@@ -107,6 +107,18 @@ def test_what_is_no_folder_or_cannot_be_written_is_refused(tmp_path):
         pass
 
 
+def test_a_lock_is_no_link_to_a_file_of_another_place(tmp_path):
+    """Which would be written."""
+    if sys.platform == "win32":
+        pytest.skip("links to files need rights there")
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(tmp_path / "other")
+    with pytest.raises(FitError, match="run: cannot be written"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "other").read_text() == "mine"
+
+
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
     if sys.platform == "win32":
         pytest.skip("fcntl is of other systems")

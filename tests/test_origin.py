@@ -15,7 +15,7 @@ import enerv_zoo as ez
 from enerv_zoo.errors import EnervZooError, FitError, VideoError
 from enerv_zoo.files import free_name
 from enerv_zoo.storage import open_run
-from enerv_zoo.video import write_image, write_video
+from enerv_zoo.video import origin, write_image, write_video
 from enerv_zoo.video.origin import Origin, protected
 
 TINY = {"fc_dim": 8, "block_dim": 16, "mlp_dim": 8, "stem_dim": [16], "lower_width": 6}
@@ -274,3 +274,22 @@ def test_damaged_records_protect_what_they_can(here):
     assert ez.load(here / "run").origin.source is None
     with pytest.raises(EnervZooError, match=REFUSED):  # by the digest in config.json
         ez.render(ez.load(here / "run"), here / "mine.mp4")
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/x.mp4", "https://example.org/x.mp4", "sftp://nobody@example.org/x"])
+def test_nobody_is_asked_whether_an_address_is_a_file_of_this_machine(source, tmp_path, monkeypatch):
+    """A fit that was downloaded says where its video was."""
+
+    def connect(*arguments):
+        raise AssertionError("connects")
+
+    monkeypatch.setattr(origin, "file_system", connect)
+    assert Origin(source).path is None
+    Origin(source).refuse(tmp_path / "x.mp4")
+
+
+def test_an_address_of_a_file_is_that_file(tmp_path):
+    (tmp_path / "x.mp4").touch()
+    assert Origin((tmp_path / "x.mp4").as_uri()).path == tmp_path / "x.mp4"
+    with pytest.raises(VideoError, match=REFUSED):
+        Origin((tmp_path / "x.mp4").as_uri()).refuse(tmp_path / "x.mp4")

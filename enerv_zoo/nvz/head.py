@@ -30,6 +30,8 @@ MAX_TENSORS = 1 << 14
 MAX_NUMBERS = 1 << 28
 """In one network: they take 1 GB once they are decoded, and may take next to nothing in a file."""
 MAX_SECTIONS = 64
+MAX_STEPS = 1 << 20
+"""Of tensors that are coded step by step in time, in one network: each takes some 50 microseconds."""
 
 _FIXED = struct.Struct("<8sHHIII")
 _EXTRA = ConfigDict(extra="ignore")  # a later version may say more
@@ -179,9 +181,12 @@ def _problems(network: NetworkEntry) -> Iterator[str]:
     """Iterate over the problems of a network's entry."""
     if len({tensor.name for tensor in network.tensors}) < len(network.tensors):
         yield "a tensor's name occurs twice"
-    count = sum(tensor.count for tensor in network.tensors)
+    count = sum(math.prod(max(side, 1) for side in tensor.shape) for tensor in network.tensors)
     if count > MAX_NUMBERS:
         yield f"a network has {count:,} numbers, more than {MAX_NUMBERS:,} are not read"
+    steps = sum(t.shape[0] for t in network.tensors if t.shape and (t.entropy_model or {}).get("name") == "temporal")
+    if steps > MAX_STEPS:
+        yield f"a network's tensors are coded in {steps:,} steps of time, more than {MAX_STEPS:,} are not read"
     for tensor in network.tensors:
         if tensor.entropy_model is not None and (
             tensor.dtype is not None or not isinstance(tensor.entropy_model.get("name"), str)

@@ -75,6 +75,8 @@ class Origin:
             if self.source is None:
                 return None
             if is_address(self.source):
+                if urlsplit(self.source).scheme.lower() not in ("file", "local"):
+                    return None  # and nobody is asked: some connect as soon as they are named
                 system, path = file_system(self.source)
                 return Path(path) if "file" in system.protocol and Path(path).exists() else None
             return local_path(self.source)

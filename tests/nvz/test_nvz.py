@@ -453,6 +453,8 @@ CONSTANT = struct.pack("<fBiI", 1.0, 0, 5, 1)
         (sealed({"networks": []}, b"x"), "expected"),
         (one(shape=[1 << 29], dtype="U8"), "numbers, more than"),
         (one(shape=[1 << 40, 1 << 40]), "numbers, more than"),
+        (one(shape=[1 << 40, 1 << 40, 0], dtype="U8"), "numbers, more than"),
+        (one(shape=[1 << 27, 1], entropy_model={"name": "temporal"}), "134,217,728 steps of time, more than 1,048,576"),
         (one(shape=[-1]), "shape"),
         (one(shape=[1.5]), "shape"),
         (one(shape=[1] * 9), "shape"),
