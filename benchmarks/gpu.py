@@ -14,6 +14,8 @@ import argparse
 import copy
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -251,13 +253,13 @@ def bunny(sizes: Sizes, device: str, out: Path) -> tuple[list[str], dict[str, Ro
 
 CHECKS: dict[str, tuple[Callable[[Sizes, str, Path], tuple[list[str], dict[str, Row]]], int]] = {
     "parity": (parity, 120),
-    "ways": (ways, 300),
+    "ways": (ways, 500),
     "feeding": (feeding, 60),
     "resuming": (resuming, 60),
     "memory": (memory, 60),
     "ranks": (ranks, 90),
     "tests": (tests, 100),
-    "speed": (speed, 150),
+    "speed": (speed, 300),
     "bunny": (bunny, 1500),
 }
 """Every check and the seconds that it may take."""
@@ -298,10 +300,15 @@ def run_apart(name: str, options: argparse.Namespace, left: float) -> Row:
     command += ["--tiny"] * options.tiny + (["--families", *options.families] if options.families else [])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
+        process = subprocess.Popen([*command, "--answer", str(answer)], start_new_session=True)
         try:
-            code = subprocess.run([*command, "--answer", str(answer)], timeout=limit).returncode
+            code = process.wait(limit)
         except subprocess.TimeoutExpired:
             return {"state": "failed", "failures": [f"not done in {limit:.0f} s; run it again"]}
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with those that it has started
+                process.wait()
         if code or not answer.exists():
             return {"state": "failed", "failures": [f"ended with exit code {code}"]}
         return json.loads(answer.read_text())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -58,8 +60,10 @@ def is_bfloat16_fast(device: str) -> bool:
 def measured_speedup() -> float:
     """Return how many times as fast a convolution is in bfloat16 as in float32 on this CPU, casts included.
 
-    It is one thread's processor time, each in turns, and the best of each counts, so other programs hardly matter.
+    It is one thread's processor time, each in turns, and the best of each counts, so other programs hardly matter. That
+    of Windows counts in steps of 15 ms, which are longer than all of it: there it is the time of the wall.
     """
+    clock = time.perf_counter if sys.platform == "win32" else time.thread_time
     threads = torch.get_num_threads()
     x = torch.linspace(-1, 1, 32 * 36 * 64).view(1, 32, 36, 64).to(memory_format=torch.channels_last)
     weight = torch.linspace(-1, 1, 64 * 32 * 9).view(64, 32, 3, 3).to(memory_format=torch.channels_last)
@@ -69,9 +73,9 @@ def measured_speedup() -> float:
         with torch.inference_mode():
             for _ in range(TIMED_ROUNDS):
                 for dtype in best:
-                    start = time.thread_time()
+                    start = clock()
                     F.conv2d(x.to(dtype), weight.to(dtype), padding=1)
-                    best[dtype] = min(best[dtype], time.thread_time() - start)
+                    best[dtype] = min(best[dtype], clock() - start)
     finally:
         torch.set_num_threads(threads)
     return best[torch.float32] / best[torch.bfloat16]
@@ -108,15 +112,36 @@ def plain_float32(*, benchmark: bool, deterministic: bool = False) -> Iterator[N
         deterministic: use only algorithms that give the same numbers on every run, in all of PyTorch.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn = torch.backends.cudnn
-    settings = {"enabled": cudnn.enabled, "benchmark": benchmark and not deterministic, "deterministic": deterministic}
-    with cudnn.flags(**settings, allow_tf32=False):
+    cudnn: Any = torch.backends.cudnn
+    with ExitStack() as stack:
+
+        def put(place: Any, name: str, value: Any) -> None:
+            stack.callback(setattr, place, name, getattr(place, name))
+            setattr(place, name, value)
+
+        put(cudnn, "benchmark", benchmark and not deterministic)
+        put(cudnn, "deterministic", deterministic)
+        with suppress(RuntimeError):  # what the host process has set by the newer name can't be read by the older one
+            put(cudnn, "allow_tf32", False)
+        if getattr(getattr(cudnn, "conv", None), "fp32_precision", "ieee") == "tf32":
+            put(cudnn.conv, "fp32_precision", "ieee")
         if deterministic:
+            stack.enter_context(_workspace_of_cublas())
+            stack.callback(torch.use_deterministic_algorithms, before[0], warn_only=before[1])
             torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        yield
+
+
+@contextmanager
+def _workspace_of_cublas() -> Iterator[None]:
+    """A context in which cuBLAS is told, if nobody has, to take the memory with which it gives the same numbers."""
+    name, before = "CUBLAS_WORKSPACE_CONFIG", os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    os.environ.setdefault(name, ":4096:8")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
 
 
 @contextmanager

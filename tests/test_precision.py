@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -60,3 +64,33 @@ def test_settings_of_before_come_back():
     with plain_float32(benchmark=True):
         assert settings() == (True, False, False, False)
     assert settings() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="newer than this PyTorch")
+@pytest.mark.parametrize("name", ["torch.backends", "torch.backends.cudnn.conv", "torch.backends.cudnn"])
+def test_a_host_that_uses_the_newer_setting_is_left_as_it_is(name):
+    """In a process of its own, as PyTorch does not take both settings in one."""
+    code = f"""
+import torch
+from enerv_zoo.precision import plain_float32
+{name}.fp32_precision = "{"tf32" if name == "torch.backends" else "ieee"}"
+def settings():
+    return torch.backends.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+before = settings()
+with plain_float32(benchmark=True, deterministic=True):
+    assert settings()[1] in ("ieee", "none"), settings()
+assert settings() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cublas_is_told_for_as_long_as_it_takes(monkeypatch):
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.delenv(name, raising=False)
+    with plain_float32(benchmark=True, deterministic=True):
+        assert os.environ[name] == ":4096:8"
+    assert name not in os.environ
+    monkeypatch.setenv(name, ":16:8")
+    with plain_float32(benchmark=True, deterministic=True):
+        assert os.environ[name] == ":16:8"
+    assert os.environ[name] == ":16:8"

@@ -160,7 +160,7 @@ class Fleet(Dispatcher):
             most = max(sizes, default=0)
             return 1.0, int(min(prepared.memory + PROCESS_BYTES, most))
         if self._gpu_memory is None:
-            self._gpu_memory = self._ray.get(self._ray.remote(_gpu_bytes).options(num_gpus=0.01).remote())
+            self._gpu_memory = self._ray.get(self._ray.remote(num_gpus=0.01, max_calls=1)(_gpu_bytes).remote())
         return gpu_share(prepared.memory, self._gpu_memory or 1), 0
 
     def choose_device(self, device: str) -> str:
@@ -185,9 +185,10 @@ class Fleet(Dispatcher):
 
     def begin(self, task: Task) -> Any:
         """Hand a task to the cluster. Returns the reference to its value."""
-        function = self._ray.remote(_reporting if task.reports else task.function)
+        ends = {"max_calls": 1} if task.gpus else {}  # with its process, all that it holds of the GPU is free again
+        function = self._ray.remote(num_cpus=task.cpus, **ends)(_reporting if task.reports else task.function)
         arguments = (self._board, task.function, *task.arguments) if task.reports else task.arguments
-        options: dict[str, Any] = {"num_cpus": task.cpus, "num_gpus": task.gpus, "max_retries": 0, "name": task.name}
+        options: dict[str, Any] = {"num_gpus": task.gpus, "max_retries": 0, "name": task.name}
         if task.memory:
             options["memory"] = task.memory
         return function.options(**options).remote(*arguments)

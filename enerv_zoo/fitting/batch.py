@@ -72,6 +72,8 @@ def frames_per_second(
     fitter.gradients.enable_cuda_graphs(0.0)
     start = _now(loader.device)
     fitter.fit_batch(index, frames)  # the first one sets things up
+    if fitter.gradients.micro_batch < fitter.batch_size:  # memory ran out
+        return 0.0
     if (first := _now(loader.device) - start) > LONG_STEP:
         return fitter.batch_size / first
     while not fitter.gradients.is_warmed_up:

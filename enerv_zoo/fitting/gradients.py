@@ -89,7 +89,7 @@ class BatchGradients:
             The sums of these frames, as `EpochMeter` adds them up.
 
         Raises:
-            FitError: out of memory with a single frame.
+            FitError: out of memory with a single frame, or there is no deterministic algorithm where one is asked for.
         """
         device = self._network.device
         while True:
@@ -101,7 +101,11 @@ class BatchGradients:
                 ):  # graphs are of the current one
                     return accumulate(index, frames, batch)
             except RuntimeError as error:
-                self.halve(error, len(index))
+                compiled = self._network.compiled
+                if compiled is not None and compiled.works and not isinstance(error, torch.OutOfMemoryError):
+                    compiled.stop(error)
+                else:
+                    self.halve(error, len(index))
 
     def accumulate(self, index: Tensor, frames: Tensor, batch: int) -> Tensor:
         """As a call, in parts of `micro_batch`, without replaying or trying again."""
@@ -127,10 +131,15 @@ class BatchGradients:
         """Let half as many frames pass at once, after an error that says that memory ran out.
 
         Raises:
-            FitError: a single frame is too much.
+            FitError: a single frame is too much, or it says that there is no deterministic algorithm.
             RuntimeError: the error, if it says something else.
         """
         size = min(self.micro_batch, batch)
+        if torch.are_deterministic_algorithms_enabled() and "eterministic" in str(error):
+            raise FitError(
+                "this network computes what its device has no deterministic algorithm for; fit without --deterministic "
+                f"(deterministic=False), or on the CPU: {' '.join(str(error).split())[:200]}"
+            ) from error
         if not (isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)):
             raise error
         if size == 1:

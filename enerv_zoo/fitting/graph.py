@@ -30,8 +30,10 @@ Record = Callable[[Callable[[], None]], Callable[[], None]]
 
 def record(function: Callable[[], None]) -> Callable[[], None]:
     """`Record` as CUDA has it."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # another thread may be sending frames
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # of the current device: PyTorch keeps one of the first
+    with torch.cuda.graph(
+        graph, stream=stream, capture_error_mode="thread_local"
+    ):  # another thread may be sending frames
         function()
     return graph.replay
 

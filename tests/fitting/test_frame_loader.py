@@ -93,3 +93,18 @@ def test_choosing_a_batch_measures_real_steps_and_leaves_the_weights(clip):
     recipe = choose_batch(video, FrameLoader(clip.frames), FitConfig(batch_size=None, time_budget=2.0))
     assert recipe.batch_size in (1, 2, 4)
     assert all(torch.equal(tensor, before[name]) for name, tensor in video.state_dict().items())
+
+
+def test_a_batch_that_memory_runs_out_for_is_not_chosen(clip, monkeypatch):
+    """Though in parts it fits, and may be quick."""
+    objective = ez.NeuralVideo.objective
+
+    def starved(self, index, *others):
+        if len(index) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return objective(self, index, *others)
+
+    monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
+    video, loader = ez.create_model("enerv", info=clip.info, **TINY), FrameLoader(clip.frames)
+    assert batches.frames_per_second(video, loader, FitConfig(batch_size=2), 0.0) == 0
+    assert batches.frames_per_second(video, loader, FitConfig(batch_size=1), 0.0) > 0

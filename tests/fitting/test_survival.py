@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import enerv_zoo as ez
+from enerv_zoo.compiling import Compiled
 from enerv_zoo.config import FitConfig
 from enerv_zoo.errors import EnervZooError, FitError
 from enerv_zoo.fitting import checkpoint, divergence
@@ -342,6 +343,36 @@ def test_out_of_memory_with_one_frame_says_what_to_do(clip, monkeypatch):
     monkeypatch.setattr(ez.NeuralVideo, "objective", starved)
     with pytest.raises(FitError, match="smaller network"):
         fitter(clip).fit_epoch()
+
+
+def test_what_has_no_deterministic_algorithm_says_what_to_do(clip, monkeypatch):
+    def random(self, *arguments):
+        raise RuntimeError("sum_cuda does not have a deterministic implementation, but you set 'torch.use_...'")
+
+    monkeypatch.setattr(ez.NeuralVideo, "objective", random)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    with pytest.raises(FitError, match=r"fit without --deterministic .*: sum_cuda does not have"):
+        fitter(clip).fit_epoch()
+
+
+def test_gradients_that_cannot_be_compiled_are_computed_as_they_are(clip, caplog):
+    """They are compiled when they are first wanted, after the function's own call has ended well."""
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise RuntimeError("no kernel of this shape")
+
+    plain, ours = fitter(clip), fitter(clip)
+    compiled = ours.video.compiled = Compiled(ours.video.head_outputs)
+    compiled._compiled = lambda *arguments: [Broken.apply(x) for x in compiled.function(*arguments)]
+    expected = plain.fit_epoch()
+    assert ours.fit_epoch()["loss"] == expected["loss"]
+    assert caplog.messages == ["going on without torch.compile: RuntimeError: no kernel of this shape"]
 
 
 def test_other_errors_pass(clip, monkeypatch):
