@@ -19,7 +19,7 @@ import torch
 from common import machine, peak_megabytes, write_result
 
 import enerv_zoo as ez
-from enerv_zoo.fitting.plan import choose_device
+from enerv_zoo.machine import choose_device
 
 SCORES = (
     "psnr", "ms_ssim", "bpp", "stored_numbers", "epochs", "batch_size", "precision", "fit_seconds",

@@ -10,6 +10,8 @@ import os
 import secrets
 import shutil
 import stat
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -71,11 +73,25 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
             if target.is_dir():
                 _swap_folder(temporary, target, target.with_name(f".{token}.old.{ending}"))
             else:
-                temporary.replace(target)
+                _put(temporary, target)
     finally:
         with suppress(OSError):  # what went wrong before is what counts
             _remove(temporary)
 
+
+def _put(source: Path, target: Path) -> None:
+    """Rename a file. On Windows, nobody may have the target open: a virus scanner or a backup soon has not."""
+    for pause in WAITS if sys.platform == "win32" else ():
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    source.replace(target)
+
+
+WAITS = (0.05, 0.2, 0.5, 1.0)
+"""Seconds before a file is renamed once more."""
 
 SHOWN_CHARACTERS = 80
 """Characters of a path that a message shows, where that is what is wrong."""
@@ -102,7 +118,7 @@ def usable_path(path: str | Path, error: type[EnervZooError] = ConfigError, expa
             if stat.S_ISDIR(usable.stat().st_mode) and not os.access(usable, os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return usable
-    except (OSError, RuntimeError, ValueError) as reason:
+    except (OSError, RuntimeError, TypeError, ValueError) as reason:
         text = str(path) if len(str(path)) <= SHOWN_CHARACTERS else f"{str(path)[:SHOWN_CHARACTERS]}..."
         why = reason.strerror if isinstance(reason, OSError) else reason
         raise error(f"{text!r} cannot be looked up ({why}); give another path") from reason
@@ -191,8 +207,21 @@ def check_writable(path: str | Path) -> None:
     """
     target = usable_path(path, EnervZooError).resolve()
     above = next(folder for folder in target.parents if folder.exists())
-    if target.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+    if target.is_dir() or not above.is_dir() or not _takes_files(above):
         raise EnervZooError(f"{path}: no file can be written there; choose another place")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Return whether files can be made in a folder; Windows only says so when one is made."""
+    if os.name != "nt":
+        return os.access(folder, os.W_OK | os.X_OK)
+    trial = folder / f".{secrets.token_hex(4)}"
+    try:
+        trial.touch(exist_ok=False)
+    except OSError:
+        return False
+    trial.unlink()
+    return True
 
 
 def free_name(path: str | Path, word: str = "decoded") -> Path:

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 SERVE = "enerv_zoo.batch.pool_worker:serve"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+MOST_WORKERS = 30 if sys.platform == "win32" and sys.version_info < (3, 13) else 1 << 20
+"""Workers at most: there, Python waits for 63 things at once, two of each worker."""
 
 
 @dataclass(eq=False)
@@ -145,7 +148,7 @@ class WorkerPool(Dispatcher):
     def room(self) -> int:
         """Return how many tasks may be with workers: one each."""
         own = {"cuda": torch.cuda.device_count, "cpu": available_cores}.get(self.device)
-        return self.workers or (1 if own is None else own())
+        return min(self.workers or (1 if own is None else own()), MOST_WORKERS)
 
     def begin(self, task: Task) -> _Worker:
         """Give a task to a worker that has none; one is started where all are busy."""

@@ -62,7 +62,8 @@ class FrameStore:
         self.file: IO[bytes] | None = None
         self._room = 0.0 if place == "disk" else float("inf")  # bytes of memory
         if place == "auto":
-            self._room = MAX_MEMORY_SHARE * (available_memory() or float("inf")) / _sharers.get()
+            free = available_memory()
+            self._room = MAX_MEMORY_SHARE * (float("inf") if free is None else free) / _sharers.get()
 
     @property
     def on_disk(self) -> bool:
