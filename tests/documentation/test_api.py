@@ -42,6 +42,16 @@ def test_public_names_are_described(name):
         assert ("Args:" in text) == bool(parameters), f"ez.{name} describes its arguments under Args:"
 
 
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isfunction(getattr(ez, name))])
+def test_what_public_functions_return_is_described(name):
+    thing = getattr(ez, name)
+    own = vars(import_module(thing.__module__))
+    returned = re.findall(r"\w+", str(inspect.signature(thing).return_annotation))
+    classes = [own[word] for word in returned if inspect.isclass(own.get(word))]
+    ours = [each for each in classes if each.__module__.startswith("enerv_zoo.")]
+    assert [each.__name__ for each in ours if each not in SHOWN] == []
+
+
 def test_every_option_has_a_place_in_the_page_of_its_command():
     page_of = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["command_page"]
     for name, command in COMMANDS.items():
