@@ -118,6 +118,11 @@ def test_every_character_comes_back_from_a_shell():
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", printable("".join(every)))
 
 
+def test_words_for_the_shells_of_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert command("render", r"C:\my runs\a", "b.mp4") == r'enerv-zoo render "C:\my runs\a" b.mp4'
+
+
 def test_a_dash_is_no_option():
     assert command("render", "-x", "a b") == "enerv-zoo render ./-x 'a b'"
 
