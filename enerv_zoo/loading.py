@@ -33,7 +33,8 @@ def load(
             with this version, a repository on the Hub such as `"user/bunny-enerv"`, or a name that this version knows
             for one (`enerv_zoo.list_pretrained`). What looks like a path is one (`"./x"`, `"x.nvz"`, `"runs/x"` where
             there is a folder `runs`); `"hf:user/name"` is always a repository. Or a run that is open.
-        device: where to put the weights: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for CUDA if there is one.
+        device: where to put the weights: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, or `"auto"` for CUDA if there is one;
+            or a `torch.device`.
         revision: branch, tag or commit of the repository.
         cache_dir: where downloads are kept; by default where `huggingface_hub` keeps them.
         local_files_only: use what was downloaded before, and never the network; as `HF_HUB_OFFLINE=1` does.
@@ -45,7 +46,7 @@ def load(
     """
     names = (CONFIG, WEIGHTS, SOUND)
     run = id_or_path if isinstance(id_or_path, Run) else open_run(id_or_path, Access(**access), names)
-    return _video(run).to(choose_device(device))
+    return _video(run).to(choose_device(device) if isinstance(device, str) else device)
 
 
 def _video(run: Run) -> NeuralVideo | SegmentedVideo:
@@ -62,8 +63,8 @@ def push(run: str | Path, repo_id: str, **options: Unpack[PushOptions]) -> str:
     """Push a fit's folder to the Hub: weights, config, recipe, scores, a model card, a picture and a short clip.
 
     Or a compressed file, with a model card and a clip. Either may hold one network or a video in segments. One commit,
-    of the files that changed; a file `README.md` in the folder takes the place of the model card. Paths of this machine
-    are left out.
+    of the files that changed; a file `README.md` in the folder takes the place of the model card, unless
+    `pull` wrote it for another repository or branch. Paths of this machine are left out.
 
     Args:
         run: the folder of a fit, or a `.nvz` file.

@@ -162,6 +162,8 @@ def choose_device(device: str | torch.device) -> str:
     """
     import torch
 
+    if isinstance(device, torch.device) and device.type != "cuda":
+        device = device.type  # of which there is one, though tensors may say mps:0
     device = str(device)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

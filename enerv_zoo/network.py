@@ -217,7 +217,7 @@ class Network(nn.Module):
         indices = index[:, None] + offsets
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
         unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
-        if self.compiled is not None:  # for one length alone: that of frames in a row, which ends of the video shorten
+        if self.compiled is not None and len(index):  # for one length: of frames in a row, fewer at the video's ends
             spare = len(index) + max(0, *self.neighbours) - min(0, *self.neighbours) - len(unique)
             unique = torch.cat((unique, unique[-1:].expand(max(spare, 0))))
         outputs, places = decode(self._here(unique), fixed), places.to(self.device)

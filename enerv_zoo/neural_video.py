@@ -104,7 +104,7 @@ class NeuralVideo(Network, FrameAccess):
         """Load a fitted network from a folder or from the Hub; arguments and errors are those of `enerv_zoo.load`."""
         run = open_run(id_or_path, Access(**access), (CONFIG, WEIGHTS, SOUND))
         run.only()  # refuses a video in segments
-        return run.network(0, cls).to(choose_device(device))
+        return run.network(0, cls).to(choose_device(device) if isinstance(device, str) else device)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the network to a folder that `enerv_zoo.load` reads: `config.json` and `model.safetensors`.

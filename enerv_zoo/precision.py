@@ -24,6 +24,8 @@ MIN_SPEEDUP = 1.15
 TIMED_ROUNDS = 12
 """bfloat16 is taken on a CPU without matrix units where a convolution is so many times as fast in it."""
 
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+
 PARALLEL_FROM = 1 << 15
 """Elements for each thread that PyTorch shares an elementwise operation among (its `GRAIN_SIZE`)."""
 
@@ -125,23 +127,30 @@ def plain_float32(*, benchmark: bool, deterministic: bool = False) -> Iterator[N
             put(cudnn, "allow_tf32", False)
         if getattr(getattr(cudnn, "conv", None), "fp32_precision", "ieee") == "tf32":
             put(cudnn.conv, "fp32_precision", "ieee")
+        stack.enter_context(workspace_of_cublas(deterministic))
         if deterministic:
-            stack.enter_context(_workspace_of_cublas())
             stack.callback(torch.use_deterministic_algorithms, before[0], warn_only=before[1])
             torch.use_deterministic_algorithms(True)
         yield
 
 
 @contextmanager
-def _workspace_of_cublas() -> Iterator[None]:
-    """A context in which cuBLAS is told, if nobody has, to take the memory with which it gives the same numbers."""
-    name, before = "CUBLAS_WORKSPACE_CONFIG", os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    os.environ.setdefault(name, ":4096:8")
+def workspace_of_cublas(deterministic: bool) -> Iterator[None]:
+    """A context in which cuBLAS is told, if nobody has, to take memory with which it gives the same numbers.
+
+    PyTorch looks once in a process, when it first needs cuBLAS.
+
+    Args:
+        deterministic: whether that is wanted at all.
+    """
+    ours = deterministic and CUBLAS not in os.environ
+    if ours:
+        os.environ[CUBLAS] = ":4096:8"
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(name, None)
+        if ours:
+            os.environ.pop(CUBLAS, None)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ command("render", "my fit", "my fit.mp4")      # enerv-zoo render 'my fit' 'my f
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import unicodedata
@@ -27,17 +28,18 @@ def printable(text: str) -> str:
 
 
 def quote(word: str, encoding: str = "utf-8") -> str:
-    """Return a word as a POSIX shell reads it (on Windows, as its shells do), on one line of printable text.
+    """Return a word as a POSIX shell reads it, on one line of printable text.
 
     A word with codes, or with characters that the terminal's `encoding` lacks, is written in `$'...'`, which bash, zsh,
-    ksh and POSIX 2024 have.
+    ksh and POSIX 2024 have. On Windows, words are as cmd reads them, and PowerShell too but for `"`, `$` and backticks.
     """
     plain = word.encode(encoding, "ignore").decode(encoding)
     if plain == word and not any(map(_is_code, word)):
         if sys.platform == "win32":
             from subprocess import list2cmdline  # elsewhere, nobody waits for it
 
-            return list2cmdline([word])
+            text = list2cmdline([word])
+            return text if text.startswith('"') or re.fullmatch(r"[\w./\\:=+-]+", text) else f'"{text}"'
         return shlex.quote(word)
     return "$'" + "".join(_octal(c) if _is_code(c) or c not in plain or c in "'\\" else c for c in word) + "'"
 

@@ -229,7 +229,8 @@ def create_model(
 
     Args:
         name: of the family; see `list_models()`.
-        frames, height, width: of the video; or `info`, which says more.
+        frames, height, width: of the video; or `info`, which says more. Beside `info` they are the family's keywords,
+            of which PCA-NeRV has `width`.
         size: budget of stored parameters (within 2 %).
         options: the family's keywords (`fc_dim=196`, ...), which have the authors' names.
         seed: of the initial weights.
@@ -239,11 +240,12 @@ def create_model(
     """
     from enerv_zoo.neural_video import NeuralVideo
 
-    sizes = {"frames": frames, "height": height, "width": width}
-    if info is not None and any(value is not None for value in sizes.values()):
-        raise ConfigError("give info, or frames, height and width; info says all of them")
+    given = {"frames": frames, "height": height, "width": width}
+    given = {key: value for key, value in given.items() if value is not None}
     if info is None:
-        info = from_dict(VideoInfo, {key: value for key, value in sizes.items() if value is not None})
+        info = from_dict(VideoInfo, given)
+    else:
+        options |= given
     return NeuralVideo.seeded(model_config(name, info, size=size, **options), info, seed)
 
 

@@ -93,6 +93,8 @@ def test_names_of_devices(monkeypatch):
     for name in ("cpu", "cuda", "cuda:0", "cuda:1", "mps"):
         assert choose_device(name) == name
     assert choose_device("auto") == "cuda"
+    assert choose_device(torch.device("mps", 0)) == "mps"
+    assert choose_device(torch.device("cuda", 1)) == "cuda:1"
     with pytest.raises(ez.FitError, match="there is no cuda:2 here: PyTorch sees cuda:0 to cuda:1"):
         choose_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

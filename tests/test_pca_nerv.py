@@ -149,6 +149,17 @@ def test_a_sample_of_cells_is_of_the_whole_video(monkeypatch):
     assert mean_squared_error(started(frames), frames) < 1.5 * exact
 
 
+def test_a_sample_of_cells_is_of_all_columns(monkeypatch):
+    """Though it takes every so many cells as a row has."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.full((12, 3, 32, 128), 128, dtype=torch.uint8)
+    frames[:, :, :, 32:] = torch.randint(0, 256, (12, 1, 1, 1), generator=generator).byte()
+    exact = mean_squared_error(started(frames), frames)
+    for samples in (96, 48, 24, 12):  # of 12 frames of 2x8 cells
+        monkeypatch.setattr(principal, "SAMPLES", samples)
+        assert mean_squared_error(started(frames), frames) < 1.5 * exact + 1e-5, samples
+
+
 def test_few_cells_get_the_same_components_without_a_covariance(monkeypatch):
     clip = ez.open_video("bunny", frames="0:8", resize="128x96").frames
     few = started(clip)

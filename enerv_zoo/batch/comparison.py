@@ -197,14 +197,16 @@ def plan_comparison(
     for name, own in entries.items():
         if own.get("model", name) != name:
             check_name(name)
+        if "device" in own:
+            raise ConfigError(f"{name}: the fits of a comparison have one device; give it for all of them")
     shared: dict[str, Any] = {key: value for key, value in options.items() if key != "frames_in"}
     shared |= {"mask": mask, "reference": reference}
     plans: dict[str, FitPlan] = {}
     for (name, own), budget, seed in itertools.product(entries.items(), sizes, seeds or (None,)):
         several = [str(budget).lower()] * (len(sizes) > 1) + [f"seed{seed}"] * (len(seeds) > 1)
-        settings = {"model": name, "size": budget, "device": device, **shared, **own}
+        settings = {"model": name, "size": budget, **shared, **own}
         settings |= {} if seed is None else {"seed": seed}
-        plans["-".join([name, *several])] = plan_fit(source, **settings)
+        plans["-".join([name, *several])] = plan_fit(source, device=device, **settings)
     if any(map(depends_on_speed, plans.values())):
         raise ConfigError("fits of one comparison have one size of frames; preset auto chooses it for one fit alone")
     return plans

@@ -23,6 +23,7 @@ from enerv_zoo.files import write_json
 from enerv_zoo.loading import load
 from enerv_zoo.metrics import check_metrics
 from enerv_zoo.parsing import read_mapping
+from enerv_zoo.storage.run import open_run
 from enerv_zoo.video import Video
 from enerv_zoo.video.identity import digest
 
@@ -88,7 +89,9 @@ class MeasuredPoints:
             self.on_stage(f"{run.name} in {setting}")
             if recorded is None:
                 options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
-                compressed = compress(run, path, data=self.original, measure=False, sound=False, **options)
+                tunes_on_other = self.tune_epochs > 0 and "reference" in open_run(run).record
+                data = None if tunes_on_other else self.original
+                compressed = compress(run, path, data=data, measure=False, sound=False, **options)
                 size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
             else:
                 size, seconds = recorded.bytes, recorded.encode_seconds

@@ -189,8 +189,10 @@ class FitConfig:
                 raise ConfigError(f"{where}: {fixed[0]} is an option of the whole fit; give it outside the phases")
             if "epochs" not in phase:
                 raise ConfigError(f"{where}: does not say for how many epochs; give it epochs")
-            betas = {} if is_adam(phase.get("optimizer", "adam")) else {"betas": None}  # as for the whole fit
-            parts.append(from_dict(FitConfig, {**vars(parts[-1]), **betas, **phase}, where))
+            own = from_dict(FitConfig, {**vars(parts[-1]), **phase}, where)
+            if "betas" not in phase and optimizer_name(own.optimizer) != optimizer_name(parts[-1].optimizer):
+                own = dataclasses.replace(own, betas=FitConfig.betas if is_adam(own.optimizer) else None)
+            parts.append(own)
         return parts
 
     @property
@@ -201,7 +203,12 @@ class FitConfig:
 
 def is_adam(optimizer: Any) -> bool:
     """Return whether the optimizer of a recipe is the one that the default betas are for."""
-    return (optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer) == "adam"
+    return optimizer_name(optimizer) == "adam"
+
+
+def optimizer_name(optimizer: Any) -> Any:
+    """Return the name in an optimizer's spec."""
+    return optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,9 @@ class CommandAnchor:
         words = {word.replace("{folder}", self.folder) for words in self.commands.values() for word in words}
         contents = []
         for word in sorted(words):
-            with suppress(OSError):  # it is no file, or none that can be read
-                contents.append(hashlib.sha256(Path(shutil.which(word) or word).read_bytes()).hexdigest())
+            with suppress(OSError):  # it cannot be read
+                if (path := Path(shutil.which(word) or word)).is_file():  # and no device, such as /dev/null
+                    contents.append(hashlib.sha256(path.read_bytes()).hexdigest())
         return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
     def missing(self) -> str | None:

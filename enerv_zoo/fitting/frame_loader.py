@@ -75,7 +75,7 @@ class FrameLoader:
                 frames = frames.to(self.device)
         self._stored, self.frames = frames, frames[:, :3]
         at_hand = self.frames.device.type == self.device.type
-        self.is_streamed = not at_hand or on_disk
+        self.is_streamed = not at_hand or (on_disk and frames.device.type == "cpu")
         where = "on the GPU" if self.frames.is_cuda else "on disk" if on_disk else "in memory"
         self.description = f"{size / 1e6:,.0f} MB {where}" + ("" if at_hand else ", sent to the GPU while it computes")
 

@@ -136,9 +136,14 @@ class BatchGradients:
         """
         size = min(self.micro_batch, batch)
         if torch.are_deterministic_algorithms_enabled() and "eterministic" in str(error):
+            if "CUBLAS_WORKSPACE_CONFIG" in str(error):
+                raise FitError(
+                    "this process has used the GPU before, in another way; start one with the environment variable "
+                    "CUBLAS_WORKSPACE_CONFIG=:4096:8"
+                ) from error
             raise FitError(
-                "this network computes what its device has no deterministic algorithm for; fit without --deterministic "
-                f"(deterministic=False), or on the CPU: {' '.join(str(error).split())[:200]}"
+                "this network computes what its device has no deterministic algorithm for; fit without "
+                f"deterministic=True (fit --deterministic), or on the CPU: {' '.join(str(error).split())[:200]}"
             ) from error
         if not (isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)):
             raise error

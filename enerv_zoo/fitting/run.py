@@ -50,7 +50,7 @@ from enerv_zoo.metrics import Scorer
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.optimizers import make_optimizer
 from enerv_zoo.optimizers.schedules import Scheduler
-from enerv_zoo.precision import denormals_flushed, plain_float32
+from enerv_zoo.precision import denormals_flushed, plain_float32, workspace_of_cublas
 from enerv_zoo.progress import OnStatus, reported_to, shown_progress, stage
 from enerv_zoo.storage import open_run
 from enerv_zoo.storage.folder import FolderNetwork, save
@@ -172,11 +172,11 @@ def fit(
         plan = dataclasses.replace(plan, contents=contents, init_from=weights)
         folder = stack.enter_context(FitFolder.opened(out, plan, ranks, resume, overwrite))
         stack.enter_context(lent(plan.loss, plan.device))
+        stack.enter_context(workspace_of_cublas(plan.fit.deterministic))
         if folder.state == "ended":
             return ranks.broadcast_from_zero(read_result, folder.path)
-        folder = dataclasses.replace(
-            folder, plan=choose_on_zero(ranks, folder.plan, source, clock.began, report_follows)
-        )
+        chosen = choose_on_zero(ranks, folder.plan, source, clock.began, report_follows)
+        folder = dataclasses.replace(folder, plan=chosen)
         state = folder.last_state()
         with shared_by(ranks.launch.local_size), ranks.all_or_none():
             session = _Session(source, folder, state, frames_in, callbacks, sound)

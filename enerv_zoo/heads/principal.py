@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -142,6 +143,8 @@ def _start_level(video: _Pieces, level: Level, others: Sequence[Level], keeps_me
         cached.append(next(cells()))
     stride = max(level.grid[:, 0].numel() // SAMPLES, 1)
     sizes = [level.grid[:, 0, *_scaled(place, scale)].numel() for place in video.places]
+    while any(math.gcd(stride, size) > 1 for size in sizes):  # else some columns of each row are never looked at
+        stride += 1
     count = sum(-(-size // stride) for size in sizes)
 
     def sample() -> Iterator[Tensor]:

@@ -51,8 +51,7 @@ def card(
     fit = description.fit or FitRecord()
     return _template().render(
         head=to_yaml(head(description), width=1000).strip(),
-        repo_id=repo_id,
-        revision="" if branch is None else f", revision={json.dumps(branch)}",
+        place=place(repo_id, branch),
         video=description.video,
         model=description.model,
         license=description.license,
@@ -63,6 +62,18 @@ def card(
         player=player,
         sound=sound,
     )
+
+
+def place(repo_id: str, branch: str | None) -> str:
+    """Return the arguments of `enerv_zoo.load` for a network on a branch; `None` for the main one."""
+    return json.dumps(repo_id) + ("" if branch is None else f", revision={json.dumps(branch)}")
+
+
+def place_in(text: str) -> str | None:
+    """Return the arguments of `enerv_zoo.load` in a card as `card` writes it; `None` for one of the user's own."""
+    made = text.partition("\nA neural network that *is* a video: ")[2]
+    named = re.search(r"^video = ez\.load\((.+)\)$", made, re.MULTILINE)
+    return None if named is None else named[1]
 
 
 def head(description: Description) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from enerv_zoo.config import DEFAULT_FPS
 from enerv_zoo.errors import ConfigError, VideoError
 from enerv_zoo.files import usable_path, write_text
 from enerv_zoo.frame_access import FrameAccess
-from enerv_zoo.hub.card import card, one_line
+from enerv_zoo.hub.card import card, one_line, place, place_in
 from enerv_zoo.hub.client import TIMEOUT, explained, hub_api, no_repository_id, patiently
 from enerv_zoo.hub.download import CARD, CLIP, PLAYER, PREVIEW, is_published
 from enerv_zoo.hub.index import REPO_ID
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NAMED = re.compile(r'^video = ez\.load\("([^"]+)"', re.MULTILINE)
 CLIP_SECONDS = 3
 CLIP_FRAMES = 72
 CLIP_WIDTH = 480
@@ -83,11 +81,13 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         staging = Path(temporary)
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
         files |= {} if player is None else {PLAYER: Path(player)}
-        if CARD in files and (other := _named_in(files[CARD])) not in (None, repo_id):
-            logger.warning("%s is the card of %s; %s gets one of its own", CARD, other, repo_id)
-            del files[CARD]
         is_branch = revision is not None and not options.get("create_pr") and not revision.startswith("refs/")
         branch = revision if is_branch else None  # what is proposed is to be on the main one
+        ours = place(repo_id, branch)
+        own_card = files[CARD].read_text(encoding="utf-8", errors="replace") if CARD in files else ""
+        if (other := place_in(own_card)) not in (None, ours):
+            logger.warning("%s is the card of %s; %s gets one of its own", CARD, other, ours)
+            del files[CARD]
         _make_card(read(), _scored(run, license), run.sound_bytes, staging, repo_id, branch, files)
         card_files = {name: staging / name for name in (CLIP, CARD) if (staging / name).is_file()}
         return _commit(repo_id, card_files | files, one_line(message)[:100], **options)
@@ -115,12 +115,6 @@ def _stage(run: Run, license: str | None, staging: Path) -> dict[str, Path]:
     files = {path.relative_to(staging).as_posix(): path for path in staging.rglob("*") if path.is_file()}
     weights = [Path(name).with_name(WEIGHTS).as_posix() for name in files if Path(name).name == CONFIG]
     return files | {name: run.path / name for name in (*weights, SOUND, PREVIEW, CARD) if (run.path / name).is_file()}
-
-
-def _named_in(card: Path) -> str | None:
-    """Return the repository that a card which we made says to load; `None` for one of the user's own."""
-    named = _NAMED.search(card.read_text(encoding="utf-8", errors="replace"))
-    return None if named is None else named[1]
 
 
 def _make_card(

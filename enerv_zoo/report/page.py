@@ -114,6 +114,7 @@ def write_report(
     for run, name in zip(listed, distinct_names(listed), strict=True):
         fit = collect(run, name, data, choose_device(device))
         fits.append(replace(fit, original=fits[0].original) if fits else fit)  # one copy of the frames
+        del fit  # with its own, before the next ones are read
     with protected(*(run.video.origin for run in fits), data):
         check_target(Path(out))
     _check_alike(fits)

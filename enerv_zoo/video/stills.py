@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from enerv_zoo.video.paths import readable
 from enerv_zoo.video.profiles import DAMAGE, in_srgb
 from enerv_zoo.video.selection import Selection
 from enerv_zoo.video.source import DEFAULT, Moment, ReadOptions, Source
+
+logger = logging.getLogger(__name__)
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda picture: picture[:, ::-1],
@@ -45,15 +49,22 @@ _REDUCED = 1
 def _opened(path: Path, kind: str | None = None) -> Iterator[Image.Image | None]:
     """Yield a file as Pillow opens it, without decoding it; `None` where it cannot."""
     open_image = _heif_opener(path) if kind == "heic" else Image.open
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large pictures, which are read by FFmpeg, and of damaged metadata
-        try:
+    try:
+        with _quiet():
             image = open_image(path)
-        except DAMAGE:
-            yield None
-            return
-        with image:
-            yield image
+    except DAMAGE:
+        yield None
+        return
+    with image:
+        yield image
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A context without warnings of large pictures, which are read by FFmpeg, and of damaged metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _heif_opener(path: Path) -> Callable[[Path], Image.Image]:
@@ -100,7 +111,7 @@ def finished(picture: np.ndarray, path: Path, is_wide: bool) -> np.ndarray | Non
     Raises:
         VideoError: it has more than 8 bits, and a profile of tables.
     """
-    with _opened(path) as image:
+    with _opened(path) as image, _quiet():
         if image is None:
             return None
         picture = picture if is_wide else in_srgb(picture, image, path)
@@ -121,7 +132,7 @@ def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT
     kind = _kind(path)
     if kind is None:
         return None
-    with _opened(path, kind) as image:
+    with _opened(path, kind) as image, _quiet():
         try:
             if image is not None:
                 return _pages(image, path, name, kind, options)
@@ -136,8 +147,8 @@ def pages_of(path: Path, name: str | None = None, options: ReadOptions = DEFAULT
 
 
 def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options: ReadOptions) -> Pages | None:
-    count = getattr(image, "n_frames", 1)
     if kind != "tiff":
+        count = getattr(image, "n_frames", 1)
         if count == 1 and kind == "webp":
             return None
         pages = Pages(path, list(range(count)), name, kind, options)
@@ -145,8 +156,14 @@ def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options:
             pages.keep_depth(image.info)
         return pages
     numbers, by_pillow = [], False
-    for number in range(count):
-        image.seek(number)
+    for number in itertools.count():
+        try:
+            image.seek(number)
+        except EOFError:
+            break
+        except (LookupError, SyntaxError):
+            logger.warning("%s: pages from %d on are left out: masks, or of a kind that is not read", path, number)
+            break
         tags = getattr(image, "tag_v2", {})
         if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
             numbers.append(number)
@@ -216,14 +233,15 @@ class Pages(Source):
 
     def _read(self, image: Image.Image, number: int) -> tuple[np.ndarray, float]:
         """A page, upright, and for how many milliseconds it is shown."""
+        full_depth, deep = bool(self._options.full_depth), self._deep
         try:
-            if self.kind == "tiff" and number != image.tell():
-                image.info.pop("icc_profile", None)  # of the page before
-            image.seek(number)
-            full_depth = bool(self._options.full_depth)
-            picture = _pixels(image, full_depth) if self._deep is None else _deep_pixels(self.path, number, self._deep)
-            picture = picture if self.colour.is_wide else in_srgb(picture, image, self.path)
-            turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
+            with _quiet():
+                if self.kind == "tiff" and number != image.tell():
+                    image.info.pop("icc_profile", None)  # of the page before
+                image.seek(number)
+                picture = _pixels(image, full_depth) if deep is None else _deep_pixels(self.path, number, deep)
+                picture = picture if self.colour.is_wide else in_srgb(picture, image, self.path)
+                turn = _TURNS.get(image.getexif().get(Tag.Orientation, 1))
         except DAMAGE as error:
             raise VideoError(f"{self.path}: page {number} cannot be read ({error})") from error
         return np.ascontiguousarray(picture if turn is None else turn(picture)), image.info.get("duration", 0)

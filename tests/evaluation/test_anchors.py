@@ -371,6 +371,13 @@ def test_a_lossless_point_is_known_again_and_a_program_that_was_built_anew_is_me
     assert open_codec(path).anchor.programs != before
 
 
+def test_devices_among_the_words_of_a_program_are_not_read(program):
+    """Some are empty, some never end."""
+    words = [sys.executable, "-c", "", "{input}", "{output}", "{qp}"]
+    plain = open_codec(program(encode=words)).anchor.programs
+    assert open_codec(program(encode=[*words, "/dev/null", "/dev/zero"])).anchor.programs == plain
+
+
 def test_names_are_drawn_as_they_are(tmp_path):
     points = tuple(RatePoint("", 1, bpp, {"psnr": 30 + bpp, "ms_ssim": None}, 1.0, 1.0) for bpp in (1.0, 2.0))
     names = ["$\\textbf{ours}$", r"A$\frac{1$", "_ours & co 50%"]

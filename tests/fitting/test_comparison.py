@@ -157,11 +157,11 @@ def test_a_video_that_is_not_there(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_models_come_from_anywhere_and_each_may_have_a_device(tmp_path):
-    results = compare("bunny", (name for name in ("nerv", "enerv")), size="60K", out=tmp_path / "names", **OPTIONS)
+def test_models_come_from_anywhere_and_share_a_device(tmp_path):
+    results = compare("bunny", (name for name in ("nerv", "enerv")), size="60K", out=tmp_path, **OPTIONS)
     assert list(results) == ["nerv", "enerv"]
-    own = {"mine": {"model": "nerv", "device": "cpu"}}
-    assert list(compare("bunny", own, size="60K", out=tmp_path / "own", **OPTIONS)) == ["mine"]
+    with pytest.raises(ConfigError, match="mine: the fits of a comparison have one device"):
+        compare("bunny", {"mine": {"model": "nerv", "device": "cpu"}}, size="60K", out=tmp_path, **OPTIONS)
 
 
 def test_a_curve_has_sizes_and_no_other_options(tmp_path):

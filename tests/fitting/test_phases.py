@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -216,6 +217,10 @@ def test_a_phase_with_another_optimizer_has_its_own_betas():
     assert [phase.betas for phase in FitConfig(epochs=2, phases=phases).split()] == [
         (0.5, 0.999), None, None, (0.8, 0.9)
     ]  # fmt: skip
+    adan = FitConfig(optimizer="adan", betas=(0.98, 0.92, 0.99))
+    phases = ({"epochs": 1, "optimizer": {"name": "adan", "no_prox": True}}, {"epochs": 1, "optimizer": "adam"})
+    split = dataclasses.replace(adan, epochs=2, phases=phases).split()
+    assert [phase.betas for phase in split] == [adan.betas, adan.betas, (0.5, 0.999)]
 
 
 @pytest.mark.parametrize(

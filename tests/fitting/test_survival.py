@@ -349,9 +349,15 @@ def test_what_has_no_deterministic_algorithm_says_what_to_do(clip, monkeypatch):
     def random(self, *arguments):
         raise RuntimeError("sum_cuda does not have a deterministic implementation, but you set 'torch.use_...'")
 
+    def unset(self, *arguments):
+        raise RuntimeError("Deterministic behavior was enabled ... set CUBLAS_WORKSPACE_CONFIG=:16:8")
+
     monkeypatch.setattr(ez.NeuralVideo, "objective", random)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    with pytest.raises(FitError, match=r"fit without --deterministic .*: sum_cuda does not have"):
+    with pytest.raises(FitError, match=r"fit without deterministic=True .*: sum_cuda does not have"):
+        fitter(clip).fit_epoch()
+    monkeypatch.setattr(ez.NeuralVideo, "objective", unset)
+    with pytest.raises(FitError, match="environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8"):
         fitter(clip).fit_epoch()
 
 

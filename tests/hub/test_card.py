@@ -128,7 +128,8 @@ def test_the_clip_is_short_and_small(client, run_folder, tmp_path):
 
 def test_a_card_of_ones_own_is_kept(client, run_folder, tmp_path):
     folder = ez.load(run_folder).save_pretrained(tmp_path / "fit")
-    (folder / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
+    snippet = '```python\nvideo = ez.load("alice/first")\n```\n'
+    (folder / "README.md").write_text(f"---\nlicense: mit\n---\nMine.\n{snippet}")
     ez.push(folder, "alice/bunny")
     assert b"Mine." in client.repositories["alice/bunny"].at().files["README.md"].data
 
@@ -144,8 +145,13 @@ def test_a_card_that_was_pulled_is_of_its_repository_alone(client, run_folder, t
     assert "alice/bunny" not in text
     assert 'ez.load("alice/copy")' in text
     assert "license: mit" in text
-    assert "README.md is the card of alice/bunny; alice/copy gets one of its own" in caplog.text
+    assert 'README.md is the card of "alice/bunny"; "alice/copy" gets one of its own' in caplog.text
     assert (pulled / "README.md").read_bytes() == before
+    ez.push(pulled, "alice/bunny", revision="wider")
+    text = client.repositories["alice/bunny"].at("wider").files["README.md"].data.decode()
+    assert 'ez.load("alice/bunny", revision="wider")' in text
+    ez.push(ez.pull("alice/bunny", tmp_path / "wider", revision="wider"), "alice/bunny")
+    assert client.repositories["alice/bunny"].at().files["README.md"].data == before
 
 
 def test_how_it_was_fitted_goes_along_and_can_be_fitted_again(client, run_folder, tmp_path):

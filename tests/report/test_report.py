@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -151,11 +152,23 @@ def test_a_codec_that_loses_frames_is_refused(monkeypatch):
 
 
 def test_of_many_fits_one_copy_of_the_original_is_kept(runs, tmp_path, monkeypatch):
-    given = []
-    shown_fits = report_page._shown
-    monkeypatch.setattr(report_page, "_shown", lambda fits, *others: (given.extend(fits), shown_fits(fits, *others))[1])
+    alive, kept = [], []
+    collect, shown_fits = report_page.collect, report_page._shown
+
+    def collected(*arguments):
+        fit = collect(*arguments)
+        alive.append(weakref.ref(fit.original))
+        return fit
+
+    def shown(fits, *others):
+        kept.append([reference() for reference in alive])
+        assert [fit.original for fit in fits] == [fits[0].original] * 2
+        return shown_fits(fits, *others)
+
+    monkeypatch.setattr(report_page, "collect", collected)
+    monkeypatch.setattr(report_page, "_shown", shown)
     ez.write_report(runs, tmp_path / "x.html", frames="0:2")
-    assert [fit.original for fit in given] == [given[0].original] * 2
+    assert [[each is not None for each in originals] for originals in kept] == [[True, False]]
 
 
 def test_what_falls_or_has_few_steps_is_encoded_within_a_size():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -18,6 +19,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from enerv_zoo.errors import VideoError
 from enerv_zoo.video import open_video
+from enerv_zoo.video.selection import Selection
+from enerv_zoo.video.stills import pages_of
 
 from .conftest import Encode, moving, pixels
 
@@ -298,6 +301,28 @@ def test_damaged_pages(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(VideoError, match=r"stack\.tif: pages after the first cannot be read"):
         open_video(path)
+
+
+def test_a_page_that_is_a_mask_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As maps have them; Pillow knows no such page."""
+    path = tmp_path / "map.tif"
+    picture, mask = Image.fromarray(moving(1, 20, 30)[0]), Image.new("1", (30, 20), 1)
+    picture.save(path, save_all=True, append_images=[mask])
+    before, tag, after = path.read_bytes().rpartition(b"\x06\x01\x03\x00\x01\x00\x00\x00")
+    path.write_bytes(before + tag + b"\x04" + after[1:])
+    assert torch.equal(open_video(path).frames, torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])
+    assert "map.tif: pages from 1 on are left out" in caplog.text
+
+
+def test_warnings_of_the_host_are_heard_while_pages_are_read(tmp_path: Path) -> None:
+    frames = [Image.fromarray(image) for image in moving(3, 20, 30)]
+    frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
+    pages = pages_of(tmp_path / "stack.tif")
+    assert pages is not None
+    reading = pages.frames(Selection())
+    next(reading)
+    with pytest.warns(UserWarning, match="mine"):
+        warnings.warn("mine", stacklevel=1)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "webp"])

@@ -88,6 +88,7 @@ async function seek(index) {
       if (!playing) show(place, pixels);
     } catch (error) {
       seeking = false;
+      target = null;
       fail(error);
     }
   }
@@ -140,6 +141,7 @@ async function play() {
   };
 
   async function work(decoder) {
+    let before = 1;  // of two decodes the shorter counts: a network that is loaded meanwhile is late once
     while (playing && own === run) {
       const due = clockNumber(performance.now());
       const soon = due + (origin === null ? 0 : lag);
@@ -152,7 +154,11 @@ async function play() {
       const number = next++;
       try {
         pictures.set(number, await decoder.decode(place(number)));
-        if (origin !== null) lag = Math.max(1, Math.min(clockNumber(performance.now()) - due, AHEAD));
+        if (origin !== null) {
+          const passed = clockNumber(performance.now()) - due;
+          lag = Math.max(1, Math.min(passed, before, AHEAD));
+          before = passed;
+        }
       } catch (error) { if (own === run) { pause(); fail(error); } return; }
     }
   }
