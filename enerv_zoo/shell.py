@@ -15,6 +15,7 @@ from pathlib import Path
 
 _REORDERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 """Characters that show what follows them in another order than it stands."""
+BACKSLASH = "\\"
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -39,7 +40,9 @@ def quote(word: str, encoding: str = "utf-8") -> str:
             from subprocess import list2cmdline  # elsewhere, nobody waits for it
 
             text = list2cmdline([word])
-            return text if text.startswith('"') or re.fullmatch(r"[\w./\\:=+-]+", text) else f'"{text}"'
+            if text.startswith('"') or re.fullmatch(r"[\w./\\:=+-]+", text):
+                return text
+            return f'"{text}{text[len(text.rstrip(BACKSLASH)) :]}"'  # those before the quote are doubled
         return shlex.quote(word)
     return "$'" + "".join(_octal(c) if _is_code(c) or c not in plain or c in "'\\" else c for c in word) + "'"
 

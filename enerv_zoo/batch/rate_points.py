@@ -89,8 +89,9 @@ class MeasuredPoints:
             self.on_stage(f"{run.name} in {setting}")
             if recorded is None:
                 options: dict[str, Any] = {option: value, "tune_epochs": self.tune_epochs, "device": self.device}
-                tunes_on_other = self.tune_epochs > 0 and "reference" in open_run(run).record
-                data = None if tunes_on_other else self.original
+                record = open_run(run).record  # of an array, the original is what was fitted
+                is_reference = "reference" in record and record.get("source") is not None
+                data = None if self.tune_epochs and is_reference else self.original
                 compressed = compress(run, path, data=data, measure=False, sound=False, **options)
                 size, seconds = compressed.bytes, fit["fit_seconds"] + compressed.seconds
             else:

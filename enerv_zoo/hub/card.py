@@ -73,7 +73,7 @@ def place_in(text: str) -> str | None:
     """Return the arguments of `enerv_zoo.load` in a card as `card` writes it; `None` for one of the user's own."""
     made = text.partition("\nA neural network that *is* a video: ")[2]
     named = re.search(r"^video = ez\.load\((.+)\)$", made, re.MULTILINE)
-    return None if named is None else named[1]
+    return None if named is None else named[1].removesuffix(', revision="main"')
 
 
 def head(description: Description) -> dict[str, Any]:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAIN = "main"
+"""The branch of whoever names none."""
+
 CLIP_SECONDS = 3
 CLIP_FRAMES = 72
 CLIP_WIDTH = 480
@@ -81,7 +84,7 @@ def push_run(run: Run, read: Callable[[], FrameAccess], repo_id: str, **options:
         staging = Path(temporary)
         files = {VIDEO: run.path} if run.sizes is not None else _stage(run, license, staging)
         files |= {} if player is None else {PLAYER: Path(player)}
-        is_branch = revision is not None and not options.get("create_pr") and not revision.startswith("refs/")
+        is_branch = revision not in (None, MAIN) and not options.get("create_pr") and not revision.startswith("refs/")
         branch = revision if is_branch else None  # what is proposed is to be on the main one
         ours = place(repo_id, branch)
         own_card = files[CARD].read_text(encoding="utf-8", errors="replace") if CARD in files else ""
@@ -127,7 +130,7 @@ def _make_card(
 
     validate_repo_id(repo_id)  # before a clip is rendered
     has_clip = _write_clip(video, staging / CLIP)
-    address = f"{constants.ENDPOINT}/{repo_id}/resolve/{quote(branch or 'main', safe='')}"
+    address = f"{constants.ENDPOINT}/{repo_id}/resolve/{quote(branch or MAIN, safe='')}"
     text = card(
         description,
         repo_id,

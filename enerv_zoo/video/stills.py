@@ -41,6 +41,8 @@ _BY_FFMPEG = range(6)
 """Photometric interpretations of TIFF pages that FFmpeg knows: all up to CMYK, but neither Y'CbCr nor Lab."""
 _JPEG = (6, 7)
 """Compressions of TIFF pages by JPEG, whose colours FFmpeg mistakes."""
+_MASK = 4
+"""Photometric interpretation of a page that says where another one counts."""
 _REDUCED = 1
 """Bit of a TIFF page's `NewSubfileType`: a thumbnail of another page."""
 
@@ -162,8 +164,11 @@ def _pages(image: Image.Image, path: Path, name: str | None, kind: str, options:
         except EOFError:
             break
         except (LookupError, SyntaxError):
-            logger.warning("%s: pages from %d on are left out: masks, or of a kind that is not read", path, number)
-            break
+            tags = getattr(image, "tag_v2", {})
+            if not int(tags.get(Tag.NewSubfileType, 0)) and tags.get(Tag.PhotometricInterpretation) != _MASK:
+                raise  # a page that counts is damaged
+            logger.warning("%s: page %d is left out, a mask or a thumbnail of a kind that is not read", path, number)
+            continue
         tags = getattr(image, "tag_v2", {})
         if not int(tags.get(Tag.NewSubfileType, 0)) & _REDUCED:
             numbers.append(number)

@@ -122,6 +122,7 @@ def test_words_for_the_shells_of_windows(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert command("render", r"C:\my runs\a", "b.mp4") == r'enerv-zoo render "C:\my runs\a" b.mp4'
     assert [quote(word) for word in ("R&D", "a(1)", "x-1.mp4", "")] == ['"R&D"', '"a(1)"', "x-1.mp4", '""']
+    assert quote("C:\\R&D\\") == r'"C:\R&D\\"'
     assert quote('{"a": 1}') == r'"{\"a\": 1}"'
 
 

@@ -445,7 +445,8 @@ def test_a_fit_with_a_reference_is_tuned_on_what_it_was_fitted_to(tmp_path, monk
     rates = {"sizes": ["90K"], "bits": (6,), "codecs": (), "tune_epochs": 1}
     fit_alone = {name: value for name, value in fit.items() if name != "size"}
     ez.rate_distortion(tmp_path / "noisy", ["nerv"], out=tmp_path / "rd", **rates, **fit_alone)
-    assert [torch.equal(frames, noisy) for frames in tuned] == [True]
+    ez.rate_distortion(noisy.numpy(), ["nerv"], out=tmp_path / "rd-array", **rates, **fit_alone)
+    assert [torch.equal(frames, noisy) for frames in tuned] == [True, True]
     ez.fit(noisy.numpy(), "nerv", out=tmp_path / "array", **fit)
     with pytest.raises(ConfigError, match="tuning needs what was fitted, and that was an array"):
         compress(tmp_path / "array", tmp_path / "z.nvz", tune_epochs=1)

@@ -140,6 +140,11 @@ def test_a_card_that_was_pulled_is_of_its_repository_alone(client, run_folder, t
     before = (pulled / "README.md").read_bytes()
     ez.push(pulled, "alice/bunny")
     assert client.repositories["alice/bunny"].at().files["README.md"].data == before
+    (pulled / "README.md").write_bytes(before + b"Mine.\n")
+    ez.push(pulled, "alice/bunny", revision="main")
+    assert client.repositories["alice/bunny"].at().files["README.md"].data.endswith(b"Mine.\n")
+    (pulled / "README.md").write_bytes(before)
+    ez.push(pulled, "alice/bunny")
     ez.push(pulled, "alice/copy", license="mit")
     text = client.repositories["alice/copy"].at().files["README.md"].data.decode()
     assert "alice/bunny" not in text

@@ -303,15 +303,26 @@ def test_damaged_pages(tmp_path: Path) -> None:
         open_video(path)
 
 
-def test_a_page_that_is_a_mask_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pages_that_are_masks_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """As maps have them; Pillow knows no such page."""
     path = tmp_path / "map.tif"
-    picture, mask = Image.fromarray(moving(1, 20, 30)[0]), Image.new("1", (30, 20), 1)
-    picture.save(path, save_all=True, append_images=[mask])
-    before, tag, after = path.read_bytes().rpartition(b"\x06\x01\x03\x00\x01\x00\x00\x00")
-    path.write_bytes(before + tag + b"\x04" + after[1:])
-    assert torch.equal(open_video(path).frames, torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])
-    assert "map.tif: pages from 1 on are left out" in caplog.text
+    pictures, mask = [Image.fromarray(each) for each in moving(2, 20, 30)], Image.new("1", (30, 20), 1)
+    pictures[0].save(path, save_all=True, append_images=[mask, pictures[1], mask])
+    kind = b"\x06\x01\x03\x00\x01\x00\x00\x00"  # the tag of what a page's numbers mean; 4 is a mask
+    path.write_bytes(path.read_bytes().replace(kind + b"\x01", kind + b"\x04"))
+    expected = torch.stack([torch.from_numpy(np.array(each)).permute(2, 0, 1) for each in pictures])
+    assert torch.equal(open_video(path).frames, expected)
+    assert "map.tif: page 1 is left out" in caplog.text
+
+
+def test_a_page_of_which_the_description_is_damaged_is_refused(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(each) for each in moving(3, 20, 30)]
+    pictures[0].save(tmp_path / "stack.tif", save_all=True, append_images=pictures[1:])
+    data = (tmp_path / "stack.tif").read_bytes()
+    before, tag, after = data.rpartition(b"\x06\x01\x03\x00\x01\x00\x00\x00")
+    (tmp_path / "stack.tif").write_bytes(before + tag + b"\x63" + after[1:])
+    with pytest.raises(VideoError, match=r"stack\.tif: pages after the first cannot be read \(unknown pixel mode"):
+        open_video(tmp_path / "stack.tif")
 
 
 def test_warnings_of_the_host_are_heard_while_pages_are_read(tmp_path: Path) -> None:
