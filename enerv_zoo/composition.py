@@ -106,8 +106,8 @@ class ModelConfig:
         def replaced(step: Spec) -> Spec:
             if not fnmatchcase(str(step.get("name")), pattern):
                 return step
-            kept = ("with",) if "with" in step else ("channels", "stride")
-            return {**spec, **{key: step[key] for key in kept if key in step and key not in spec}}
+            wiring = ("with",) if "with" in step else ("channels", "stride")
+            return {**spec, **{key: step[key] for key in wiring if key in step and key not in spec}}
 
         stages = tuple(tuple(replaced(step) for step in stage) for stage in self.stages)
         return dataclasses.replace(self, stages=stages)

@@ -79,6 +79,10 @@ def replacing(path: str | Path, error: type[EnervZooError] = EnervZooError) -> I
             _remove(temporary)
 
 
+WAITS = (0.05, 0.2, 0.5, 1.0)
+"""Seconds before a file is renamed once more."""
+
+
 def _put(source: Path, target: Path) -> None:
     """Rename a file. On Windows, nobody may have the target open: a virus scanner or a backup soon has not."""
     for pause in WAITS if sys.platform == "win32" else ():
@@ -89,9 +93,6 @@ def _put(source: Path, target: Path) -> None:
             time.sleep(pause)
     source.replace(target)
 
-
-WAITS = (0.05, 0.2, 0.5, 1.0)
-"""Seconds before a file is renamed once more."""
 
 SHOWN_CHARACTERS = 80
 """Characters of a path that a message shows, where that is what is wrong."""

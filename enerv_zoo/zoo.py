@@ -240,12 +240,12 @@ def create_model(
     """
     from enerv_zoo.neural_video import NeuralVideo
 
-    given = {"frames": frames, "height": height, "width": width}
-    given = {key: value for key, value in given.items() if value is not None}
+    named = {"frames": frames, "height": height, "width": width}
+    sizes = {key: value for key, value in named.items() if value is not None}
     if info is None:
-        info = from_dict(VideoInfo, given)
+        info = from_dict(VideoInfo, sizes)
     else:
-        options |= given
+        options |= sizes
     return NeuralVideo.seeded(model_config(name, info, size=size, **options), info, seed)
 
 

@@ -204,8 +204,7 @@ def plan_comparison(
     plans: dict[str, FitPlan] = {}
     for (name, own), budget, seed in itertools.product(entries.items(), sizes, seeds or (None,)):
         several = [str(budget).lower()] * (len(sizes) > 1) + [f"seed{seed}"] * (len(seeds) > 1)
-        settings = {"model": name, "size": budget, **shared, **own}
-        settings |= {} if seed is None else {"seed": seed}
+        settings = {"model": name, "size": budget, **shared, **own, **({} if seed is None else {"seed": seed})}
         plans["-".join([name, *several])] = plan_fit(source, device=device, **settings)
     if any(map(depends_on_speed, plans.values())):
         raise ConfigError("fits of one comparison have one size of frames; preset auto chooses it for one fit alone")

@@ -29,10 +29,9 @@ from enerv_zoo.video.identity import digest
 
 POINTS = "points.json"
 FILE = "file"
+"""Of a point that was measured by other metrics than the default ones, the key that it would have by these."""
 INFINITE = "inf"
 """Of the score of exact frames, in the file."""
-
-"""Of a point that was measured by other metrics than the default ones, the key that it would have by these."""
 UNITS = {"bits": "bit", "bpp": "bpp"}
 """Units of targets, as names of files have them."""
 

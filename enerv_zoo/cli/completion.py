@@ -40,13 +40,8 @@ def fits(incomplete: str) -> list[str]:
     return [path for path in _paths(incomplete) if path.endswith((".nvz", "/")) or _is_fit(path)]
 
 
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    """Return whether a path is of a kind, as `os.path` knows it; in a folder that may not be searched, nothing is."""
-    return kind(path)
-
-
 def _is_fit(path: str) -> bool:
-    return _is(os.path.isfile, Path(path).expanduser() / "config.json")
+    return os.path.isfile(Path(path).expanduser() / "config.json")  # noqa: PTH113 (a Path fails in a closed folder)
 
 
 def _paths(incomplete: str) -> list[str]:
@@ -58,4 +53,5 @@ def _paths(incomplete: str) -> list[str]:
     except OSError:
         return []
     names = [entry for entry in entries if entry.name.startswith(begun) and (begun or not entry.name.startswith("."))]
-    return [f"{head}{slash}{e.name}" + ("/" if _is(os.path.isdir, e) and not _is_fit(str(e)) else "") for e in names]
+    folders = {entry for entry in names if os.path.isdir(entry) and not _is_fit(str(entry))}  # noqa: PTH112
+    return [f"{head}{slash}{entry.name}" + "/" * (entry in folders) for entry in names]

@@ -185,13 +185,14 @@ class Fleet(Dispatcher):
 
     def begin(self, task: Task) -> Any:
         """Hand a task to the cluster. Returns the reference to its value."""
-        ends = {"max_calls": 1} if task.gpus else {}  # with its process, all that it holds of the GPU is free again
-        function = self._ray.remote(num_cpus=task.cpus, **ends)(_reporting if task.reports else task.function)
+        function = _reporting if task.reports else task.function
         arguments = (self._board, task.function, *task.arguments) if task.reports else task.arguments
-        options: dict[str, Any] = {"num_gpus": task.gpus, "max_retries": 0, "name": task.name}
+        options: dict[str, Any] = {"num_cpus": task.cpus, "num_gpus": task.gpus, "max_retries": 0}
         if task.memory:
             options["memory"] = task.memory
-        return function.options(**options).remote(*arguments)
+        if task.gpus:
+            options["max_calls"] = 1  # with its process, all that it holds of the GPU is free again
+        return self._ray.remote(**options)(function).options(name=task.name).remote(*arguments)
 
     def wait(self, running: dict[Any, Task]) -> Iterator[tuple[Any, Answer]]:
         """Wait for a task to end, for a second at most."""

@@ -71,7 +71,7 @@ def open_recorded(
     record: Mapping[str, Any],
     run: Path,
     source: Any = None,
-    known: bool | None = None,
+    is_own: bool | None = None,
     **cut: Unpack[SelectionOptions],
 ) -> Video:
     """Open the video of a record, cut and resized as it was for the fit; or another one likewise.
@@ -81,7 +81,7 @@ def open_recorded(
         run: the path of the run, for messages.
         source: what to open; by default what is recorded. The recorded frame range, stream and format apply to that
             source alone.
-        known: whether the source is the recorded one, where that was looked at before: `is_recorded`.
+        is_own: whether the source is the recorded one, where that was looked at before: `is_recorded`.
         cut: overrules what is recorded.
 
     Raises:
@@ -92,12 +92,12 @@ def open_recorded(
     if opened is None:
         raise FitError(f"{run}: does not record which video it was fitted to; name the video to compare with")
     selection = dict(record.get("video") or {})
-    known = is_recorded(record, source) if known is None else known
-    if known:
+    is_own = is_recorded(record, source) if is_own is None else is_own
+    if is_own:
         selection.setdefault("full_depth", False)  # records of HDR that lack it are of 8 bits
     if source is None and "reference" in record:
         return open_alike(opened, {**selection, **{key: value for key, value in cut.items() if value is not None}})
-    if not known:
+    if not is_own:
         for own in ("frames", "matrix", *OWN):
             selection.pop(own, None)
     selection |= {key: value for key, value in cut.items() if value is not None}

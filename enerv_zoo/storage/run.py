@@ -303,7 +303,7 @@ class Run:
         extent = (self.info.frames, self.info.height, self.info.width)
         is_cut = not cut and isinstance(source, Video)
         is_cut = is_cut and (source.info.frames, source.info.height, source.info.width) == extent
-        known = not is_cut and is_recorded(self.record, source)
+        is_own = not is_cut and is_recorded(self.record, source)
 
         def original(number: int = 0) -> Video:
             if is_cut:
@@ -313,9 +313,9 @@ class Run:
             own = cut.copy()
             if self.whole is not None:
                 segment = self.segments[number]
-                own["frames"] = None if known else f"{segment.first}:{segment.stop}"
+                own["frames"] = None if is_own else f"{segment.first}:{segment.stop}"
             record = self.stored[number].record
-            opened = open_recorded(record, self.path, source, known, **own)
+            opened = open_recorded(record, self.path, source, is_own, **own)
             return opened if cut else as_fitted(opened, record, self.segments[number].frames)
 
         return original
