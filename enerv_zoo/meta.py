@@ -42,9 +42,9 @@ class MetaParameters(TorchFunctionMode):
         try:
             return func(*args, **{**options, **device})
         except RuntimeError:
-            given = (args, options)
-            if len({tensor.is_meta for tensor in tree_leaves(given) if isinstance(tensor, Tensor)}) < 2:
+            arguments = (args, options)
+            if len({tensor.is_meta for tensor in tree_leaves(arguments) if isinstance(tensor, Tensor)}) < 2:
                 raise
             with meta_arithmetic():
-                args, options = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), given)
+                args, options = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), arguments)
                 return func(*args, **options)
