@@ -373,11 +373,12 @@ def _metrics_rows(metrics: dict[str, Any], video: NeuralVideo | SegmentedVideo) 
 
 
 def _page(folder: Path, device: str, report: bool, ended_before: bool) -> Path | None:
-    """Return the report to open: of a fit that had ended before, the one that is there, as nothing is changed."""
+    """Return the report to open: of a fit that had ended before, the one that is there, if it came to write one."""
     from enerv_zoo.fitting.folder import REPORT
 
-    if ended_before:
-        return folder / REPORT if (folder / REPORT).is_file() else None
+    page = folder / REPORT
+    if ended_before and page.is_file():
+        return page
     return closing_report([folder], folder, device) if report else None
 
 

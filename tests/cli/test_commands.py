@@ -343,6 +343,18 @@ def test_out_that_holds_a_fit_is_refused_with_the_two_ways_on(cli, fitted):
     assert "--overwrite" in err
 
 
+@pytest.mark.parametrize("segments", [(), ("--segments", "2")])
+def test_a_fit_that_was_killed_before_its_page_was_written_has_one_when_it_is_gone_on_with(cli, tmp_path, segments):
+    command = ("fit", "bunny", *TINY, "--out", "one", "--resume", *segments)
+    page = tmp_path / "one" / "report.html"
+    assert cli(*command, "--no-report")[0] == 0
+    assert not page.exists()
+    assert "open report.html" in cli(*command)[1]
+    written = page.stat().st_mtime_ns
+    assert "open report.html" in cli(*command)[1]
+    assert page.stat().st_mtime_ns == written, "a page that is there stays"
+
+
 def test_debug_shows_the_traceback(cli):
     with pytest.raises(Exception, match="no fit is there"):
         cli("info", "nowhere", "--debug")
