@@ -9,8 +9,8 @@ python benchmarks/figures.py moving runs/enerv runs/pca     # moving.webp: the o
 
 The fits of `moving` are those of 30 seconds in results/time_to_psnr-cpu1-0.5M-256x144.json:
 
-    enerv-zoo fit bunny --preset quick --model enerv --size 0.5M --resize 256x144 --epochs 8 --out runs/enerv
-    enerv-zoo fit bunny --preset quick --size 0.5M --resize 256x144 --epochs 30 --out runs/pca
+    enerv-zoo fit bunny --preset quick --model enerv --size 0.5M --resize 256x144 --epochs 13 --out runs/enerv
+    enerv-zoo fit bunny --preset quick --size 0.5M --resize 256x144 --epochs 43 --out runs/pca
 """
 
 from __future__ import annotations

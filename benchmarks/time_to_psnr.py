@@ -1,7 +1,7 @@
 """Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
 A fit is a process of its own. A shorter fit tells what an epoch costs; then a whole schedule is fitted, of as many
-epochs as the seconds allow, the closed-form start included, and once more if it took much more or less; of further
+epochs as the seconds allow, the closed-form start included, and twice more if it took much more or less; of further
 seeds, as many as of the first. Seconds are the process's own. A clip is a sample's name, a file, or `flight`, which is
 computed (`flight.py`). A network is a family's name, or a YAML file that says its own size. Rows of the result file are
 kept, so an interrupted run can go on.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -75,6 +76,19 @@ def epochs_within(seconds: float, name: str, model: str, options: dict[str, Any]
 def scaled(row: dict[str, Any], budget: float) -> int:
     """Return how many epochs take so many processor seconds, if each takes as long as those of a row."""
     return max(round(budget * row["epochs"] / row["seconds"]), 1)
+
+
+def nearer(tries: list[dict[str, Any]], budget: float) -> int:
+    """Return how many epochs to try next: between those of fits that took less and more, else as the last one's pace.
+
+    A fit that begins again takes longer than its epochs say.
+    """
+    less = max((row for row in tries if row["seconds"] <= budget), key=itemgetter("epochs"), default=None)
+    more = min((row for row in tries if row["seconds"] > budget), key=itemgetter("epochs"), default=None)
+    if less is None or more is None:
+        return scaled(tries[-1], budget)
+    share = (budget - less["seconds"]) / (more["seconds"] - less["seconds"])
+    return round(less["epochs"] + share * (more["epochs"] - less["epochs"]))
 
 
 def off(row: dict[str, Any]) -> float:
@@ -153,7 +167,7 @@ def main() -> None:
             epochs = scaled(others[0], budget) if others else run(epochs_within, budget, each, model, options)
             tries = [run(measure, budget, each, model, options, epochs)]
             while len(tries) < TRIES and off(tries[-1]) > MOST_OFF:
-                tries.append(run(measure, budget, each, model, options, scaled(tries[-1], budget)))
+                tries.append(run(measure, budget, each, model, options, nearer(tries, budget)))
             row = min(tries, key=off)
         rows.append(row)
         print({key: value for key, value in row.items() if key != "curve"}, flush=True)
