@@ -7,10 +7,10 @@ python benchmarks/figures.py terminal                       # terminal.png: the 
 python benchmarks/figures.py gallery runs/zoo/*             # gallery.jpg: a frame of each fit
 python benchmarks/figures.py moving runs/enerv runs/pca     # moving.webp: the original and fits, playing
 
-The fits of `moving` are those of 30 seconds in results/time_to_psnr-cpu1-0.5M-256x144.json:
+The fits of `moving` are those of 30 seconds in results/time_to_psnr-cpu1-0.5M-256x144.json, where EPOCHS are, too:
 
-    enerv-zoo fit bunny --preset quick --model enerv --size 0.5M --resize 256x144 --epochs 13 --out runs/enerv
-    enerv-zoo fit bunny --preset quick --size 0.5M --resize 256x144 --epochs 43 --out runs/pca
+    enerv-zoo fit bunny --preset quick --model enerv --size 0.5M --resize 256x144 --epochs EPOCHS --out runs/enerv
+    enerv-zoo fit bunny --preset quick --size 0.5M --resize 256x144 --epochs EPOCHS --out runs/pca
 """
 
 from __future__ import annotations

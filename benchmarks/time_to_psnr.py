@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -83,12 +82,11 @@ def nearer(tries: list[dict[str, Any]], budget: float) -> int:
 
     A fit that begins again takes longer than its epochs say.
     """
-    less = max((row for row in tries if row["seconds"] <= budget), key=itemgetter("epochs"), default=None)
-    more = min((row for row in tries if row["seconds"] > budget), key=itemgetter("epochs"), default=None)
-    if less is None or more is None:
-        return scaled(tries[-1], budget)
-    share = (budget - less["seconds"]) / (more["seconds"] - less["seconds"])
-    return round(less["epochs"] + share * (more["epochs"] - less["epochs"]))
+    rows = sorted(tries, key=lambda row: row["seconds"])
+    seconds, epochs = [row["seconds"] for row in rows], [row["epochs"] for row in rows]
+    if seconds[0] <= budget <= seconds[-1]:
+        return round(np.interp(budget, seconds, epochs))
+    return scaled(tries[-1], budget)
 
 
 def off(row: dict[str, Any]) -> float:
