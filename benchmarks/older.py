@@ -34,6 +34,9 @@ MEASURED: dict[str, tuple[str, ...]] = {
 }
 """Paths from the package on that a benchmark measures, as wildcards; of the others it is `FITTING`."""
 
+UNUSED = ("fitting/loggers.py", "fitting/time_lapse.py")
+"""Parts of them that no benchmark uses."""
+
 
 def git(*words: str) -> str:
     return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True, check=True).stdout.strip()
@@ -56,7 +59,8 @@ def older() -> Iterator[tuple[str, str]]:
         measured = MEASURED.get(path.stem.partition("-")[0], FITTING)
         if not commit or not measured:
             continue
-        code = (":(glob)" + posixpath.normpath(f"enerv_zoo/{part}") for part in measured)
+        code = [":(glob)" + posixpath.normpath(f"enerv_zoo/{part}") for part in measured]
+        code += [f":(exclude)enerv_zoo/{part}" for part in UNUSED]
         changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
             yield path.stem, f"{len(changes)} later commits to the code it measures, the last is {changes[0]}"

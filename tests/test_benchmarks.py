@@ -115,6 +115,7 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": older.git("rev-parse", "HEAD")}))
     commit("configs/zoo/shelf.yaml", "")
+    commit("enerv_zoo/fitting/time_lapse.py", "")
     assert list(older.older()) == []
     commit("configs/quick.yaml", "")
     assert [name for name, _ in older.older()] == ["fit_speed-one"]

@@ -31,7 +31,7 @@ class TimeLapse(Callback):
         path: `.mp4`, `.mkv`, `.mov`, `.webm` or `.gif`.
         frame: which frame of the video; by default the one in the middle.
         fps: epochs per second.
-        overwrite: whether a file that exists is replaced; the video that is fitted never is.
+        overwrite: whether a file that exists when the fit begins is replaced; the video that is fitted never is.
 
     Raises:
         VideoError: no movie has such a suffix or rate; during the fit: the file exists, or cannot be written.
@@ -47,7 +47,7 @@ class TimeLapse(Callback):
         """Check the target, and begin anew where the fit does."""
         if not fitter.ranks.first:
             return
-        if self.path.exists() and not self.overwrite:
+        if self.path.exists() and not (self.overwrite or fitter.steps_done):  # a fit gone on with may have written it
             raise VideoError(f"{self.path}: exists; choose another name for the time-lapse, or allow overwriting")
         check_writable(self.path)
         with protected(fitter.video.origin):
@@ -66,13 +66,16 @@ class TimeLapse(Callback):
             return
         stage("writing the time-lapse")
         pictures = self._pictures()
-        if not pictures:
+        has_all = any(int(picture.stem) == 0 for picture in pictures)
+        if self.path.exists() and not (self.overwrite or has_all):
+            logger.warning("%s: the time-lapse is kept as it was when the fit was gone on with", self.path)
+        elif not pictures:
             logger.warning("%s: no time-lapse is written, as this fit was begun without one", self.path)
-            return
-        with protected(fitter.video.origin):
-            frames = (open_video(picture).frames[0] for picture in pictures)
-            info = fitter.video.info
-            write_video(self.path, frames, fps=self.fps, pixel_aspect=info.pixel_aspect, colour=info.colour)
+        else:
+            with protected(fitter.video.origin):
+                frames = (open_video(picture).frames[0] for picture in pictures)
+                info = fitter.video.info
+                write_video(self.path, frames, fps=self.fps, pixel_aspect=info.pixel_aspect, colour=info.colour)
         self._remove(pictures)
 
     def _keep(self, fitter: Fitter, epoch: int) -> None:

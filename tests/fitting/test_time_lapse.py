@@ -53,6 +53,30 @@ def test_a_fit_that_is_resumed_gives_one_movie(tmp_path, whole):
     ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], resume=True, **options)  # it has ended: nothing is done
 
 
+@pytest.mark.parametrize(
+    ("removed", "end"), [(0, {}), (2, {}), (None, {}), (None, {"epochs": None, "time_budget": 1.0})]
+)
+def test_a_fit_that_was_killed_after_its_movie_was_written_is_gone_on_with(tmp_path, monkeypatch, removed, end):
+    options = {**FIT, **end, "out": tmp_path / "fit"}
+    lapse = tmp_path / "fit.mkv"
+
+    def killed(self, pictures):
+        if lapse.exists():
+            remove(self, pictures[:removed])
+            raise RuntimeError("killed")
+        remove(self, pictures)
+
+    remove = ez.TimeLapse._remove
+    monkeypatch.setattr(ez.TimeLapse, "_remove", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], **options)
+    monkeypatch.undo()
+    written = ez.open_video(lapse).frames
+    assert not ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], resume=True, **options).ended_before
+    assert ez.open_video(lapse).frames.equal(written)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fit", "fit.mkv"]
+
+
 def test_a_fit_that_is_begun_anew_gives_a_movie_of_itself(tmp_path, whole):
     lapse = tmp_path / "fit.mkv"
     with pytest.raises(RuntimeError, match="stopped"):
@@ -92,3 +116,21 @@ def test_a_fit_that_was_begun_without_one_ends_without_one(tmp_path, caplog):
     assert result.metrics["epochs"] == 4
     assert "no time-lapse is written" in caplog.text
     assert not (tmp_path / "late.mp4").exists()
+
+
+def test_a_fit_that_is_gone_on_with_keeps_a_file_of_which_it_has_not_all_frames(tmp_path, whole, caplog):
+    options = {**FIT, "out": tmp_path / "fit"}
+    with pytest.raises(RuntimeError, match="stopped"):
+        ez.fit("bunny", callbacks=[Stop(2)], **options)
+    ez.fit("bunny", callbacks=[ez.TimeLapse(tmp_path / "whole.mkv")], resume=True, **options)
+    assert ez.open_video(tmp_path / "whole.mkv").frames.equal(whole.frames)
+    assert "is kept as it was" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fit", "whole.mkv"]
+
+
+def test_a_fit_that_is_extended_refuses_the_file_of_the_one_before(tmp_path):
+    options = {**FIT, "out": tmp_path / "fit"}
+    lapse = tmp_path / "fit.mkv"
+    ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], **options)
+    with pytest.raises(ez.VideoError, match="exists; choose another name for the time-lapse"):
+        ez.fit("bunny", callbacks=[ez.TimeLapse(lapse)], resume=True, **{**options, "epochs": 6})
