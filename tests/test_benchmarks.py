@@ -115,8 +115,13 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": older.git("rev-parse", "HEAD")}))
     commit("configs/zoo/shelf.yaml", "")
-    commit("enerv_zoo/fitting/time_lapse.py", "")
+    before = older.git("rev-parse", "HEAD")
+    for part in older.UNUSED:
+        commit(f"enerv_zoo/{part}", "")
     assert list(older.older()) == []
+    commit("benchmarks/results/zoo-one.json", json.dumps({"commit": before}))
+    assert [name for name, _ in older.older()] == ["zoo-one"], "it measures what others do not"
+    (tmp_path / "benchmarks/results/zoo-one.json").unlink()
     commit("configs/quick.yaml", "")
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
 

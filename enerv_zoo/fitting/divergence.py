@@ -9,6 +9,9 @@ the frames show, both taken as means over 4x4 cells (`enerv_zoo.fitting.explaine
 of noise, of which nothing better can be decoded, or of a still, its own mean image, has the mean image's PSNR.
 A fit that stays there is told from a slow one by the rate, which must have been at its full height, and by `explained`,
 which rises while a fit is on its way. `benchmarks/collapses.py` measures this over clips, families, recipes and seeds.
+
+`explained` also tells that single frames were lost, which a mean of decibels may hide: three of 132 frames at 12 dB
+cost 0.5 dB of PSNR, and half of the changes of a clip that changes little. Such frames do not come back by themselves.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ PSNR_DROP = 3.0
 PSNR_DIP = 1.0
 """A state is good once the epoch after it is at most these dB below the one before: PSNR is a mean over an epoch,
 and falls last at its end, so the end of an epoch that looks well may be the beginning of a collapse."""
+LOST = 0.3
+"""Frames were lost: two epochs explain less than `MEAN_IMAGE` of the changes (a few wild steps make one do so), and an
+earlier one all but this part."""
 
 CONSTANT = 0.01
 CONSTANT_STEPS = 300
@@ -91,7 +97,7 @@ class DivergenceGuard(Callback):
     def _begin_here(self, back: bool = False) -> None:
         """Take the fitter's state for a good one; `back` if it was gone back to."""
         self._good = self._last = copy.deepcopy(self.fitter.state_dict())
-        self._back = back
+        self._back, self._lost = back, False
 
     def on_step(self, fitter: Fitter) -> None:
         """End the epoch of a fit whose network has died since it started in closed form."""
@@ -115,19 +121,17 @@ class DivergenceGuard(Callback):
         Raises:
             FitError: it collapsed too often without getting any better.
         """
-        worse = row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP
-        fell = worse and not self.fitter.pays_for_bits  # whose quality may fall while bits become dearer
-        stuck = self._why_stuck(row)
+        stuck, fell = self._why_stuck(row), self._why_fell(row)
         if self._death is not None and self._may_restart(row, self._death):
             self._recover(row, self._death, restart=True)
         elif stuck is not None:
             self._restart_or_return(row, stuck)
         elif not (math.isfinite(row["loss"]) and self.fitter.healthy()):
             self._recover(row, "the loss or a weight stopped being a number")
-        elif fell and not self._back:
-            self._recover(row, f"PSNR fell from {self.best_psnr:.2f} to {row['psnr']:.2f} dB")
+        elif fell is not None and not self._back:
+            self._recover(row, fell)
         else:
-            if fell:  # twice from one state: it had fallen before, and this is the way up again
+            if fell is not None:  # twice from one state: it had fallen before, and this is the way up again
                 self.best_loss, self.best_psnr = row["loss"], row["psnr"]
             self._accept(row)
             return True
@@ -137,17 +141,28 @@ class DivergenceGuard(Callback):
         self.best_loss, self.best_psnr = min(self.best_loss, row["loss"]), max(self.best_psnr, row["psnr"])
         if row["psnr"] > self._top:
             self._top, self._tries = row["psnr"], 0
-        if row["psnr"] >= self._psnr - PSNR_DIP:
+        if row["psnr"] >= self._psnr - PSNR_DIP and not self._lost:
             self._good = self._last
         self._psnr, self._back = row["psnr"], False
         self._last = copy.deepcopy(self.fitter.state_dict())
 
+    def _why_fell(self, row: dict[str, Any]) -> str | None:
+        """Return what became worse, if the fit is to go back; `None` as long as all is well."""
+        if self.fitter.pays_for_bits:
+            return None  # quality may fall while bits become dearer
+        if row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP:
+            return f"PSNR fell from {self.best_psnr:.2f} to {row['psnr']:.2f} dB"
+        missing, may_slow, lost_before = _missing(row), self.fitter.rate_scale > SLOWER**TRIES, self._lost
+        self._lost = may_slow and missing is not None and missing > 1 - MEAN_IMAGE and self._missing < LOST
+        if self._lost and lost_before:
+            return f"frames were lost: they show {row['explained']:.2f} of the changes, after {1 - self._missing:.2f}"
+        return None
+
     def _why_stuck(self, row: dict[str, Any]) -> str | None:
         """Return what the frames stayed, if the fit is to begin again; `None` as long as all is well."""
-        fitter = self.fitter
+        fitter, near_mean = self.fitter, self._stays_near_mean(row)
         if fitter.epochs_before:
             return None  # later phases begin with weights that show more
-        near_mean = self._stays_near_mean(row)
         if fitter.config.time_budget is not None and fitter.progress > LATE:
             return None  # no time is left to do better
         late = fitter.steps_done >= CONSTANT_STEPS and fitter.progress >= CONSTANT_PROGRESS
@@ -191,8 +206,9 @@ class DivergenceGuard(Callback):
 
     def _stays_near_mean(self, row: dict[str, Any]) -> bool:
         before, now, steps = self._schedule, self.fitter.schedule, self.fitter.steps_done
-        self._schedule, explained = now, row["explained"]
-        missing = 0.0 if explained is None or not math.isfinite(explained) else 1 - explained
+        self._schedule, missing = now, _missing(row)
+        if missing is None:
+            return False
         if missing <= max(1 - MEAN_IMAGE, (1 - GAIN) * self._missing):
             self._left, self._left_step, self._missing = now, steps, min(missing, self._missing)
         elif before < self.fitter.scheduler.warmup:  # at least one epoch is seen as a whole after the warm-up
@@ -245,7 +261,13 @@ class DivergenceGuard(Callback):
         self.fitter.ends_epoch = self._death is not None
 
 
+def _missing(row: dict[str, Any]) -> float | None:
+    """Return which part of the changes an epoch's frames do not show; `None` where that cannot be told."""
+    explained = row["explained"]
+    return None if explained is None or not math.isfinite(explained) else 1 - explained
+
+
 _STATE = (
-    "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_schedule", "_left",
-    "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on", "_good", "_last",
+    "best_loss", "best_psnr", "_top", "_psnr", "_tries", "_restarts", "_back", "_missing", "_lost", "_schedule",
+    "_left", "_left_step", "_start_psnr", "_looks", "_death", "_nearest", "_goes_on", "_good", "_last",
 )  # fmt: skip

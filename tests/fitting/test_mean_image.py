@@ -192,6 +192,61 @@ def test_a_fit_that_comes_back_to_the_mean_image_begins_again(bunny):
     assert one.watch(0.3, 0.2, 0.1, 0.1, 0.1) == [True, True, True, True, False]
 
 
+def test_a_fit_that_loses_frames_goes_back_to_before_it_did(bunny):
+    one, other = Position(bunny, 40), Position(bunny, 40)
+    assert all(one.watch(0.1, 0.5, 0.8, 0.85, 0.7, 0.3))
+    other.fitter.load_state_dict(one.fitter.state_dict())
+    other.guard.load_state_dict(one.guard.state_dict())
+    for each in (one, other):
+        assert each.watch(0.2) == [False]
+        assert (each.fitter.epoch, each.fitter.attempt, each.fitter.rate_scale) == (4, 1, 0.5)
+        assert each.guard.recoveries == [
+            {
+                "epoch": 7,
+                "reason": "frames were lost: they show 0.20 of the changes, after 0.85",
+                "action": "went back to epoch 4 at 0.5 times the rate",
+            }
+        ]
+        assert all(each.watch(0.3, 0.8, 0.3, 0.9))
+        assert each.watch(0.3, 0.3) == [True, False]
+        assert (each.fitter.epoch, each.fitter.rate_scale) == (7, 0.25)
+
+
+def test_frames_are_lost_where_they_were_there_before_and_quality_counts_alone(bunny, monkeypatch):
+    assert all(Position(bunny, 40).watch(0.1, 0.5, 0.65, 0.3, 0.3))
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitter, "pays_for_bits", True)
+        assert all(Position(bunny, 40).watch(0.1, 0.5, 0.85, 0.3, 0.3))
+    one = Position(bunny, 40)
+    one.watch(0.85)
+    good = [one.watch(0.85, 0.85, 0.3, 0.3)[-1] for _ in range(divergence.TRIES + 1)]
+    assert good == [False] * divergence.TRIES + [True]
+    later = Position(bunny, 40)
+    later.fitter.epochs_before = 10
+    assert later.watch(0.85, 0.85, 0.3, 0.3) == [True, True, True, False]
+
+
+def test_what_is_no_number_tells_nothing_of_the_frames(bunny):
+    one = Position(bunny, 40)
+    assert all(one.watch(0.1, float("nan"), 0.1, 0.2))
+
+
+def test_frames_that_a_fit_loses_are_shown_at_its_end(bunny, monkeypatch):
+    """Others keep PSNR from falling far."""
+    step = Fitter.fit_batch
+
+    def losing(self, index, frames, batch=None):
+        step(self, index * ((index < 10) | (self.attempt > 0) | (self.epoch < 20)), frames, batch)
+
+    monkeypatch.setattr(Fitter, "fit_batch", losing)
+    result = ez.fit(bunny, **{**FIT, "model": "nerv", "model_options": {}, "size": "60K", "lr": 1e-2})
+    (recovery,) = result.metrics["recoveries"]
+    assert recovery["reason"].startswith("frames were lost: they show")
+    assert (recovery["epoch"], recovery["action"]) == (22, "went back to epoch 19 at 0.5 times the rate")
+    assert [row["epoch"] for row in result.history] == list(range(1, 31))
+    assert result.history[-1]["explained"] > 0.7
+
+
 def test_an_only_epoch_and_a_clip_without_changes_are_not_judged(bunny):
     assert all(Position(bunny, 1).watch(-0.5))
     assert all(Position(bunny, 40).watch(*[None] * 40))
