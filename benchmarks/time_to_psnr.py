@@ -1,10 +1,11 @@
 """Quality against processor seconds: families on several clips, fitted for chosen times on one thread each.
 
-A fit is a process of its own. A shorter fit tells what an epoch costs; then a whole schedule is fitted, of as many
-epochs as the seconds allow, the closed-form start included, and twice more if it took much more or less; of further
-seeds, as many as of the first. Seconds are the process's own. A clip is a sample's name, a file, or `flight`, which is
-computed (`flight.py`). A network is a family's name, or a YAML file that says its own size. Rows of the result file are
-kept, so an interrupted run can go on.
+A fit is a process of its own. A whole schedule is fitted, the closed-form start included, of as many epochs as the
+committed result has, so that equal code gives equal fits; of a new one, a shorter fit tells what an epoch costs. If it
+took much more or less than the seconds, it is fitted twice more at most; further seeds have the epochs of the first.
+Seconds are the process's own. A clip is a sample's name, a file, or `flight`, which is computed (`flight.py`). A
+network is a family's name, or a YAML file that says its own size. Rows of the result file are kept, so an interrupted
+run can go on.
 
     python benchmarks/time_to_psnr.py --clips bunny flight bikes.mp4 --models pca_nerv enerv hnerv --seconds 30 300
 """
@@ -12,7 +13,9 @@ kept, so an interrupted run can go on.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +29,7 @@ import numpy as np
 import torch
 from common import IMAGES, decoded_per_second, machine, read_result, write_result
 from flight import flight
+from older import git
 
 import enerv_zoo as ez
 from enerv_zoo.machine import tune_process
@@ -70,6 +74,15 @@ def epochs_within(seconds: float, name: str, model: str, options: dict[str, Any]
     marks = [cpu for cpu, _, _ in fit(name, model, options, 3)[1].marks]
     lap = (marks[-1] - marks[0]) / (len(marks) - 1)
     return max(round((seconds - (marks[0] - lap)) / lap), 1)
+
+
+def committed_epochs(name: str) -> dict[tuple[str, str, float], int]:
+    """Return the epochs that a result of the last commit has, by clip, model and seconds."""
+    try:
+        rows = json.loads(git("show", f"HEAD:benchmarks/results/{name}.json"))["rows"]
+    except subprocess.CalledProcessError:
+        return {}
+    return {(row["clip"], row["model"], row["budget"]): row["epochs"] for row in rows}
 
 
 def scaled(row: dict[str, Any], budget: float) -> int:
@@ -152,8 +165,10 @@ def main() -> None:
     name = f"time_to_psnr-cpu1-{case.size}-{WIDTH}x{HEIGHT}"
     rows: list[dict[str, Any]] = [] if case.again else read_result(name).get("rows", [])
     settings = {"size": case.size, "recipe": case.recipe}
+    before = committed_epochs(name)
     for seed, budget, each, model in product(range(case.seeds), case.seconds, case.clips, case.models):
-        others = [row for row in rows if (row["clip"], row["model"]) == (Path(each).stem, Path(model).stem)]
+        key = Path(each).stem, Path(model).stem
+        others = [row for row in rows if (row["clip"], row["model"]) == key]
         done = [row for row in others if row["budget"] == budget]
         if any(row["seed"] == seed for row in done):
             continue
@@ -162,7 +177,9 @@ def main() -> None:
         if done:
             row = run(measure, budget, each, model, options, done[0]["epochs"])
         else:
-            epochs = scaled(others[0], budget) if others else run(epochs_within, budget, each, model, options)
+            epochs = before.get((*key, budget)) or (
+                scaled(others[0], budget) if others else run(epochs_within, budget, each, model, options)
+            )
             tries = [run(measure, budget, each, model, options, epochs)]
             while len(tries) < TRIES and off(tries[-1]) > MOST_OFF:
                 tries.append(run(measure, budget, each, model, options, nearer(tries, budget)))
