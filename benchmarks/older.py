@@ -39,7 +39,7 @@ MEASURED: dict[str, tuple[str, ...]] = {
 }
 """Paths from the package on that a benchmark measures, as wildcards; of the others it is `FITTING`."""
 
-UNUSED = (GUARD, "fitting/loggers.py", "fitting/time_lapse.py")
+NAMED_ONLY = (GUARD, "fitting/loggers.py", "fitting/time_lapse.py")
 """Parts of folders that count only where they are named. The guard has nothing to bring back in fits to a rate, in
 those that begin in closed form (`collapses.py`), and in the few steps whose speed is measured."""
 
@@ -66,7 +66,7 @@ def older() -> Iterator[tuple[str, str]]:
         if not commit or not measured:
             continue
         code = [":(glob)" + posixpath.normpath(f"enerv_zoo/{part}") for part in measured]
-        code += [f":(exclude)enerv_zoo/{part}" for part in UNUSED if part not in measured]
+        code += [f":(exclude)enerv_zoo/{part}" for part in NAMED_ONLY if part not in measured]
         changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
             yield path.stem, f"{len(changes)} later commits to the code it measures, the last is {changes[0]}"

@@ -192,11 +192,10 @@ def main() -> None:
         row = run(measure, budget, each, model, options, epochs)
         if known and is_same_fit(row, known):
             row = min(row, known, key=itemgetter("seconds"))
-        elif not done:
-            tries = [row]
-            while len(tries) < TRIES and off(tries[-1]) > MOST_OFF:
-                tries.append(run(measure, budget, each, model, options, nearer(tries, budget)))
-            row = min(tries, key=off)
+        tries = [row]
+        while not done and len(tries) < TRIES and off(tries[-1]) > MOST_OFF:
+            tries.append(run(measure, budget, each, model, options, nearer(tries, budget)))
+        row = min(tries, key=off)
         rows.append(row)
         print({key: value for key, value in row.items() if key != "curve"}, flush=True)
         write_result(

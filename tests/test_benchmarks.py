@@ -116,7 +116,7 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     commit("benchmarks/results/fit_speed-one.json", json.dumps({"commit": older.git("rev-parse", "HEAD")}))
     commit("configs/zoo/shelf.yaml", "")
     before = older.git("rev-parse", "HEAD")
-    for part in older.UNUSED:
+    for part in older.NAMED_ONLY:
         commit(f"enerv_zoo/{part}", "")
     assert list(older.older()) == []
     commit("benchmarks/results/zoo-one.json", json.dumps({"commit": before}))
