@@ -43,6 +43,9 @@ NAMED_ONLY = (GUARD, "fitting/loggers.py", "fitting/time_lapse.py")
 """Parts of folders that count only where they are named. The guard has nothing to bring back in fits to a rate, in
 those that begin in closed form (`collapses.py`), and in the few steps whose speed is measured."""
 
+SAME = "^Same figures:"
+"""Begins a line in the message of a commit that computes, and costs, what the one before did (`same.py`)."""
+
 
 def git(*words: str) -> str:
     return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True, check=True).stdout.strip()
@@ -53,7 +56,8 @@ def is_known(commit: str) -> bool:
 
 
 def older() -> Iterator[tuple[str, str]]:
-    """Yield name and reason of every result since whose commit the code that it measures was changed.
+    """Yield name and reason of every result since whose commit the code that it measures was changed, but for commits
+    whose message says that figures are the same.
 
     The commit is the one that the file names; where it names none that is known here (its branch may have been
     rewritten since), it is the last one that changed the file.
@@ -67,6 +71,7 @@ def older() -> Iterator[tuple[str, str]]:
             continue
         code = [":(glob)" + posixpath.normpath(f"enerv_zoo/{part}") for part in measured]
         code += [f":(exclude)enerv_zoo/{part}" for part in NAMED_ONLY if part not in measured]
-        changes = git("log", "--format=%h %cs", f"{commit}..HEAD", "--", *code).splitlines()
+        others = ("--invert-grep", f"--grep={SAME}")
+        changes = git("log", "--format=%h %cs", *others, f"{commit}..HEAD", "--", *code).splitlines()
         if changes:
             yield path.stem, f"{len(changes)} later commits to the code it measures, the last is {changes[0]}"

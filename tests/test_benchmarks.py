@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -91,11 +92,11 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     for name, value in (("GIT_AUTHOR_NAME", "a"), ("GIT_COMMITTER_NAME", "a"), ("EMAIL", "a@example.org")):
         monkeypatch.setenv(name, value)
 
-    def commit(path, text):
+    def commit(path, text, *more):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
         older.git("add", ".")
-        older.git("commit", "--quiet", "-m", path)
+        older.git("commit", "--quiet", "-m", "\n\n".join((path, *more)))
         return older.git("rev-parse", "HEAD")
 
     older.git("init", "--quiet")
@@ -103,7 +104,9 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     commit("benchmarks/results/fit_speed-one.json", "{}")
     commit("enerv_zoo/nvz/tables.py", "")
     assert list(older.older()) == []
-    first = commit("enerv_zoo/ssim.py", "")
+    commit("enerv_zoo/layers/norms.py", "", "A clearer name.", "Same figures: as same.py found.")
+    assert list(older.older()) == []
+    first = commit("enerv_zoo/ssim.py", "", "As before, but not: Same figures:")
     assert [name for name, _ in older.older()] == ["fit_speed-one", "ssim_speed-one"]
     commit("benchmarks/results/ssim_speed-one.json", json.dumps({"commit": f"{first[:12]}+"}))
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
@@ -124,6 +127,36 @@ def test_results_older_than_the_code_they_measure_are_named(program, tmp_path, m
     (tmp_path / "benchmarks/results/zoo-one.json").unlink()
     commit("configs/quick.yaml", "")
     assert [name for name, _ in older.older()] == ["fit_speed-one"]
+
+
+def test_bits_are_the_same_until_something_changes(program, monkeypatch):
+    same = program("same")
+    monkeypatch.setattr(same, "FITS", {"nerv": {"model": "nerv", "size": "0.1M", "frames": "0:3", "epochs": 1}})
+    monkeypatch.setattr(same, "COMPRESSIONS", {"bits": {"bits": 6}})
+    monkeypatch.setattr(same, "bundled_networks", dict)
+    first = dict(same.digests())
+    assert list(first) == ["nerv", "compressed: bits"]
+    assert dict(same.digests()) == first
+    monkeypatch.setattr(same, "HOW", {**same.HOW, "lr": 1.001e-3})
+    assert not set(dict(same.digests()).values()) & set(first.values())
+
+
+def test_what_another_commit_computes_differently_is_listed(program, tmp_path, monkeypatch, capsys):
+    same = program("same")
+    monkeypatch.setattr(same, "ROOT", tmp_path)
+    monkeypatch.setattr(same, "computed", lambda code: json.loads((code / "digests.json").read_text()))
+    monkeypatch.setattr(sys, "argv", ["same.py", "HEAD"])
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    (tmp_path / "digests.json").write_text(json.dumps({"fit": "1", "file": "2"}))
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    assert same.main() == 0
+    assert capsys.readouterr().out == "2 cases, 0 differ\n"
+    (tmp_path / "digests.json").write_text(json.dumps({"fit": "1", "file": "3", "new": "4"}))
+    assert same.main() == 1
+    assert capsys.readouterr().out == "file: differs\nnew: differs\n3 cases, 2 differ\n"
+    trees = subprocess.run([*git, "worktree", "list"], capture_output=True, text=True, check=True)
+    assert len(trees.stdout.splitlines()) == 1
 
 
 def test_every_result_says_how_it_is_measured(program):
