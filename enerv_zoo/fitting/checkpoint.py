@@ -234,8 +234,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
     except Exception as error:
-        found = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FitError(
-            f"{path}: is whole, and cannot be read by PyTorch {torch.__version__} ({found:.160}); go on with the "
+            f"{path}: is whole, and cannot be read by PyTorch {torch.__version__} ({reason:.160}); go on with the "
             "version that wrote it, or delete the folder"
         ) from error

@@ -152,10 +152,11 @@ class DivergenceGuard(Callback):
             return None  # quality may fall while bits become dearer
         if row["loss"] > LOSS_JUMP * self.best_loss and row["psnr"] < self.best_psnr - PSNR_DROP:
             return f"PSNR fell from {self.best_psnr:.2f} to {row['psnr']:.2f} dB"
-        missing, may_slow, lost_before = _missing(row), self.fitter.rate_scale > SLOWER**TRIES, self._lost
+        missing, may_slow, lost_before = _unexplained(row), self.fitter.rate_scale > SLOWER**TRIES, self._lost
         self._lost = may_slow and missing is not None and missing > 1 - MEAN_IMAGE and self._missing < LOST
         if self._lost and lost_before:
-            return f"frames were lost: they show {row['explained']:.2f} of the changes, after {1 - self._missing:.2f}"
+            shown, before = max(row["explained"], 0), 1 - self._missing
+            return f"frames were lost: {shown:.0%} of the changes in time are seen, after {before:.0%}"
         return None
 
     def _why_stuck(self, row: dict[str, Any]) -> str | None:
@@ -206,7 +207,7 @@ class DivergenceGuard(Callback):
 
     def _stays_near_mean(self, row: dict[str, Any]) -> bool:
         before, now, steps = self._schedule, self.fitter.schedule, self.fitter.steps_done
-        self._schedule, missing = now, _missing(row)
+        self._schedule, missing = now, _unexplained(row)
         if missing is None:
             return False
         if missing <= max(1 - MEAN_IMAGE, (1 - GAIN) * self._missing):
@@ -261,7 +262,7 @@ class DivergenceGuard(Callback):
         self.fitter.ends_epoch = self._death is not None
 
 
-def _missing(row: dict[str, Any]) -> float | None:
+def _unexplained(row: dict[str, Any]) -> float | None:
     """Return which part of the changes an epoch's frames do not show; `None` where that cannot be told."""
     explained = row["explained"]
     return None if explained is None or not math.isfinite(explained) else 1 - explained
