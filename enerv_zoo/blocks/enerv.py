@@ -36,9 +36,9 @@ class ENeRVBlock(nn.Module):
         if in_channels <= out_channels:
             inner = max(in_channels // 4, 1)
             first = layers.upsampler(upsampling, in_channels, inner, stride, bias)
-            second: nn.Module = nn.Conv2d(inner, out_channels, 3, padding=1, bias=bias)
+            second: nn.Module = layers.plain_conv(inner, out_channels, 3, bias)
         else:
-            first = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+            first = layers.plain_conv(in_channels, out_channels, 3, bias)
             second = layers.upsampler(upsampling, out_channels, out_channels, stride, bias)
         self.convs = nn.Sequential(first, second)
         self.norm = layers.norm(norm, out_channels)

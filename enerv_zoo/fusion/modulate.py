@@ -61,7 +61,7 @@ class SpatialFeatureTransform(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int], shapes: Sequence[Shape]) -> None:
         super().__init__()
         self.transforms = nn.ModuleList(_ScaleShift(channels, _width(shapes)) for _ in range(2))
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.convs = nn.ModuleList(layers.plain_conv(channels, channels, 3) for _ in range(2))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         inner = F.gelu(self.convs[0](self.transforms[0](x, condition)))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.layers.activations import choose
+from enerv_zoo.layers.convolution import Conv2d, conv2d
 from enerv_zoo.layers.interpolation import is_exporting
 from enerv_zoo.layers.quantisation import fake_quantised
 
@@ -36,13 +37,13 @@ def plain_conv(in_channels: int, out_channels: int, kernel: int, bias: Bias = Tr
         ConfigError: its kernel is not odd.
     """
     check_kernel(kernel)
-    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, bias=bool(bias))
+    conv = Conv2d(in_channels, out_channels, kernel, padding=(kernel - 1) // 2, bias=bool(bias))
     if bias == "zero" and conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
 
 
-class Conv(nn.Conv2d):
+class Conv(Conv2d):
     """conv k with "same" padding, whose numbers may be quantised while fitting (see `fake_quantised`)."""
 
     def __init__(
@@ -139,7 +140,7 @@ def shuffled_conv(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -
         return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=padding), stride)
     filters = weight.permute(0, 2, 3, 1).unflatten(0, (-1, stride**2)).transpose(0, 1).flatten(0, 1)
     offsets = None if bias is None else bias.unflatten(0, (-1, stride**2)).transpose(0, 1).flatten()
-    output = F.conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding=padding).permute(0, 2, 3, 1)
+    output = conv2d(x, filters.permute(0, 3, 1, 2), offsets, padding).permute(0, 2, 3, 1)
     rows = output.unflatten(-1, (stride, -1)).transpose(2, 3)  # (B, H, stride, W, stride C)
     return rows.flatten(1, 2).unflatten(-1, (stride, -1)).flatten(2, 3).permute(0, 3, 1, 2)
 
@@ -149,7 +150,7 @@ class BilinearConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 2 * stride + 1, padding=stride, bias=bias)
+        self.conv = plain_conv(in_channels, out_channels, 2 * stride + 1, bias)
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
