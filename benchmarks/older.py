@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 NETWORK = ("blocks", "embeddings", "fusion", "heads", "layers", "models", "network.py")
 DECODING = (*NETWORK, "compiling.py", "neural_video.py")
 RECIPES = "../configs/*.yaml"

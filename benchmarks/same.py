@@ -24,13 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import older
 import torch
 
 import enerv_zoo as ez
 from enerv_zoo.hub.bundled import bundled_networks
 from enerv_zoo.storage import open_run
 
-ROOT = Path(__file__).resolve().parent.parent
 HOW: dict[str, Any] = {"size": "0.3M", "epochs": 2, "frames": "0:4", "resize": "192x192", "device": "cpu"}
 """Of each fit of the bundled clip, with the recipe `quick`."""
 
@@ -98,13 +98,12 @@ def main() -> int:
     if case.print:
         print(json.dumps(dict(digests())))
         return 0
-    git = ["git", "-C", str(ROOT), "worktree"]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
-        subprocess.run([*git, "add", "--quiet", "--detach", folder, case.commit], check=True)
+        older.git("worktree", "add", "--quiet", "--detach", folder, case.commit)
         try:
-            theirs, ours = pool.map(computed, (Path(folder), ROOT))
+            theirs, ours = pool.map(computed, (Path(folder), older.HERE.parent))
         finally:
-            subprocess.run([*git, "remove", "--force", folder], check=True)
+            older.git("worktree", "remove", "--force", folder)
     others = [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
     print(*(f"{name}: differs" for name in others), f"{len(ours)} cases, {len(others)} differ", sep="\n")
     return bool(others)

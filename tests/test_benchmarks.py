@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -142,21 +141,19 @@ def test_bits_are_the_same_until_something_changes(program, monkeypatch):
 
 
 def test_what_another_commit_computes_differently_is_listed(program, tmp_path, monkeypatch, capsys):
-    same = program("same")
-    monkeypatch.setattr(same, "ROOT", tmp_path)
+    same, older = program("same"), program("older")
+    monkeypatch.setattr(older, "HERE", tmp_path / "benchmarks")
     monkeypatch.setattr(same, "computed", lambda code: json.loads((code / "digests.json").read_text()))
     monkeypatch.setattr(sys, "argv", ["same.py", "HEAD"])
-    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@example.org"]
     (tmp_path / "digests.json").write_text(json.dumps({"fit": "1", "file": "2"}))
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "first"]):
-        subprocess.run([*git, *words], check=True)
+        older.git("-c", "user.name=a", "-c", "user.email=a@example.org", *words)
     assert same.main() == 0
     assert capsys.readouterr().out == "2 cases, 0 differ\n"
     (tmp_path / "digests.json").write_text(json.dumps({"fit": "1", "file": "3", "new": "4"}))
     assert same.main() == 1
     assert capsys.readouterr().out == "file: differs\nnew: differs\n3 cases, 2 differ\n"
-    trees = subprocess.run([*git, "worktree", "list"], capture_output=True, text=True, check=True)
-    assert len(trees.stdout.splitlines()) == 1
+    assert len(older.git("worktree", "list").splitlines()) == 1
 
 
 def test_every_result_says_how_it_is_measured(program):

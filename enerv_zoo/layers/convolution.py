@@ -25,7 +25,7 @@ class Conv2d(nn.Conv2d):
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
     """Return `F.conv2d(x, weight, bias, padding=padding)`, with the same numbers.
 
-    Without AVX-512, oneDNN takes three to six times as long for the gradient of the weights of large maps in
+    Without AVX-512, oneDNN takes up to six times as long for the gradient of the weights of large maps in
     channels_last memory as in PyTorch's default order, so both factors are brought into that first.
 
     Shapes: (B, I, H, W), (O, I, k, k), (O,) -> (B, O, H', W').
