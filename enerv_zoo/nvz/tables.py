@@ -10,7 +10,7 @@ import functools
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,9 @@ MAX_LEVEL = 1 << 15
 CONSTANT, LAPLACE, GAUSSIAN, TABLE = range(4)
 TOP = 132
 """The code of the commonest level in a written table; a code less is a quarter of an octave less."""
+
+IN_CACHE = 1 << 14
+"""Frequencies that are computed at once."""
 
 _HEAD = struct.Struct("<BiI")
 _SHAPE = struct.Struct("<iBBH")
@@ -57,57 +60,60 @@ class FrequencyTable:
         weights = (self.frequencies - 1).astype(np.float64)
         return constriction.stream.model.Categorical(weights, perfect=False, lazy=False)
 
-    def bits(self, counts: np.ndarray) -> float:
-        """Bits that a tensor takes whose levels occur `counts` (size,) times, the model's own among them."""
-        used = counts > 0
-        return float(counts[used] @ (PRECISION - np.log2(self.frequencies[used]))) + 8 * len(self.data)
-
 
 def best_table(levels: np.ndarray) -> FrequencyTable:
     """Return the table with which levels (int, any shape, not empty) and itself take the fewest bits."""
-    low, counts = _counted(levels)
-    return min(_candidates(low, counts), key=lambda model: model.bits(counts))
+    return parse_table(_cheapest(levels)[1])[0]
 
 
 def estimate_bits(levels: np.ndarray) -> float:
     """Estimate the bits that a tensor's levels take, table included, without coding them."""
-    if not levels.size:
-        return 0.0
-    low, counts = _counted(levels)
-    return min(model.bits(counts) for model in _candidates(low, counts))
+    return _cheapest(levels)[0] if levels.size else 0.0
 
 
-def _counted(levels: np.ndarray) -> tuple[int, np.ndarray]:
+def _cheapest(levels: np.ndarray) -> tuple[float, bytes]:
+    """Return the fewest bits that levels take with a table, itself included, and that table as it is written."""
     low = int(levels.min())
-    return low, np.bincount(levels.reshape(-1).astype(np.int64) - low)
+    counts = np.bincount(levels.reshape(-1).astype(np.int64) - low)
+    used = counts.nonzero()[0]
+    found = []
+    for tables, frequencies in _candidates(low, counts):
+        bits = (PRECISION - np.log2(frequencies[:, used])) @ counts[used].astype(np.float64)
+        best = int(bits.argmin())
+        found.append((float(bits[best]) + 8 * len(tables[best]), tables[best]))
+    return min(found, key=lambda each: each[0])
 
 
-def _candidates(low: int, counts: np.ndarray) -> Iterator[FrequencyTable]:
-    if len(counts) == 1:
-        yield parse_table(_HEAD.pack(CONSTANT, low, 1))[0]
+def _candidates(low: int, counts: np.ndarray) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Yield tables of equal length as they are written, and their frequencies (tables, levels)."""
+    size = len(counts)
+    if size == 1:
+        yield [_HEAD.pack(CONSTANT, low, 1)], np.array([[1 << PRECISION]])
         return
-    head = (low, len(counts))
-    codes = np.zeros(len(counts), np.uint8)
-    used = counts > 0
-    codes[used] = np.clip(np.rint(TOP + 4 * np.log2(counts[used] / counts.max())), 4, TOP)
+    with np.errstate(divide="ignore"):  # of levels that do not occur
+        logs = np.rint(TOP + 4 * np.log2(counts / counts.max()))
+    codes = np.where(counts > 0, np.maximum(logs, 4), 0).astype(np.uint8)
     squeezed = zlib.compress(np.diff(codes, prepend=np.uint8(0)).tobytes(), 9, wbits=-15)
-    yield parse_table(_HEAD.pack(TABLE, *head) + _TABLE.pack(len(squeezed)) + squeezed)[0]
-    values = np.arange(low, low + len(counts))
+    yield [_HEAD.pack(TABLE, low, size) + _TABLE.pack(len(squeezed)) + squeezed], _coded(codes)
+    shapes, values = [], np.arange(low, low + size)
     for zero in _zero_weights(low, counts):
         rest = counts * (values != 0) if zero else counts
         if not rest.any():
             continue
-        centre = 0 if zero else int(np.clip(round(float(values @ rest / rest.sum())), low, low + len(counts) - 1))
+        centre = 0 if zero else min(max(round(float(values @ rest / rest.sum())), low), low + size - 1)
         for kind in (LAPLACE, GAUSSIAN):
-            for rate in _rates(kind, np.abs(values - centre), rest):
-                yield parse_table(_HEAD.pack(kind, *head) + _SHAPE.pack(centre, *rate, zero))[0]
+            rates = _rates(kind, np.abs(values - centre), rest)
+            shapes += [(kind, centre, m, x, zero) for m, x in rates]
+    at_once = max(1, IN_CACHE // size)
+    for some in (shapes[start : start + at_once] for start in range(0, len(shapes), at_once)):
+        yield [_HEAD.pack(kind, low, size) + _SHAPE.pack(*shape) for kind, *shape in some], _shaped(low, size, some)
 
 
 def _zero_weights(low: int, counts: np.ndarray) -> list[int]:
     """Return candidates for the share of zeros as a case of its own, in 65536ths; 0 for none."""
     if not low <= 0 < low + len(counts) or not counts[-low]:
         return [0]
-    return [0, int(np.clip(round(65536 * float(counts[-low] / counts.sum())), 1, 65000))]
+    return [0, min(max(round(65536 * float(counts[-low] / counts.sum())), 1), 65000)]
 
 
 def _rates(kind: int, distance: np.ndarray, counts: np.ndarray) -> list[tuple[int, int]]:
@@ -117,8 +123,8 @@ def _rates(kind: int, distance: np.ndarray, counts: np.ndarray) -> list[tuple[in
     rates = []
     for scale in (0.7, 0.85, 1.0, 1.15):
         rate = min(bits * scale * 16, 255.0)
-        x = int(np.clip(math.floor(7 - math.log2(rate)) + 1, 0, 62))
-        m = int(np.clip(round(rate * 2.0**x), 1, 255))
+        x = min(max(math.floor(7 - math.log2(rate)) + 1, 0), 62)
+        m = min(max(round(rate * 2.0**x), 1), 255)
         rates.append((m, x))
     return rates
 
@@ -139,7 +145,7 @@ def parse_table(data: bytes | memoryview) -> tuple[FrequencyTable, int]:
         if kind in (LAPLACE, GAUSSIAN):
             shape = _SHAPE.unpack_from(data, end)
             end += _SHAPE.size
-            frequencies = _shaped(kind, low, size, *shape)
+            (frequencies,) = _shaped(low, size, [(kind, *shape)])
         elif kind == TABLE:
             (length,) = _TABLE.unpack_from(data, end)
             start, end = end + _TABLE.size, end + _TABLE.size + length
@@ -151,19 +157,21 @@ def parse_table(data: bytes | memoryview) -> tuple[FrequencyTable, int]:
     return FrequencyTable(bytes(data[:end]), low, frequencies), end
 
 
-def _shaped(kind: int, low: int, size: int, centre: int, m: int, x: int, zero: int) -> np.ndarray:
-    """Frequencies that fall with the distance from a centre, or with its square."""
-    if not low <= centre < low + size or x > 62 or (zero and not low <= 0 < low + size):
-        raise ValueError(f"centre {centre}, rate {m} / 2^{x}, zeros {zero}")
+def _shaped(low: int, size: int, shapes: Sequence[tuple[int, int, int, int, int]]) -> np.ndarray:
+    """Frequencies (shapes, size) that fall with the distance from a centre, or with its square."""
+    kind, centre, m, x, zero = np.array(shapes, np.int64).T[..., None]
+    outside = (centre < low) | (centre >= low + size) | (x > 62)
+    if outside.any() or (zero.any() and not low <= 0 < low + size):
+        raise ValueError(f"(kind, centre, m, x, zeros) are {shapes}")
     distance = np.abs(np.arange(low, low + size, dtype=np.int64) - centre)
-    weights = _powers((distance**kind * (16 * m)) >> x)
-    if not zero:
-        return _normalised(weights, 1 << PRECISION)
-    weights[-low] = 0
-    if not weights.any():
+    weights = _powers((np.where(kind == GAUSSIAN, distance * distance, distance) * (16 * m)) >> x)
+    if zero.any():
+        weights[zero[:, 0] > 0, -low] = 0
+    if not weights.any(axis=1).all():
         raise ValueError("nothing but zeros is probable")
     frequencies = _normalised(weights, (1 << PRECISION) - 256 * zero)
-    frequencies[-low] += 256 * zero
+    if zero.any():
+        frequencies[:, -low] += 256 * zero[:, 0]
     return frequencies
 
 
@@ -176,7 +184,13 @@ def _tabled(squeezed: bytes, length: int, size: int) -> np.ndarray:
     codes = np.cumsum(np.frombuffer(steps, np.uint8), dtype=np.uint8)
     if codes.max() > TOP or codes.max() < 4:
         raise ValueError(f"a code of {codes.max()}")
-    return _normalised(np.where(codes > 0, _powers((TOP - codes.astype(np.int64)) * 64), 0), 1 << PRECISION)
+    return _coded(codes)[0]
+
+
+def _coded(codes: np.ndarray) -> np.ndarray:
+    """Frequencies (1, size) of the codes of logarithms, of which 0 stands for the lowest."""
+    weights = np.where(codes > 0, _powers((TOP - codes.astype(np.int64)) * 64), 0)
+    return _normalised(weights[None], 1 << PRECISION)
 
 
 def _powers(exponents: np.ndarray) -> np.ndarray:
@@ -197,11 +211,12 @@ def _roots() -> np.ndarray:
     return np.array([root(i) for i in range(256)], np.int64)
 
 
-def _normalised(weights: np.ndarray, total: int) -> np.ndarray:
-    """Frequencies in proportion to weights, that add up to `total`, each at least 1."""
-    size, weight = len(weights), int(weights.sum())
-    if total < size:
-        raise ValueError(f"{size} levels share {total}")
-    frequencies = 1 + weights * (total - size) // weight
-    frequencies[int(weights.argmax())] += total - int(frequencies.sum())
+def _normalised(weights: np.ndarray, total: int | np.ndarray) -> np.ndarray:
+    """Frequencies in proportion to each row of weights (n, size), that add up to `total`, each at least 1."""
+    size = weights.shape[1]
+    if np.min(total) < size:
+        raise ValueError(f"{size} levels share {np.min(total)}")
+    frequencies = 1 + weights * (total - size) // weights.sum(axis=1, keepdims=True)
+    missing = total - frequencies.sum(axis=1, keepdims=True)
+    frequencies[np.arange(len(weights)), weights.argmax(axis=1)] += missing[:, 0]
     return frequencies
