@@ -76,7 +76,7 @@ def test_pruned_weights_stay_zero_in_the_phases_after():
 
 
 def test_a_phase_with_rounding_makes_better_files(tmp_path):
-    options = {**FIT, "lr": 2e-3}
+    options = {**FIT, "lr": 2e-3, "checkpoint_every": 60}
     exact = ez.fit("bunny", epochs=30, phases=[{"epochs": 20}], out=tmp_path / "exact", **options)
     aware = ez.fit("bunny", epochs=30, phases=[{"epochs": 20, "bits": 4}], out=tmp_path / "aware", **options)
     files = [ez.compress(each.folder, each.folder / "x.nvz", bits=4) for each in (exact, aware)]
@@ -89,7 +89,7 @@ LEARNED = {**FIT, "model": "pca_nerv", "model_options": {}, "size": 11277, "lr":
 def test_a_fit_to_a_rate_takes_it_and_its_file_loses_nothing(tmp_path):
     files = {}
     for bpp in (4.0, 7.0):
-        fit = ez.fit("bunny", epochs=30, bpp=bpp, out=tmp_path / f"{bpp:g}", **LEARNED)
+        fit = ez.fit("bunny", epochs=30, bpp=bpp, out=tmp_path / f"{bpp:g}", **{**LEARNED, "checkpoint_every": 60})
         files[bpp] = ez.compress(fit.folder, tmp_path / f"{bpp:g}.nvz")
         assert 0.75 * bpp < files[bpp].bpp < 1.05 * bpp
         assert files[bpp].psnr == pytest.approx(fit.report.psnr, abs=1e-3)  # biases have 12 bits in both
