@@ -41,8 +41,8 @@ Compression = Annotated[dict[str, Any], OptionsOf(CompressConfig, defaults=True)
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="auto (what five minutes allow here), quick (sharp in a minute on two cores), balanced (good at any size) "
-        "or paper (E-NeRV as published).",
+        help="auto (what five minutes allow here), quick (sharp in one to three minutes on two cores), balanced "
+        "(good at any size) or paper (E-NeRV as published).",
         rich_help_panel=RECIPE,
     ),
 ]
