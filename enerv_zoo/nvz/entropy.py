@@ -79,7 +79,7 @@ def best_model(levels: np.ndarray, model: Spec | None = None) -> tuple[Spec | No
     if model is not None:
         return model_spec(model), bits
     if levels.ndim > 1:
-        temporal = TemporalModel().estimate_bits(torch.from_numpy(levels))
+        temporal = TemporalModel().estimate_bits(torch.from_numpy(levels), below=bits)
         if temporal < bits:
             return {"name": "temporal"}, temporal
     return None, bits

@@ -71,10 +71,21 @@ def estimate_bits(levels: np.ndarray) -> float:
     return _cheapest(levels)[0] if levels.size else 0.0
 
 
+def least_bits(levels: np.ndarray) -> float:
+    """Return bits that levels (not empty) take at least with any table: their entropy, and the head of a table."""
+    counts = _counted(levels)[1]
+    counts = counts[counts > 0]
+    return float(counts @ (math.log2(counts.sum()) - np.log2(counts))) + 8 * _HEAD.size
+
+
+def _counted(levels: np.ndarray) -> tuple[int, np.ndarray]:
+    low = int(levels.min())
+    return low, np.bincount(levels.reshape(-1).astype(np.int64) - low)
+
+
 def _cheapest(levels: np.ndarray) -> tuple[float, bytes]:
     """Return the fewest bits that levels take with a table, itself included, and that table as it is written."""
-    low = int(levels.min())
-    counts = np.bincount(levels.reshape(-1).astype(np.int64) - low)
+    low, counts = _counted(levels)
     used = counts.nonzero()[0]
     found = []
     for tables, frequencies in _candidates(low, counts):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enerv_zoo.nvz.tables import MAX_LEVEL, FrequencyTable, best_table, estimate_bits, parse_table
+from enerv_zoo.nvz.tables import MAX_LEVEL, FrequencyTable, best_table, estimate_bits, least_bits, parse_table
 from enerv_zoo.nvz.tensors import StreamReader, laplace_bits, write_stream
 from enerv_zoo.registry import entropy_models
 
@@ -59,13 +59,15 @@ class TemporalModel:
         present = _CLASSES.pack(sum(1 << number for number in tables))
         return b"".join((weights.tobytes(), present, *(each.data for each in tables.values()), write_stream(runs)))
 
-    def estimate_bits(self, levels: Tensor) -> float:
-        """Estimate the bits that `encode` takes, without coding."""
+    def estimate_bits(self, levels: Tensor, below: float = math.inf) -> float:
+        """Estimate the bits that `encode` takes, without coding; where they cannot be `below`, a bound of them."""
         if not levels.numel():
             return 0.0
         weights, differences, classes = _differences(levels)
         runs = [differences[classes == number] for number in np.unique(classes)]
-        return 8 * (weights.nbytes + _CLASSES.size) + sum(estimate_bits(run) for run in runs)
+        head = 8 * (weights.nbytes + _CLASSES.size)
+        least = head + sum(least_bits(run) for run in runs)
+        return least if least >= below else head + sum(estimate_bits(run) for run in runs)
 
     def decode(self, data: bytes, shape: Sequence[int]) -> Tensor:
         """Read the weights, the tables, then the stream."""

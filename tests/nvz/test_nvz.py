@@ -260,6 +260,10 @@ def test_levels_that_follow_those_before_take_fewer_bytes():
     assert bits / 8 == pytest.approx(len(TemporalModel().encode(torch.from_numpy(levels))), rel=0.01)
     shuffled = np.random.default_rng(1).permutation(levels.reshape(-1)).reshape(levels.shape)
     assert best_model(shuffled)[0] is None
+    for each in map(torch.from_numpy, (levels, shuffled)):
+        whole = TemporalModel().estimate_bits(each)
+        assert TemporalModel().estimate_bits(each, below=whole + 1) == whole
+        assert 0.9 * whole < TemporalModel().estimate_bits(each, below=0) <= whole, "entropy and heads are a bound"
     assert best_model(levels, {"name": "table"}) == (None, estimate_bits(levels))
     values = torch.from_numpy(levels).double()
     assert float(rate(values, "grid")) == pytest.approx(bits, rel=0.2)
