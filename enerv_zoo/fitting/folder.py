@@ -175,7 +175,10 @@ def check_free(folder: Path) -> None:
         FitError: it does.
     """
     if fit_state(folder) != "new" or segments_state(folder) != "new":
-        raise FitError(f"{folder}: already holds a fit; fit --resume goes on with it, fit --overwrite replaces it")
+        raise FitError(
+            f"{folder}: already holds a fit; resume (fit --resume) goes on with it, overwrite (fit --overwrite) "
+            "replaces it"
+        )
 
 
 def check_folder(folder: Path, plan: FitPlan, resume: bool, overwrite: bool) -> tuple[dict[str, Any], State]:

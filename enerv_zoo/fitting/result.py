@@ -17,7 +17,7 @@ from enerv_zoo.storage.record import METRICS
 
 logger = logging.getLogger(__name__)
 
-ENDED = "%s: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
+ENDED = "%s: this fit has ended, there is nothing left to do; overwrite (fit --overwrite) fits anew"
 
 
 @dataclass

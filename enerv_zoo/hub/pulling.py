@@ -58,6 +58,6 @@ def _check_free(target: Path, overwrite: bool) -> None:
     if not target.is_dir() or not listing(target, HubError):
         return
     if not overwrite:
-        raise HubError(f"{target}: is not empty; choose another folder or add --overwrite")
+        raise HubError(f"{target}: is not empty; choose another folder, or give overwrite (--overwrite)")
     if others := sorted(name for name in _files(target) if not is_published(name)):
         raise HubError(f"{target}: holds {others[0]!r:.60}, which no pull wrote; choose another folder")

@@ -56,8 +56,8 @@ OF_SMALL_FRAMES = {
 OF_ONE_SIZE = ("network.yaml", "nerv-l")
 """Networks all of whose widths are given."""
 
-IN_PYTHON = {'resize="288x162"': 'resize="64x36"'}
-"""Text that is replaced in blocks of Python: the size of frames that a recipe makes."""
+IN_PYTHON = {'resize="288x162"': 'resize="64x36", frames="0:8"', "[0.5, 1.25]": "[0.05, 0.25]"}
+"""Text that is replaced in blocks of Python: frames that a recipe makes of the clip, and times in it."""
 
 INSTEAD: dict[str, str] = {
     "uv run pytest": "the tests are running",
@@ -123,6 +123,7 @@ class Reader:
     def __init__(self, folder: Path, provide: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.provide, self.monkeypatch = folder, provide, monkeypatch
         self.names: dict = {}
+        self.provided: set[str] = set()
         self.writes_reports = True
 
     def read(self, page: Path) -> None:
@@ -139,7 +140,7 @@ class Reader:
     def _python(self, text: str) -> None:
         made = re.findall(r'(?:out=|save_pretrained\()"(runs/[\w/-]+)"', text)
         for path in made:
-            shutil.rmtree(self.folder / path, ignore_errors=True)
+            self._make_room(path)
         for path in {*re.findall(r'"(runs/[\w/-]+|[\w-]+\.mp4)"', text)}.difference(made):
             self._provide(path)
         for there, here in IN_PYTHON.items():
@@ -198,7 +199,7 @@ class Reader:
         if out is not None and "--resume" in words:
             (out / "model.safetensors").unlink()  # as if it had been stopped before its end
         elif out is not None and words[0] != "batch":
-            shutil.rmtree(out, ignore_errors=True)
+            self._make_room(str(out))
         for word in words[1:]:
             if word != str(out) and "/" not in word.removeprefix("runs/"):
                 self._provide(word)
@@ -242,3 +243,10 @@ class Reader:
         if path.is_absolute() or (self.folder / path).exists():
             return
         self.provide(path)
+        self.provided.add(name)
+
+    def _make_room(self, path: str) -> None:
+        """Remove what the page took for granted; what it has written itself stays in its way, as in a reader's."""
+        if path in self.provided:
+            self.provided.remove(path)
+            shutil.rmtree(self.folder / path, ignore_errors=True)

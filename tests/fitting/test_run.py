@@ -132,7 +132,7 @@ def test_resume_ends_with_the_weights_of_an_uninterrupted_fit(clip, tmp_path, mo
 
     with pytest.raises(Cut):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0, on_status=cut)
-    with pytest.raises(FitError, match="already holds a fit; fit --resume"):
+    with pytest.raises(FitError, match=r"already holds a fit; resume \(fit --resume\)"):
         fit(clip, epochs=4, out=tmp_path / "cut", checkpoint_every=0)
     with pytest.raises(FitError, match=r"holds a fit with another recipe: epochs was 4, now it is 5\. Repeat"):
         fit(clip, epochs=5, out=tmp_path / "cut", checkpoint_every=0, resume=True)
@@ -210,7 +210,7 @@ def test_resume_reads_a_fit_that_has_ended_and_changes_nothing(clip, fitted, cap
     with caplog.at_level(logging.INFO):
         again = fit(clip, out=fitted.folder, eval_every=2, resume=True)
     assert caplog.messages == [
-        f"{fitted.folder}: this fit has ended, there is nothing left to do; fit --overwrite fits anew"
+        f"{fitted.folder}: this fit has ended, there is nothing left to do; overwrite (fit --overwrite) fits anew"
     ]
     assert contents(fitted.folder) == before
     assert again.ended_before
