@@ -1,8 +1,10 @@
-"""Parts of the site that are made while it is built: command pages, the table of public names, links to examples."""
+"""Parts of the site that are made while it is built: pages of commands and notebooks, tables of names, links."""
 
 from __future__ import annotations
 
+import base64
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from html import escape
@@ -25,23 +27,28 @@ ENTRY = re.compile(r"^::: ([\w.]+)(?:\n +options: \{members: \[([^\]]*)\]\})?$",
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each command, and the examples that pages link."""
+    """Add a page for each command and notebook, and the examples that pages link."""
     for path in sorted(Path(config.docs_dir).parent.glob("examples/*.*")):
         files.append(File.generated(config, f"examples/{path.name}", abs_src_path=str(path)))
     for name, command in APP.commands.items():
         files.append(File.generated(config, f"commands/{name}.md", content=command_page(name, command)))
+    for path in sorted(Path(config.docs_dir).glob("notebooks/*.ipynb")):
+        for name, content in notebook_files(path):
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the tables of commands and of names where their pages ask for them; find examples within the site."""
+    """Put the tables of commands and of names where their pages ask for them; find examples and notebooks' pages."""
     if page.file.src_uri == "commands/index.md":
         return markdown.replace(
             "<!-- commands -->", "\n".join(_described(APP, typer.Context(APP, info_name="enerv-zoo")))
         )
     if page.file.src_uri == "api/index.md":
         return markdown.replace("<!-- names -->", "\n".join(_name_table(Path(config.docs_dir, "api"))))
-    return markdown.replace("](../examples/", "](examples/")
+    if page.file.src_uri.startswith("notebooks/"):
+        return markdown  # which links the notebook itself
+    return markdown.replace("](../examples/", "](examples/").replace(".ipynb)", ".md)")
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -57,6 +64,24 @@ def command_page(name: str, command: Any) -> str:
         text = " ".join(paragraph.split())
         lines += ["", *(("```sh", text, "```") if paragraph.startswith("    ") else (_prose(text),))]
     return "\n".join([*lines, *_described(command, context)]).replace("```\n\n```sh\n", "") + "\n"
+
+
+def notebook_files(path: Path) -> Iterator[tuple[str, str | bytes]]:
+    """Yield names and contents of the pictures and the page of a notebook: prose, code, what it printed and drew."""
+    blocks = []
+    for number, cell in enumerate(json.loads(path.read_text())["cells"]):
+        text = "".join(cell["source"])
+        blocks.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}):
+                picture = f"{path.stem}-{number}.png"
+                yield picture, base64.b64decode("".join(output["data"]["image/png"]))
+                blocks.append(f"![What the cell above draws]({picture})")
+            elif output["output_type"] in ("execute_result", "stream"):
+                printed = output["text"] if "text" in output else output["data"]["text/plain"]
+                blocks.append(f"```text\n{''.join(printed).rstrip()}\n```")
+    blocks.insert(1, f"*This page is a [notebook]({path.name}): download it and open it in Jupyter.*")
+    yield f"{path.stem}.md", "\n\n".join(blocks) + "\n"
 
 
 def _described(command: Any, context: typer.Context) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 
 import nbformat
 import pytest
@@ -31,6 +32,19 @@ def test_a_notebook_runs(path, tmp_path):
     del notebook.cells[0]
     assert outputs(notebook) == saved, "the outputs in the file are those of another notebook; execute it and save"
     assert (tmp_path / "runs" / "quickstart.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_its_page_holds_its_code_what_it_printed_and_what_it_drew(path):
+    *pictures, (name, page) = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["notebook_files"](path)
+    assert name == f"{path.stem}.md"
+    assert [content[1:4] for _, content in pictures] == [b"PNG"] * 3
+    for picture, _ in pictures:
+        assert page.count(f"({picture})") == 1
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert cell.source in page
+        for output in cell.get("outputs", ()):
+            assert output.get("text", "").rstrip() in page
 
 
 @pytest.mark.parametrize(
