@@ -9,6 +9,7 @@ varies; a worker fails at random, and its job goes on elsewhere from the last ch
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 from collections import deque
@@ -17,11 +18,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import simpy
-from common import write_result
+from common import RESULTS, write_result
 from rich.console import Console
 from rich.table import Table
 
 HOUR = 3600.0
+FLEET = json.loads((RESULTS / "fleet-cpu2.json").read_text())
+"""What `fleet.py` has measured of a real fleet."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ class Scenario:
     jobs: int = 20_000
     workers: int = 1000
     job_seconds: float = 900.0
-    variation: float = 0.07
+    variation: float = max(each["variation"] for each in FLEET["fit_seconds"].values())
     slow: float = 0.02
     hours_between_failures: float = 24.0
     recovery: float = 120.0
     checkpoint_every: float = 60.0
-    overhead: float = 1.8
+    overhead: float = FLEET["seconds_beside_the_fit"]
     dispatch: float = 0.015
 
 
@@ -132,7 +135,7 @@ SCENARIOS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dispatch", type=float, default=BASE.dispatch, help="seconds of the driver for each job")
-    parser.add_argument("--variation", type=float, default=BASE.variation, help="of jobs, as measured by fleet.py")
+    parser.add_argument("--variation", type=float, default=BASE.variation, help="of jobs; as fleet.py has it")
     parser.add_argument("--overhead", type=float, default=BASE.overhead, help="seconds of a job beside its fit")
     case = vars(parser.parse_args())
     rows = []

@@ -28,13 +28,10 @@ def psnr_gains(record: dict[str, Any]) -> dict[str, Gain]:
 
 
 def draw_rates(records: list[dict[str, Any]]) -> None:
-    """Draw a picture for each clip: codecs, and of each family its longest and its shortest fits."""
+    """Draw a picture for each clip, of all its curves but those of fits that go on from a higher rate."""
     for record in records:
-        fits: dict[str, list[dict[str, Any]]] = {}
-        for curve in record["curves"]:
-            fits.setdefault(curve["name"].partition(",")[0], []).append(curve)
-        ends = (end for each in fits.values() for end in ((each[0], each[-1]) if len(each) > 1 else each))
-        plot_rates([rate_curve(curve) for curve in ends], IMAGES / f"rd-{record['case']['video']}.png")
+        curves = [rate_curve(curve) for curve in record["curves"] if ", then " not in curve["name"]]
+        plot_rates(curves, IMAGES / f"rd-{record['case']['video']}.png")
 
 
 def merged_by_clip(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

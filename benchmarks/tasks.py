@@ -131,9 +131,7 @@ def main() -> None:
     parser.add_argument("--picture", default="docs/images/tasks.png")
     arguments = parser.parse_args()
     clip = ez.open_video("bunny", frames=arguments.frames, resize=arguments.resize)
-    recipe = {"size": arguments.size, "recipe": "quick", "time_budget": None, "resize": None}
-    recipe |= {"epochs": arguments.epochs, "batch_size": 4, "lr": 4e-3}
-    recipe = {key: value for key, value in recipe.items() if value is not None}
+    recipe = {"size": arguments.size, "recipe": "quick", "epochs": arguments.epochs, "batch_size": 4, "lr": 4e-3}
 
     mask, noise = holes(len(clip), clip.info.height, clip.info.width), noisy(clip.frames)
     broken = torch.where(mask[:, None] == 0, torch.tensor([255, 0, 255], dtype=torch.uint8)[:, None, None], clip.frames)

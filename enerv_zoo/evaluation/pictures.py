@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -116,6 +117,26 @@ def _label(name: str) -> str:
     return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
+COLOURS = {"pca_nerv": "C3", "enerv": "C0", "nerv": "C2", "x264": "C7", "x265": "C5", "svtav1": "C6", "vp9": "C8"}
+"""Colours of the commonest curves, the same in every picture, whatever else is in it."""
+OTHER_COLOURS = ("C1", "C4", "C9")
+LINES = ("-", "--", ":", "-.")
+
+
+def rate_styles(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the colour of each curve, and its line: those of one family or codec differ in the line alone.
+
+    Args:
+        names: of the curves. What follows a comma or a colon says how a family or codec was used.
+    """
+    colours, styles = dict(COLOURS), []
+    kinds = [re.split("[,:]", name)[0] for name in names]
+    for place, kind in enumerate(kinds):
+        colours.setdefault(kind, OTHER_COLOURS[(len(colours) - len(COLOURS)) % len(OTHER_COLOURS)])
+        styles.append({"color": colours[kind], "linestyle": LINES[kinds[:place].count(kind) % len(LINES)]})
+    return styles
+
+
 def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     """Plot scores over bits per pixel, a line through the best points of each curve; those that all points have.
 
@@ -138,14 +159,14 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
 
     figure, panels = canvas
     for axes, own in zip(panels, columns, strict=True):
-        for curve in curves:
+        for curve, style in zip(curves, rate_styles([curve.name for curve in curves]), strict=True):
             best = curve.best()
             joined = [(point.bpp, point.scores[own.name]) for point in best]
-            style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": _label(curve.name)}
-            (line,) = axes.plot(*zip(*joined, strict=True), **style)
+            line: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": _label(curve.name)}
+            axes.plot(*zip(*joined, strict=True), **line, **style)
             others = [(point.bpp, point.scores[own.name]) for point in curve.points if point not in best]
             if others:
-                axes.plot(*zip(*others, strict=True), ".", color=line.get_color(), alpha=0.4)
+                axes.plot(*zip(*others, strict=True), ".", color=style["color"], alpha=0.4)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -153,7 +174,7 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(own.heading)
         axes.grid(alpha=0.3, which="both")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, fontsize=8)
     return _saved(figure, path)
 
 

@@ -22,6 +22,7 @@ from enerv_zoo.errors import ConfigError, EnervZooError, VideoError
 from enerv_zoo.evaluation import RateCurve, RatePoint, plot_rates
 from enerv_zoo.evaluation.anchors import CODECS, available, measure_codec, open_codec, split_codecs
 from enerv_zoo.evaluation.bjontegaard import bd_quality, bd_rate
+from enerv_zoo.evaluation.pictures import rate_styles
 from enerv_zoo.registry import anchors
 from enerv_zoo.video import Video, open_video
 
@@ -384,3 +385,13 @@ def test_names_are_drawn_as_they_are(tmp_path):
     plot_rates([RateCurve(name, {}, points) for name in names], tmp_path / "x.svg")
     drawn = (tmp_path / "x.svg").read_text()
     assert [drawn.count(word) for word in ("textbf", "frac", "50%")] == [1, 1, 1]
+
+
+def test_families_and_codecs_keep_their_colours():
+    first = rate_styles(["pca_nerv, 990 epochs", "pca_nerv, 60 epochs", "enerv", "x264", "x264:preset=slow", "vp9"])
+    colours = [style["color"] for style in first]
+    assert colours[0] == colours[1] != colours[2]
+    assert (colours[3], len(set(colours))) == (colours[4], 4)
+    assert [style["linestyle"] for style in first] == ["-", "--", "-", "-", "--", "-"]
+    assert rate_styles(["vp9", "another", "x264"])[::2] == [first[5], first[3]]
+    assert len(rate_styles([str(number) for number in range(20)])) == 20
