@@ -92,7 +92,7 @@ def measure(case: Case, file: File) -> dict[str, Any]:
     contestants = {
         "H.264": file,
         "float32": Network(network(case).eval()),
-        f"compiled, {case['precision']}": Network(network(case).eval().optimize(case["precision"])),
+        f"optimized, {case['precision']}": Network(network(case).eval().optimize(case["precision"])),
     }
     positions = numpy.linspace(0, len(file) - 1, case["positions"]).round().astype(int).tolist()
     laps: dict[str, dict[int, list[float]]] = {name: {index: [] for index in positions} for name in contestants}
