@@ -118,24 +118,32 @@ def node(folder):
     return {"jobs": len(jobs), "moved": len(moved), "seconds": round(time.monotonic() - began, 1)}
 
 
+def unfinished(out):
+    """The names of fits that have a checkpoint and have not ended."""
+    return {path.parent.name for path in out.glob(f"*/{CHECKPOINT}") if not (path.parent / WEIGHTS).exists()}
+
+
 def driver(folder):
     """The driver is killed: the next one finds what is done, and goes on with what was begun."""
     made, _ = cluster(2)
     out = folder / "out"
     command = [sys.executable, __file__, "drive", str(folder), made.address]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while not (list(out.glob(f"*/{WEIGHTS}")) and list(out.glob(f"*/{CHECKPOINT}"))):
-        assert first.poll() is None
-        time.sleep(0.2)
-    first.kill()
-    first.wait()
+    begun: set[str] = set()
+    while not begun:  # what is begun may end just as the driver is killed; then the next one is killed, too
+        first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not (list(out.glob(f"*/{WEIGHTS}")) and unfinished(out)):
+            assert first.poll() is None
+            time.sleep(0.2)
+        first.kill()
+        first.wait()
+        time.sleep(3)  # Ray ends what belonged to it
+        begun = unfinished(out)
     done = {path.parent.name: path.stat().st_mtime_ns for path in out.glob(f"*/{WEIGHTS}")}
-    time.sleep(3)  # Ray ends what belonged to it
     end = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     made.shutdown()
     outcomes = {row["name"]: row["fitting"] for row in json.loads(end.stdout)}
     assert len(outcomes) == 6
-    assert "resume" in outcomes.values(), "what was begun went on"
+    assert {outcomes[name] for name in begun} == {"resume"}, "what was begun went on"
     for name, stamp in done.items():
         assert outcomes[name] == "nothing"
         assert (out / name / WEIGHTS).stat().st_mtime_ns == stamp
