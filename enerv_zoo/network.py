@@ -18,6 +18,7 @@ from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.content import encoded, encoded_tables, neighbours_of
 from enerv_zoo.errors import ConfigError
 from enerv_zoo.frame_access import check_called
+from enerv_zoo.layers.interpolation import distinct
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.pixels import pixels_per_batch
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest
@@ -213,10 +214,9 @@ class Network(nn.Module):
 
     def _refined(self, decode: Callable[..., list[Tensor]], index: Tensor, fixed: Mapping[str, Tensor]) -> list[Tensor]:
         """Frames refined by their neighbours; what several of them need is decoded once."""
-        offsets = torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
-        indices = index[:, None] + offsets
+        indices = index[:, None] + torch.tensor([0, *self.neighbours], dtype=index.dtype, device=index.device)
         inside = ((indices >= 0) & (indices <= self.info.frames - 1)).to(self.device)
-        unique, places = indices.clamp(0, self.info.frames - 1).unique(return_inverse=True)
+        unique, places = distinct(indices.clamp(0, self.info.frames - 1))
         if self.compiled is not None and len(index):  # for one length: of frames in a row, fewer at the video's ends
             spare = len(index) + max(0, *self.neighbours) - min(0, *self.neighbours) - len(unique)
             unique = torch.cat((unique, unique[-1:].expand(max(spare, 0))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -209,6 +210,17 @@ def test_vmaf_by_ffmpeg_on_the_path_or_of_a_package(clip, only):
     bundled = build("vmaf")
     assert bundled._command[0] == program
     score = float(bundled(prediction, target))
+    reading, writing = os.pipe()
+    os.write(writing, b"q\n" * 100)
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        assert float(bundled(prediction, target)) == score, "no key of the terminal's ends it"
+        assert os.read(0, 1 << 10) == b"q\n" * 100, "which are the caller's"
+    finally:
+        os.dup2(before, 0)
+        for each in (reading, writing, before):
+            os.close(each)
     assert 5 < score < 95
     assert float(bundled(target, target)) > 95
     (only / "ffmpeg").symlink_to(program)

@@ -497,3 +497,14 @@ def test_saved_and_loaded_to_a_device(video, tmp_path, device):
     with pytest.raises(FitError, match="device must be auto"):
         ez.load(saved, device="gpu")
     assert ez.load(saved, device=torch.device("meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize("family", ez.list_models())
+def test_frames_are_differentiable_in_time(family):
+    video = ez.create_model(family, frames=6, height=64, width=64, size="0.3M", seed=0).eval()
+    index = torch.tensor([1.3, 1.3, 4.0], dtype=torch.float64, requires_grad=True)
+    frames = video(index)
+    frames[0].mean().backward()
+    assert index.grad[0] != 0
+    assert (index.grad[1:] == 0).all(), "of each frame by its own index"
+    torch.testing.assert_close(frames, video(index.detach()), rtol=1e-4, atol=1e-5)

@@ -62,6 +62,8 @@ def import_checkpoint(
         video.start_fitting()
     renamed = code.tensors(video, state)
     check_tensors(video, renamed, "checkpoint")
+    if broken := [name for name, tensor in renamed.items() if not tensor.isfinite().all()]:
+        raise ConfigError(f"the checkpoint's {broken[0]!r:.80} holds infinite values or NaN; take an earlier one")
     video.load_state_dict(renamed)
     return video.eval() if content is None else video.eval().bake(content)
 

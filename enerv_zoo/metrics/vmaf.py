@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from enerv_zoo.errors import ConfigError
 from enerv_zoo.metrics.contract import Metric
 from enerv_zoo.metrics.peak_signal import luma
 from enerv_zoo.registry import metrics
+
+_QUIET: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+"""How programs are run: FFmpeg would take keys from the caller's input, of which `q` ends it."""
 
 DECODED, ORIGINAL, SCORES = "decoded.y4m", "original.y4m", "scores.json"
 
@@ -53,8 +57,10 @@ class VMAF(Metric):
         with tempfile.TemporaryDirectory(prefix="enerv-zoo-vmaf-") as folder:
             for name, frames in ((DECODED, prediction), (ORIGINAL, target)):
                 _write_y4m(frames, Path(folder, name))
-            done = subprocess.run(self._command, cwd=folder, capture_output=True, text=True, errors="replace")
+            done = subprocess.run(self._command, cwd=folder, **_QUIET)
             try:
+                if done.returncode:
+                    raise ValueError("its score may be of a part of the frames")
                 pooled = json.loads(Path(folder, SCORES).read_text())["pooled_metrics"]
                 return torch.tensor(float(pooled["vmaf"]["mean"]))
             except (OSError, ValueError, KeyError) as error:
@@ -90,7 +96,7 @@ def _command(model: str) -> list[str]:
 
 def _has_libvmaf(ffmpeg: str) -> bool:
     try:
-        done = subprocess.run([ffmpeg, "-hide_banner", "-filters"], capture_output=True, text=True, errors="replace")
+        done = subprocess.run([ffmpeg, "-hide_banner", "-filters"], **_QUIET)
     except OSError:
         return False
     return " libvmaf " in done.stdout

@@ -94,10 +94,11 @@ def to_float(frame: VideoFrame) -> np.ndarray:
         return _sixteen_bits(frame).astype(np.float32) / 65535
     if bits not in _DEPTHS or frame.colorspace in _UNREADABLE_MATRICES or form.name.startswith("xyz"):
         return to_rgb(frame)
-    kind = "gbrp" if form.is_rgb else "gray" if len(form.components) < 3 else "yuv444p"
+    rgb = "gbrap" if form.name.startswith("gbrap") else "gbrp"  # FFmpeg leaves half of each row out as it drops alpha
+    kind = rgb if form.is_rgb else "gray" if len(form.components) < 3 else "yuv444p"
     planes = [_values(plane) for plane in frame.reformat(format=f"{kind}{bits}le", **ONE_THREAD).planes]
     if kind != "yuv444p":
-        green, blue, red = planes if kind == "gbrp" else planes * 3
+        green, blue, red = planes[:3] if form.is_rgb else planes * 3
         return np.stack((red, green, blue), axis=-1) / np.float32(2**bits - 1)
     matrix = _name(MATRICES, frame.colorspace) or "bt470bg"
     red_part, blue_part = _LUMA[matrix]

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
 from enerv_zoo import storage
+from enerv_zoo.composition import ModelConfig
+from enerv_zoo.config import from_dict
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.nvz import EncodedNetwork, write_nvz
 from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
@@ -254,3 +256,22 @@ def test_any_header(header):
 @given(damaged(WEIGHTS, HEADER_END + 16))
 def test_any_bytes_of_weights(weights):
     check(weights=weights)
+
+
+@pytest.mark.parametrize(
+    "head", [{"name": "rgb"}, {"name": "flow_guided", "neighbours": [1]}], ids=lambda it: it["name"]
+)
+def test_a_small_network_of_large_maps_is_refused_with_every_head(head):
+    stages = [
+        [{"name": "nerv", "channels": 8, "stride": 8}],
+        *([{"name": "interpolate", "stride": s}] for s in (64, 8)),
+    ]
+    config = {
+        "family": "small", "grid": (16, 16), "stages": stages, "head": head,
+        "embeddings": {"time": {"name": "temporal_grid", "sizes": [4], "channels": 8}},
+        "join": {"name": "identity", "with": ["time"], "channels": 8},
+    }  # fmt: skip
+    info = ez.VideoInfo(frames=4, height=16, width=16)
+    network = build_on_meta(from_dict(ModelConfig, config), info, "it")
+    with pytest.raises(EnervZooError, match="more than 8 GB is not loaded"):
+        check_forward_on_meta(network, "it")

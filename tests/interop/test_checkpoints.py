@@ -177,5 +177,9 @@ def test_other_refusals(tmp_path, values):
         import_checkpoint(tmp_path / "junk.pth", codebase="e-nerv", config=config, **SIZE)
     with pytest.raises(EnervZooError, match="has no place in 'enerv'"):
         import_checkpoint({**values.state, "extra.weight": torch.zeros(1)}, codebase="e-nerv", config=config, **SIZE)
+    name = next(name for name, tensor in values.state.items() if tensor.is_floating_point() and "bias" in name)
+    broken = {**values.state, name: torch.full_like(values.state[name], torch.nan)}
+    with pytest.raises(EnervZooError, match="holds infinite values or NaN; take an earlier one"):
+        import_checkpoint(broken, codebase="e-nerv", config=config, **SIZE)
     with pytest.raises(EnervZooError, match="encodes content"):
         import_checkpoint(values.state, codebase="e-nerv", config=config, content=torch.zeros(1), **SIZE)

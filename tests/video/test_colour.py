@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av import VideoFrame
 
 import enerv_zoo as ez
 from enerv_zoo.config import HD, MATRICES, PRIMARIES, TRANSFERS, Colour, VideoInfo, from_dict, to_dict
@@ -361,3 +362,12 @@ def test_the_fit_of_a_phones_video_is_that_video(tmp_path: Path) -> None:
     assert open_video(compared).info.width == 3 * 48
     assert tags(compared) == HLG
     assert ez.write_report([tmp_path / "fit"], tmp_path / "fit.html").is_file()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_what_is_beside_a_deep_alpha_is_read_whole(bits: int) -> None:
+    picture = np.random.default_rng(bits).integers(0, 1 << 16, (6, 8, 3)).astype(np.uint16)
+    frame = VideoFrame.from_ndarray(picture, format="rgb48le")
+    with_alpha, without = (to_float(frame.reformat(format=f"{kind}{bits}le")) for kind in ("gbrap", "gbrp"))
+    np.testing.assert_array_equal(with_alpha, without)
+    np.testing.assert_allclose(with_alpha, picture / 65535, atol=2.0**-bits)
