@@ -27,7 +27,7 @@ class Wiring:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    takes: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    takes: Annotated[tuple[str, ...], Field(max_length=16, fail_fast=True)] = ()
     channels: Width | None = None
     stride: Factor = 1
 
@@ -92,7 +92,8 @@ class ModelConfig:
     embeddings: dict[str, Spec]
     join: Spec
     stages: Annotated[
-        tuple[Annotated[tuple[Spec, ...], Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=16)
+        tuple[Annotated[tuple[Spec, ...], Field(min_length=1, max_length=256, fail_fast=True)], ...],
+        Field(min_length=1, max_length=16, fail_fast=True),
     ]
     head: Spec
 

@@ -59,7 +59,7 @@ class Tags:
 
     title: Annotated[str, Field(max_length=256)] | None = None
     created: Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.Z+ -]{0,30}$")] | None = None
-    chapters: Annotated[tuple[Chapter, ...], Field(max_length=1000)] = ()
+    chapters: Annotated[tuple[Chapter, ...], Field(max_length=1000, fail_fast=True)] = ()
 
     def within(self, start: float, length: float) -> Tags | None:
         """Return the tags of a part of the video; `None` where there are none.
@@ -97,7 +97,7 @@ class VideoInfo:
     height: Side
     width: Side
     fps: Positive | None = None
-    timestamps: tuple[Finite, ...] | None = None
+    timestamps: Annotated[tuple[Finite, ...], Field(fail_fast=True)] | None = None
     name: str = "video"
     attribution: str | None = None
     pixel_aspect: Annotated[Fraction, PlainValidator(as_pixel_aspect)] = SQUARE

@@ -56,7 +56,7 @@ class TensorEntry:
     __pydantic_config__ = _EXTRA
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    shape: Annotated[tuple[Size, ...], Field(max_length=8)]
+    shape: Annotated[tuple[Size, ...], Field(max_length=8, fail_fast=True)]
     bytes: Annotated[tuple[Size, Size], Field(strict=False)]
     axis: Annotated[int, Field(ge=0, lt=8, strict=True)] | None = None
     dtype: str | None = None
@@ -82,7 +82,7 @@ class NetworkEntry:
     __pydantic_config__ = _EXTRA
 
     description: dict[str, Any]
-    tensors: Annotated[tuple[TensorEntry, ...], Field(max_length=MAX_TENSORS)]
+    tensors: Annotated[tuple[TensorEntry, ...], Field(max_length=MAX_TENSORS, fail_fast=True)]
     crc32: Crc
 
     @property
@@ -114,9 +114,9 @@ class Head:
 
     __pydantic_config__ = _EXTRA
 
-    networks: Annotated[tuple[NetworkEntry, ...], Field(max_length=MAX_NETWORKS)]
+    networks: Annotated[tuple[NetworkEntry, ...], Field(max_length=MAX_NETWORKS, fail_fast=True)]
     whole: dict[str, Any] | None = None
-    sections: Annotated[tuple[SectionEntry, ...], Field(max_length=MAX_SECTIONS)] = ()
+    sections: Annotated[tuple[SectionEntry, ...], Field(max_length=MAX_SECTIONS, fail_fast=True)] = ()
 
 
 _HEADS = TypeAdapter(Head)

@@ -88,8 +88,8 @@ class SegmentsDescription:
     __pydantic_config__ = ConfigDict(extra="ignore")  # a later version may say more
 
     video: VideoInfo
-    segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=MAX_SEGMENTS)]
-    scenes: tuple[int, ...] | None = None
+    segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=MAX_SEGMENTS, fail_fast=True)]
+    scenes: Annotated[tuple[int, ...], Field(fail_fast=True)] | None = None
 
     def goes_on(self, number: int) -> bool:
         """Return whether a segment is known to go on with the scene of the one before."""
