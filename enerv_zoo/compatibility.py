@@ -130,8 +130,8 @@ class Composition:
     width: Width
     embeddings: dict[str, Spec]
     join: Spec
-    inputs: tuple[str, ...]
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)]
+    inputs: Annotated[tuple[str, ...], Field(fail_fast=True)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16, fail_fast=True)]
     head: Spec
     condition: str | None = None
 

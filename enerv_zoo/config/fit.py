@@ -151,10 +151,12 @@ class FitConfig:
     rounded_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     rate_weight: NotNegative = 0.0
     bpp: Positive | None = None
-    phases: Annotated[tuple[Spec, ...], Option(example="'{epochs: 10, bits: 6}'")] = ()
+    phases: Annotated[
+        Annotated[tuple[Spec, ...], Field(fail_fast=True)], Option(example="'{epochs: 10, bits: 6}'")
+    ] = ()
     fit_frames: Annotated[str | None, Option()] = None
     metrics: Annotated[
-        Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32)],
+        Annotated[tuple[MetricSpec, ...], Field(min_length=1, max_length=32, fail_fast=True)],
         Option(
             "The first one leads. Names and options: enerv-zoo models --parts.",
             example="psnr,psnr_yuv",

@@ -13,6 +13,7 @@ import pytest
 import torch
 from fuzzing import at, damaged, mutated
 from hypothesis import given, settings
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
 import enerv_zoo as ez
@@ -21,6 +22,7 @@ from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import from_dict
 from enerv_zoo.errors import EnervZooError
 from enerv_zoo.nvz import EncodedNetwork, write_nvz
+from enerv_zoo.nvz.head import Head
 from enerv_zoo.storage.untrusted import build_on_meta, check_forward_on_meta
 from enerv_zoo.zoo import model_config
 
@@ -275,3 +277,20 @@ def test_a_small_network_of_large_maps_is_refused_with_every_head(head):
     network = build_on_meta(from_dict(ModelConfig, config), info, "it")
     with pytest.raises(EnervZooError, match="more than 8 GB is not loaded"):
         check_forward_on_meta(network, "it")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (Head, {"networks": [{"tensors": [[]] * 50}] * 50}),
+        (ModelConfig, {"family": "a", "grid": (1, 1), "embeddings": {}, "join": {}, "head": {}, "stages": [0] * 10}),
+        (ez.VideoInfo, {"frames": 1, "height": 1, "width": 1, "timestamps": [[]] * 50}),
+        (ez.FitConfig, {"phases": [0] * 50}),
+        (ez.FitConfig, {"metrics": [0] * 30}),
+    ],
+)
+def test_not_every_mistake_of_a_list_is_kept(kind, data):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(data)
+    fields = [error["loc"][0] for error in caught.value.errors()]
+    assert 1 <= sum(field in ("networks", "stages", "timestamps", "phases", "metrics") for field in fields) <= 3
