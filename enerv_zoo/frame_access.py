@@ -347,6 +347,17 @@ def decoded_places(indices: Sequence[float] | None, count: int) -> Tensor:
     return places
 
 
+def distinct(indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices that occur, and the place of each of those given among them.
+
+    All of them are kept where values are unknown (on the meta device), or equal ones have derivatives of their own.
+    """
+    if indices.is_meta or indices.requires_grad:
+        return indices.flatten(), torch.arange(indices.numel(), device=indices.device).view_as(indices)
+    unique, places = indices.unique(return_inverse=True)
+    return unique, places
+
+
 def frame_indices(key: int | slice | Indices, count: int) -> list[int]:
     """Return the integer indices from 0 of a key in a video of `count` frames.
 

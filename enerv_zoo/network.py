@@ -17,8 +17,7 @@ from enerv_zoo.composition import ModelConfig
 from enerv_zoo.config import VideoInfo, size_text
 from enerv_zoo.content import encoded, encoded_tables, neighbours_of
 from enerv_zoo.errors import ConfigError
-from enerv_zoo.frame_access import check_called
-from enerv_zoo.layers.interpolation import distinct
+from enerv_zoo.frame_access import check_called, distinct
 from enerv_zoo.meta import MetaParameters
 from enerv_zoo.pixels import pixels_per_batch
 from enerv_zoo.precision import Precision, at_least_float32, choose_precision, computing, plain_float32, widest

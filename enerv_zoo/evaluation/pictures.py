@@ -38,6 +38,10 @@ GUTTER = 6
 PREVIEW_ROWS = 4
 
 
+COLOURS = {"pca_nerv": "C3", "enerv": "C0", "nerv": "C2", "x264": "C7", "x265": "C5", "svtav1": "C6", "vp9": "C8"}
+"""Colours of the commonest curves, the same in every picture, whatever else is in it."""
+OTHER_COLOURS = ("C1", "C4", "C9")
+LINES = ("-", "--", ":", "-.")
 FIGURES = (".pdf", ".png", ".svg")
 """Suffixes of figures."""
 
@@ -117,12 +121,6 @@ def _label(name: str) -> str:
     return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
-COLOURS = {"pca_nerv": "C3", "enerv": "C0", "nerv": "C2", "x264": "C7", "x265": "C5", "svtav1": "C6", "vp9": "C8"}
-"""Colours of the commonest curves, the same in every picture, whatever else is in it."""
-OTHER_COLOURS = ("C1", "C4", "C9")
-LINES = ("-", "--", ":", "-.")
-
-
 def rate_styles(names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the colour of each curve, and its line: those of one family or codec differ in the line alone.
 
@@ -158,12 +156,13 @@ def plot_rates(curves: Sequence[RateCurve], path: str | Path) -> Path | None:
     from matplotlib.ticker import LogLocator
 
     figure, panels = canvas
+    styles = rate_styles([curve.name for curve in curves])
     for axes, own in zip(panels, columns, strict=True):
-        for curve, style in zip(curves, rate_styles([curve.name for curve in curves]), strict=True):
+        for curve, style in zip(curves, styles, strict=True):
             best = curve.best()
             joined = [(point.bpp, point.scores[own.name]) for point in best]
-            line: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": _label(curve.name)}
-            axes.plot(*zip(*joined, strict=True), **line, **style)
+            dots: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": _label(curve.name)}
+            axes.plot(*zip(*joined, strict=True), **dots, **style)
             others = [(point.bpp, point.scores[own.name]) for point in curve.points if point not in best]
             if others:
                 axes.plot(*zip(*others, strict=True), ".", color=style["color"], alpha=0.4)

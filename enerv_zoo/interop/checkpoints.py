@@ -15,7 +15,7 @@ from enerv_zoo.files import usable_path
 from enerv_zoo.interop.codebases import choose_codebase
 from enerv_zoo.neural_video import NeuralVideo
 from enerv_zoo.parsing import read_mapping
-from enerv_zoo.storage.tensors import check_tensors
+from enerv_zoo.storage.tensors import check_tensors, not_finite
 
 
 def import_checkpoint(
@@ -62,8 +62,8 @@ def import_checkpoint(
         video.start_fitting()
     renamed = code.tensors(video, state)
     check_tensors(video, renamed, "checkpoint")
-    if broken := [name for name, tensor in renamed.items() if not tensor.isfinite().all()]:
-        raise ConfigError(f"the checkpoint's {broken[0]!r:.80} holds infinite values or NaN; take an earlier one")
+    if (name := not_finite(renamed)) is not None:
+        raise ConfigError(f"the checkpoint's {name!r:.80} holds infinite values or NaN; take an earlier one")
     video.load_state_dict(renamed)
     return video.eval() if content is None else video.eval().bake(content)
 

@@ -38,17 +38,6 @@ def centred_places(index: Tensor, frames: int, cells: int, aligned: bool = False
     return left.long(), (left + 1).clamp(max=cells - 1).long(), (place - left).float()
 
 
-def distinct(indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices that occur, and the place of each of those given among them.
-
-    All of them are kept where values are unknown (on the meta device), or equal ones have derivatives of their own.
-    """
-    if indices.is_meta or indices.requires_grad:
-        return indices.flatten(), torch.arange(indices.numel(), device=indices.device).view_as(indices)
-    unique, places = indices.unique(return_inverse=True)
-    return unique, places
-
-
 def blended(cells: Tensor, left: Tensor, right: Tensor, share: Tensor) -> Tensor:
     """Return maps (T, C, h, w) blended at places (B,): (B, C, h, w)."""
     return torch.lerp(cells[left], cells[right], share.to(cells.dtype)[:, None, None, None])

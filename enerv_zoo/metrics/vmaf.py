@@ -59,11 +59,10 @@ class VMAF(Metric):
                 _write_y4m(frames, Path(folder, name))
             done = subprocess.run(self._command, cwd=folder, **_QUIET)
             try:
-                if done.returncode:
-                    raise ValueError("its score may be of a part of the frames")
+                done.check_returncode()
                 pooled = json.loads(Path(folder, SCORES).read_text())["pooled_metrics"]
                 return torch.tensor(float(pooled["vmaf"]["mean"]))
-            except (OSError, ValueError, KeyError) as error:
+            except (subprocess.CalledProcessError, OSError, ValueError, KeyError) as error:
                 said = " ".join(done.stderr.split())[-300:] or f"it ended with {done.returncode}"
                 raise ConfigError(f"metric 'vmaf': {self._command[0]} gave no score: {said}") from error
 

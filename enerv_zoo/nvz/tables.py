@@ -87,12 +87,12 @@ def _cheapest(levels: np.ndarray) -> tuple[float, bytes]:
     """Return the fewest bits that levels take with a table, itself included, and that table as it is written."""
     low, counts = _counted(levels)
     used = counts.nonzero()[0]
-    found = []
+    best_of_each = []
     for tables, frequencies in _candidates(low, counts):
         bits = (PRECISION - np.log2(frequencies[:, used])) @ counts[used].astype(np.float64)
         best = int(bits.argmin())
-        found.append((float(bits[best]) + 8 * len(tables[best]), tables[best]))
-    return min(found, key=lambda each: each[0])
+        best_of_each.append((float(bits[best]) + 8 * len(tables[best]), tables[best]))
+    return min(best_of_each, key=lambda each: each[0])
 
 
 def _candidates(low: int, counts: np.ndarray) -> Iterator[tuple[list[bytes], np.ndarray]]:

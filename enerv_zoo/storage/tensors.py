@@ -68,15 +68,19 @@ def check_tensors(network: Network, state: Mapping[str, Tensor], where: str) -> 
             )
 
 
+def not_finite(state: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor that holds infinite values or NaN."""
+    return next((name for name, tensor in state.items() if not bool(tensor.isfinite().all())), None)
+
+
 def build_network(build: type[N], description: Description, state: Mapping[str, Tensor], where: str) -> N:
     """Return a network of a class with weights from a file, in evaluation mode.
 
     Raises:
         ConfigError: names the first tensor that is not finite.
     """
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ConfigError(f"{where}: {name} holds infinite values or NaN; the fit collapsed or the file is bad")
+    if (name := not_finite(state)) is not None:
+        raise ConfigError(f"{where}: {name} holds infinite values or NaN; the fit collapsed or the file is bad")
     network = build.seeded(description.model, description.video, seed=0)  # for weights that are replaced
     network.load_state_dict(current_names(description.model, state))
     return network.eval()
